@@ -1,0 +1,5 @@
+"""`python -m guidedstyle` is the command `guidedstyle`."""
+
+from guidedstyle.cli import main
+
+main()

@@ -1,0 +1,202 @@
+"""Files to pictures and back. A picture in memory is RGB float32 in [0, 1], shape (1, 3, H, W); numpy only."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from guidedstyle.errors import GuidedStyleError
+
+Array = NDArray[np.float32]
+Size = tuple[int, int]  # (width, height), as Pillow has it
+
+MOST_PIXELS = 400_000_000
+SMALLEST_SIDE = 16
+
+
+def fit_size(size: Size, longest: int | None) -> Size:
+    """Scale (width, height) so that the longer is `longest`; the shorter keeps at least one pixel."""
+    if longest is None or longest == max(size):
+        return size
+    width, height = (max(1, round(side * longest / max(size))) for side in size)
+    return width, height
+
+
+def read_picture(file: Path, longest: int | None = None, enlarge: bool = True) -> Image.Image:
+    """Read a picture upright, in sRGB, without alpha (shown on white), scaled to `longest` pixels.
+
+    Raises GuidedStyleError where the file is no picture, is damaged, too small, or too large to be meant.
+    """
+    with _opened(file) as picture:
+        target = fit_size(picture.size, longest)
+        if max(target) < max(picture.size):
+            picture.draft("RGB", target)
+        upright = ImageOps.exif_transpose(picture)
+        plain = _flatten(_to_srgb(upright, file))
+    if min(plain.size) < SMALLEST_SIDE:
+        remedy = f"use a picture of at least {SMALLEST_SIDE} px a side"
+        raise GuidedStyleError.of(file, f"{plain.width} x {plain.height} px is too small", remedy)
+    target = fit_size(plain.size, longest)
+    if target == plain.size or (not enlarge and max(target) > max(plain.size)):
+        return plain
+    return plain.resize(target, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def read_size(file: Path) -> Size:
+    """Read the upright (width, height) of a picture without decoding it."""
+    with _opened(file) as picture:
+        turned = picture.getexif().get(0x0112, 1) >= 5
+        return (picture.height, picture.width) if turned else picture.size
+
+
+def read_grey(file: Path) -> Array:
+    """Read a painted mask as opacities (H, W) in [0, 1]: grey value times alpha.
+
+    Raises GuidedStyleError where the file is no picture or is painted in colour.
+    """
+    with _opened(file) as picture:
+        upright = ImageOps.exif_transpose(picture)
+        if upright.mode.startswith(("I", "F")):
+            return _read_deep_grey(upright, file)
+        alpha = _read_alpha(upright)
+        if upright.mode not in ("1", "L", "LA"):
+            upright = upright.convert("RGB")
+            _refuse_colour(upright, file)
+        return (np.asarray(upright.convert("L"), np.float32) * (alpha / 255)).astype(np.float32)
+
+
+def _read_deep_grey(picture: Image.Image, file: Path) -> Array:
+    values = np.asarray(picture, np.float32)
+    top = 1.0 if picture.mode == "F" else 65535.0
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > top:
+        rule = f"its values are not all between 0 and {top:g}"
+        raise GuidedStyleError.of(file, rule, "save the mask as a grey picture of 8 or 16 bits")
+    return (values / top).astype(np.float32)
+
+
+def _read_alpha(picture: Image.Image) -> Array:
+    if not picture.has_transparency_data:
+        return np.ones((1, 1), np.float32)
+    return (np.asarray(picture.convert("RGBA").getchannel("A"), np.float32) / 255).astype(np.float32)
+
+
+def _refuse_colour(picture: Image.Image, file: Path) -> None:
+    small = np.asarray(picture.resize(fit_size(picture.size, min(512, max(picture.size))), Image.Resampling.NEAREST))
+    spread = small.max(2).astype(int) - small.min(2)
+    share = float((spread > 64).mean())
+    if share > 0.001:
+        raise GuidedStyleError.of(
+            file,
+            f"{share:.0%} of this mask is painted in colour",
+            "paint white where the region is and black elsewhere",
+        )
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+    """Open a picture, check its size before anything is decoded, and tell what is wrong with it."""
+    Image.MAX_IMAGE_PIXELS = None  # our own rule below has a remedy
+    try:
+        with warnings.catch_warnings(), Image.open(file) as picture:
+            warnings.simplefilter("ignore")  # of damaged metadata that does not matter here
+            if picture.width * picture.height > MOST_PIXELS:
+                rule = f"{picture.width} x {picture.height} px is too large"
+                raise GuidedStyleError.of(file, rule, f"scale it to at most {MOST_PIXELS:,} pixels")
+            yield picture
+    except UnidentifiedImageError as error:
+        remedy = "save it as PNG, JPEG, TIFF or WebP"
+        raise GuidedStyleError.of(file, "this is not a picture that can be read", remedy) from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise GuidedStyleError.of(file, f"the picture is damaged ({error})", "save it again") from error
+
+
+def _to_srgb(picture: Image.Image, file: Path) -> Image.Image:
+    profile = picture.info.get("icc_profile")
+    if profile and picture.mode in ("RGB", "RGBA", "CMYK", "L"):
+        try:
+            mode = "RGBA" if picture.mode == "RGBA" else "RGB"
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            turned = ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode=mode)
+            return turned or picture
+        except ImageCms.PyCMSError as error:
+            remedy = "convert it to sRGB and save it again"
+            raise GuidedStyleError.of(file, f"its colour profile cannot be used ({error})", remedy) from error
+    return picture
+
+
+def _flatten(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith(("I", "F")):
+        deep = np.asarray(picture, np.float32) / (1 if picture.mode == "F" else 65535)
+        return Image.fromarray(np.uint8(np.clip(deep, 0, 1) * 255 + 0.5)).convert("RGB")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    layer = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+
+def to_array(picture: Image.Image) -> Array:
+    """Turn a Pillow picture into (1, 3, H, W) in [0, 1]."""
+    pixels = np.asarray(picture.convert("RGB"), np.float32) / 255
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+
+
+def to_picture(array: Array) -> Image.Image:
+    """Turn (1, 3, H, W) in [0, 1] into a Pillow picture of 8 bits; a picture read and not changed comes back exactly."""
+    pixels = np.clip(array[0].transpose(1, 2, 0), 0, 1) * 255 + 0.5
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def save_picture(picture: Image.Image, file: Path, note: tuple[str, str] | None = None) -> None:
+    """Write a picture atomically; a PNG carries `note` (key, text) in its own metadata."""
+    options: dict[str, object] = {"quality": 95, "subsampling": 0} if file.suffix.lower() in (".jpg", ".jpeg") else {}
+    if file.suffix.lower() == ".webp":
+        options = {"lossless": True}
+    if file.suffix.lower() == ".png" and note:
+        info = PngInfo()
+        info.add_itxt(*note)
+        options["pnginfo"] = info
+    buffer = io.BytesIO()
+    picture.save(buffer, Image.registered_extensions()[file.suffix.lower()], **options)
+    write_file(file, buffer.getvalue())
+
+
+def write_file(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all; raises GuidedStyleError where it cannot be written."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, file)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise GuidedStyleError.of(file, f"it cannot be written: {error.strerror}", "write elsewhere (-o)") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def read_note(file: Path, key: str) -> str | None:
+    """Read the text that `save_picture` put under `key` of a PNG."""
+    with _opened(file) as picture:
+        picture.load()
+        text = picture.info.get(key)
+        return str(text) if text is not None else None

@@ -1,0 +1,113 @@
+"""What a render will do, decided before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from guidedstyle.encoder import Encoder
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.images import Size, fit_size
+from guidedstyle.scene import Scene
+
+OCTAVES = 3
+SMALLEST_START = 128  # longest side of the coarsest size, px
+SMALLEST_OCTAVE = 16  # shortest side, px
+STEP_RATIO = 2  # a size gets this many times the steps of the next larger
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One size of a coarse-to-fine render."""
+
+    size: Size
+    steps: int
+    octaves: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The sizes, layers, device and precision of a render, and the memory it is estimated to take."""
+
+    stages: tuple[Stage, ...]
+    style_layers: tuple[str, ...]
+    content_layer: str
+    device: torch.device
+    precision: torch.dtype
+    memory: int  # bytes
+
+
+def make_plan(scene: Scene, encoder: Encoder, device: str = "auto") -> Plan:
+    """Plan the render of a scene; raises GuidedStyleError where the device is not there."""
+    height, width = scene.content.shape[2:]
+    chosen = choose_device(device)
+    stages = plan_stages((width, height), scene.recipe.solver.steps)
+    layers = _present(encoder, encoder.architecture.style_layers)
+    (content_layer,) = _present(encoder, (encoder.architecture.content_layer,))
+    precision = choose_precision(chosen)
+    memory = estimate_memory(encoder, stages[-1], layers, precision)
+    return Plan(stages, layers, content_layer, chosen, precision, memory)
+
+
+def plan_stages(size: Size, steps: int) -> tuple[Stage, ...]:
+    """Halve the size as long as it pays; give every size half the steps of the one before it."""
+    sizes = [size]
+    while max(sizes[0]) >= 2 * SMALLEST_START and min(sizes[0]) >= 2 * SMALLEST_OCTAVE and steps > len(sizes):
+        sizes.insert(0, fit_size(size, round(max(sizes[0]) / 2)))
+    parts = [STEP_RATIO**-index for index in range(len(sizes))]
+    counts = [max(1, round(steps * part / sum(parts))) for part in parts]
+    counts[0] += steps - sum(counts)
+    return tuple(Stage(size, count, count_octaves(size)) for size, count in zip(sizes, counts, strict=True))
+
+
+def count_octaves(size: Size) -> int:
+    """Count the octaves of a picture whose shortest side stays long enough to have features."""
+    return max(1, min(OCTAVES, (min(size) // SMALLEST_OCTAVE).bit_length()))
+
+
+def choose_device(name: str) -> torch.device:
+    """Choose `auto` (the GPU where there is one), or the device named; raises GuidedStyleError if it is not there."""
+    if name == "auto":
+        found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(found)
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise GuidedStyleError.of("--device", f"{name!r} cannot be used: {reason}", "use auto or cpu") from error
+    return device
+
+
+def choose_precision(device: torch.device) -> torch.dtype:
+    """Choose bfloat16 for features where the hardware multiplies it natively; Grams and losses stay float32."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    if device.type == "cpu" and "avx512_bf16" in cpu_features():
+        return torch.bfloat16
+    return torch.float32
+
+
+def cpu_features() -> set[str]:
+    """Name the instructions of the processor that matter here."""
+    found = torch.cpu.get_capabilities()
+    return {name for name, present in found.items() if present is True}
+
+
+def estimate_memory(encoder: Encoder, stage: Stage, layers: tuple[str, ...], precision: torch.dtype) -> int:
+    """Estimate the bytes a render takes at its largest size: activations kept for the backward pass, and torch."""
+    pixels = stage.size[0] * stage.size[1] * sum(0.25**octave for octave in range(stage.octaves))
+    per_pixel, kept = 3 * 4 * 10.0, precision.itemsize * 2
+    for name, layer in encoder.layers.items():
+        per_pixel += layer.channels / layer.stride**2 * (kept + (8 if name in layers else 0))
+    return round(400e6 + per_pixel * pixels)
+
+
+def _present(encoder: Encoder, layers: tuple[str, ...]) -> tuple[str, ...]:
+    missing = [layer for layer in layers if layer not in encoder.layers]
+    if missing:
+        rule = f"the weights end before {', '.join(missing)}"
+        remedy = "name weights that go at least as deep"
+        raise GuidedStyleError.of(f"encoder: {encoder.architecture.name}", rule, remedy)
+    return layers

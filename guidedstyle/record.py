@@ -1,0 +1,68 @@
+"""The record beside a picture: all it takes to understand it, or to render it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from guidedstyle.plan import Plan
+from guidedstyle.reading import write_recipe
+from guidedstyle.recipe import list_files
+from guidedstyle.render import Rendering
+from guidedstyle.scene import Scene
+
+PACKAGES = ("guidedstyle", "torch", "torchvision", "numpy", "pillow", "opencv-python-headless")
+
+
+def describe_render(scene: Scene, plan: Plan, rendering: Rendering) -> str:
+    """Describe a render as JSON: resolved recipe, input hashes, plan, versions, losses per term and region."""
+    recipe = scene.recipe
+    record = {
+        "recipe": yaml.safe_load(write_recipe(recipe, recipe.output.parent)),
+        "inputs": {".".join(map(str, path)): _hash(file) for path, file in list_files(recipe)},
+        "seed": recipe.solver.seed,
+        "result": {
+            "finished": rendering.finished,
+            "reason": rendering.reason,
+            "steps": rendering.steps,
+            "seconds": round(rendering.seconds, 2),
+        },
+        "losses": _describe_losses(scene, rendering),
+        "plan": _describe_plan(plan),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+    }
+    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+
+
+def _describe_losses(scene: Scene, rendering: Rendering) -> dict[str, Any]:
+    losses, painted = rendering.losses, [region for region in scene.recipe.regions if not region.keep]
+    pairs = zip(painted, losses.style.tolist(), losses.content.tolist(), strict=True)
+    return {
+        "total": float(losses.total),
+        "smoothness": float(losses.smoothness),
+        "regions": {region.name: {"style": style, "content": content} for region, style, content in pairs},
+    }
+
+
+def _describe_plan(plan: Plan) -> dict[str, Any]:
+    device = torch.cuda.get_device_name(plan.device) if plan.device.type == "cuda" else platform.machine()
+    return {
+        "stages": [{"size": stage.size, "steps": stage.steps, "octaves": stage.octaves} for stage in plan.stages],
+        "style_layers": plan.style_layers,
+        "content_layer": plan.content_layer,
+        "device": f"{plan.device} ({device})",
+        "precision": str(plan.precision).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "estimated_memory": plan.memory,
+    }
+
+
+def _hash(file: Path) -> str:
+    return "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest()

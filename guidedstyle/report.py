@@ -1,0 +1,101 @@
+"""What people see in the terminal: tables, progress, the result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from guidedstyle.scene import Scene
+
+if TYPE_CHECKING:
+    from guidedstyle.plan import Plan
+    from guidedstyle.render import Rendering, Update
+
+PLAIN_EVERY = 5.0  # seconds between lines where there is no terminal
+
+Show = Callable[["Update"], None]
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=not Console().is_terminal)
+
+
+def print_scene(scene: Scene) -> None:
+    """Print what a recipe's regions and styles come to."""
+    console = _console()
+    table = Table("region", "share", "style", "strength", "content", box=None, title_justify="left")
+    for region, share in zip(scene.recipe.regions, scene.shares, strict=False):
+        mix = " + ".join(
+            f"{weight:g} {name}" if len(region.style) > 1 else name for name, weight in region.style.items()
+        )
+        style = "kept as it is" if region.keep else mix
+        table.add_row(escape(region.name), f"{share:.1%}", escape(style), f"{region.strength:g}", f"{region.content:g}")
+    console.print(table)
+    for note in scene.notes:
+        console.print(f"[yellow]note:[/] {escape(note)}")
+    console.print(f"content {scene.full_size[0]} x {scene.full_size[1]} px -> {escape(str(scene.recipe.output))}")
+
+
+def print_plan(plan: Plan) -> None:
+    """Print the plan of a render."""
+    stages = ", ".join(f"{stage.size[0]} x {stage.size[1]} ({stage.steps} steps)" for stage in plan.stages)
+    precision = str(plan.precision).removeprefix("torch.")
+    console = _console()
+    console.print(f"sizes   {stages}")
+    console.print(
+        f"layers  {', '.join(plan.style_layers)} over {plan.stages[-1].octaves} octaves; {plan.content_layer}"
+    )
+    console.print(f"device  {plan.device}, {precision}, about {plan.memory / 2**20:,.0f} MiB")
+
+
+@contextmanager
+def show_progress(plan: Plan, quiet: bool) -> Iterator[Show]:
+    """Show progress as a bar on a terminal, as a line now and then elsewhere, or not at all."""
+    console = Console(stderr=True, highlight=False)
+    if quiet:
+        yield lambda update: None
+    elif console.is_terminal:
+        with _make_bar(console) as bar:
+            task = bar.add_task("", total=sum(stage.steps for stage in plan.stages))
+            yield lambda update: bar.update(task, completed=update.done, description=_describe(update, plan))
+    else:
+        yield _PlainProgress(console, plan)
+
+
+def _make_bar(console: Console) -> Progress:
+    columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    return Progress(*columns, console=console)
+
+
+class _PlainProgress:
+    def __init__(self, console: Console, plan: Plan) -> None:
+        self.console, self.plan = console, plan
+        self.began = self.last = time.monotonic()
+
+    def __call__(self, update: Update) -> None:
+        now = time.monotonic()
+        if now - self.last < PLAIN_EVERY and update.done < update.total:
+            return
+        self.last = now
+        spent = f"{now - self.began:.0f} s"
+        self.console.print(
+            f"step {update.done}/{update.total}  {spent}  {_describe(update, self.plan)}", soft_wrap=True
+        )
+
+
+def _describe(update: Update, plan: Plan) -> str:
+    losses, size = update.step.losses, plan.stages[update.stage].size
+    return f"{max(size)} px  style {losses.style.mean():.3f}  content {losses.content.mean():.3f}"
+
+
+def print_result(output: Path, rendering: Rendering) -> None:
+    """Say where the picture is and why the render ended."""
+    _console().print(f"[bold]{escape(str(output))}[/]  {rendering.seconds:.0f} s, {rendering.reason}")

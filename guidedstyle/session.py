@@ -1,0 +1,61 @@
+"""One run of `render` from recipe to files: Ctrl-C, progress, saving, exit code."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from guidedstyle.images import save_picture, to_picture, write_file
+from guidedstyle.plan import make_plan
+from guidedstyle.reading import RECIPE_KEY, Override, read_recipe, write_recipe
+from guidedstyle.record import describe_render
+from guidedstyle.render import Update, load_encoder, render
+from guidedstyle.report import print_plan, print_result, print_scene, show_progress
+from guidedstyle.scene import open_scene
+
+DONE, BUG, INTERRUPTED = 0, 1, 130
+
+
+def run_render(file: Path, overrides: Sequence[Override], device: str, dry_run: bool, quiet: bool) -> int:
+    """Render a recipe file, write the picture and its record, and return the exit code."""
+    scene = open_scene(read_recipe(file, overrides))
+    encoder = load_encoder(scene.recipe.encoder)
+    plan = make_plan(scene, encoder, device)
+    if not quiet:
+        print_scene(scene)
+        print_plan(plan)
+    if dry_run:
+        return DONE
+    with _interruptible() as interrupted, show_progress(plan, quiet) as show:
+
+        def watch(update: Update) -> bool:
+            show(update)
+            return not interrupted
+
+        rendering = render(scene, encoder, plan, watch)
+    output = scene.recipe.output
+    save_picture(to_picture(rendering.image), output, (RECIPE_KEY, write_recipe(scene.recipe, output.parent)))
+    write_file(output.with_name(output.name + ".json"), describe_render(scene, plan, rendering).encode())
+    if not quiet:
+        print_result(output, rendering)
+    return DONE if rendering.finished else INTERRUPTED if interrupted else BUG
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[float]]:
+    """Collect the time of the first Ctrl-C instead of breaking off; a second one breaks off at once."""
+    interrupts: list[float] = []
+
+    def note(*_: object) -> None:
+        if interrupts:
+            raise KeyboardInterrupt
+        interrupts.append(time.monotonic())
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)

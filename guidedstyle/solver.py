@@ -1,0 +1,122 @@
+"""Minimise any function of an image. Nothing here knows of style."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+
+class HasTotal(Protocol):
+    """What an objective returns: anything with a scalar `total`."""
+
+    @property
+    def total(self) -> Tensor: ...
+
+
+L = TypeVar("L", bound=HasTotal)
+Objective = Callable[[Tensor], L]
+
+
+@dataclass(frozen=True)
+class Step(Generic[L]):
+    """The state after a step: its number from 1, the image, and the losses that the step set out from."""
+
+    number: int
+    image: Tensor
+    losses: L
+
+
+@dataclass(frozen=True)
+class Solution(Generic[L]):
+    """Where the solver ended, after how many steps, and why it stopped."""
+
+    image: Tensor
+    steps: int
+    losses: L
+    reason: str
+    finished: bool
+
+
+def minimise(
+    objective: Objective[L], start: Tensor, method: str, steps: int, watch: Callable[[Step[L]], bool]
+) -> Solution[L]:
+    """Minimise `objective` from `start` (1, 3, H, W) within [0, 1], handing each step to `watch`.
+
+    Stops after `steps`, when `watch` returns False, or when the loss is no longer a number; the last returns the
+    image before it broke.
+    """
+    solve = {"adam": _solve_adam, "lbfgs": _solve_lbfgs, "sgd": _solve_sgd}[method]
+    whole = before = start
+    for number, (image, losses) in enumerate(solve(objective, start.detach().clone(), steps), 1):
+        if not torch.isfinite(losses.total):
+            return Solution(whole, number, losses, f"the loss was no longer a number at step {number}", False)
+        whole, before = before, image  # the losses are those of the image before the step
+        if not watch(Step(number, image, losses)):
+            return Solution(image, number, losses, f"stopped by hand after step {number}", False)
+    return Solution(image, number, losses, f"all {steps} steps are done", True)
+
+
+Steps = Iterator[tuple[Tensor, L]]
+
+
+def _solve_adam(objective: Objective[L], image: Tensor, steps: int) -> Steps[L]:
+    """Adam (Kingma & Ba 2015) with a step that shrinks to a tenth along a cosine."""
+    optimiser = torch.optim.Adam([image.requires_grad_()], lr=0.03, betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=0.003)
+    return _descend(objective, image, optimiser, steps, schedule.step)
+
+
+def _solve_sgd(objective: Objective[L], image: Tensor, steps: int) -> Steps[L]:
+    """Gradient descent with Nesterov momentum; the slope is limited to a root mean square of 1."""
+    optimiser = torch.optim.SGD([image.requires_grad_()], lr=0.01, momentum=0.9, nesterov=True)
+    limit = torch.nn.utils.clip_grad_norm_
+    return _descend(objective, image, optimiser, steps, lambda: None, lambda: limit(image, image.numel() ** 0.5))
+
+
+def _descend(
+    objective: Objective[L],
+    image: Tensor,
+    optimiser: torch.optim.Optimizer,
+    steps: int,
+    after: Callable[[], object],
+    before: Callable[[], object] = lambda: None,
+) -> Steps[L]:
+    for _ in range(steps):
+        losses = _differentiate(objective, image, optimiser)
+        before()
+        optimiser.step()
+        after()
+        yield _clamp(image), losses
+
+
+def _solve_lbfgs(objective: Objective[L], image: Tensor, steps: int) -> Steps[L]:
+    """L-BFGS (Liu & Nocedal 1989) with strong Wolfe line search, one iteration a step."""
+    optimiser = torch.optim.LBFGS(
+        [image.requires_grad_()], max_iter=1, history_size=20, line_search_fn="strong_wolfe", tolerance_grad=0
+    )
+    for _ in range(steps):
+        tried: list[L] = []
+
+        def evaluate(tried: list[L] = tried) -> float:
+            tried.append(_differentiate(objective, image, optimiser))
+            return float(tried[-1].total) * image.numel()
+
+        optimiser.step(evaluate)
+        yield _clamp(image), tried[0]
+
+
+def _differentiate(objective: Objective[L], image: Tensor, optimiser: torch.optim.Optimizer) -> L:
+    """Set the image's gradient, in units of loss per pixel: what a step does must not depend on the size."""
+    optimiser.zero_grad(set_to_none=True)
+    losses = objective(image)
+    (losses.total * image.numel()).backward()
+    return losses
+
+
+def _clamp(image: Tensor) -> Tensor:
+    with torch.no_grad():
+        return image.clamp_(0, 1).clone()
