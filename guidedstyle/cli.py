@@ -49,7 +49,10 @@ def render_command(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Render a recipe. Example: guidedstyle render recipe.yaml --size 512 --set regions.sky.strength=2"""
+    """Render a recipe.
+
+    Example: guidedstyle render recipe.yaml --size 512 --set regions.sky.strength=2
+    """
     from guidedstyle.session import run_render
 
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
@@ -59,7 +62,10 @@ def render_command(
 
 @app.command("check")
 def check_command(recipe: RecipeFile, settings: Settings = None) -> None:
-    """Check a recipe, its pictures and masks without rendering. Example: guidedstyle check recipe.yaml"""
+    """Check a recipe, its pictures and masks without rendering.
+
+    Example: guidedstyle check recipe.yaml
+    """
     from guidedstyle.reading import read_recipe
     from guidedstyle.report import print_scene
     from guidedstyle.scene import CHECK_SIZE, open_scene
@@ -69,21 +75,28 @@ def check_command(recipe: RecipeFile, settings: Settings = None) -> None:
 
 @app.command("schema")
 def schema_command() -> None:
-    """Print the JSON schema of recipes for editors. Example: guidedstyle schema > recipe.schema.json"""
+    """Print the JSON schema of recipes for editors.
+
+    Example: guidedstyle schema > recipe.schema.json
+    """
     import json
 
-    from guidedstyle.recipe import Recipe
+    from guidedstyle.schema import make_schema
 
-    typer.echo(json.dumps(Recipe.model_json_schema(), indent=2))
+    typer.echo(json.dumps(make_schema(), indent=2))
 
 
 @app.command("init")
 def init_command(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:
-    """Make a folder with a commented recipe and sample pictures. Example: guidedstyle init my-folder"""
+    """Make a folder with a commented recipe and sample pictures.
+
+    Example: guidedstyle init my-folder
+    """
+    import shlex
+
     from guidedstyle.starter import write_starter
 
-    recipe = write_starter(folder)
-    typer.echo(f"Made {folder}. Next:\n  guidedstyle render {recipe}")
+    typer.echo(f"Made {folder}. Next:\n  guidedstyle render {shlex.quote(str(write_starter(folder)))}")
 
 
 def _collect_overrides(settings: list[str] | None, flags: Mapping[str, object], output: Path | None) -> list[Override]:

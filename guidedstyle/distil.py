@@ -26,39 +26,90 @@ from torch.nn import functional
 from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, LITE, Encoder
 from guidedstyle.weights import load_vgg19
 
-PAIRS = {"relu1_1": "relu1_1", "relu2_1": "relu2_1", "relu3_1": "relu3_1", "relu3_3": "relu3_4"}  # student: teacher
-CROP = 96
+CROP = 80
 POOL = 128
-BATCH = 8
-LEARNING_RATE = 4e-3
+BATCH = 6
+LEARNING_RATE = 5e-4
 
 
 class Student(nn.Module):
     """A small encoder with one linear head per depth that predicts the teacher's features."""
 
-    def __init__(self, teacher: Encoder, spread: dict[str, Tensor]) -> None:
+    def __init__(self, teacher: Encoder, images: Tensor) -> None:
         super().__init__()
         self.encoder = Encoder(LITE, IMAGENET_MEAN, IMAGENET_STD)
-        self.spread = spread
-        self.heads = nn.ParameterDict()
-        for mine, theirs in PAIRS.items():
-            columns, rows = LITE.layers[mine].channels, teacher.layers[theirs].channels
-            self.heads[mine] = nn.Parameter(torch.randn(rows, columns) / columns**0.5)
+        truth = _encode(teacher, images)
+        heads = prune(self.encoder, teacher, truth, images)
+        self.spread = {name: _spread(truth[name]) for name in LITE.style_layers}
+        self.heads = nn.ParameterDict({name: heads[name] / self.spread[name][:, None] for name in self.spread})
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         """Predict the teacher's features, each channel in units of its spread: {layer: (B, C, N)}."""
-        features = self.encoder.encode(image, PAIRS)
+        features = self.encoder.encode(image, LITE.style_layers)
         return {name: self.heads[name] @ x.flatten(2) for name, x in features.items()}
 
     def fold(self) -> dict[str, Tensor]:
         """Return the weights to ship: convolutions and, per depth, the metric of the head."""
-        state = {name: value for name, value in self.encoder.state_dict().items()}
-        for name in PAIRS:
+        state = dict(self.encoder.state_dict())
+        for name in LITE.style_layers:
             head = self.heads[name].detach() * self.spread[name][:, None]
             values, vectors = torch.linalg.eigh(head.T @ head)
             root = vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
             state[f"metric.{name}"] = root / root.norm() * root.shape[0] ** 0.5
         return {name: value.half().contiguous() for name, value in state.items()}
+
+
+def prune(student: Encoder, teacher: Encoder, truth: dict[str, Tensor], images: Tensor) -> dict[str, Tensor]:
+    """Start the student as the teacher's most telling channels, layer by layer (after He et al. 2017, arXiv:1707.06168).
+
+    Each convolution reads the teacher's features as the layer before predicts them by least squares; returns those
+    predictions {layer: (teacher channels, student channels)}.
+    """
+    heads: dict[str, Tensor] = {}
+    before = (student.std / teacher.std).view(3).diag()
+    for mine, theirs, layer in zip(student.features.values(), teacher.features.values(), LITE.layers, strict=False):
+        chosen = choose_channels(truth[layer], LITE.layers[layer].channels)
+        weight, bias = theirs.weight[chosen].float(), theirs.bias[chosen].float()
+        if not heads:
+            bias = bias + weight.sum((2, 3)) @ ((student.mean - teacher.mean) / teacher.std).view(3)
+        mine.weight.data = torch.einsum("ijyx,jk->ikyx", weight, before)
+        mine.bias.data = bias
+        before = heads[layer] = _predict_linearly(_encode(student, images, layer)[layer], truth[layer])
+    return heads
+
+
+def choose_channels(features: Tensor, count: int) -> list[int]:
+    """Choose the `count` channels of (B, C, N) that, one after the other, best explain all others linearly."""
+    rows = features.transpose(0, 1).flatten(1)
+    rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-6)
+    products, chosen = rows @ rows.T, list[int]()
+    for _ in range(count):
+        left = products.diagonal().clamp(min=1e-6)
+        gain = products.square().sum(0) / left
+        gain[left < 1e-4] = 0
+        gain[chosen] = -1
+        best = int(gain.argmax())
+        chosen.append(best)
+        products = products - torch.outer(products[best], products[best]) / left[best]
+    return chosen
+
+
+def _predict_linearly(known: Tensor, wanted: Tensor) -> Tensor:
+    x, y = (features.transpose(0, 1).flatten(1) for features in (known, wanted))
+    products = x @ x.T
+    ridge = 1e-4 * products.diagonal().mean() * torch.eye(len(x))
+    return torch.linalg.solve(products + ridge, x @ y.T).T
+
+
+def _encode(encoder: Encoder, images: Tensor, *layers: str) -> dict[str, Tensor]:
+    with torch.no_grad():
+        found = encoder.encode(images, layers or LITE.layers)
+    return {name: features.float().flatten(2) for name, features in found.items()}
+
+
+def _spread(features: Tensor) -> Tensor:
+    spread = features.square().mean((0, 2)).sqrt()
+    return spread.clamp(min=float(spread.median()) / 10)
 
 
 def gram(features: Tensor) -> Tensor:
@@ -130,30 +181,22 @@ def _paint(student: Student, images: Tensor, styles: Tensor) -> Tensor:
 
 def learn(student: Student, teacher: Encoder, images: Tensor) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of `student` on `images` and, per layer, its feature error and Gram error."""
-    with torch.no_grad():
-        truth = teacher.encode(images, PAIRS.values())
+    truth = _encode(teacher, images, *LITE.style_layers)
     guesses, loss, errors = student.predict(images), torch.zeros(()), {}
-    for mine, theirs in PAIRS.items():
-        wanted = truth[theirs].float().flatten(2) / student.spread[mine][:, None]
-        error = functional.mse_loss(guesses[mine], wanted)
-        distance = gram_error(gram(guesses[mine]), gram(wanted)).mean()
+    for name, guess in guesses.items():
+        wanted = truth[name] / student.spread[name][:, None]
+        error = functional.mse_loss(guess, wanted) / wanted.square().mean().clamp(min=1e-3)
+        distance = gram_error(gram(guess), gram(wanted)).mean()
         loss = loss + error + distance
-        errors[mine], errors[f"{mine} gram"] = float(error.detach()), float(distance.detach())
+        errors[name], errors[f"{name} gram"] = float(error.detach()), float(distance.detach())
     return loss, errors
-
-
-def measure_spread(teacher: Encoder, crops: Crops) -> dict[str, Tensor]:
-    """Root mean square of each channel of the teacher, by the student's layer."""
-    with torch.no_grad():
-        truth = teacher.encode(crops.draw(32), PAIRS.values())
-    return {m: truth[t].float().square().mean((0, 2, 3)).sqrt().clamp(min=1e-3) for m, t in PAIRS.items()}
 
 
 def distil(files: Sequence[Path], teacher: Encoder, out: Path, minutes: float, seed: int) -> None:
     """Train for `minutes`, printing the errors and saving a moving average of the weights to `out`."""
     torch.manual_seed(seed)
     crops = Crops(files, seed)
-    student = Student(teacher, measure_spread(teacher, crops)).to(memory_format=torch.channels_last)
+    student = Student(teacher, crops.draw(64)).to(memory_format=torch.channels_last)
     average, pool = copy.deepcopy(student), Pool(crops)
     adam = torch.optim.Adam(student.parameters(), lr=LEARNING_RATE)
     began, step = time.monotonic(), 0
@@ -162,6 +205,7 @@ def distil(files: Sequence[Path], teacher: Encoder, out: Path, minutes: float, s
         loss, errors = learn(student, teacher, torch.cat([crops.draw(BATCH), pool.draw(student, BATCH)]))
         adam.zero_grad()
         loss.backward()
+        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         adam.step()
         step += 1
         _average(average, student, min(0.998, step / (step + 10)))

@@ -19,7 +19,7 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML in which 1e-3 is a number, as in YAML 1.2."""
 
 
-_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+_Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 
@@ -60,17 +60,10 @@ class Document:
             path.append(step)
             if depth == len(keys) - 1:
                 return path, node
-            if isinstance(node, dict) and isinstance(node.get(key), str | None):
-                node[key] = _LONG_FORMS.get(keys[0], lambda text: {})(node.get(key))
+            if isinstance(node, dict) and node.get(key) is None:
+                node[key] = {}
             node = node[step]
         raise AssertionError(keys)
-
-
-_LONG_FORMS = {
-    "styles": lambda text: {"image": text} if text else {},
-    "encoder": lambda text: {"name": text} if text else {},
-    "regions": lambda text: {text: 1.0} if text else {},
-}
 
 
 def _index(entries: list[Any], key: object) -> int:
@@ -110,7 +103,7 @@ def _yaml_remedy(error: yaml.MarkedYAMLError) -> str:
 class _Reader:
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.loader = _Loader("")  # type: ignore[no-untyped-call]
+        self.loader = _Loader("")
         self.nodes = 0
 
     def read(self, node: yaml.Node, path: KeyPath) -> Any:

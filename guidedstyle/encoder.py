@@ -62,10 +62,10 @@ VGG19 = Architecture(
 )
 LITE = Architecture(
     name="lite",
-    stages=((32,) * 2, (64,) * 2, (128,) * 3),
-    pooling="average",
+    stages=((32,) * 2, (64,) * 2, (128,) * 4),
+    pooling="max",
     padding="replicate",
-    style_layers=("relu1_1", "relu2_1", "relu3_1", "relu3_3"),
+    style_layers=("relu1_1", "relu2_1", "relu3_1", "relu3_4"),
 )
 
 
@@ -133,5 +133,5 @@ def _convolutions(architecture: Architecture) -> Iterator[tuple[str, nn.Conv2d]]
 
 
 def _key(architecture: Architecture, stage: int, index: int) -> str:
-    """Number a convolution as torchvision's `features` does: each takes two places, each pooling one."""
+    """Return a convolution's number in torchvision's `features`: each takes two places, each pooling one."""
     return str(sum(2 * len(widths) + 1 for widths in architecture.stages[: stage - 1]) + 2 * (index - 1))

@@ -151,7 +151,7 @@ def to_array(picture: Image.Image) -> Array:
 
 
 def to_picture(array: Array) -> Image.Image:
-    """Turn (1, 3, H, W) in [0, 1] into a Pillow picture of 8 bits; a picture read and not changed comes back exactly."""
+    """Turn (1, 3, H, W) in [0, 1] into a Pillow picture of 8 bits; an unchanged picture comes back exactly."""
     pixels = np.clip(array[0].transpose(1, 2, 0), 0, 1) * 255 + 0.5
     return Image.fromarray(pixels.astype(np.uint8))
 
@@ -179,10 +179,10 @@ def write_file(file: Path, content: bytes) -> None:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, file)
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(file)
         except BaseException:
-            os.unlink(name)
+            Path(name).unlink()
             raise
     except OSError as error:
         raise GuidedStyleError.of(file, f"it cannot be written: {error.strerror}", "write elsewhere (-o)") from error

@@ -17,7 +17,7 @@ Place = tuple[int, str]  # octave, layer
 TINY = 1e-12
 
 # What strength 1, content 1 and smoothness 1 stand for.
-CONTENT_WEIGHT = 0.1
+CONTENT_WEIGHT = 0.03
 SMOOTHNESS_WEIGHT = 0.1
 
 
@@ -66,8 +66,9 @@ def content_losses(features: Tensor, target: Tensor, cells: Tensor) -> Tensor:
 
     `features` and `target` are (1, C, h, w); `cells` (R, h * w) are region weights that sum to 1 per region.
     """
-    error = (features.float() - target.float()).square().sum(1).flatten()
-    return cells @ error / target.float().square().sum(1).mean().clamp(min=TINY)
+    target = target.to(cells.dtype)
+    error = (features.to(cells.dtype) - target).square().sum(1).flatten()
+    return cells @ error / target.square().sum(1).mean().clamp(min=TINY)
 
 
 def smoothness_loss(image: Tensor) -> Tensor:

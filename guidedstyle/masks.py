@@ -38,7 +38,7 @@ def resize_mask(mask: Array, size: Size) -> Array:
         return mask
     shrinks = size[0] < mask.shape[1] or size[1] < mask.shape[0]
     resized = cv2.resize(mask, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return np.clip(resized, 0, 1).astype(np.float32)
+    return np.clip(resized, 0, 1).round(5).astype(np.float32)  # opencv's averages of 1 fall short of 1
 
 
 def stack_weights(opacities: Sequence[Array | None], size: Size) -> Array:

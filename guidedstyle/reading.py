@@ -14,11 +14,24 @@ from pydantic_core import ErrorDetails
 
 from guidedstyle.document import Document, read_document, read_text
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
-from guidedstyle.recipe import Mistake, Recipe, expand_style, find_mistakes, list_files
+from guidedstyle.recipe import Mistake, Recipe, lengthen, find_mistakes, list_files
 
 Override = tuple[str, object, str]  # key path, value, where it was said
 RECIPE_KEY = "guidedstyle recipe"  # of the PNG's text that carries the recipe
 PLACEHOLDER = "?"
+WANTED = {  # by pydantic's name of the mistake
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "path_type": "the name of a file",
+    "dict_type": "keys with values",
+    "model_type": "keys with values",
+    "tuple_type": "a list",
+    "string_too_short": "at least one letter",
+    "too_short": "at least one",
+}
 
 
 class Reading(NamedTuple):
@@ -53,8 +66,12 @@ def read_recipe(file: Path, overrides: Sequence[Override] = ()) -> Reading:
     document = read_document(str(file), _recipe_text(file))
     if not isinstance(document.data, dict):
         raise GuidedStyleError.of(file, "it holds no keys", "start with content: PHOTO and style: PAINTING")
+    if default_output(file) != file.with_suffix(".png"):  # a picture's own recipe must not overwrite it
+        document.data.pop("output", None)
     document.data.setdefault("output", default_output(file).name)
-    document.data = expand_style(document.data)
+    document.data = lengthen(document.data)
+    if ("style",) in document.places:
+        document.places |= {path: document.places["style",] for path in (("styles", "style"), ("regions",))}
     for key, value, place in overrides:
         document.override(key, value, place)
     recipe, broken = _heal(document)
@@ -100,7 +117,8 @@ def _heal(document: Document) -> tuple[Recipe, set[KeyPath]]:
             details = [(detail, _own_path(detail, data)) for detail in error.errors()]
             fresh = [(detail, path) for detail, path in details if path not in broken]
             document.problems += [_describe(detail, path, document) for detail, path in fresh]
-            if not fresh or not all([_mend(data, path, detail) for detail, path in fresh]):
+            mended = [_mend(data, path, detail) for detail, path in fresh]
+            if not fresh or not all(mended):
                 raise GuidedStyleError(document.problems) from error
             broken |= {path for _, path in fresh}
 
@@ -133,6 +151,8 @@ def _mend(data: Any, path: KeyPath, detail: ErrorDetails) -> bool:
         return False
     if detail["type"] == "missing":
         data[last] = {"style": {"image": PLACEHOLDER}} if last == "styles" else PLACEHOLDER
+    elif path[-2:-1] == ("style",):
+        data[last] = 1.0
     elif isinstance(data.get(last), dict | list) or last in ("content", "image", "mask", "name"):
         return False
     else:
@@ -161,7 +181,8 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
             return f"{value} is none of the choices", f"{key} must be {context['expected']}"
         case "finite_number":
             return f"{value} is not a number one can reckon with", f"give {key} a finite number"
-    return f"{value} does not fit", f"{key}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
+    wanted = WANTED.get(detail["type"])
+    return f"{value} does not fit", f"{key} must be {wanted}" if wanted else f"{key}: {detail['msg']}"
 
 
 def _shorten(value: object) -> str:

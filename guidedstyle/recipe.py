@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,11 +22,6 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-def _lengthen(short: object, key: str) -> object:
-    """Turn the short form of an entry, a bare string, into its long form `{key: string}`."""
-    return {key: short} if isinstance(short, str) else short
-
-
 class EncoderChoice(_Model):
     """Which network judges the style."""
 
@@ -35,8 +30,6 @@ class EncoderChoice(_Model):
     convention: Literal["torchvision", "original"] | None = Field(
         None, description="input the weights expect: `torchvision` (0..1, normalised), `original` (0..255 minus mean)"
     )
-
-    _short = model_validator(mode="before")(lambda short: _lengthen(short, "name"))
 
 
 class StyleImage(_Model):
@@ -47,8 +40,6 @@ class StyleImage(_Model):
         1.0, ge=0.1, le=10, description="size of its strokes; 1: as long as the picture's longest side"
     )
     mask: RecipePath | None = Field(None, description="only its white part is used; same shape as the painting")
-
-    _short = model_validator(mode="before")(lambda short: _lengthen(short, "image"))
 
 
 class Region(_Model):
@@ -61,19 +52,12 @@ class Region(_Model):
     content: float = Field(1.0, ge=0, le=1e6, description="how strongly it keeps its drawing, relative to 1")
     keep: bool = Field(False, description="leave these pixels exactly as they are in the photograph")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, data: object) -> object:
-        if isinstance(data, dict) and isinstance(data.get("style"), str):
-            return {**data, "style": {data["style"]: 1.0}}
-        return data
-
 
 class SolverChoice(_Model):
     """How the picture is optimised."""
 
     method: Literal["adam", "lbfgs", "sgd"] = Field("adam", description="`adam`, `lbfgs` or `sgd` (with momentum)")
-    steps: int = Field(200, ge=1, le=100_000, description="steps in all; most at small sizes, few at the last")
+    steps: int = Field(150, ge=1, le=100_000, description="steps in all; most at small sizes, few at the last")
     init: Literal["content", "noise", "style"] | RecipePath = Field(
         "content", description="where to start: `content`, `noise`, `style`, or a picture's file"
     )
@@ -107,11 +91,33 @@ class Recipe(_Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _short(cls, data: object) -> object:
-        return expand_style(data) if isinstance(data, dict) else data
+    def _accept_short_forms(cls, data: object) -> object:
+        return lengthen(data) if isinstance(data, dict) else data
 
 
-def expand_style(data: dict[str, Any]) -> dict[str, Any]:
+def lengthen(data: dict[str, Any]) -> dict[str, Any]:
+    """Rewrite the short forms that people write, where one string stands for an entry, as the long ones."""
+    data = _expand_style(data)
+    if "encoder" in data:
+        data["encoder"] = _lengthen_entry(data["encoder"], lambda name: {"name": name})
+    if isinstance(styles := data.get("styles"), dict):
+        data["styles"] = {key: _lengthen_entry(style, lambda image: {"image": image}) for key, style in styles.items()}
+    if isinstance(regions := data.get("regions"), list | tuple):
+        data["regions"] = [_lengthen_region(region) for region in regions]
+    return data
+
+
+def _lengthen_region(region: object) -> object:
+    if isinstance(region, dict) and "style" in region:
+        return {**region, "style": _lengthen_entry(region["style"], lambda name: {name: 1.0})}
+    return region
+
+
+def _lengthen_entry(entry: object, long_form: Callable[[str], object]) -> object:
+    return long_form(entry) if isinstance(entry, str) else entry
+
+
+def _expand_style(data: dict[str, Any]) -> dict[str, Any]:
     """Rewrite the smallest recipe, `style:` and no regions, as one region that covers the picture.
 
     `style` is a file, the name of one of `styles`, or a weighted mix of their names. A recipe with `styles` of

@@ -73,7 +73,8 @@ def render(scene: Scene, encoder: Encoder, plan: Plan, watch: Watch = lambda upd
     with torch.no_grad():
         losses = objective(image)
         picture = finish_image(scene, plan, image)
-    return Rendering(picture, losses, solution.reason, solution.finished, done, time.monotonic() - began)
+    reason = f"{solution.reason} ({done} of {total})"
+    return Rendering(picture, losses, reason, solution.finished, done, time.monotonic() - began)
 
 
 def begin_image(scene: Scene) -> Tensor:

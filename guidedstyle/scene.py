@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
-from guidedstyle.images import Array, Size, fit_size, read_picture, read_size, to_array
+from guidedstyle.images import MOST_PIXELS, SMALLEST_SIDE, Array, Size, read_grey, read_picture, read_size, to_array
 from guidedstyle.masks import read_mask, stack_weights
-from guidedstyle.reading import PLACEHOLDER, Reading
+from guidedstyle.reading import Reading
 from guidedstyle.recipe import Recipe, Region, StyleImage
 
 CHECK_SIZE = 512
@@ -86,44 +87,49 @@ def open_scene(reading: Reading, largest: int | None = None) -> Scene:
     `largest` bounds the working size: a check needs only the shapes and shares, not the pixels.
     """
     opener, recipe = _Opener(reading), reading.recipe
-    full_size = opener.attempt(("content",), lambda: read_size(recipe.content)) or (0, 0)
-    longest = recipe.size or max(full_size)
-    longest = min(longest, largest) if largest else longest
-    content = opener.attempt(("content",), lambda: to_array(read_picture(recipe.content, longest)))
+    content = opener.attempt(("content",), lambda: _read_sized(recipe.content, recipe.size, largest))
+    longest = max(content[0].size) if content else CHECK_SIZE
     paintings = {name: _open_painting(opener, name, style, longest) for name, style in recipe.styles.items()}
-    weights = _open_regions(opener, recipe.regions, full_size, longest) if content is not None else None
-    if isinstance(recipe.solver.init, Path) and str(recipe.solver.init) != PLACEHOLDER:
-        opener.attempt(("solver", "init"), lambda: read_picture(Path(recipe.solver.init), CHECK_SIZE))
+    weights = _open_regions(opener, recipe.regions, (content[1], content[0].size) if content else None)
+    if isinstance(init := recipe.solver.init, Path):
+        opener.attempt(("solver", "init"), lambda: read_picture(init, CHECK_SIZE))
     if opener.problems or content is None or weights is None:
         raise GuidedStyleError(opener.problems)
     opened = {name: painting for name, painting in paintings.items() if painting}
-    return Scene(recipe, content, opened, weights, full_size)
+    return Scene(recipe, to_array(content[0]), opened, weights, content[1])
+
+
+def _read_sized(file: Path, longest: int | None, largest: int | None = None) -> tuple[Image.Image, Size]:
+    """Read a picture at the size that is worked at, and the full size of the file."""
+    size = read_size(file)
+    return read_picture(file, min(longest or max(size), largest or MOST_PIXELS)), size
 
 
 def _open_painting(opener: _Opener, name: str, style: StyleImage, longest: int) -> Painting | None:
     path: KeyPath = ("styles", name)
-    size = opener.attempt((*path, "image"), lambda: read_size(style.image))
-    wanted = max(16, round(style.scale * longest))
-    picture = opener.attempt((*path, "image"), lambda: read_picture(style.image, wanted)) if size else None
-    if picture is None or size is None:
+    wanted = max(SMALLEST_SIDE, round(style.scale * longest))
+    read = opener.attempt((*path, "image"), lambda: _read_sized(style.image, wanted))
+    if read is None:
         return None
+    picture, size = read
     mask: Array | None = np.ones(picture.size[::-1], np.float32)
-    if style.mask:
-        file = style.mask
+    if file := style.mask:
         mask = opener.attempt((*path, "mask"), lambda: read_mask(file, size, picture.size))
         if mask is not None and not mask.any():
             opener.complain((*path, "mask"), f"{file} is all black: no part of the painting is used", "paint it white")
     return Painting(to_array(picture), mask, size) if mask is not None else None
 
 
-def _open_regions(opener: _Opener, regions: tuple[Region, ...], full_size: Size, longest: int) -> Array | None:
-    size = fit_size(full_size, longest)
+def _open_regions(opener: _Opener, regions: tuple[Region, ...], sizes: tuple[Size, Size] | None) -> Array | None:
+    """Open the regions' masks and stack them; without `sizes`, of a photograph that was not read, only open them."""
     masks: dict[int, Array | None] = {}
     for index, region in enumerate(regions):
         if isinstance(file := region.mask, Path):
-            masks[index] = opener.attempt(("regions", index, "mask"), partial(read_mask, file, full_size, size))
-    if None in masks.values():
+            read = partial(read_mask, file, *sizes) if sizes else partial(read_grey, file)
+            masks[index] = opener.attempt(("regions", index, "mask"), read)
+    if sizes is None or any(mask is None for mask in masks.values()):
         return None
+    size = sizes[1]
     weights = stack_weights([masks.get(index) for index in range(len(regions))], size)
     for index, region in enumerate(regions):
         if not weights[index].any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import torch
@@ -14,8 +15,12 @@ class HasTotal(Protocol):
     """What an objective returns: anything with a scalar `total`."""
 
     @property
-    def total(self) -> Tensor: ...
+    def total(self) -> Tensor:
+        """What is minimised, a scalar."""
 
+
+ADAM_RATE = 0.03  # in units of the pixels' range
+SGD_RATE, SGD_LIMIT = 0.01, 1.0
 
 L = TypeVar("L", bound=HasTotal)
 Objective = Callable[[Tensor], L]
@@ -53,11 +58,11 @@ def minimise(
     whole = before = start
     for number, (image, losses) in enumerate(solve(objective, start.detach().clone(), steps), 1):
         if not torch.isfinite(losses.total):
-            return Solution(whole, number, losses, f"the loss was no longer a number at step {number}", False)
+            return Solution(whole, number, losses, "the loss was no longer a number", False)
         whole, before = before, image  # the losses are those of the image before the step
         if not watch(Step(number, image, losses)):
-            return Solution(image, number, losses, f"stopped by hand after step {number}", False)
-    return Solution(image, number, losses, f"all {steps} steps are done", True)
+            return Solution(image, number, losses, "stopped by hand", False)
+    return Solution(image, number, losses, "all steps are done", True)
 
 
 Steps = Iterator[tuple[Tensor, L]]
@@ -65,16 +70,17 @@ Steps = Iterator[tuple[Tensor, L]]
 
 def _solve_adam(objective: Objective[L], image: Tensor, steps: int) -> Steps[L]:
     """Adam (Kingma & Ba 2015) with a step that shrinks to a tenth along a cosine."""
-    optimiser = torch.optim.Adam([image.requires_grad_()], lr=0.03, betas=(0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=0.003)
+    optimiser = torch.optim.Adam([image.requires_grad_()], lr=ADAM_RATE, betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=ADAM_RATE / 10)
     return _descend(objective, image, optimiser, steps, schedule.step)
 
 
 def _solve_sgd(objective: Objective[L], image: Tensor, steps: int) -> Steps[L]:
-    """Gradient descent with Nesterov momentum; the slope is limited to a root mean square of 1."""
-    optimiser = torch.optim.SGD([image.requires_grad_()], lr=0.01, momentum=0.9, nesterov=True)
-    limit = torch.nn.utils.clip_grad_norm_
-    return _descend(objective, image, optimiser, steps, lambda: None, lambda: limit(image, image.numel() ** 0.5))
+    """Gradient descent with Nesterov momentum; the slope is limited to a root mean square of SGD_LIMIT."""
+    optimiser = torch.optim.SGD([image.requires_grad_()], lr=SGD_RATE, momentum=0.9, nesterov=True)
+    limit = SGD_LIMIT * image.numel() ** 0.5
+    clip = partial(torch.nn.utils.clip_grad_norm_, image, limit)
+    return _descend(objective, image, optimiser, steps, lambda: None, clip)
 
 
 def _descend(
@@ -103,7 +109,7 @@ def _solve_lbfgs(objective: Objective[L], image: Tensor, steps: int) -> Steps[L]
 
         def evaluate(tried: list[L] = tried) -> float:
             tried.append(_differentiate(objective, image, optimiser))
-            return float(tried[-1].total) * image.numel()
+            return float(tried[-1].total.detach()) * image.numel()
 
         optimiser.step(evaluate)
         yield _clamp(image), tried[0]

@@ -1,0 +1,20 @@
+"""Write the sample pictures: python -m guidedstyle.samples FOLDER."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from guidedstyle.samples import write_samples
+
+
+def main() -> None:
+    """Read the folder from the command line and fill it."""
+    parser = argparse.ArgumentParser(prog="python -m guidedstyle.samples", description="Write the sample pictures.")
+    parser.add_argument("folder", type=Path)
+    for path in write_samples(parser.parse_args().folder):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

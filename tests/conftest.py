@@ -1,0 +1,45 @@
+"""What the tests share: small pictures made here, with structure at several scales."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+torch.set_num_threads(2)
+
+
+def draw_picture(width: int, height: int, seed: int) -> Image.Image:
+    """Draw waves of random direction and colour."""
+    noise = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    waves = [np.sin((x * noise.normal() + y * noise.normal()) / noise.uniform(2, 9)) for _ in range(9)]
+    channels = [0.5 + sum(waves[i::3]) / 7 for i in range(3)]
+    return Image.fromarray(np.uint8(255 * np.clip(np.stack(channels, 2), 0, 1)))
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Path:
+    """A folder with a photograph (96 x 64), two paintings, a mask of its left half and a recipe."""
+    draw_picture(96, 64, 1).save(tmp_path / "photo.png")
+    draw_picture(80, 80, 2).save(tmp_path / "ink.png")
+    draw_picture(90, 60, 3).save(tmp_path / "oil.png")
+    half = np.zeros((64, 96), np.uint8)
+    half[:, :48] = 255
+    Image.fromarray(half).save(tmp_path / "left.png")
+    (tmp_path / "recipe.yaml").write_text(
+        "content: photo.png\n"
+        "styles:\n"
+        "  ink: ink.png\n"
+        "  oil: {image: oil.png}\n"
+        "regions:\n"
+        "  - {name: right, mask: rest, style: ink}\n"
+        "  - name: left\n"
+        "    mask: left.png\n"
+        "    style: {oil: 0.75, ink: 0.25}\n"
+        "solver: {steps: 4}\n"
+    )
+    return tmp_path

@@ -1,0 +1,143 @@
+"""Guided Gram matrices against plain Python, and what they promise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from guidedstyle.gram import guided_grams, mix_grams
+from guidedstyle.guidance import average_to_grid, make_guides
+from guidedstyle.losses import StyleTarget, style_losses
+
+GRID = (6, 7)
+
+
+def make_features(channels: int = 3, grid: tuple[int, int] = GRID, seed: int = 0) -> Tensor:
+    return torch.randn(1, channels, *grid, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def make_weights(regions: int, grid: tuple[int, int] = GRID, seed: int = 1) -> Tensor:
+    drawn = torch.rand(regions, *grid, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.softmax(6 * drawn, 0)
+
+
+def loop_guided_gram(features: Tensor, guide: Tensor) -> list[list[float]]:
+    """Eq. 5 of Gatys et al. 2017 as a triple loop over channels and positions."""
+    f, t = features[0].flatten(1).tolist(), guide.flatten().tolist()
+    channels, positions = range(len(f)), range(len(t))
+    return [[sum(t[p] ** 2 * f[i][p] * f[j][p] for p in positions) for j in channels] for i in channels]
+
+
+def test_equals_a_triple_loop_in_plain_python() -> None:
+    features, weights = make_features(), make_weights(3)
+    found = guided_grams(features, make_guides(weights, GRID))
+    for region, gram in zip(weights, found, strict=True):
+        wanted = torch.tensor(loop_guided_gram(features, (region / region.sum()).sqrt()), dtype=torch.float64)
+        torch.testing.assert_close(gram, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_convention_masks_of_0_and_1_give_the_published_formula() -> None:
+    """There the guide is the mask itself, normalised so that its squares sum to 1."""
+    features, mask = make_features(), torch.zeros(GRID, dtype=torch.float64)
+    mask[1:4, 2:6] = 1
+    published = mask / mask.square().sum().sqrt()
+    guided = features[0].flatten(1) * published.flatten()
+    found = guided_grams(features, make_guides(mask[None], GRID))[0]
+    torch.testing.assert_close(found, guided @ guided.T, rtol=1e-13, atol=1e-13)
+
+
+def test_one_region_over_everything_is_the_plain_gram() -> None:
+    features = make_features()
+    flat = features[0].flatten(1)
+    found = guided_grams(features, make_guides(torch.ones(1, *GRID, dtype=torch.float64), GRID))[0]
+    torch.testing.assert_close(found, flat @ flat.T / flat.shape[1])
+
+
+def test_gradient_is_the_numerical_one() -> None:
+    guides = make_guides(make_weights(3), GRID)
+    assert torch.autograd.gradcheck(lambda f: guided_grams(f, guides), make_features().requires_grad_())
+
+
+def test_does_not_change_when_the_region_is_duplicated() -> None:
+    features, weights = make_features(), make_weights(2)
+    once = guided_grams(features, make_guides(weights, GRID))
+    twice = torch.cat([features, features], 3), torch.cat([weights, weights], 2)
+    torch.testing.assert_close(guided_grams(twice[0], make_guides(twice[1], (6, 14))), once)
+
+
+def test_two_half_opacities_are_one_whole_region() -> None:
+    """The seam keeps its full strength: with guides that are the masks themselves it would have half."""
+    features = make_features()
+    whole = guided_grams(features, make_guides(torch.ones(1, *GRID, dtype=torch.float64), GRID))
+    halves = guided_grams(features, make_guides(torch.full((2, *GRID), 0.5, dtype=torch.float64), GRID))
+    torch.testing.assert_close(halves, whole.expand(2, -1, -1))
+
+
+def test_is_linear_in_the_mask() -> None:
+    """Summed over regions that cover the picture, weighted Grams are the picture's Gram: no position is lost."""
+    features, weights = make_features(), make_weights(4)
+    grams = guided_grams(features, make_guides(weights, GRID)) * weights.mean((1, 2))[:, None, None]
+    flat = features[0].flatten(1)
+    torch.testing.assert_close(grams.sum(0), flat @ flat.T / flat.shape[1])
+
+
+def test_touches_only_positions_that_a_region_owns() -> None:
+    features = make_features().requires_grad_()
+    mask = torch.zeros(1, *GRID, dtype=torch.float64)
+    mask[0, :2] = 1
+    guided_grams(features, make_guides(mask, GRID)).sum().backward()
+    assert features.grad is not None
+    assert features.grad[0, :, 2:].abs().max() == 0
+    assert features.grad[0, :, :2].abs().min() > 0
+
+
+def test_guides_hold_as_many_rows_as_positions_however_many_regions() -> None:
+    stripes = torch.eye(16).repeat_interleave(4, 1)[:, None].expand(16, 64, 64)
+    assert len(make_guides(stripes, (32, 32)).positions) == 32 * 32
+    assert len(make_guides(torch.ones(1, 64, 64), (32, 32)).positions) == 32 * 32
+
+
+def test_convention_squares_of_a_guide_sum_to_1_on_every_grid() -> None:
+    weights = make_weights(3, (37, 41))
+    for grid in [(37, 41), (18, 20), (9, 10), (2, 3), (1, 1)]:
+        guides = make_guides(weights, grid)
+        sums = [rows.square().sum().item() for rows in guides.roots.split(guides.counts)]
+        assert sums == pytest.approx([1, 1, 1])
+
+
+def test_convention_weights_are_averaged_before_the_root() -> None:
+    weights = torch.tensor([[[1.0, 0, 0, 0]]])
+    guides = make_guides(weights, (1, 2))
+    assert guides.positions.tolist() == [0]
+    cells = average_to_grid(torch.tensor([[[1.0, 0, 1, 1]]]), (1, 2))
+    torch.testing.assert_close(cells, torch.tensor([[1 / 3, 2 / 3]]))
+
+
+@pytest.mark.parametrize("weights", [[1, 1], [0.7, 0.3], [5, 2, 1]])
+def test_a_mix_has_the_gradient_of_the_weighted_sum_of_losses(weights: list[float]) -> None:
+    features = make_features().requires_grad_()
+    guides = make_guides(make_weights(1), GRID)
+    grams = [guided_grams(make_features(seed=9 + i), guides)[0].detach() for i in range(len(weights))]
+    apart = sum(w * (guided_grams(features, guides)[0] - g).square().sum() for w, g in zip(weights, grams, strict=True))
+    (wanted,) = torch.autograd.grad(apart / sum(weights), features)
+    together = (guided_grams(features, guides)[0] - mix_grams(grams, weights)).square().sum()
+    (found,) = torch.autograd.grad(together, features)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_accumulates_bfloat16_features_in_float32() -> None:
+    features = torch.rand(1, 4, 64, 64).bfloat16()
+    gram = guided_grams(features, make_guides(torch.ones(1, 64, 64), (64, 64)))[0]
+    flat = features[0].flatten(1).double()
+    torch.testing.assert_close(gram.double(), flat @ flat.T / flat.shape[1], rtol=1e-5, atol=0)
+
+
+def test_half_opacity_regions_in_the_loss_weigh_as_one() -> None:
+    features, target = make_features(), make_features(seed=5)
+    whole = make_guides(torch.ones(1, *GRID, dtype=torch.float64), GRID)
+    halves = make_guides(torch.full((2, *GRID), 0.5, dtype=torch.float64), GRID)
+    gram = guided_grams(target, whole)
+    one = style_losses({(0, "relu"): features}, {(0, "relu"): StyleTarget(whole, gram)})
+    two = style_losses({(0, "relu"): features}, {(0, "relu"): StyleTarget(halves, gram.expand(2, -1, -1))})
+    torch.testing.assert_close(two.mean(), one.mean())

@@ -1,0 +1,205 @@
+"""Files to pictures and back: orientation, alpha, depth, colour profiles, whole files only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.images import (
+    fit_size,
+    read_grey,
+    read_note,
+    read_picture,
+    read_size,
+    save_picture,
+    to_array,
+    to_picture,
+    write_file,
+)
+
+CORNERS = np.zeros((20, 30, 3), np.uint8)
+CORNERS[:10, :15] = (255, 0, 0)
+CORNERS[10:, 15:] = (0, 0, 255)
+
+
+def test_a_picture_comes_back_exactly(tmp_path: Path) -> None:
+    every_value = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    picture = to_picture(to_array(Image.fromarray(every_value)))
+    save_picture(picture, tmp_path / "a.png")
+    assert (np.asarray(read_picture(tmp_path / "a.png")) == every_value).all()
+
+
+def test_convention_arrays_are_rgb_rows_from_the_top() -> None:
+    array = to_array(Image.fromarray(CORNERS))
+    assert array.shape == (1, 3, 20, 30)
+    assert array.dtype == np.float32
+    assert array[0, :, 0, 0].tolist() == [1, 0, 0]
+    assert array[0, :, 19, 29].tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
+    """The picture as a viewer shows it is the same however the camera was held."""
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's transpositions, by what the tag undoes
+    stored = Image.fromarray(CORNERS)
+    if orientation > 1:
+        stored = stored.transpose(Image.Transpose(undo[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "held.png", exif=exif)
+    assert read_size(tmp_path / "held.png") == (30, 20)
+    assert (np.asarray(read_picture(tmp_path / "held.png")) == CORNERS).all()
+
+
+def test_transparent_pixels_are_shown_on_white(tmp_path: Path) -> None:
+    pixels = np.zeros((16, 16, 4), np.uint8)
+    pixels[:8] = (0, 255, 0, 255)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    shown = np.asarray(read_picture(tmp_path / "a.png"))
+    assert shown[0, 0].tolist() == [0, 255, 0]
+    assert shown[15, 0].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    grey = Image.fromarray(np.uint8(np.indices((16, 16)).sum(0) > 15) * 255)
+    if mode == "I;16":
+        source = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    else:
+        source = grey.convert("RGB").convert(mode)
+    source.save(tmp_path / "a.tif")
+    assert (np.asarray(read_picture(tmp_path / "a.tif")) == np.asarray(grey)[:, :, None]).all()
+
+
+def make_linear_profile() -> bytes:
+    """Make an ICC profile with sRGB's primaries and linear light."""
+
+    def number(value: float) -> bytes:
+        return round(value * 65536).to_bytes(4, "big", signed=True)
+
+    def xyz(*values: float) -> bytes:
+        return b"XYZ " + bytes(4) + b"".join(map(number, values))
+
+    tags = {b"wtpt": xyz(0.9642, 1, 0.8249), b"rXYZ": xyz(0.4361, 0.2225, 0.0139)}
+    tags |= {b"gXYZ": xyz(0.3851, 0.7169, 0.0971), b"bXYZ": xyz(0.1431, 0.0606, 0.7141)}
+    tags |= {curve: b"curv" + bytes(8) for curve in (b"rTRC", b"gTRC", b"bTRC")}  # no entries: the identity
+    table, content, start = len(tags).to_bytes(4, "big"), b"", 132 + 12 * len(tags)
+    for tag, value in tags.items():
+        table += tag + (start + len(content)).to_bytes(4, "big") + len(value).to_bytes(4, "big")
+        content += value + bytes(-len(value) % 4)
+    header = (start + len(content)).to_bytes(4, "big") + bytes(4) + b"\x02\x10\0\0mntrRGB XYZ " + bytes(12)
+    header += b"acsp" + bytes(28) + number(0.9642) + number(1) + number(0.8249)
+    return header.ljust(128, b"\0") + table + content
+
+
+@pytest.mark.parametrize(("linear", "shown"), [(0, 0), (55, 128), (128, 188), (255, 255)])
+def test_colour_profiles_are_applied(tmp_path: Path, linear: int, shown: int) -> None:
+    """Linear light becomes sRGB by the formula of IEC 61966-2-1."""
+    Image.new("RGB", (16, 16), (linear,) * 3).save(tmp_path / "tagged.png", icc_profile=make_linear_profile())
+    assert np.abs(np.asarray(read_picture(tmp_path / "tagged.png"), int) - shown).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("size", "longest", "wanted"), [((30, 20), 15, (15, 10)), ((3, 900), 90, (1, 90)), ((7, 5), None, (7, 5))]
+)
+def test_sizes_keep_their_shape(size: tuple[int, int], longest: int | None, wanted: tuple[int, int]) -> None:
+    assert fit_size(size, longest) == wanted
+
+
+def test_reading_small_equals_reading_and_shrinking(tmp_path: Path) -> None:
+    y, x = np.mgrid[0:600, 0:800]
+    smooth = np.uint8(127 + 60 * np.sin(x / 40)[..., None] + 60 * np.cos(y / 60)[..., None] * [1, 0.5, 0.2])
+    Image.fromarray(smooth).save(tmp_path / "a.jpg", quality=95)
+    small = np.asarray(read_picture(tmp_path / "a.jpg", 100), np.int16)
+    wanted = np.asarray(Image.fromarray(smooth).resize((100, 75), Image.Resampling.LANCZOS), np.int16)
+    assert np.abs(small - wanted).max() <= 6
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16"])
+def test_masks_of_every_depth(tmp_path: Path, mode: str) -> None:
+    ramp = np.uint8(np.indices((16, 16))[1] > 7) * 255
+    if mode == "I;16":
+        source = Image.fromarray(ramp.astype(np.uint16) * 257)
+    else:
+        source = Image.fromarray(ramp).convert("RGB").convert(mode)
+    source.save(tmp_path / "a.png")
+    assert (read_grey(tmp_path / "a.png") == ramp / 255).all()
+
+
+def test_sixteen_bit_masks_keep_their_steps(tmp_path: Path) -> None:
+    values = np.arange(256, dtype=np.uint16).reshape(16, 16) + 1000
+    Image.fromarray(values).save(tmp_path / "a.png")
+    np.testing.assert_allclose(read_grey(tmp_path / "a.png"), values / 65535, rtol=1e-6)
+
+
+def test_the_opacity_of_a_mask_is_grey_times_alpha(tmp_path: Path) -> None:
+    pixels = np.full((16, 16, 2), 255, np.uint8)
+    pixels[:8, :, 1] = 0
+    pixels[8:, :, 0] = 51
+    Image.fromarray(pixels, "LA").save(tmp_path / "a.png")
+    mask = read_grey(tmp_path / "a.png")
+    assert mask[0, 0] == 0
+    assert mask[15, 0] == pytest.approx(0.2)
+
+
+def fail(file: Path, reader=read_picture) -> str:
+    with pytest.raises(GuidedStyleError) as caught:
+        reader(file)
+    return str(caught.value)
+
+
+def test_what_is_wrong_with_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("not a picture")
+    assert fail(tmp_path / "text.png") == (
+        f"{tmp_path / 'text.png'}: this is not a picture that can be read\n    save it as PNG, JPEG, TIFF or WebP"
+    )
+    Image.new("RGB", (8, 40)).save(tmp_path / "small.png")
+    assert "8 x 40 px is too small\n    use a picture of at least 16 px a side" in fail(tmp_path / "small.png")
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "red.png")
+    assert "100% of this mask is painted in colour" in fail(tmp_path / "red.png", read_grey)
+    Image.fromarray(np.full((16, 16), np.nan, np.float32)).save(tmp_path / "nan.tif")
+    assert "not all between 0 and 1" in fail(tmp_path / "nan.tif", read_grey)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
+@pytest.mark.parametrize("tenth", range(10))
+def test_truncated_files_are_refused(tmp_path: Path, suffix: str, tenth: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / f"whole{suffix}")
+    content = (tmp_path / f"whole{suffix}").read_bytes()
+    (tmp_path / f"cut{suffix}").write_bytes(content[: len(content) * tenth // 10])
+    assert "save it" in fail(tmp_path / f"cut{suffix}")
+
+
+def test_a_gigapixel_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    Image.new("1", (16, 16)).save(tmp_path / "a.png")
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[16:24] = (40_000).to_bytes(4, "big") * 2
+    import zlib
+
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(content)
+    assert "40000 x 40000 px is too large\n    scale it to at most" in fail(tmp_path / "a.png")
+
+
+def test_a_png_carries_text_of_any_script(tmp_path: Path) -> None:
+    save_picture(Image.new("RGB", (16, 16)), tmp_path / "a.png", ("recipe", "content: 港.jpg\nname: ñ"))
+    assert read_note(tmp_path / "a.png", "recipe") == "content: 港.jpg\nname: ñ"
+    assert read_note(tmp_path / "a.png", "other") is None
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(b"old")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(GuidedStyleError, match="cannot be written: No space left on device"):
+        write_file(file, b"new")
+    assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("a.png", b"old")]

@@ -1,0 +1,75 @@
+"""Losses: known answers, gradients, and what strengths mean."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from guidedstyle.guidance import average_to_grid, make_guides
+from guidedstyle.losses import StyleTarget, build_octaves, content_losses, smoothness_loss, style_losses
+
+GRID = (5, 6)
+PLACE = (0, "relu1_1")
+
+
+def draw(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def make_target(regions: int = 2) -> StyleTarget:
+    return StyleTarget(make_guides(draw(regions, *GRID, seed=1), GRID), draw(regions, 3, 3, seed=2))
+
+
+def test_gradients_are_the_numerical_ones() -> None:
+    features, target = draw(1, 3, *GRID).requires_grad_(), draw(1, 3, *GRID, seed=3)
+    cells = average_to_grid(draw(2, *GRID, seed=4), GRID)
+    style = {PLACE: make_target()}
+    assert torch.autograd.gradcheck(lambda f: style_losses({PLACE: f}, style), features)
+    assert torch.autograd.gradcheck(smoothness_loss, features)
+    assert torch.autograd.gradcheck(lambda f: content_losses(f, target, cells), features)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 255])
+def test_convention_style_has_no_unit(scale: float) -> None:
+    features, target = draw(1, 3, *GRID), make_target()
+    scaled = StyleTarget(target.guides, target.grams * scale**2)
+    plain = style_losses({PLACE: features}, {PLACE: target})
+    torch.testing.assert_close(style_losses({PLACE: features * scale}, {PLACE: scaled}), plain)
+
+
+def test_style_of_the_target_itself_is_zero_and_of_nothing_is_one() -> None:
+    features, weights = draw(1, 3, *GRID), draw(2, *GRID, seed=1)
+    from guidedstyle.gram import guided_grams
+
+    guides = make_guides(weights, GRID)
+    targets = {PLACE: StyleTarget(guides, guided_grams(features, guides))}
+    assert style_losses({PLACE: features}, targets).tolist() == pytest.approx([0, 0], abs=1e-20)
+    assert style_losses({PLACE: features * 0}, targets).tolist() == pytest.approx([1, 1])
+
+
+def test_a_black_painting_gives_no_nan() -> None:
+    target = StyleTarget(make_guides(torch.ones(1, *GRID), GRID), torch.zeros(1, 3, 3))
+    assert torch.isfinite(style_losses({PLACE: torch.zeros(1, 3, *GRID)}, {PLACE: target})).all()
+
+
+def test_content_is_a_weighted_mean_over_the_region_relative_to_the_whole() -> None:
+    target = torch.ones(1, 2, 1, 4)
+    features = target + torch.tensor([0.0, 0.0, 1.0, 3.0])
+    cells = average_to_grid(torch.tensor([[[1.0, 1, 0, 0]], [[0, 0, 1.0, 1]]]), (1, 4))
+    assert content_losses(features, target, cells).tolist() == pytest.approx([0, (1 + 9) / 2])
+
+
+def test_smoothness_of_a_ramp_and_of_a_checkerboard() -> None:
+    ramp = torch.arange(4.0).expand(1, 1, 1, 4)
+    assert smoothness_loss(ramp).item() == pytest.approx(3 / 4)
+    board = torch.tensor([[0.0, 1], [1, 0]])[None, None]
+    assert smoothness_loss(board).item() == pytest.approx(4 / 4)
+    assert smoothness_loss(torch.full((1, 3, 8, 8), 0.3)).item() == 0
+
+
+def test_octaves_halve_and_keep_the_mean() -> None:
+    image = draw(1, 3, 37, 64)
+    octaves = build_octaves(image, 3)
+    assert [tuple(octave.shape[2:]) for octave in octaves] == [(37, 64), (18, 32), (9, 16)]
+    for octave in octaves:
+        torch.testing.assert_close(octave.mean(), image.mean(), rtol=0, atol=0.02)

@@ -1,0 +1,162 @@
+"""Rendering as a whole: properties of pictures that no single formula promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw_picture
+from PIL import Image
+
+from guidedstyle.plan import make_plan, plan_stages
+from guidedstyle.reading import read_recipe
+from guidedstyle.render import Rendering, load_encoder, render
+from guidedstyle.scene import open_scene
+
+
+def paint(file: Path, precision: torch.dtype | None = None, **settings: object) -> Rendering:
+    scene = open_scene(read_recipe(file, [(key.replace("__", "."), value, "here") for key, value in settings.items()]))
+    encoder = load_encoder(scene.recipe.encoder)
+    plan = make_plan(scene, encoder, "cpu")
+    return render(scene, encoder, replace(plan, precision=precision or plan.precision))
+
+
+def write(folder: Path, regions: str) -> Path:
+    file = folder / "trial.yaml"
+    styles = "styles: {ink: ink.png}\n" if "oil" not in regions else "styles: {ink: ink.png, oil: oil.png}\n"
+    file.write_text(f"content: photo.png\n{styles}regions:\n{regions}solver: {{steps: 12}}\n")
+    return file
+
+
+def test_two_half_opacity_regions_give_the_picture_of_one(studio: Path) -> None:
+    Image.new("L", (96, 64), 128).save(studio / "half.png")
+    one = "  - {name: a, mask: rest, style: ink}\n"
+    whole = paint(write(studio, one), torch.float32)
+    halves = paint(write(studio, one + "  - {name: b, mask: half.png, style: ink}\n"), torch.float32)
+    assert np.abs(halves.image - whole.image).mean() < 1e-3
+    assert np.abs(whole.image - paint_nothing(studio)).mean() > 0.1
+
+
+def paint_nothing(studio: Path) -> np.ndarray:
+    return open_scene(read_recipe(studio / "recipe.yaml")).content
+
+
+def test_strength_and_content_pull_their_own_way(studio: Path) -> None:
+    file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
+    plain = paint(file)
+    faithful = paint(file, regions__a__content=100.0)
+    weak = paint(file, regions__a__strength=0.02)
+    assert faithful.losses.content[0] < 0.5 * plain.losses.content[0]
+    assert weak.losses.style[0] > 1.2 * plain.losses.style[0]
+    assert weak.losses.content[0] < plain.losses.content[0]
+
+
+def test_smoothness_makes_it_smoother(studio: Path) -> None:
+    file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
+    assert paint(file, smoothness=50.0).losses.smoothness < 0.7 * paint(file).losses.smoothness
+
+
+@pytest.mark.parametrize("method", ["adam", "lbfgs", "sgd"])
+@pytest.mark.parametrize("init", ["content", "noise", "style"])
+def test_every_solver_and_start_lowers_the_loss(studio: Path, method: str, init: str) -> None:
+    file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
+    short = paint(file, solver={"method": method, "init": init, "steps": 1})
+    longer = paint(file, solver={"method": method, "init": init, "steps": 30})
+    assert longer.losses.total < 0.6 * short.losses.total
+
+
+def test_a_render_starts_from_a_file(studio: Path) -> None:
+    file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
+    red = Image.new("RGB", (48, 32), (255, 0, 0))
+    red.save(studio / "red.png")
+    image = paint(file, solver={"init": "red.png", "steps": 1}).image
+    assert image[0, 0].mean() > 0.9
+    assert image[0, 1:].mean() < 0.1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_recipe_gives_the_same_picture(studio: Path, threads: int) -> None:
+    torch.set_num_threads(threads)
+    pictures = [paint(studio / "recipe.yaml", solver__init="noise").image for _ in range(2)]
+    torch.set_num_threads(2)
+    assert (pictures[0] == pictures[1]).all()
+
+
+def test_colour_content_leaves_the_chroma(studio: Path) -> None:
+    image = paint(studio / "recipe.yaml", colour="content").image
+    before = paint_nothing(studio)
+    inside = (image > 0).all(1) & (image < 1).all(1)  # where nothing was clipped
+    difference = image - before
+    assert inside.mean() > 0.5
+    np.testing.assert_allclose(difference[0, 0][inside[0]], difference[0, 2][inside[0]], rtol=0, atol=1e-5)
+
+
+def test_colour_match_takes_the_photographs_colours(studio: Path) -> None:
+    grey = Image.fromarray(np.asarray(draw_picture(96, 64, 1).convert("L").convert("RGB")))
+    grey.save(studio / "photo.png")
+    file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
+    matched, plain = (paint(file, colour=colour, solver__steps=40).image for colour in ("match", "style"))
+    assert np.ptp(matched, axis=1).mean() < 0.5 * np.ptp(plain, axis=1).mean()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 200), (300, 16), (33, 31), (101, 77)])
+def test_any_size_and_shape(studio: Path, size: tuple[int, int]) -> None:
+    draw_picture(*size, 4).save(studio / "photo.png")
+    image = paint(write(studio, "  - {name: a, mask: rest, style: ink}\n")).image
+    assert image.shape == (1, 3, size[1], size[0])
+    assert np.isfinite(image).all()
+
+
+def test_thirty_regions(studio: Path) -> None:
+    lines = ""
+    for index in range(30):
+        stripe = np.zeros((64, 96), np.uint8)
+        stripe[:, 3 * index : 3 * index + 3] = 255
+        Image.fromarray(stripe).save(studio / f"{index}.png")
+        lines += f"  - {{name: r{index}, mask: {index}.png, style: {('ink', 'oil')[index % 2]}}}\n"
+    rendering = paint(write(studio, lines))
+    assert np.isfinite(rendering.image).all()
+    assert rendering.losses.style.shape == (30,)
+
+
+@pytest.mark.parametrize("name", ["photo", "ink"])
+@pytest.mark.parametrize("colour", [0, 128, 255])
+def test_flat_pictures_give_no_nan(studio: Path, name: str, colour: int) -> None:
+    Image.new("RGB", (96, 64), (colour,) * 3).save(studio / f"{name}.png")
+    rendering = paint(write(studio, "  - {name: a, mask: rest, style: ink}\n"))
+    assert rendering.finished
+    assert np.isfinite(rendering.image).all()
+
+
+def test_balance_by_area_or_equally(studio: Path) -> None:
+    """A small region is painted as strongly per pixel by area, more strongly when every region weighs the same."""
+    small = np.zeros((64, 96), np.uint8)
+    small[:16, :24] = 255
+    Image.fromarray(small).save(studio / "small.png")
+    file = write(studio, "  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: small.png, style: oil}\n")
+    by_area, equal = (paint(file, balance=balance, solver__steps=30).losses.style[1] for balance in ("area", "equal"))
+    assert equal < by_area
+
+
+@pytest.mark.parametrize(
+    ("size", "steps", "wanted"),
+    [
+        ((384, 288), 150, [((192, 144), 100), ((384, 288), 50)]),
+        ((1024, 768), 150, [((128, 96), 80), ((256, 192), 40), ((512, 384), 20), ((1024, 768), 10)]),
+        ((100, 80), 7, [((100, 80), 7)]),
+        ((512, 512), 1, [((512, 512), 1)]),
+    ],
+)
+def test_stages_run_from_coarse_to_fine(size: tuple[int, int], steps: int, wanted: list[object]) -> None:
+    stages = plan_stages(size, steps)
+    assert [(stage.size, stage.steps) for stage in stages] == wanted
+
+
+@pytest.mark.parametrize("steps", range(1, 40))
+def test_stages_take_all_steps_and_no_more(steps: int) -> None:
+    stages = plan_stages((2000, 1500), steps)
+    assert sum(stage.steps for stage in stages) == steps
+    assert all(stage.steps >= 1 for stage in stages)

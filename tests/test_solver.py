@@ -1,0 +1,83 @@
+"""Every solver minimises a function it knows nothing of, and says why it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from guidedstyle.solver import minimise
+
+METHODS = ("adam", "lbfgs", "sgd")
+
+
+@dataclass
+class Loss:
+    total: torch.Tensor
+
+
+def distance_to(target: torch.Tensor):
+    return lambda image: Loss((image - target).square().mean())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_finds_a_target_inside_the_range(method: str) -> None:
+    target = 0.1 + 0.8 * torch.rand(1, 3, 16, 16)
+    solution = minimise(distance_to(target), torch.full_like(target, 0.5), method, 200, lambda step: True)
+    torch.testing.assert_close(solution.image, target, rtol=0, atol=0.02)
+    assert solution.reason == "all steps are done"
+    assert solution.finished
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_stays_within_0_and_1(method: str) -> None:
+    target = torch.tensor([-3.0, 4.0, 0.5]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
+    image = minimise(distance_to(target), torch.full((1, 3, 8, 8), 0.5), method, 100, lambda step: True).image
+    torch.testing.assert_close(image, target.clamp(0, 1), rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_stops_when_told_and_says_so(method: str) -> None:
+    seen = []
+
+    def watch(step) -> bool:
+        seen.append(step.number)
+        return step.number < 3
+
+    solution = minimise(distance_to(torch.zeros(1, 3, 4, 4)), torch.ones(1, 3, 4, 4), method, 50, watch)
+    assert (seen, solution.steps, solution.finished) == ([1, 2, 3], 3, False)
+    assert solution.reason == "stopped by hand"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_returns_the_whole_image_from_before_the_loss_broke(method: str) -> None:
+    calls = 0
+
+    def break_down(image: torch.Tensor) -> Loss:
+        nonlocal calls
+        calls += 1
+        return Loss(image.square().mean() * (float("nan") if calls > 12 else 1.0))
+
+    solution = minimise(break_down, torch.full((1, 3, 4, 4), 0.9), method, 50, lambda step: True)
+    assert not solution.finished
+    assert "no longer a number" in solution.reason
+    assert torch.isfinite(solution.image).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_start_is_left_alone(method: str) -> None:
+    start = torch.full((1, 3, 4, 4), 0.5)
+    minimise(distance_to(torch.zeros(1, 3, 4, 4)), start, method, 3, lambda step: True)
+    assert (start == 0.5).all()
+    assert not start.requires_grad
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_convention_a_step_does_not_depend_on_the_size(method: str) -> None:
+    small, large = (torch.linspace(0, 1, 4).view(1, 1, 1, 4).expand(1, 3, side, 4).clone() for side in (4, 64))
+    ended = [
+        minimise(distance_to(torch.zeros_like(start)), start, method, 5, lambda step: True).image[0, 0, 0]
+        for start in (small, large)
+    ]
+    torch.testing.assert_close(ended[0], ended[1], rtol=0, atol=1e-4)
