@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from guidedstyle.document import Document, read_document, read_text
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
-from guidedstyle.recipe import Mistake, Recipe, lengthen, find_mistakes, list_files
+from guidedstyle.recipe import Mistake, Recipe, find_mistakes, lengthen, list_files
 
 Override = tuple[str, object, str]  # key path, value, where it was said
 RECIPE_KEY = "guidedstyle recipe"  # of the PNG's text that carries the recipe
@@ -71,7 +71,7 @@ def read_recipe(file: Path, overrides: Sequence[Override] = ()) -> Reading:
     document.data.setdefault("output", default_output(file).name)
     document.data = lengthen(document.data)
     if ("style",) in document.places:
-        document.places |= {path: document.places["style",] for path in (("styles", "style"), ("regions",))}
+        document.places |= dict.fromkeys([("styles", "style"), ("regions",)], document.places["style",])
     for key, value, place in overrides:
         document.override(key, value, place)
     recipe, broken = _heal(document)

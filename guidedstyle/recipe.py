@@ -56,7 +56,7 @@ class Region(_Model):
 class SolverChoice(_Model):
     """How the picture is optimised."""
 
-    method: Literal["adam", "lbfgs", "sgd"] = Field("adam", description="`adam`, `lbfgs` or `sgd` (with momentum)")
+    method: Literal["lbfgs", "adam", "sgd"] = Field("lbfgs", description="`lbfgs`, `adam`, or `sgd` with momentum")
     steps: int = Field(150, ge=1, le=100_000, description="steps in all; most at small sizes, few at the last")
     init: Literal["content", "noise", "style"] | RecipePath = Field(
         "content", description="where to start: `content`, `noise`, `style`, or a picture's file"

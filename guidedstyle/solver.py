@@ -20,7 +20,8 @@ class HasTotal(Protocol):
 
 
 ADAM_RATE = 0.03  # in units of the pixels' range
-SGD_RATE, SGD_LIMIT = 0.01, 1.0
+SGD_RATE, SGD_LIMIT = 0.01, 0.3
+LBFGS_FIRST, LBFGS_LEAP = 0.02, 2.0
 
 L = TypeVar("L", bound=HasTotal)
 Objective = Callable[[Tensor], L]
@@ -100,19 +101,47 @@ def _descend(
 
 
 def _solve_lbfgs(objective: Objective[L], image: Tensor, steps: int) -> Steps[L]:
-    """L-BFGS (Liu & Nocedal 1989) with strong Wolfe line search, one iteration a step."""
-    optimiser = torch.optim.LBFGS(
-        [image.requires_grad_()], max_iter=1, history_size=20, line_search_fn="strong_wolfe", tolerance_grad=0
-    )
+    """L-BFGS (Liu & Nocedal 1989) without a line search, as Gatys et al. use it, yielding the best image so far.
+
+    Departs from them where the loss leaps: it goes back to the best image and sets out anew with half the first step.
+    """
+    first, best, least = LBFGS_FIRST, image, float("inf")
+    descent = _Lbfgs(best, first)
     for _ in range(steps):
-        tried: list[L] = []
+        tried = descent.image
+        losses = descent.evaluate(objective)
+        loss = float(losses.total.detach())
+        if loss < least:
+            best, least = tried, loss
+        if loss > LBFGS_LEAP * least:
+            first = first / 2
+            descent = _Lbfgs(best, first)
+        else:
+            descent.step(loss)
+        yield best, losses
 
-        def evaluate(tried: list[L] = tried) -> float:
-            tried.append(_differentiate(objective, image, optimiser))
-            return float(tried[-1].total.detach()) * image.numel()
 
-        optimiser.step(evaluate)
-        yield _clamp(image), tried[0]
+class _Lbfgs:
+    """PyTorch's L-BFGS on the image in units in which its first step, 1 / n on average, is `first` a pixel."""
+
+    def __init__(self, image: Tensor, first: float) -> None:
+        self.unit = first * image.numel()
+        self.scaled = (image / self.unit).requires_grad_()
+        self.optimiser = torch.optim.LBFGS(
+            [self.scaled], max_iter=1, history_size=20, tolerance_grad=0, tolerance_change=0
+        )
+
+    @property
+    def image(self) -> Tensor:
+        return (self.scaled.detach() * self.unit).clamp(0, 1)
+
+    def evaluate(self, objective: Objective[L]) -> L:
+        return _differentiate(lambda scaled: objective(scaled * self.unit), self.scaled, self.optimiser)
+
+    def step(self, loss: float) -> None:
+        self.optimiser.step(lambda: loss * self.scaled.numel())
+        with torch.no_grad():
+            self.scaled.clamp_(0, 1 / self.unit)
 
 
 def _differentiate(objective: Objective[L], image: Tensor, optimiser: torch.optim.Optimizer) -> L:

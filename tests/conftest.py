@@ -23,7 +23,7 @@ def draw_picture(width: int, height: int, seed: int) -> Image.Image:
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Path:
-    """A folder with a photograph (96 x 64), two paintings, a mask of its left half and a recipe."""
+    """Make a folder with a photograph (96 x 64), two paintings, a mask of its left half and a recipe."""
     draw_picture(96, 64, 1).save(tmp_path / "photo.png")
     draw_picture(80, 80, 2).save(tmp_path / "ink.png")
     draw_picture(90, 60, 3).save(tmp_path / "oil.png")

@@ -67,8 +67,8 @@ def test_kept_regions_are_bit_identical(studio: Path) -> None:
 
 
 def test_what_no_region_covers_is_bit_identical(studio: Path) -> None:
-    recipe = "content: photo.png\nstyles: {ink: ink.png}\nregions: [{name: a, mask: left.png, style: ink}]\nsolver: {steps: 3}\n"
-    (studio / "part.yaml").write_text(recipe)
+    region = "regions: [{name: a, mask: left.png, style: ink}]\nsolver: {steps: 3}\n"
+    (studio / "part.yaml").write_text("content: photo.png\nstyles: {ink: ink.png}\n" + region)
     done = run("render", "part.yaml", folder=studio)
     assert "note: 50.0% of the picture belongs to no region and stays as it is (mask: rest takes it)" in done.stdout
     assert (pixels(studio / "photo.png")[:, 48:] == pixels(studio / "part.png")[:, 48:]).all()

@@ -11,10 +11,9 @@ import torch
 from cases import needs_data, vgg19, write_city, write_pair
 
 from guidedstyle.gram import guided_grams
-from guidedstyle.guidance import make_guides
 from guidedstyle.images import save_picture, to_picture
 from guidedstyle.losses import encode_octaves
-from guidedstyle.objective import Canvas, Objective, resize
+from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe
 from guidedstyle.render import load_encoder, render

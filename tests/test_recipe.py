@@ -12,8 +12,8 @@ from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.reading import load_recipe, parse_setting, read_recipe, write_recipe
-from guidedstyle.schema import make_schema
 from guidedstyle.scene import open_scene
+from guidedstyle.schema import make_schema
 
 
 def refuse(file: Path, text: str | bytes, *settings: str) -> list[str]:
@@ -107,7 +107,7 @@ solver: {method: adm, steps: many}
             "bad.yaml:12: regions[3].name: name is missing | add name:",
             "bad.yaml:12: regions[3]: region '?' has both keep and style | remove one of the two",
             "bad.yaml:12: regions[3].strength: nan is not a number one can reckon with | give strength a finite number",
-            "bad.yaml:13: solver.method: 'adm' is none of the choices | method must be 'adam', 'lbfgs' or 'sgd'",
+            "bad.yaml:13: solver.method: 'adm' is none of the choices | method must be 'lbfgs', 'adam' or 'sgd'",
             "bad.yaml:13: solver.steps: 'many' does not fit | steps must be a whole number",
         ]
     )

@@ -37,7 +37,7 @@ def test_two_half_opacity_regions_give_the_picture_of_one(studio: Path) -> None:
     whole = paint(write(studio, one), torch.float32)
     halves = paint(write(studio, one + "  - {name: b, mask: half.png, style: ink}\n"), torch.float32)
     assert np.abs(halves.image - whole.image).mean() < 1e-3
-    assert np.abs(whole.image - paint_nothing(studio)).mean() > 0.1
+    assert np.abs(whole.image - paint_nothing(studio)).mean() > 0.05
 
 
 def paint_nothing(studio: Path) -> np.ndarray:
@@ -56,7 +56,7 @@ def test_strength_and_content_pull_their_own_way(studio: Path) -> None:
 
 def test_smoothness_makes_it_smoother(studio: Path) -> None:
     file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
-    assert paint(file, smoothness=50.0).losses.smoothness < 0.7 * paint(file).losses.smoothness
+    assert paint(file, smoothness=500.0).losses.smoothness < 0.7 * paint(file).losses.smoothness
 
 
 @pytest.mark.parametrize("method", ["adam", "lbfgs", "sgd"])

@@ -1,0 +1,68 @@
+"""The README's picture strip: photograph, masks, paintings and the picture that they make."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from guidedstyle.samples.canvas import Bytes
+
+HEIGHT, GAP = 300, 6
+TINTS = {"sky": (80, 140, 255), "sea": (30, 220, 190), "boat": (255, 120, 60)}
+
+
+def tint_masks(content: Bytes, masks: dict[str, Bytes]) -> Bytes:
+    """Colour every mask over the greyed photograph."""
+    grey = content.mean(2, keepdims=True).repeat(3, 2)
+    for name, mask in masks.items():
+        opacity = 0.65 * mask[:, :, None] / 255
+        grey = grey * (1 - opacity) + np.array(TINTS[name]) * opacity
+    tinted: Bytes = grey.astype(np.uint8)
+    return tinted
+
+
+def scale(picture: Bytes, width: int, height: int) -> Bytes:
+    """Scale a picture down with averaging."""
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+
+
+def lay_row(pictures: list[Bytes], height: int) -> Bytes:
+    """Lay pictures side by side at one height, with white gaps."""
+    sized = [scale(picture, round(picture.shape[1] * height / picture.shape[0]), height) for picture in pictures]
+    gap = np.full((height, GAP, 3), 255, np.uint8)
+    return np.concatenate([part for picture in sized for part in (picture, gap)][:-1], 1)
+
+
+def lay_strip(content: Bytes, masks: dict[str, Bytes], paintings: list[Bytes], result: Bytes) -> Bytes:
+    """Lay photograph, masks and paintings in a column beside the result."""
+    above = lay_row([content, tint_masks(content, masks)], HEIGHT)
+    row = lay_row(paintings, HEIGHT)
+    width = above.shape[1]
+    below = scale(row, width, round(row.shape[0] * width / row.shape[1]))
+    column = np.concatenate([above, np.full((GAP, width, 3), 255, np.uint8), below])
+    return lay_row([column, result], len(column))
+
+
+def main() -> None:
+    """Read a rendered picture and write the strip: python -m guidedstyle.samples.strip PICTURE OUT."""
+    parser = argparse.ArgumentParser(prog="python -m guidedstyle.samples.strip", description=__doc__)
+    parser.add_argument("root", type=Path, help="the folder with recipes/ and masks/")
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("out", type=Path)
+    asked = parser.parse_args()
+    images = asked.root / "recipes" / "images"
+    masks = {name: np.asarray(Image.open(asked.root / "masks" / f"harbour_{name}.png")) for name in TINTS}
+    names = ("strokes", "watercolour", "dots", "ink", "tiles")
+    paintings = [np.asarray(Image.open(images / f"{name}.jpg")) for name in names]
+    strip = lay_strip(
+        np.asarray(Image.open(images / "harbour.jpg")), masks, paintings, np.asarray(Image.open(asked.picture))
+    )
+    Image.fromarray(strip).save(asked.out, quality=88, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
