@@ -11,7 +11,7 @@ from PIL import Image
 
 from guidedstyle.samples.canvas import Bytes
 
-HEIGHT, GAP = 300, 6
+HEIGHT, GAP = 230, 6
 TINTS = {"sky": (80, 140, 255), "sea": (30, 220, 190), "boat": (255, 120, 60)}
 
 
@@ -56,7 +56,7 @@ def main() -> None:
     asked = parser.parse_args()
     images = asked.root / "recipes" / "images"
     masks = {name: np.asarray(Image.open(asked.root / "masks" / f"harbour_{name}.png")) for name in TINTS}
-    names = ("strokes", "watercolour", "dots", "ink", "tiles")
+    names = ("strokes", "watercolour", "dots")
     paintings = [np.asarray(Image.open(images / f"{name}.jpg")) for name in names]
     strip = lay_strip(
         np.asarray(Image.open(images / "harbour.jpg")), masks, paintings, np.asarray(Image.open(asked.picture))
