@@ -10,10 +10,12 @@ from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import Size, fit_size
 from guidedstyle.scene import Scene
+from guidedstyle.solver import LBFGS_HISTORY
 
 OCTAVES = 3
 SMALLEST_START = 128  # longest side of the coarsest size, px
 SMALLEST_OCTAVE = 16  # shortest side, px
+RUNTIME_MEMORY = 1000 * 2**20  # bytes that torch and its libraries take, measured on a CPU
 STEP_RATIO = 2  # a size gets this many times the steps of the next larger
 
 
@@ -46,7 +48,8 @@ def make_plan(scene: Scene, encoder: Encoder, device: str = "auto") -> Plan:
     layers = _present(encoder, encoder.architecture.style_layers)
     (content_layer,) = _present(encoder, (encoder.architecture.content_layer,))
     precision = choose_precision(chosen)
-    memory = estimate_memory(encoder, stages[-1], layers, precision)
+    kept = 2 * LBFGS_HISTORY if scene.recipe.solver.method == "lbfgs" else 3
+    memory = estimate_memory(encoder, stages[-1], layers, precision, kept)
     return Plan(stages, layers, content_layer, chosen, precision, memory)
 
 
@@ -95,13 +98,19 @@ def cpu_features() -> set[str]:
     return {name for name, present in found.items() if present is True}
 
 
-def estimate_memory(encoder: Encoder, stage: Stage, layers: tuple[str, ...], precision: torch.dtype) -> int:
-    """Estimate the bytes a render takes at its largest size: activations kept for the backward pass, and torch."""
-    pixels = stage.size[0] * stage.size[1] * sum(0.25**octave for octave in range(stage.octaves))
-    per_pixel, kept = 3 * 4 * 10.0, precision.itemsize * 2
+def estimate_memory(
+    encoder: Encoder, stage: Stage, layers: tuple[str, ...], precision: torch.dtype, pictures: int
+) -> int:
+    """Estimate the bytes a render takes at its largest size, `pictures` being what the solver remembers.
+
+    Features are kept for the backward pass, those that are matched also as the rows of their Grams.
+    """
+    pixels = stage.size[0] * stage.size[1]
+    octaves = sum(0.25**octave for octave in range(stage.octaves))
+    features = 3 * 4 * 10.0
     for name, layer in encoder.layers.items():
-        per_pixel += layer.channels / layer.stride**2 * (kept + (8 if name in layers else 0))
-    return round(400e6 + per_pixel * pixels)
+        features += layer.channels / layer.stride**2 * (2 * precision.itemsize + (8 if name in layers else 0))
+    return round(RUNTIME_MEMORY + pixels * (features * octaves + 3 * 4 * pictures))
 
 
 def _present(encoder: Encoder, layers: tuple[str, ...]) -> tuple[str, ...]:

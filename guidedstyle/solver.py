@@ -21,7 +21,7 @@ class HasTotal(Protocol):
 
 ADAM_RATE = 0.03  # in units of the pixels' range
 SGD_RATE, SGD_LIMIT = 0.01, 0.3
-LBFGS_FIRST, LBFGS_LEAP = 0.02, 2.0
+LBFGS_FIRST, LBFGS_LEAP, LBFGS_HISTORY = 0.02, 2.0, 10
 
 L = TypeVar("L", bound=HasTotal)
 Objective = Callable[[Tensor], L]
@@ -128,7 +128,7 @@ class _Lbfgs:
         self.unit = first * image.numel()
         self.scaled = (image / self.unit).requires_grad_()
         self.optimiser = torch.optim.LBFGS(
-            [self.scaled], max_iter=1, history_size=20, tolerance_grad=0, tolerance_change=0
+            [self.scaled], max_iter=1, history_size=LBFGS_HISTORY, tolerance_grad=0, tolerance_change=0
         )
 
     @property

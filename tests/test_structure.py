@@ -29,7 +29,7 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
     "gram": {"guidance"},
     "losses": {"encoder", "gram", "guidance"},
     "solver": set(),
-    "plan": {"encoder", "images", "scene"},
+    "plan": {"encoder", "images", "scene", "solver"},
     "objective": {"colour", "encoder", "gram", "guidance", "losses", "plan", "recipe", "scene"},
     "render": {"encoder", "images", "losses", "objective", "plan", "recipe", "scene", "solver", "weights"},
     "record": {"plan", "reading", "recipe", "render", "scene"},
