@@ -53,11 +53,16 @@ def render_command(
 
     Example: guidedstyle render recipe.yaml --size 512 --set regions.sky.strength=2
     """
-    from guidedstyle.session import run_render
+    from guidedstyle.reading import read_recipe
+    from guidedstyle.scene import CHECK_SIZE, open_scene
 
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
     overrides = _collect_overrides(settings, flags, output)
-    raise typer.Exit(run_render(recipe, overrides, device, dry_run, quiet))
+    reading = read_recipe(recipe, overrides)
+    sketch = open_scene(reading, CHECK_SIZE)  # mistakes are told before torch is loaded
+    from guidedstyle.session import run_render
+
+    raise typer.Exit(run_render(reading, sketch, device, dry_run, quiet))
 
 
 @app.command("check")

@@ -120,8 +120,11 @@ class _Reader:
     def _pairs(self, node: yaml.MappingNode, path: KeyPath) -> Iterator[tuple[str, Any]]:
         seen = set()
         for key_node, value_node in node.value:
-            key = str(key_node.value)
             place = f"{self.document.source}:{key_node.start_mark.line + 1}"
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.document.problems.append(Problem(place, "this key is not a plain word", "write a word"))
+                continue
+            key = str(key_node.value)
             if key in seen:
                 name = name_key((*path, key))
                 self.document.problems.append(Problem(f"{place}: {name}", "this key stands here twice", "remove one"))

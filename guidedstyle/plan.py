@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -41,15 +43,15 @@ class Plan:
 
 
 def make_plan(scene: Scene, encoder: Encoder, device: str = "auto") -> Plan:
-    """Plan the render of a scene; raises GuidedStyleError where the device is not there."""
-    height, width = scene.content.shape[2:]
+    """Plan the render of a scene; raises GuidedStyleError where the device is not there or has too little memory."""
     chosen = choose_device(device)
-    stages = plan_stages((width, height), scene.recipe.solver.steps)
+    stages = plan_stages(scene.size, scene.recipe.solver.steps)
     layers = _present(encoder, encoder.architecture.style_layers)
     (content_layer,) = _present(encoder, (encoder.architecture.content_layer,))
     precision = choose_precision(chosen)
     kept = 2 * LBFGS_HISTORY if scene.recipe.solver.method == "lbfgs" else 3
     memory = estimate_memory(encoder, stages[-1], layers, precision, kept)
+    _check_memory(memory, measure_memory(chosen))
     return Plan(stages, layers, content_layer, chosen, precision, memory)
 
 
@@ -111,6 +113,22 @@ def estimate_memory(
     for name, layer in encoder.layers.items():
         features += layer.channels / layer.stride**2 * (2 * precision.itemsize + (8 if name in layers else 0))
     return round(RUNTIME_MEMORY + pixels * (features * octaves + 3 * 4 * pictures))
+
+
+def measure_memory(device: torch.device) -> int:
+    """Measure the bytes of memory a device has; a large number where it does not say."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return sys.maxsize
+
+
+def _check_memory(needed: int, there: int) -> None:
+    if needed > there:
+        rule = f"the render takes about {needed / 2**30:.1f} GiB, the device has {there / 2**30:.1f}"
+        raise GuidedStyleError.of("size", rule, "choose a smaller size (--size)")
 
 
 def _present(encoder: Encoder, layers: tuple[str, ...]) -> tuple[str, ...]:

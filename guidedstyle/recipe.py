@@ -7,11 +7,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from guidedstyle.errors import KeyPath
 
-RecipePath = Annotated[Path, Field(strict=False)]  # YAML has no paths, only strings
+LONGEST_NAME = 200  # bytes of a file's name; file systems allow 255, and names get endings added
+
+
+def _limit_length(path: Path) -> Path:
+    if any(len(part.encode(errors="replace")) > LONGEST_NAME for part in path.parts) or len(str(path)) > 3000:
+        raise PydanticCustomError("path_length", "too long")
+    return path
+
+
+RecipePath = Annotated[Path, Field(strict=False), AfterValidator(_limit_length)]  # YAML has no paths, only strings
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 Mistake = tuple[KeyPath, str, str]  # where, which rule, which remedy
 
@@ -125,14 +135,14 @@ def _expand_style(data: dict[str, Any]) -> dict[str, Any]:
     """
     data = dict(data)
     styles = data.get("styles", {})
-    if not isinstance(styles, dict) or "regions" in data:
+    if not isinstance(styles, dict) or data.get("regions"):
         return data
     style = data.pop("style", None)
     if isinstance(style, str) and style not in styles:
         data["styles"], style = {**styles, "style": style}, "style"
     if style is None and len(styles) == 1:
         (style,) = styles
-    if style is not None:
+    if style is not None and style != {}:
         data["regions"] = [{"name": "picture", "mask": "rest", "style": style}]
     return data
 
@@ -188,8 +198,8 @@ def _find_output_mistakes(recipe: Recipe) -> Iterator[Mistake]:
         yield ("output",), rule, f"let it end in one of {', '.join(PICTURE_SUFFIXES)}"
     elif not output.parent.is_dir():
         yield ("output",), f"there is no folder {output.parent}", "create it, or write elsewhere (-o)"
-    elif output.is_dir():
-        yield ("output",), f"{output} is a folder", "name a file in it"
+    elif output.exists() and not output.is_file():
+        yield ("output",), f"{output} is not a file", "choose another name (-o)"
     for path, file in list_files(recipe):
         if output.exists() and file.exists() and output.samefile(file):
             yield ("output",), f"{output} would overwrite {'.'.join(map(str, path))}", "choose another name (-o)"

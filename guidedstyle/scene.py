@@ -12,7 +12,17 @@ import numpy as np
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
-from guidedstyle.images import MOST_PIXELS, SMALLEST_SIDE, Array, Size, read_grey, read_picture, read_size, to_array
+from guidedstyle.images import (
+    MOST_PIXELS,
+    SMALLEST_SIDE,
+    Array,
+    Size,
+    fit_size,
+    read_grey,
+    read_picture,
+    read_size,
+    to_array,
+)
 from guidedstyle.masks import read_mask, stack_weights
 from guidedstyle.reading import Reading
 from guidedstyle.recipe import Recipe, Region, StyleImage
@@ -44,6 +54,11 @@ class Scene:
     full_size: Size
 
     @property
+    def size(self) -> Size:
+        """The (width, height) of the picture to paint, whatever size the scene was opened at."""
+        return fit_size(self.full_size, self.recipe.size)
+
+    @property
     def shares(self) -> list[float]:
         """The share of the picture that each region has, and last that of none."""
         return [float(share) for share in self.weights.mean((1, 2), dtype=np.float64)]
@@ -69,7 +84,7 @@ class _Opener:
 
     def attempt(self, path: KeyPath, action: Callable[[], T]) -> T | None:
         place = self.reading.document.locate(path)
-        if place in self.known:
+        if place in self.known or self.reading.is_broken(path):
             return None
         try:
             return action()
@@ -89,6 +104,8 @@ def open_scene(reading: Reading, largest: int | None = None) -> Scene:
     opener, recipe = _Opener(reading), reading.recipe
     content = opener.attempt(("content",), lambda: _read_sized(recipe.content, recipe.size, largest))
     longest = max(content[0].size) if content else CHECK_SIZE
+    if content:
+        _check_size(opener, fit_size(content[1], recipe.size))
     paintings = {name: _open_painting(opener, name, style, longest) for name, style in recipe.styles.items()}
     weights = _open_regions(opener, recipe.regions, (content[1], content[0].size) if content else None)
     if isinstance(init := recipe.solver.init, Path):
@@ -97,6 +114,12 @@ def open_scene(reading: Reading, largest: int | None = None) -> Scene:
         raise GuidedStyleError(opener.problems)
     opened = {name: painting for name, painting in paintings.items() if painting}
     return Scene(recipe, to_array(content[0]), opened, weights, content[1])
+
+
+def _check_size(opener: _Opener, size: Size) -> None:
+    if min(size) < SMALLEST_SIDE:
+        rule = f"the picture would be {size[0]} x {size[1]} px"
+        opener.complain(("size",), rule, f"let its shorter side have at least {SMALLEST_SIDE} px")
 
 
 def _read_sized(file: Path, longest: int | None, largest: int | None = None) -> tuple[Image.Image, Size]:

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from guidedstyle.images import save_picture, to_picture, write_file
 from guidedstyle.plan import make_plan
-from guidedstyle.reading import RECIPE_KEY, Override, read_recipe, write_recipe
+from guidedstyle.reading import RECIPE_KEY, Reading, write_recipe
 from guidedstyle.record import describe_render
 from guidedstyle.render import Update, load_encoder, render
 from guidedstyle.report import print_plan, print_result, print_scene, show_progress
-from guidedstyle.scene import open_scene
+from guidedstyle.scene import Scene, open_scene
 
 DONE, BUG, INTERRUPTED = 0, 1, 130
 
 
-def run_render(file: Path, overrides: Sequence[Override], device: str, dry_run: bool, quiet: bool) -> int:
-    """Render a recipe file, write the picture and its record, and return the exit code."""
-    scene = open_scene(read_recipe(file, overrides))
-    encoder = load_encoder(scene.recipe.encoder)
-    plan = make_plan(scene, encoder, device)
+def run_render(reading: Reading, sketch: Scene, device: str, dry_run: bool, quiet: bool) -> int:
+    """Render a recipe, write the picture and its record, and return the exit code.
+
+    `sketch` is the scene opened small: what is wrong with it, or with the plan, is told before the long work.
+    """
+    encoder = load_encoder(sketch.recipe.encoder)
+    plan = make_plan(sketch, encoder, device)
     if not quiet:
-        print_scene(scene)
+        print_scene(sketch)
         print_plan(plan)
     if dry_run:
         return DONE
+    scene = open_scene(reading)
     with _interruptible() as interrupted, show_progress(plan, quiet) as show:
 
         def watch(update: Update) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -108,13 +109,14 @@ def test_mistakes_end_with_2_and_leave_nothing(studio: Path, command: str) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["render", "none.yaml"], "none.yaml: it cannot be read: No such file or directory"),
+        (["render", "none.yaml"], "none.yaml: there is no such file"),
         (["render", "photo.png"], "photo.png: this picture carries no recipe"),
         (["render", "recipe.yaml", "--device", "cuda:77"], "--device: 'cuda:77' cannot be used"),
         (["render", "recipe.yaml", "--device", "abacus"], "--device: 'abacus' cannot be used"),
         (["render", "recipe.yaml", "--size", "many"], "Invalid value for '--size'"),
-        (["render", "recipe.yaml", "--encoder", "resnet"], "--encoder: encoder.name: 'resnet' is none of the choices"),
+        (["render", "recipe.yaml", "--encoder", "resnet"], "--encoder: encoder: 'resnet' is none of the choices"),
         (["render", "recipe.yaml", "-o", "no/where.png"], "--output: output: there is no folder"),
+        (["render", "recipe.yaml", "--size", "32768"], "size: the render takes about"),
         (["render"], "Missing argument 'recipe'"),
         (["paint"], "No such command 'paint'"),
     ],
@@ -141,6 +143,12 @@ def test_ctrl_c_saves_the_picture_so_far(studio: Path) -> None:
     assert record["result"]["finished"] is False
     assert "stopped by hand (" in record["result"]["reason"]
     assert "stopped by hand" in out
+
+
+def test_a_recipe_that_is_a_pipe_does_not_hang(studio: Path) -> None:
+    os.mkfifo(studio / "pipe.png")
+    done = run("check", "pipe.png", folder=studio)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "pipe.png: there is no such file")
 
 
 def test_schema_prints_json(studio: Path) -> None:

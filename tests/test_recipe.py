@@ -123,7 +123,16 @@ REGIONS = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n"
         ("", "a.yaml: content is missing | add content:"),
         ("just words", "a.yaml: it holds no keys | start with content: PHOTO and style: PAINTING"),
         ("- a\n- b\n", "a.yaml: it holds no keys | start with content: PHOTO and style: PAINTING"),
-        ("content: photo.png\n", "a.yaml:1: styles: styles is missing | add styles:"),
+        ("content: photo.png\n", "a.yaml:1: styles: styles is missing | add style: PAINTING"),
+        (SMALL + "regions: 3\n", "a.yaml:3: regions: 3 does not fit | regions must be a list"),
+        (SMALL + "regions: [sky]\n", "a.yaml:3: regions[0]: 'sky' does not fit | regions[0] must be keys with values"),
+        (REGIONS + "  - {name: a, mask: 3, style: ink}\n", "a.yaml:4: regions[0].mask: 3 does not fit | mask must be the name of a file"),
+        (REGIONS + "  - {name: a, mask: [left.png], style: ink}\n", "a.yaml:4: regions[0].mask: ['left.png'] does not fit | mask must be the name of a file"),
+        (REGIONS + "  - {name: a, mask: rest, style: ink}\nstyle: ink\n", "a.yaml:5: style: style is for the whole picture, and there are regions or no styles | give it to a region"),
+        (SMALL + f"output: {'x' * 300}.png\n", "output must be a path whose names have at most 200 bytes"),
+        (f"content: {'x' * 300}.png\nstyle: ink.png\n", "content must be a path whose names have at most 200 bytes"),
+        (SMALL + "? [a]\n: b\n", "a.yaml:3: this key is not a plain word | write a word"),
+        ("content: ribbon.png\nstyle: ink.png\nsize: 128\n", "a.yaml:3: size: the picture would be 128 x 1 px | let its shorter side have at least 16 px"),
         (SMALL + "size: 16.5\n", "a.yaml:3: size: 16.5 does not fit | size must be a whole number"),
         (SMALL + "size: true\n", "a.yaml:3: size: True does not fit | size must be a whole number"),
         (SMALL + "size: 1000000\n", "a.yaml:3: size: 1000000 is too large | size must be at most 32768"),
@@ -152,6 +161,7 @@ REGIONS = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n"
 def test_a_mistake_is_told_in_full(studio: Path, text: str | bytes, problem: str) -> None:
     Image.new("L", (96, 64)).save(studio / "black.png")
     Image.new("L", (96, 64), 255).save(studio / "white.png")
+    Image.new("RGB", (5000, 20)).save(studio / "ribbon.png")
     Image.new("L", (80, 80)).save(studio / "square.png")
     found = refuse(studio / "a.yaml", text)
     assert any(problem in line for line in found), found
@@ -192,3 +202,14 @@ def test_the_schema_accepts_what_the_reader_accepts() -> None:
     for text in (SMALL + "sise: 3\n", SMALL + "size: 3\n", "style: ink.png\n", SMALL + "encoder: vgg\n"):
         assert not accepts.is_valid(yaml.safe_load(text)), text
     assert "description" in json.dumps(schema)
+
+
+@pytest.mark.parametrize("text", ["content: photo.png\n", "content: photo.png\nstyle: null\n", SMALL + "regions: 3\n"])
+def test_nothing_is_said_of_what_was_put_in_for_a_missing_key(studio: Path, text: str) -> None:
+    assert not [line for line in refuse(studio / "a.yaml", text) if "?" in line]
+
+
+@pytest.mark.parametrize("regions", ["regions: []", "regions:"])
+def test_no_regions_are_no_regions(studio: Path, regions: str) -> None:
+    (studio / "a.yaml").write_text(f"{SMALL}{regions}\n")
+    assert load_recipe(studio / "a.yaml").regions[0].name == "picture"
