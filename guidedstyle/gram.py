@@ -18,8 +18,7 @@ def guided_grams(features: Tensor, guides: Guides) -> Tensor:
     2017, arXiv:1611.07865, eq. 5.
     """
     positions_by_channels = features[0].flatten(1).T
-    rows = positions_by_channels.index_select(0, guides.positions)
-    rows = rows.to(torch.promote_types(rows.dtype, torch.float32)) * guides.roots
+    rows = positions_by_channels.index_select(0, guides.positions) * guides.roots  # float32, as the roots are
     return torch.stack([region.T @ region for region in rows.split(guides.counts)])
 
 

@@ -203,3 +203,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     with pytest.raises(GuidedStyleError, match="cannot be written: No space left on device"):
         write_file(file, b"new")
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("a.png", b"old")]
+
+
+def test_writing_replaces_the_file_instead_of_changing_it(tmp_path: Path) -> None:
+    """Whoever reads the old picture goes on reading it whole."""
+    file = tmp_path / "a.png"
+    file.write_bytes(b"old")
+    with file.open("rb") as reader:
+        write_file(file, b"new")
+        assert reader.read() == b"old"
+    assert file.read_bytes() == b"new"

@@ -11,10 +11,20 @@ import torch
 from conftest import draw_picture
 from PIL import Image
 
-from guidedstyle.plan import make_plan, plan_stages
+from guidedstyle.objective import Objective
+from guidedstyle.plan import count_octaves, make_plan, plan_stages
 from guidedstyle.reading import read_recipe
 from guidedstyle.render import Rendering, load_encoder, render
 from guidedstyle.scene import open_scene
+
+
+def write_and_aim(studio: Path, regions: str, **settings: object) -> Objective:
+    """Return what a render of these regions would minimise at its last size."""
+    overrides = [(key.replace("__", "."), value, "here") for key, value in settings.items()]
+    scene = open_scene(read_recipe(write(studio, regions), overrides))
+    encoder = load_encoder(scene.recipe.encoder)
+    plan = make_plan(scene, encoder, "cpu")
+    return Objective(scene, encoder, plan, plan.stages[-1])
 
 
 def paint(file: Path, precision: torch.dtype | None = None, **settings: object) -> Rendering:
@@ -160,3 +170,61 @@ def test_stages_take_all_steps_and_no_more(steps: int) -> None:
     stages = plan_stages((2000, 1500), steps)
     assert sum(stage.steps for stage in stages) == steps
     assert all(stage.steps >= 1 for stage in stages)
+
+
+def test_the_target_of_a_mix_is_the_weighted_mean_of_its_styles(studio: Path) -> None:
+    regions = "".join(
+        f"  - {{name: {name}, mask: left.png, style: {style}}}\n"
+        for name, style in (("a", "ink"), ("b", "oil"), ("c", "{ink: 1, oil: 3}"))
+    )
+    Image.new("L", (96, 64), 100).save(studio / "left.png")
+    targets = write_and_aim(studio, regions).style_targets
+    assert len(targets) == 4 * 3
+    for target in targets.values():
+        ink, oil, mix = target.grams
+        torch.testing.assert_close(mix, 0.25 * ink + 0.75 * oil)
+        assert (ink - oil).norm() > 0.01 * ink.norm()
+
+
+def test_only_the_masked_part_of_a_painting_is_its_style(studio: Path) -> None:
+    """The red half alone gives nearly the target of a painting that is all red."""
+    halves = np.asarray(draw_picture(80, 80, 2)).copy()
+    halves[:, 40:] = (255, 0, 0)
+    Image.fromarray(halves).save(studio / "ink.png")
+    mask = np.zeros((80, 80), np.uint8)
+    mask[:, 40:] = 255
+    Image.fromarray(mask).save(studio / "part.png")
+    one = "  - {name: a, mask: rest, style: ink}\n"
+    masked = write_and_aim(studio, one, styles__ink__mask="part.png").style_targets
+    whole = write_and_aim(studio, one).style_targets
+    Image.new("RGB", (80, 80), (255, 0, 0)).save(studio / "ink.png")
+    red = write_and_aim(studio, one).style_targets
+    place = (0, "relu1_1")
+    off = [
+        float((targets[place].grams - red[place].grams).norm() / red[place].grams.norm()) for targets in (masked, whole)
+    ]
+    assert off[0] < 0.2 * off[1]
+
+
+def test_scale_makes_the_strokes_larger(studio: Path) -> None:
+    """A painting shown larger is smoother from pixel to pixel, and so is what is painted after it."""
+    file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
+    rough, smooth = (
+        paint(file, styles__ink__scale=scale, regions__a__content=0.0, solver__steps=60).losses.smoothness
+        for scale in (0.5, 2.0)
+    )
+    assert smooth < 0.7 * rough
+
+
+def test_several_sizes_end_at_the_full_one(studio: Path) -> None:
+    file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
+    rendering = paint(file, size=280)
+    assert rendering.image.shape == (1, 3, 187, 280)
+    assert rendering.steps == 12
+
+
+@pytest.mark.parametrize(
+    ("size", "octaves"), [((384, 288), 3), ((64, 64), 3), ((300, 40), 2), ((31, 31), 1), ((16, 16), 1)]
+)
+def test_octaves_as_long_as_there_are_pixels(size: tuple[int, int], octaves: int) -> None:
+    assert count_octaves(size) == octaves

@@ -81,3 +81,18 @@ def test_convention_a_step_does_not_depend_on_the_size(method: str) -> None:
         for start in (small, large)
     ]
     torch.testing.assert_close(ended[0], ended[1], rtol=0, atol=1e-4)
+
+
+def test_lbfgs_goes_back_to_the_best_image_when_the_loss_leaps() -> None:
+    seen, losses = [], []
+
+    def leap_once(image: torch.Tensor) -> Loss:
+        seen.append(image.detach().clone())
+        loss = (image - 0.25).square().mean() * (100 if len(seen) == 4 else 1)
+        losses.append(float(loss.detach()))
+        return Loss(loss)
+
+    start = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    minimise(leap_once, start, "lbfgs", 6, lambda step: True)
+    best = min(range(3), key=losses.__getitem__)
+    torch.testing.assert_close(seen[4], seen[best], rtol=0, atol=1e-5)
