@@ -84,15 +84,14 @@ def test_convention_a_step_does_not_depend_on_the_size(method: str) -> None:
 
 
 def test_lbfgs_goes_back_to_the_best_image_when_the_loss_leaps() -> None:
-    seen, losses = [], []
+    seen = []
 
     def leap_once(image: torch.Tensor) -> Loss:
         seen.append(image.detach().clone())
-        loss = (image - 0.25).square().mean() * (100 if len(seen) == 4 else 1)
-        losses.append(float(loss.detach()))
-        return Loss(loss)
+        return Loss((image - 0.25).square().mean() * (100 if len(seen) == 2 else 1))
 
     start = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     minimise(leap_once, start, "lbfgs", 6, lambda step: True)
-    best = min(range(3), key=losses.__getitem__)
-    torch.testing.assert_close(seen[4], seen[best], rtol=0, atol=1e-5)
+    assert (seen[1] - start).abs().max() > 0.01
+    torch.testing.assert_close(seen[2], start, rtol=0, atol=1e-5)
+    assert 0 < (seen[3] - start).abs().mean() < 0.6 * (seen[1] - start).abs().mean()
