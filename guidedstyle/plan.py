@@ -80,8 +80,10 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise GuidedStyleError.of("--device", f"{name!r} cannot be used: {reason}", "use auto or cpu") from error
+        rule = f"{name!r} is no device that can be used here"
+        raise GuidedStyleError.of(
+            "--device", rule, "use auto, cpu, or a GPU that is there: cuda, cuda:1, mps"
+        ) from error
     return device
 
 

@@ -152,8 +152,9 @@ def find_mistakes(recipe: Recipe) -> Iterator[Mistake]:
     yield from _find_region_mistakes(recipe)
     yield from _find_style_mistakes(recipe)
     yield from _find_output_mistakes(recipe)
-    if recipe.encoder.name == "lite" and recipe.encoder.weights:
-        yield ("encoder", "weights"), "lite brings its own weights", "remove weights, or set name: vgg19"
+    for key in ("weights", "convention"):
+        if recipe.encoder.name == "lite" and getattr(recipe.encoder, key):
+            yield ("encoder", key), "lite brings its own weights", f"remove {key}, or set name: vgg19"
 
 
 def _find_region_mistakes(recipe: Recipe) -> Iterator[Mistake]:

@@ -67,7 +67,7 @@ def _read(file: Path) -> tuple[dict[str, Tensor], Convention | None]:
         return _read_safetensors(file) if file.suffix == ".safetensors" else _read_pickle(file)
     except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as error:
         raise GuidedStyleError.of(
-            file, f"no network weights can be read from it ({error})", "name a .safetensors or .pth file of VGG-19"
+            file, "no network weights can be read from it", "name a .safetensors or .pth file of VGG-19"
         ) from error
 
 

@@ -111,8 +111,8 @@ def test_mistakes_end_with_2_and_leave_nothing(studio: Path, command: str) -> No
     [
         (["render", "none.yaml"], "none.yaml: there is no such file"),
         (["render", "photo.png"], "photo.png: this picture carries no recipe"),
-        (["render", "recipe.yaml", "--device", "cuda:77"], "--device: 'cuda:77' cannot be used"),
-        (["render", "recipe.yaml", "--device", "abacus"], "--device: 'abacus' cannot be used"),
+        (["render", "recipe.yaml", "--device", "cuda:77"], "--device: 'cuda:77' is no device"),
+        (["render", "recipe.yaml", "--device", "abacus"], "--device: 'abacus' is no device"),
         (["render", "recipe.yaml", "--size", "many"], "Invalid value for '--size'"),
         (["render", "recipe.yaml", "--encoder", "resnet"], "--encoder: encoder: 'resnet' is none of the choices"),
         (["render", "recipe.yaml", "-o", "no/where.png"], "--output: output: there is no folder"),

@@ -142,6 +142,7 @@ REGIONS = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n"
         (SMALL + "output: no/a.png\n", "a.yaml:3: output: there is no folder no | create it, or write elsewhere (-o)"),
         (SMALL + "output: photo.png\n", "a.yaml:3: output: photo.png would overwrite content | choose another name (-o)"),
         (SMALL + "encoder: {name: lite, weights: ink.png}\n", "a.yaml:3: encoder.weights: lite brings its own weights | remove weights, or set name: vgg19"),
+        (SMALL + "encoder: {convention: original}\n", "a.yaml:3: encoder.convention: lite brings its own weights | remove convention, or set name: vgg19"),
         ("content: photo.png\nstyle: .\n", " is a folder | paths are relative to the recipe file; check the name and the folder"),
         ("content: photo.png\nstyles: {ink: ink.png, oil: oil.png}\n", "there are several styles and nothing says where they go | add regions:, or style: with a mix of them"),
         (REGIONS + "  - {name: a, mask: rest, style: {ink: 0}}\n", "a.yaml:4: regions[0].style: the weights of its styles sum to 0 | give at least one a weight above 0"),
