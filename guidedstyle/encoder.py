@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -30,42 +30,35 @@ class Layer:
 class Architecture:
     """A plain stack of 3x3 convolutions with ReLU: `stages` holds the channels of each, pooling between stages.
 
-    `style_layers` and `content_layer` are those a render matches over octaves unless told otherwise.
+    A layer in `ranks` has so many 3x3 filters only, mixed by a 1x1 convolution. `style_layers` and
+    `content_layer` are those a render matches over octaves unless told otherwise.
     """
 
     name: str
     stages: tuple[tuple[int, ...], ...]
-    pooling: Literal["max", "average"]
-    padding: Literal["zeros", "replicate"]
-    style_layers: tuple[str, ...]
+    ranks: dict[str, int] = field(default_factory=dict)
+    pooling: Literal["max", "average"] = "max"
+    style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu3_4")
     content_layer: str = "relu3_1"
 
     @property
     def layers(self) -> dict[str, Layer]:
         """Every ReLU by the literature's name `relu{stage}_{index}`, in the order of computation."""
-        found, stride, field = {}, 1, 1
+        found, stride, extent = {}, 1, 1
         for stage, widths in enumerate(self.stages, 1):
             for index, channels in enumerate(widths, 1):
-                field += 2 * stride
+                extent += 2 * stride
                 name = f"relu{stage}_{index}"
-                found[name] = Layer(name, channels, stride, field)
-            field, stride = field + stride, stride * 2
+                found[name] = Layer(name, channels, stride, extent)
+            extent, stride = extent + stride, stride * 2
         return found
 
 
-VGG19 = Architecture(
-    name="vgg19",
-    stages=((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4),
-    pooling="max",
-    padding="zeros",
-    style_layers=("relu1_1", "relu2_1", "relu3_1", "relu3_4"),
-)
+VGG19 = Architecture(name="vgg19", stages=((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4))
 LITE = Architecture(
     name="lite",
-    stages=((32,) * 2, (64,) * 2, (128,) * 4),
-    pooling="max",
-    padding="replicate",
-    style_layers=("relu1_1", "relu2_1", "relu3_1", "relu3_4"),
+    stages=((32, 32), (96, 96), (192, 160, 160, 192)),
+    ranks={"relu2_2": 32, "relu3_1": 64, "relu3_2": 48, "relu3_3": 48, "relu3_4": 48},
 )
 
 
@@ -73,7 +66,7 @@ class Encoder(nn.Module):
     """Compute the features of an architecture.
 
     Convolutions carry torchvision's key names (`features.0.weight` ...). A layer may have a *metric*, a
-    (C, C) matrix applied to its features, in which Gram distances resemble those of another network.
+    (C, C) matrix M: the distance of two of its Gram matrices is then |M (G - G') M^T|.
     """
 
     mean: Tensor
@@ -83,7 +76,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.features = nn.ModuleDict(dict(_convolutions(architecture)))
-        self.metric = nn.ParameterDict()
+        self.metrics: dict[str, Tensor] = {}
         self.register_buffer("mean", torch.tensor(list(mean)).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(list(std)).view(1, 3, 1, 1), persistent=False)
 
@@ -95,18 +88,26 @@ class Encoder(nn.Module):
     def encode(self, image: Tensor, layers: Iterable[str]) -> Features:
         """Encode `image` (B, 3, H, W) in [0, 1] into {layer: (B, C, h, w)}, stopping at the deepest of `layers`."""
         wanted = set(layers)
-        x = ((image - self.mean) / self.std).to(self.dtype)
         found: Features = {}
-        for stage, widths in enumerate(self.architecture.stages, 1):
-            x = self._pool(x) if stage > 1 else x
-            for index in range(1, len(widths) + 1):
-                name = f"relu{stage}_{index}"
-                x = functional.relu(self.features[_key(self.architecture, stage, index)](x))
-                if name in wanted:
-                    found[name] = self._measure(name, x)
-                if len(found) == len(wanted):
-                    return found
+        for name, _, x in self.walk(image):
+            if name in wanted:
+                found[name] = x
+            if len(found) == len(wanted):
+                return found
         raise KeyError(f"{self.architecture.name} has no layer {sorted(wanted - set(found))}")
+
+    def walk(self, image: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Walk from the `image` down the layers: the name of each, what its convolution reads, what it sees."""
+        x = ((image - self.mean) / self.std).to(self.dtype, memory_format=torch.channels_last)
+        stride = 1
+        for layer, convolution in zip(self.layers.values(), self.features.values(), strict=True):
+            before = x if layer.stride == stride else self._pool(x)
+            x, stride = functional.relu(convolution(before), inplace=True), layer.stride
+            yield layer.name, before, x
+
+    def convolution(self, layer: str) -> nn.Module:
+        """Return the convolution of a layer: what is before its ReLU."""
+        return dict(zip(self.layers, self.features.values(), strict=True))[layer]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -117,19 +118,20 @@ class Encoder(nn.Module):
         pool = functional.max_pool2d if self.architecture.pooling == "max" else functional.avg_pool2d
         return pool(x, 2)
 
-    def _measure(self, name: str, x: Tensor) -> Tensor:
-        if name not in self.metric:
-            return x
-        return functional.conv2d(x, self.metric[name][:, :, None, None])
 
-
-def _convolutions(architecture: Architecture) -> Iterator[tuple[str, nn.Conv2d]]:
+def _convolutions(architecture: Architecture) -> Iterator[tuple[str, nn.Module]]:
     before = 3
     for stage, widths in enumerate(architecture.stages, 1):
         for index, channels in enumerate(widths, 1):
-            conv = nn.Conv2d(before, channels, 3, padding=1, padding_mode=architecture.padding)
-            yield _key(architecture, stage, index), conv
+            rank = architecture.ranks.get(f"relu{stage}_{index}")
+            yield _key(architecture, stage, index), _convolution(before, channels, rank)
             before = channels
+
+
+def _convolution(before: int, channels: int, rank: int | None) -> nn.Module:
+    if rank is None:
+        return nn.Conv2d(before, channels, 3, padding=1)
+    return nn.Sequential(nn.Conv2d(before, rank, 3, padding=1, bias=False), nn.Conv2d(rank, channels, 1))
 
 
 def _key(architecture: Architecture, stage: int, index: int) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 from guidedstyle.guidance import Guides
 
@@ -13,13 +15,37 @@ from guidedstyle.guidance import Guides
 def guided_grams(features: Tensor, guides: Guides) -> Tensor:
     """Compute the guided Gram matrix of each region: G_r = sum over p of t_rp^2 f_p f_p^T.
 
-    `features` (1, C, h, w) of any float type; returns (R, C, C), accumulated in at least float32. Since the
-    squares of a guide sum to 1, G_r is a weighted mean and does not depend on the region's area. Gatys et al.
-    2017, arXiv:1611.07865, eq. 5.
+    `features` (1, C, h, w) of any float type; returns (R, C, C), in at least float32. Since the squares of a
+    guide sum to 1, G_r is a weighted mean and does not depend on the region's area. Gatys et al. 2017,
+    arXiv:1611.07865, eq. 5.
     """
-    positions_by_channels = features[0].flatten(1).T
-    rows = positions_by_channels.index_select(0, guides.positions) * guides.roots  # float32, as the roots are
-    return torch.stack([region.T @ region for region in rows.split(guides.counts)])
+    positions_by_channels = features.permute(0, 2, 3, 1).flatten(0, 2)
+    grams: Tensor = _GuidedGrams.apply(positions_by_channels, guides)
+    return grams
+
+
+class _GuidedGrams(Function):
+    """Multiply in the features' own precision, and once on the way back: a Gram matrix is symmetric."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, guides: Guides) -> Tensor:
+        rows = features if guides.whole else features.index_select(0, guides.positions) * guides.roots.to(features)
+        ctx.save_for_backward(rows)
+        ctx.guides, ctx.positions = guides, len(features)
+        grams = torch.stack([region.T @ region for region in rows.split(guides.counts)])
+        return grams.to(torch.promote_types(grams.dtype, torch.float32)) * guides.scale
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (rows,), guides = ctx.saved_tensors, ctx.guides
+        both = (gradients[0] + gradients[0].mT).to(rows.dtype) * guides.scale
+        back = torch.empty_like(rows)
+        for region, side, out in zip(rows.split(guides.counts), both, back.split(guides.counts), strict=True):
+            torch.mm(region, side, out=out)
+        if guides.whole:
+            return back, None
+        back *= guides.roots.to(back)
+        return rows.new_zeros(ctx.positions, rows.shape[1]).index_add_(0, guides.positions, back), None
 
 
 def mix_grams(grams: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
@@ -30,3 +56,14 @@ def mix_grams(grams: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """
     total = sum(weights)
     return torch.stack([gram * (weight / total) for gram, weight in zip(grams, weights, strict=True)]).sum(0)
+
+
+def measure_grams(grams: Tensor, metric: Tensor | None) -> Tensor:
+    """Compute the squared norms (R,) of differences of Gram matrices (R, C, C): |G|^2, or |M G M^T|^2 in a metric.
+
+    `metric` is W = M^T M, with which |M G M^T|^2 = trace(G W G W), whose gradient is 2 W G W.
+    """
+    if metric is None:
+        return grams.square().sum((1, 2))
+    seen = metric @ grams.detach() @ metric
+    return 2 * (grams * seen).sum((1, 2)) - (grams.detach() * seen).sum((1, 2))

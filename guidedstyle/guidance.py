@@ -16,11 +16,18 @@ class Guides:
     A guide is t = sqrt(weight), normalised so that the squares of each region sum to 1. The rows of region r
     follow those of region r - 1: `positions` (M,) are flat grid indices, `roots` (M, 1) the values of t, and
     `counts` the rows of each region. M is the grid's size plus the overlaps, however many regions there are.
+    One region that covers the `whole` grid evenly needs neither positions nor roots: 1 / M scales its Gram matrix.
     """
 
     positions: Tensor
     roots: Tensor
     counts: tuple[int, ...]
+    whole: bool
+
+    @property
+    def scale(self) -> float:
+        """The factor that `roots` leave to the Gram matrix."""
+        return 1 / self.counts[0] if self.whole else 1.0
 
 
 def average_to_grid(weights: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -39,4 +46,5 @@ def make_guides(weights: Tensor, grid: tuple[int, int]) -> Guides:
     cells = average_to_grid(weights, grid)
     regions, positions = torch.nonzero(cells, as_tuple=True)
     counts = torch.bincount(regions, minlength=len(weights)).tolist()
-    return Guides(positions, cells[regions, positions].sqrt()[:, None], tuple(counts))
+    whole = len(cells) == 1 and bool(cells.amin() == cells.amax())
+    return Guides(positions, cells[regions, positions].sqrt()[:, None], tuple(counts), whole)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from guidedstyle.encoder import Encoder
-from guidedstyle.gram import guided_grams
+from guidedstyle.gram import guided_grams, measure_grams
 from guidedstyle.guidance import Guides
 
 Place = tuple[int, str]  # octave, layer
@@ -41,10 +42,19 @@ def encode_octaves(encoder: Encoder, image: Tensor, layers: Sequence[str], count
 
 @dataclass(frozen=True)
 class StyleTarget:
-    """The wanted Gram matrices (R, C, C) of R regions at one octave and layer, and the guides that select them."""
+    """The wanted Gram matrices (R, C, C) of R regions at one octave and layer, and the guides that select them.
+
+    Distances are taken in the layer's `metric` (C, C), where it has one, relative to the matrices' own norms.
+    """
 
     guides: Guides
     grams: Tensor
+    metric: Tensor | None = None
+
+    @cached_property
+    def norms(self) -> Tensor:
+        """What distances are relative to (R,)."""
+        return measure_grams(self.grams, self.metric).clamp(min=TINY)
 
 
 def style_losses(features: dict[Place, Tensor], targets: dict[Place, StyleTarget]) -> Tensor:
@@ -58,7 +68,7 @@ def style_losses(features: dict[Place, Tensor], targets: dict[Place, StyleTarget
 
 def _gram_distance(features: Tensor, target: StyleTarget) -> Tensor:
     error = guided_grams(features, target.guides) - target.grams
-    return error.square().sum((1, 2)) / target.grams.square().sum((1, 2)).clamp(min=TINY)
+    return measure_grams(error, target.metric) / target.norms
 
 
 def content_losses(features: Tensor, target: Tensor, cells: Tensor) -> Tensor:
@@ -66,9 +76,8 @@ def content_losses(features: Tensor, target: Tensor, cells: Tensor) -> Tensor:
 
     `features` and `target` are (1, C, h, w); `cells` (R, h * w) are region weights that sum to 1 per region.
     """
-    target = target.to(cells.dtype)
-    error = (features.to(cells.dtype) - target).square().sum(1).flatten()
-    return cells @ error / target.square().sum(1).mean().clamp(min=TINY)
+    error = (features - target).square().sum(1, dtype=cells.dtype).flatten()
+    return cells @ error / target.square().sum(1, dtype=cells.dtype).mean().clamp(min=TINY)
 
 
 def smoothness_loss(image: Tensor) -> Tensor:

@@ -77,6 +77,7 @@ class Objective:
         regions = [self.recipe.regions[index] for index in self.canvas.painted]
         self.strength = torch.tensor([region.strength for region in regions], device=plan.device)
         self.faithfulness = torch.tensor([region.content for region in regions], device=plan.device)
+        self.metrics = {layer: (metric.T @ metric).to(plan.device) for layer, metric in encoder.metrics.items()}
         with torch.no_grad():
             self._set_targets(scene)
 
@@ -101,7 +102,11 @@ class Objective:
         grams = {name: self._measure_painting(name, painting) for name, painting in scene.paintings.items()}
         mixed = [_mix_styles(grams, self.recipe.regions[index].style) for index in self.canvas.painted]
         self.style_targets = {
-            place: StyleTarget(make_guides(weights, grids[place]), torch.stack([region[place] for region in mixed]))
+            place: StyleTarget(
+                make_guides(weights, grids[place]),
+                torch.stack([region[place] for region in mixed]),
+                self.metrics.get(place[1]),
+            )
             for place in mixed[0]
         }
 

@@ -36,7 +36,9 @@ class EncoderChoice(_Model):
     """Which network judges the style."""
 
     name: Literal["lite", "vgg19"] = Field("lite", description="`lite` (embedded) or `vgg19`")
-    weights: RecipePath | None = Field(None, description="file of VGG-19 weights; without it they are downloaded")
+    weights: RecipePath | None = Field(
+        None, description="file of weights; without it vgg19 is downloaded and lite is the embedded one"
+    )
     convention: Literal["torchvision", "original"] | None = Field(
         None, description="input the weights expect: `torchvision` (0..1, normalised), `original` (0..255 minus mean)"
     )
@@ -152,9 +154,8 @@ def find_mistakes(recipe: Recipe) -> Iterator[Mistake]:
     yield from _find_region_mistakes(recipe)
     yield from _find_style_mistakes(recipe)
     yield from _find_output_mistakes(recipe)
-    for key in ("weights", "convention"):
-        if recipe.encoder.name == "lite" and getattr(recipe.encoder, key):
-            yield ("encoder", key), "lite brings its own weights", f"remove {key}, or set name: vgg19"
+    if recipe.encoder.name == "lite" and recipe.encoder.convention:
+        yield ("encoder", "convention"), "lite always reads the same input", "remove convention, or set name: vgg19"
 
 
 def _find_region_mistakes(recipe: Recipe) -> Iterator[Mistake]:

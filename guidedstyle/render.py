@@ -48,7 +48,7 @@ class Rendering:
 
 def load_encoder(choice: EncoderChoice) -> Encoder:
     """Load the encoder a recipe asks for."""
-    return load_lite() if choice.name == "lite" else load_vgg19(choice.weights, choice.convention)
+    return load_lite(choice.weights) if choice.name == "lite" else load_vgg19(choice.weights, choice.convention)
 
 
 def render(scene: Scene, encoder: Encoder, plan: Plan, watch: Watch = lambda update: True) -> Rendering:

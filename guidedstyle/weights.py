@@ -26,10 +26,14 @@ ORIGINAL_STD = (1 / 255,) * 3
 TORCHVISION_SHA256 = "dcbb9e9d"
 
 
-def load_lite() -> Encoder:
-    """Load the encoder embedded in the package."""
-    state = load(resources.files("guidedstyle").joinpath("lite.safetensors").read_bytes())
-    return _fill(Encoder(LITE, IMAGENET_MEAN, IMAGENET_STD), state)
+def load_lite(file: Path | None = None) -> Encoder:
+    """Load the encoder embedded in the package, or one like it that `python -m guidedstyle.distil` wrote to a file.
+
+    Raises GuidedStyleError where the file cannot be read, or holds another network.
+    """
+    embedded = resources.files("guidedstyle").joinpath("lite.safetensors")
+    state = _read(file)[0] if file else load(embedded.read_bytes())
+    return _fill(Encoder(LITE, IMAGENET_MEAN, IMAGENET_STD), state, file)
 
 
 def load_vgg19(file: Path | None = None, convention: Convention | None = None) -> Encoder:
@@ -46,7 +50,7 @@ def load_vgg19(file: Path | None = None, convention: Convention | None = None) -
         state, known = _read(file)
         convention = convention or known or _refuse_unknown_convention(file)
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if convention == "torchvision" else (ORIGINAL_MEAN, ORIGINAL_STD)
-    return _fill(Encoder(_truncate(VGG19, state, file), mean, std), state)
+    return _fill(Encoder(_truncate(VGG19, state, file), mean, std), state, file)
 
 
 def _download() -> dict[str, Tensor]:
@@ -103,16 +107,22 @@ def _truncate(whole: Architecture, state: dict[str, Tensor], file: Path | None) 
     return replace(whole, stages=tuple(widths for widths in stages if widths))
 
 
-def _fill(encoder: Encoder, state: dict[str, Tensor]) -> Encoder:
+def _fill(encoder: Encoder, state: dict[str, Tensor], file: Path | None) -> Encoder:
     """Put weights into an encoder and freeze it."""
-    for key, value in state.items():
-        if key.startswith("metric."):
-            encoder.metric[key.removeprefix("metric.")] = torch.nn.Parameter(torch.empty_like(value).float())
+    encoder.metrics = {key.removeprefix("metric."): state[key].float() for key in state if key.startswith("metric.")}
     wanted = encoder.state_dict().keys()
     try:
         encoder.load_state_dict({key: state[key].float() for key in wanted})
     except (KeyError, RuntimeError) as error:
+        name = encoder.architecture.name
         raise GuidedStyleError.of(
-            encoder.architecture.name, f"the weights do not fit the network ({error})", "name weights of VGG-19"
+            file or name,
+            f"these weights do not fit {name} ({_shorten(error)})",
+            "set the encoder's name to the network they belong to: vgg19, or lite for those of guidedstyle.distil",
         ) from error
     return encoder.eval().requires_grad_(False)
+
+
+def _shorten(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines()]
+    return f"no {error.args[0]}" if isinstance(error, KeyError) else lines[min(1, len(lines) - 1)]

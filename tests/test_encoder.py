@@ -126,7 +126,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path, name: str, conten
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     save_file({"features.0.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "other.safetensors")
-    with pytest.raises(GuidedStyleError, match="do not fit the network"):
+    with pytest.raises(GuidedStyleError, match="do not fit vgg19"):
         load_vgg19(tmp_path / "other.safetensors", "torchvision")
     save_file({"layer.weight": torch.zeros(8)}, tmp_path / "none.safetensors")
     with pytest.raises(GuidedStyleError, match=r"no key features\.0\.weight"):

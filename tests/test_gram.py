@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from guidedstyle.gram import guided_grams, mix_grams
+from guidedstyle.gram import guided_grams, measure_grams, mix_grams
 from guidedstyle.guidance import average_to_grid, make_guides
 from guidedstyle.losses import StyleTarget, style_losses
 
@@ -126,11 +126,46 @@ def test_a_mix_has_the_gradient_of_the_weighted_sum_of_losses(weights: list[floa
     torch.testing.assert_close(found, wanted)
 
 
-def test_accumulates_bfloat16_features_in_float32() -> None:
-    features = make_features(4, (64, 64)).bfloat16()
-    gram = guided_grams(features, make_guides(torch.ones(1, 64, 64), (64, 64)))[0]
+def test_sums_of_bfloat16_features_are_rounded_once() -> None:
+    """Summed in bfloat16, 65536 positions would be off by 10%; rounded at the end, by less than 2^-8."""
+    features = make_features(4, (256, 256)).bfloat16()
+    gram = guided_grams(features, make_guides(torch.ones(1, 256, 256), (256, 256)))[0]
     flat = features[0].flatten(1).double()
-    torch.testing.assert_close(gram.double(), flat @ flat.T / flat.shape[1], rtol=0, atol=1e-5)  # bfloat16: 4e-3
+    assert gram.dtype == torch.float32
+    torch.testing.assert_close(gram.double(), flat @ flat.T / flat.shape[1], rtol=2**-8, atol=2**-8)
+
+
+def test_gradient_of_a_whole_picture_is_the_numerical_one() -> None:
+    guides = make_guides(torch.ones(1, *GRID, dtype=torch.float64), GRID)
+    assert guides.whole
+    assert torch.autograd.gradcheck(lambda f: guided_grams(f, guides), make_features().requires_grad_())
+
+
+def test_a_region_with_a_hole_or_a_slope_is_not_whole() -> None:
+    hole = torch.ones(1, *GRID)
+    hole[0, 2, 3] = 0
+    assert not make_guides(hole, GRID).whole
+    assert not make_guides(torch.ones(1, *GRID).cumsum(1), GRID).whole
+
+
+def test_metric_changes_distances_as_features_seen_through_it() -> None:
+    features, metric = make_features(), torch.randn(3, 3, dtype=torch.float64)
+    guides = make_guides(make_weights(2), GRID)
+    seen = torch.einsum("dc,bchw->bdhw", metric, features)
+    found = measure_grams(guided_grams(features, guides), metric.T @ metric)
+    torch.testing.assert_close(found, guided_grams(seen, guides).square().sum((1, 2)))
+
+
+def test_gradient_in_a_metric_is_the_numerical_one() -> None:
+    guides, metric = make_guides(make_weights(2), GRID), torch.eye(3, dtype=torch.float64) + 0.2
+    wanted, features = guided_grams(make_features(seed=4), guides), make_features().requires_grad_()
+    (found,) = torch.autograd.grad(measure_grams(guided_grams(features, guides) - wanted, metric).sum(), features)
+    step, shift = make_features(seed=8), 1e-6
+    above, below = (
+        measure_grams(guided_grams((features + sign * shift * step).detach(), guides) - wanted, metric).sum()
+        for sign in (1, -1)
+    )
+    torch.testing.assert_close((found * step).sum(), (above - below) / (2 * shift), rtol=1e-6, atol=1e-9)
 
 
 def test_half_opacity_regions_in_the_loss_weigh_as_one() -> None:

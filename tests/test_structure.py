@@ -13,6 +13,7 @@ import guidedstyle
 
 PACKAGE = Path(guidedstyle.__file__).parent
 MODULES = {file.stem: ast.parse(file.read_text()) for file in PACKAGE.glob("*.py")}
+COMMANDS = {"distil", "evaluation"}  # packages of their own, which nothing imports
 
 ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
     "document": set(),
@@ -52,7 +53,14 @@ def test_imports_run_one_way(module: str) -> None:
 
 
 def test_every_module_has_its_place() -> None:
-    assert set(MODULES) == {*ALLOWED, "__init__", "__main__", "cli", "distil", "errors", "starter"}
+    assert set(MODULES) == {*ALLOWED, "__init__", "__main__", "cli", "errors", "starter"}
+
+
+def test_nothing_imports_the_commands_of_researchers() -> None:
+    folders = {folder.name for folder in PACKAGE.iterdir() if (folder / "__init__.py").is_file()}
+    assert folders == {*COMMANDS, "samples"}
+    imported = {name.split(".")[1] for tree in MODULES.values() for name in imports(tree) if "guidedstyle." in name}
+    assert not imported & COMMANDS
 
 
 def calls(tree: ast.AST) -> set[str]:
@@ -61,9 +69,9 @@ def calls(tree: ast.AST) -> set[str]:
 
 def test_only_cli_exits_and_only_cli_and_report_print() -> None:
     for name, tree in MODULES.items():
-        if name not in {"cli", "distil"}:
+        if name != "cli":
             assert not calls(tree) & {"exit", "sys.exit", "typer.Exit"}, name
-        if name not in {"cli", "report", "distil"}:
+        if name not in {"cli", "report"}:
             assert not calls(tree) & {"print", "typer.echo"}, name
 
 

@@ -1,0 +1,119 @@
+"""The command line of the comparison."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+from PIL import Image
+
+from guidedstyle.evaluation.judging import Comparison, Judge
+from guidedstyle.evaluation.sheet import make_sheet
+from guidedstyle.images import save_picture, to_picture
+from guidedstyle.reading import read_recipe
+from guidedstyle.scene import Scene, open_scene
+from guidedstyle.weights import load_lite, load_vgg19
+
+COLUMNS = (
+    "pair",
+    "teacher",
+    "student",
+    "ratio",
+    "content",
+    "grid",
+    "step",
+    "teacher in its time",
+    "student in teacher's",
+)
+
+
+def main() -> None:
+    """Compare an encoder with its teacher."""
+    asked = parse_arguments()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    judge, student = Judge(load_vgg19(asked.teacher), asked.steps), load_lite(asked.encoder)
+    comparisons: list[Comparison] = []
+    print(format_line(COLUMNS), format_line(["---"] * len(COLUMNS)), sep="\n", flush=True)
+    rows = []
+    for recipe in [*asked.recipe, *write_pairs(asked.pair, asked.out)]:
+        scene = open_scene(read_recipe(recipe, [("size", asked.size, "--size")]))
+        comparisons.append(judge.compare(recipe.stem, scene, student))
+        print(format_line(describe(comparisons[-1])), flush=True)
+        rows.append(list(show(comparisons[-1], scene, asked.out)))
+    print(format_line(summarise(comparisons)))
+    save_picture(make_sheet(rows), asked.out / "sheet.png")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m guidedstyle.evaluation", description="Compare encoders.")
+    parser.add_argument("recipe", type=Path, nargs="*", help="recipes, with regions and masks if you like")
+    parser.add_argument("--pair", type=Path, nargs=2, action="append", default=[], metavar=("CONTENT", "STYLE"))
+    parser.add_argument("--teacher", type=Path, required=True, help="VGG-19 weights (safetensors)")
+    parser.add_argument("--encoder", type=Path, help="weights of an encoder like lite; without, the embedded one")
+    parser.add_argument("--size", type=int, default=256, help="longest side in pixels")
+    parser.add_argument("--steps", type=int, default=80)
+    parser.add_argument("--out", type=Path, required=True, help="folder for pictures and contact sheet")
+    return parser.parse_args()
+
+
+def write_pairs(pairs: Sequence[Sequence[Path]], folder: Path) -> Iterator[Path]:
+    """Write a recipe for each pair of content and style."""
+    for content, style in pairs:
+        recipe = folder / f"{content.stem}-{style.stem}.yaml"
+        recipe.write_text(yaml.safe_dump({"content": str(content.absolute()), "style": str(style.absolute())}))
+        yield recipe
+
+
+def show(comparison: Comparison, scene: Scene, folder: Path) -> Iterator[tuple[str, Image.Image]]:
+    """Save the pictures of a comparison and yield them with labels, the inputs first."""
+    yield comparison.name, to_picture(scene.content)
+    for name, painting in scene.paintings.items():
+        yield name, to_picture(painting.image)
+    for label, verdict in (
+        ("teacher", comparison.teacher),
+        ("student", comparison.student),
+        ("student in teacher's time", comparison.in_teachers_time),
+    ):
+        picture = to_picture(verdict.image)
+        save_picture(picture, folder / f"{comparison.name}-{label.replace(' ', '-')}.png")
+        yield f"{label}: style {verdict.style:.4f}", picture
+
+
+def rate(comparison: Comparison) -> tuple[float, ...]:
+    """Return the ratios student / teacher: style, content, grid, time of a step, style in equal times."""
+    mine, theirs = comparison.student, comparison.teacher
+    return (
+        mine.style / theirs.style,
+        mine.content / theirs.content,
+        mine.grid / theirs.grid,
+        comparison.step,
+        mine.style / comparison.teacher_in_time.style,
+        comparison.in_teachers_time.style / theirs.style,
+    )
+
+
+def describe(comparison: Comparison) -> list[str]:
+    """Name a comparison and put it into figures."""
+    styles = [f"{verdict.style:.4f}" for verdict in (comparison.teacher, comparison.student)]
+    return [comparison.name, *styles, *(f"{value:.2f}" for value in rate(comparison))]
+
+
+def summarise(comparisons: Sequence[Comparison]) -> list[str]:
+    """Average the ratios over all comparisons, geometrically."""
+    columns = zip(*(rate(comparison) for comparison in comparisons), strict=True)
+    means = [math.exp(sum(map(math.log, column)) / len(column)) for column in columns]
+    return ["geometric mean", "", "", *(f"{mean:.2f}" for mean in means)]
+
+
+def format_line(cells: Sequence[str]) -> str:
+    """Format a row of a Markdown table."""
+    first, *others = cells
+    return f"| {first:40} | " + " | ".join(f"{cell:>8}" for cell in others) + " |"
+
+
+if __name__ == "__main__":
+    main()
