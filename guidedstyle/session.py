@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from guidedstyle.allocator import keep_freed_memory
 from guidedstyle.images import save_picture, to_picture, write_file
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import RECIPE_KEY, Reading, write_recipe
@@ -23,6 +24,7 @@ def run_render(reading: Reading, sketch: Scene, device: str, dry_run: bool, quie
 
     `sketch` is the scene opened small: what is wrong with it, or with the plan, is told before the long work.
     """
+    keep_freed_memory()
     encoder = load_encoder(sketch.recipe.encoder)
     plan = make_plan(sketch, encoder, device)
     if not quiet:

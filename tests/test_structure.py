@@ -36,7 +36,8 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
     "render": {"encoder", "images", "losses", "objective", "plan", "recipe", "scene", "solver", "weights"},
     "record": {"plan", "reading", "recipe", "render", "scene"},
     "report": {"plan", "render", "scene"},
-    "session": {"images", "plan", "reading", "record", "render", "report", "scene"},
+    "allocator": set(),
+    "session": {"allocator", "images", "plan", "reading", "record", "render", "report", "scene"},
 }
 
 

@@ -50,11 +50,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, required=True, help="VGG-19 weights (safetensors)")
     parser.add_argument("--out", type=Path, required=True, help="where the weights go; checkpoints beside them")
     parser.add_argument("--hold-out", nargs="*", default=[], help="parts of file names that are not looked at")
-    parser.add_argument("--steps", type=int, default=2800)
+    parser.add_argument("--steps", type=int, default=4200)
     parser.add_argument("--stills", type=int, default=600, help="crops that it is reduced on before the training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint beside --out")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the checkpoint beside --out, to --steps in all"
+    )
     return parser.parse_args()
 
 

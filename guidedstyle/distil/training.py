@@ -19,10 +19,10 @@ from guidedstyle.distil.reduction import Heads
 from guidedstyle.encoder import Encoder, Features
 
 BATCH = 8  # still crops of a step; as many are being painted, and as many are the styles they are painted in
-RATE = 4e-4
+RATE = 5e-4
 WARM_UP = 200
 AVERAGE = 0.998
-GRAM_WEIGHT = 3.0
+GRAM_WEIGHT = 5.0
 CLIP = 0.3
 
 
@@ -60,7 +60,7 @@ class Training:
         self.teacher = teacher.to(device, precision).to(memory_format=torch.channels_last)
         self.crops, self.pool, self.steps, self.step = crops, Pool(crops, BATCH), steps, 0
         self.device, self.precision = device, precision
-        self.optimiser = torch.optim.Adam(self.pupil.parameters(), betas=(0.9, 0.99))
+        self.optimiser = torch.optim.Adam(self.pupil.parameters(), betas=(0.9, 0.999))
 
     def run(self) -> Iterator[Progress]:
         """Train to the end, a step at a time."""
@@ -110,16 +110,15 @@ class Training:
             "pool": self.pool.state_dict(),
             "dice": self.crops.dice.getstate(),
             "step": self.step,
-            "steps": self.steps,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Go on from what `state_dict` gave, now to as many steps as this training has."""
         self.pupil.load_state_dict(state["pupil"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.pool.load_state_dict(state["pool"])
-        self.step, self.steps = state["step"], state["steps"]
+        self.step = state["step"]
         self.crops.dice.setstate(state["dice"])
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 from PIL import Image
 
+from guidedstyle.allocator import keep_freed_memory
 from guidedstyle.evaluation.judging import Comparison, Judge
 from guidedstyle.evaluation.sheet import make_sheet
 from guidedstyle.images import save_picture, to_picture
@@ -33,6 +34,7 @@ COLUMNS = (
 def main() -> None:
     """Compare an encoder with its teacher."""
     asked = parse_arguments()
+    keep_freed_memory()
     asked.out.mkdir(parents=True, exist_ok=True)
     judge, student = Judge(load_vgg19(asked.teacher), asked.steps), load_lite(asked.encoder)
     comparisons: list[Comparison] = []
