@@ -19,19 +19,23 @@ def guided_grams(features: Tensor, guides: Guides) -> Tensor:
     guide sum to 1, G_r is a weighted mean and does not depend on the region's area. Gatys et al. 2017,
     arXiv:1611.07865, eq. 5.
     """
-    positions_by_channels = features.permute(0, 2, 3, 1).flatten(0, 2)
-    grams: Tensor = _GuidedGrams.apply(positions_by_channels, guides)
+    grams: Tensor = _GuidedGrams.apply(features, guides)
     return grams
 
 
 class _GuidedGrams(Function):
-    """Multiply in the features' own precision, and once on the way back: a Gram matrix is symmetric."""
+    """Multiply in the features' own precision, and once on the way back: a Gram matrix is symmetric.
+
+    The gradient comes back as a tensor of its own, not a view, so that autograd adds to it in place.
+    """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, guides: Guides) -> Tensor:
-        rows = features if guides.whole else features.index_select(0, guides.positions) * guides.roots.to(features)
+        rows = features.permute(0, 2, 3, 1).flatten(0, 2)
+        if not guides.whole:
+            rows = rows.index_select(0, guides.positions) * guides.roots.to(rows)
         ctx.save_for_backward(rows)
-        ctx.guides, ctx.positions = guides, len(features)
+        ctx.guides, ctx.shape = guides, features.shape
         grams = torch.stack([region.T @ region for region in rows.split(guides.counts)])
         return grams.to(torch.promote_types(grams.dtype, torch.float32)) * guides.scale
 
@@ -39,13 +43,14 @@ class _GuidedGrams(Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (rows,), guides = ctx.saved_tensors, ctx.guides
         both = (gradients[0] + gradients[0].mT).to(rows.dtype) * guides.scale
-        back = torch.empty_like(rows)
+        gradient = torch.empty(ctx.shape, dtype=rows.dtype, device=rows.device, memory_format=torch.channels_last)
+        everywhere = gradient.permute(0, 2, 3, 1).view(-1, rows.shape[1])
+        back = everywhere if guides.whole else torch.empty_like(rows)
         for region, side, out in zip(rows.split(guides.counts), both, back.split(guides.counts), strict=True):
             torch.mm(region, side, out=out)
-        if guides.whole:
-            return back, None
-        back *= guides.roots.to(back)
-        return rows.new_zeros(ctx.positions, rows.shape[1]).index_add_(0, guides.positions, back), None
+        if not guides.whole:
+            everywhere.zero_().index_add_(0, guides.positions, back.mul_(guides.roots.to(back)))
+        return gradient, None
 
 
 def mix_grams(grams: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
