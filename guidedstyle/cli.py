@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from guidedstyle.errors import BUG, INTERRUPTED, exit_on_mistake
+
 if TYPE_CHECKING:
     from guidedstyle.reading import Override
-
-DONE, BUG, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="guidedstyle",
@@ -116,14 +116,9 @@ def _collect_overrides(settings: list[str] | None, flags: Mapping[str, object], 
 
 def main() -> None:
     """Run the command line and exit: 0 done, 2 the user's input, 130 interrupted, 1 our bug."""
-    from guidedstyle.errors import GuidedStyleError
-
     try:
-        app()
-    except GuidedStyleError as error:
-        count = len(error.problems)
-        print(f"{error}\n{count} {'mistake' if count == 1 else 'mistakes'}; nothing was written.", file=sys.stderr)
-        sys.exit(MISTAKE)
+        with exit_on_mistake():
+            app()
     except KeyboardInterrupt:
         print("interrupted; nothing was written.", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -53,6 +54,12 @@ class Architecture:
             extent, stride = extent + stride, stride * 2
         return found
 
+    @cached_property
+    def max_pooled(self) -> set[str]:
+        """The layers that max pooling follows."""
+        ends = {f"relu{stage}_{len(widths)}" for stage, widths in enumerate(self.stages[:-1], 1)}
+        return ends if self.pooling == "max" else set()
+
 
 VGG19 = Architecture(name="vgg19", stages=((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4))
 LITE = Architecture(
@@ -89,20 +96,26 @@ class Encoder(nn.Module):
         """Encode `image` (B, 3, H, W) in [0, 1] into {layer: (B, C, h, w)}, stopping at the deepest of `layers`."""
         wanted = set(layers)
         found: Features = {}
-        for name, _, x in self.walk(image):
+        for name, _, x in self.walk(image, wanted):
             if name in wanted:
                 found[name] = x
             if len(found) == len(wanted):
                 return found
         raise KeyError(f"{self.architecture.name} has no layer {sorted(wanted - set(found))}")
 
-    def walk(self, image: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Walk from the `image` down the layers: the name of each, what its convolution reads, what it sees."""
+    def walk(self, image: Tensor, wanted: Collection[str] = ()) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Walk from the `image` down the layers: the name of each, what its convolution reads, what it sees.
+
+        Before max pooling a layer that is not `wanted` is left without its ReLU, which follows the pooling: the
+        maximum is the same, for a quarter of the work.
+        """
         x = ((image - self.mean) / self.std).to(self.dtype, memory_format=torch.channels_last)
         stride = 1
         for layer, convolution in zip(self.layers.values(), self.features.values(), strict=True):
             before = x if layer.stride == stride else self._pool(x)
-            x, stride = functional.relu(convolution(before), inplace=True), layer.stride
+            x, stride = convolution(before), layer.stride
+            if layer.name in wanted or layer.name not in self.architecture.max_pooled:
+                x = functional.relu(x, inplace=True)
             yield layer.name, before, x
 
     def convolution(self, layer: str) -> nn.Module:
@@ -115,8 +128,9 @@ class Encoder(nn.Module):
         return next(self.parameters()).dtype
 
     def _pool(self, x: Tensor) -> Tensor:
-        pool = functional.max_pool2d if self.architecture.pooling == "max" else functional.avg_pool2d
-        return pool(x, 2)
+        if self.architecture.pooling == "average":
+            return functional.avg_pool2d(x, 2)
+        return functional.relu(functional.max_pool2d(x, 2), inplace=True)
 
 
 def _convolutions(architecture: Architecture) -> Iterator[tuple[str, nn.Module]]:

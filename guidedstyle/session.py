@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from guidedstyle.allocator import keep_freed_memory
+from guidedstyle.errors import BUG, DONE, INTERRUPTED
 from guidedstyle.images import save_picture, to_picture, write_file
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import RECIPE_KEY, Reading, write_recipe
@@ -15,8 +16,6 @@ from guidedstyle.record import describe_render
 from guidedstyle.render import Update, load_encoder, render
 from guidedstyle.report import print_plan, print_result, print_scene, show_progress
 from guidedstyle.scene import Scene, open_scene
-
-DONE, BUG, INTERRUPTED = 0, 1, 130
 
 
 def run_render(reading: Reading, sketch: Scene, device: str, dry_run: bool, quiet: bool) -> int:

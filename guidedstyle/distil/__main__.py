@@ -14,6 +14,7 @@ from guidedstyle.distil.crops import Crops, find_pictures
 from guidedstyle.distil.reduction import Heads, reduce, reduce_to_metric
 from guidedstyle.distil.training import Progress, Pupil, Training, save_checkpoint
 from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, LITE, Encoder
+from guidedstyle.errors import GuidedStyleError, exit_on_mistake
 from guidedstyle.plan import choose_device, choose_precision
 from guidedstyle.weights import load_vgg19
 
@@ -29,10 +30,12 @@ CARD = {
 def main() -> None:
     """Distil a teacher into a student's weights."""
     asked = parse_arguments()
-    training = prepare(asked)
     checkpoint = asked.out.with_suffix(".ckpt")
-    if asked.resume:
-        training.load_state_dict(torch.load(checkpoint, map_location=training.device, weights_only=False))
+    with exit_on_mistake():
+        training = prepare(asked)
+        if asked.resume:
+            take_up(training, checkpoint)
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
     report = Report(training.step)
     for progress in training.run():
         report.add(progress, training.steps)
@@ -73,6 +76,13 @@ def prepare(asked: argparse.Namespace) -> Training:
         print("reduced by least squares; training", flush=True)
     device = choose_device(asked.device)
     return Training(Pupil(student, heads), teacher, crops, asked.steps, device, choose_precision(device))
+
+
+def take_up(training: Training, checkpoint: Path) -> None:
+    """Go on from a checkpoint."""
+    if not checkpoint.is_file():
+        raise GuidedStyleError.of("--resume", f"there is no checkpoint {checkpoint}", "begin without --resume")
+    training.load_state_dict(torch.load(checkpoint, map_location=training.device, weights_only=False))
 
 
 class Report:

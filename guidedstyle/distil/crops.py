@@ -10,14 +10,26 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from guidedstyle.errors import GuidedStyleError
+
 CROP = 96
 PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 def find_pictures(folders: Sequence[Path], hold_out: Sequence[str]) -> list[Path]:
-    """List the pictures in folders, without those whose file names contain one of `hold_out`."""
-    files = sorted(file for folder in folders for file in folder.iterdir() if file.suffix.lower() in PICTURES)
-    return [file for file in files if not any(part in file.name for part in hold_out)]
+    """List the pictures in folders, without those whose file names contain one of `hold_out`.
+
+    Raises GuidedStyleError where none is left.
+    """
+    files = sorted(file for folder in folders for file in folder.glob("*") if file.suffix.lower() in PICTURES)
+    kept = [file for file in files if not any(part in file.name for part in hold_out)]
+    if not kept:
+        raise GuidedStyleError.of(
+            "--images " + " ".join(map(str, folders)),
+            f"there is nothing to learn from ({len(files)} pictures, all held out)" if files else "there is no picture",
+            f"name folders with pictures ({', '.join(sorted(PICTURES))}) that are not held out",
+        )
+    return kept
 
 
 class Crops:

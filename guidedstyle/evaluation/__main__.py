@@ -6,11 +6,13 @@ import argparse
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import yaml
 from PIL import Image
 
 from guidedstyle.allocator import keep_freed_memory
+from guidedstyle.errors import exit_on_mistake
 from guidedstyle.evaluation.judging import Comparison, Judge
 from guidedstyle.evaluation.sheet import make_sheet
 from guidedstyle.images import save_picture, to_picture
@@ -35,14 +37,15 @@ def main() -> None:
     """Compare an encoder with its teacher."""
     asked = parse_arguments()
     keep_freed_memory()
+    with exit_on_mistake():
+        scenes = open_scenes(asked)
+        judge, student = Judge(load_vgg19(asked.teacher), asked.steps), load_lite(asked.encoder)
     asked.out.mkdir(parents=True, exist_ok=True)
-    judge, student = Judge(load_vgg19(asked.teacher), asked.steps), load_lite(asked.encoder)
     comparisons: list[Comparison] = []
     print(format_line(COLUMNS), format_line(["---"] * len(COLUMNS)), sep="\n", flush=True)
     rows = []
-    for recipe in [*asked.recipe, *write_pairs(asked.pair, asked.out)]:
-        scene = open_scene(read_recipe(recipe, [("size", asked.size, "--size")]))
-        comparisons.append(judge.compare(recipe.stem, scene, student))
+    for name, scene in scenes.items():
+        comparisons.append(judge.compare(name, scene, student))
         print(format_line(describe(comparisons[-1])), flush=True)
         rows.append(list(show(comparisons[-1], scene, asked.out)))
     print(format_line(summarise(comparisons)))
@@ -59,7 +62,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=256, help="longest side in pixels")
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--out", type=Path, required=True, help="folder for pictures and contact sheet")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if not asked.recipe and not asked.pair:
+        parser.error("name a recipe, or a --pair of content and style")
+    return asked
+
+
+def open_scenes(asked: argparse.Namespace) -> dict[str, Scene]:
+    """Open all recipes and pairs, before the long work."""
+    with TemporaryDirectory() as folder:
+        recipes = [*asked.recipe, *write_pairs(asked.pair, Path(folder))]
+        readings = {recipe.stem: read_recipe(recipe, [("size", asked.size, "--size")]) for recipe in recipes}
+        return {name: open_scene(reading) for name, reading in readings.items()}
 
 
 def write_pairs(pairs: Sequence[Sequence[Path]], folder: Path) -> Iterator[Path]:
