@@ -58,7 +58,7 @@ class Judge:
         ours, theirs = (self.paint(scene, encoder, self.steps) for encoder in (student, self.teacher))
         ratio = theirs.seconds / ours.seconds
         short = self.paint(scene, self.teacher, max(1, round(self.steps / ratio)))
-        long = self.paint(scene, student, round(self.steps * ratio))
+        long = self.paint(scene, student, max(1, round(self.steps * ratio)))
         teacher, mine, short_verdict, long_verdict = (
             self.judge(scene, rendering) for rendering in (theirs, ours, short, long)
         )
