@@ -8,18 +8,29 @@ from PIL import Image, ImageDraw
 
 CELL, MARGIN, LABEL = 320, 8, 18
 
+Row = Sequence[tuple[str, Image.Image]]  # labels and pictures
 
-def make_sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]]) -> Image.Image:
+
+def make_sheet(rows: Sequence[Row]) -> Image.Image:
     """Lay labelled pictures out in rows."""
-    width = max(len(row) for row in rows) * (CELL + MARGIN) + MARGIN
-    sheet = Image.new("RGB", (width, len(rows) * (CELL + LABEL + MARGIN) + MARGIN), "white")
-    pen = ImageDraw.Draw(sheet)
-    for down, row in enumerate(rows):
-        for right, (label, picture) in enumerate(row):
-            left, top = MARGIN + right * (CELL + MARGIN), MARGIN + down * (CELL + LABEL + MARGIN)
-            pen.text((left, top), label, fill="black")
-            sheet.paste(_fit(picture), (left, top + LABEL))
+    drawn = [_draw_row(row) for row in rows]
+    sheet = Image.new("RGB", (max(row.width for row in drawn), sum(row.height for row in drawn)), "white")
+    top = 0
+    for row in drawn:
+        sheet.paste(row, (0, top))
+        top += row.height
     return sheet
+
+
+def _draw_row(row: Row) -> Image.Image:
+    pictures = [_fit(picture) for _, picture in row]
+    height = max(picture.height for picture in pictures) + LABEL + MARGIN
+    drawn = Image.new("RGB", (len(row) * (CELL + MARGIN), height), "white")
+    pen = ImageDraw.Draw(drawn)
+    for index, ((label, _), picture) in enumerate(zip(row, pictures, strict=True)):
+        pen.text((index * (CELL + MARGIN), 0), label, fill="black")
+        drawn.paste(picture, (index * (CELL + MARGIN), LABEL))
+    return drawn
 
 
 def _fit(picture: Image.Image) -> Image.Image:
