@@ -76,8 +76,9 @@ def content_losses(features: Tensor, target: Tensor, cells: Tensor) -> Tensor:
 
     `features` and `target` are (1, C, h, w); `cells` (R, h * w) are region weights that sum to 1 per region.
     """
-    error = (features - target).square().sum(1, dtype=cells.dtype).flatten()
-    return cells @ error / target.square().sum(1, dtype=cells.dtype).mean().clamp(min=TINY)
+    error = features - target
+    squares = torch.linalg.vecdot(error, error, dim=1).to(cells).flatten()
+    return cells @ squares / target.square().sum(1, dtype=cells.dtype).mean().clamp(min=TINY)
 
 
 def smoothness_loss(image: Tensor) -> Tensor:
