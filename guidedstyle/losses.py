@@ -23,11 +23,11 @@ SMOOTHNESS_WEIGHT = 0.1
 
 
 def build_octaves(image: Tensor, count: int) -> list[Tensor]:
-    """Halve an image (1, 3, H, W) again and again by averaging: `count` pictures, the finest first (Snelgrove 2017)."""
+    """Halve an image (1, 3, H, W) again and again: `count` pictures, the finest first (Snelgrove 2017)."""
     octaves = [image]
     for _ in range(count - 1):
         height, width = (max(1, side // 2) for side in octaves[-1].shape[2:])
-        octaves.append(functional.adaptive_avg_pool2d(octaves[-1], (height, width)))
+        octaves.append(functional.interpolate(octaves[-1], (height, width), mode="bilinear", antialias=True))
     return octaves
 
 
