@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guidedstyle.errors import BUG, INTERRUPTED, exit_on_mistake
+from guidedstyle.commands import BUG, INTERRUPTED, exit_on_mistake
 
 if TYPE_CHECKING:
     from guidedstyle.reading import Override

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-DONE, BUG, MISTAKE, INTERRUPTED = 0, 1, 2, 130  # exit codes
 
 KeyPath = tuple[str | int, ...]  # where something stands in a recipe: ("regions", 1, "mask")
 
@@ -35,14 +31,3 @@ class GuidedStyleError(Exception):
     def of(cls, place: object, rule: str, remedy: str) -> GuidedStyleError:
         """Make an error of a single problem."""
         return cls([Problem(str(place), rule, remedy)])
-
-
-@contextmanager
-def exit_on_mistake() -> Iterator[None]:
-    """Tell what the user can mend, without a traceback, and exit with 2."""
-    try:
-        yield
-    except GuidedStyleError as error:
-        count = len(error.problems)
-        print(f"{error}\n{count} {'mistake' if count == 1 else 'mistakes'}; nothing was written.", file=sys.stderr)
-        sys.exit(MISTAKE)

@@ -78,7 +78,8 @@ def content_losses(features: Tensor, target: Tensor, cells: Tensor) -> Tensor:
     """
     error = features - target
     squares = torch.linalg.vecdot(error, error, dim=1).to(cells).flatten()
-    return cells @ squares / target.square().sum(1, dtype=cells.dtype).mean().clamp(min=TINY)
+    losses: Tensor = cells @ squares / target.square().sum(1, dtype=cells.dtype).mean().clamp(min=TINY)
+    return losses
 
 
 def smoothness_loss(image: Tensor) -> Tensor:

@@ -82,8 +82,11 @@ class Objective:
             self._set_targets(scene)
 
     def __call__(self, image: Tensor) -> Losses:
-        """Compute the losses, per painted region and in all."""
-        picture = self.canvas.compose(image)
+        """Compute the losses of a painted image, per painted region and in all."""
+        return self.measure(self.canvas.compose(image))
+
+    def measure(self, picture: Tensor) -> Losses:
+        """Compute the losses of a finished picture, which lies over what is kept already."""
         features = self._encode(self._view(picture), self.stage.octaves)
         style = style_losses(features, self.style_targets)
         content = content_losses(features[0, self.plan.content_layer], self.content_target, self.cells)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from guidedstyle.allocator import keep_freed_memory
-from guidedstyle.errors import BUG, DONE, INTERRUPTED
+from guidedstyle.commands import BUG, DONE, INTERRUPTED
 from guidedstyle.images import save_picture, to_picture, write_file
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import RECIPE_KEY, Reading, write_recipe

@@ -33,4 +33,4 @@ def test_the_fifth_round_needs_no_fresh_pages() -> None:
         int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True).stdout)
         for how in ("return", "keep")
     )
-    assert kept < 100 < returned
+    assert 10 * kept < returned

@@ -107,6 +107,10 @@ def test_the_gram_error_is_zero_only_for_the_teachers_differences() -> None:
     truth = draw(6, 4, 5, 5)
     assert gram_error(truth, truth) == 0
     assert gram_error(2 * truth, truth) > 1
+    tilted = truth.clone()
+    tilted[2:] = draw(1, 4, 5, 5)  # painted and style are both wrong in the same way, and the teacher's agree
+    truth[2:] = draw(2, 4, 5, 5)[:1]
+    assert gram_error(tilted, truth) == 0
     assert feature_error(torch.zeros_like(truth), truth) == 1
 
 
@@ -141,7 +145,7 @@ def test_the_pool_goes_downhill_and_renews_itself(pictures: Path) -> None:
 
 
 def test_held_out_pictures_are_not_looked_at(pictures: Path) -> None:
-    assert [file.name for file in find_pictures([pictures], ["1", "nothing"])] == ["0.png", "2.png"]
+    assert [file.name for file in find_pictures([pictures], ["1"])] == ["0.png", "2.png"]
 
 
 def test_crops_are_the_same_for_the_same_seed(pictures: Path) -> None:
@@ -181,7 +185,9 @@ def test_a_training_taken_up_again_ends_where_an_unbroken_one_does(tmp_path: Pat
 
 def test_the_command_writes_an_encoder_with_a_card(tmp_path: Path, pictures: Path) -> None:
     state = {key: value.contiguous() for key, value in make_teacher().state_dict().items()}
-    save_file(state, tmp_path / "teacher.safetensors", {"input": "RGB 0..255 minus the mean"})
+    save_file(
+        state, tmp_path / "teacher.safetensors", {"input": "RGB 0..255 minus the mean", "source": "somebody, CC BY 4.0"}
+    )
     where = [
         "--images",
         pictures,
@@ -207,4 +213,25 @@ def test_the_command_writes_an_encoder_with_a_card(tmp_path: Path, pictures: Pat
     assert "2 pictures" in done.stdout
     assert load_lite(tmp_path / "mine.safetensors").metrics.keys() == set(LITE.style_layers)
     with safe_open(tmp_path / "mine.safetensors", "pt") as stored:
-        assert "CC BY 4.0" in stored.metadata()["teacher"]
+        assert "somebody, CC BY 4.0" in stored.metadata()["teacher"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"--images": "nowhere"}, "nowhere: it is no folder"),
+        ({"--hold-out": "typo"}, "typo: no picture has that in its name"),
+        ({"--out": "mine.pth"}, "mine.pth is no .safetensors file"),
+        ({"--teacher": "none.pth"}, "none.pth: no network weights can be read"),
+        ({"--device": "cuda:99"}, "no device that can be used here"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(
+    change: dict[str, str], told: str, tmp_path: Path, pictures: Path
+) -> None:
+    asked = {"--images": str(pictures), "--teacher": "teacher.safetensors", "--out": "mine.safetensors"} | change
+    command = [sys.executable, "-m", "guidedstyle.distil", *(word for pair in asked.items() for word in pair)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import pickle
+import sys
 import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
+from guidedstyle.commands import INTERRUPTED, exit_on_mistake, make_folder, whole_number
 from guidedstyle.distil.crops import Crops, find_pictures
 from guidedstyle.distil.reduction import Heads, reduce, reduce_to_metric
 from guidedstyle.distil.training import Progress, Pupil, Training, save_checkpoint
 from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, LITE, Encoder
-from guidedstyle.errors import GuidedStyleError, exit_on_mistake
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.images import write_file
 from guidedstyle.plan import choose_device, choose_precision
 from guidedstyle.weights import load_vgg19
 
@@ -22,7 +28,6 @@ EVERY = 25  # steps between two lines of progress
 SAVED_EVERY = 200  # steps between two checkpoints
 CARD = {
     "what": "a small encoder for guidedstyle that sees as VGG-19 to relu3_4 does, with Gram metrics",
-    "teacher": "VGG-19 by Karen Simonyan and Andrew Zisserman, 2014 (arXiv:1409.1556), CC BY 4.0",
     "input": "RGB 0..1, ImageNet mean and deviation",
 }
 
@@ -33,17 +38,28 @@ def main() -> None:
     checkpoint = asked.out.with_suffix(".ckpt")
     with exit_on_mistake():
         training = prepare(asked)
+        card = CARD | {"teacher": describe_teacher(asked.teacher)}
         if asked.resume:
             take_up(training, checkpoint)
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        train(training, asked.out, checkpoint, card)
+    except KeyboardInterrupt:
+        print(f"interrupted at step {training.step}; --resume goes on from there")
+        sys.exit(INTERRUPTED)
+    finally:
+        save_checkpoint(training, checkpoint)
+        save_weights(training, asked.out, card)
+    print(f"wrote {asked.out}")
+
+
+def train(training: Training, out: Path, checkpoint: Path, card: dict[str, str]) -> None:
+    """Train to the end, telling how it goes and saving now and then."""
     report = Report(training.step)
     for progress in training.run():
         report.add(progress, training.steps)
         if progress.step % SAVED_EVERY == 0:
             save_checkpoint(training, checkpoint)
-            save_weights(training, asked.out)
-    save_weights(training, asked.out)
-    print(f"wrote {asked.out}")
+            save_weights(training, out, card)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -51,10 +67,11 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m guidedstyle.distil", description="Train an encoder like lite.")
     parser.add_argument("--images", type=Path, nargs="+", required=True, help="folders of pictures to learn from")
     parser.add_argument("--teacher", type=Path, required=True, help="VGG-19 weights (safetensors)")
+    parser.add_argument("--convention", choices=("torchvision", "original"), help="input of the teacher's weights")
     parser.add_argument("--out", type=Path, required=True, help="where the weights go; checkpoints beside them")
     parser.add_argument("--hold-out", nargs="*", default=[], help="parts of file names that are not looked at")
-    parser.add_argument("--steps", type=int, default=4200)
-    parser.add_argument("--stills", type=int, default=600, help="crops that it is reduced on before the training")
+    parser.add_argument("--steps", type=whole_number, default=4200)
+    parser.add_argument("--stills", type=whole_number, default=600, help="crops it is reduced on before training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     parser.add_argument(
@@ -65,24 +82,39 @@ def parse_arguments() -> argparse.Namespace:
 
 def prepare(asked: argparse.Namespace) -> Training:
     """Make the student and everything it learns from."""
-    files = find_pictures(asked.images, asked.hold_out)
-    print(f"{len(files)} pictures, {len(asked.hold_out)} names held out")
-    teacher, student = load_vgg19(asked.teacher), Encoder(LITE, IMAGENET_MEAN, IMAGENET_STD)
+    if asked.out.suffix != ".safetensors":
+        raise GuidedStyleError.of("--out", f"{asked.out} is no .safetensors file", "name one")
+    device, files = choose_device(asked.device), find_pictures(asked.images, asked.hold_out)
+    teacher, student = load_vgg19(asked.teacher, asked.convention), Encoder(LITE, IMAGENET_MEAN, IMAGENET_STD)
+    if not set(student.layers) <= set(teacher.layers):
+        raise GuidedStyleError.of("--teacher", f"it ends before {list(student.layers)[-1]}", "name deeper weights")
+    make_folder(asked.out.parent)
     crops = Crops(files, asked.seed)
+    print(f"{len(files)} pictures", flush=True)
     shapes = {layer: (teacher.layers[layer].channels, student.layers[layer].channels) for layer in LITE.style_layers}
     heads: Heads = {layer: torch.zeros(shape) for layer, shape in shapes.items()}
     if not asked.resume:
         heads = reduce(student, teacher, crops.cut(asked.stills), asked.seed)
         print("reduced by least squares; training", flush=True)
-    device = choose_device(asked.device)
     return Training(Pupil(student, heads), teacher, crops, asked.steps, device, choose_precision(device))
 
 
+def describe_teacher(file: Path) -> str:
+    """Name the teacher as its own file does, and by its hash."""
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if file.suffix != ".safetensors":
+        return f"{file.name}, SHA-256 {digest}"
+    with safe_open(file, "pt") as stored:
+        return f"{(stored.metadata() or {}).get('source', file.name)}, SHA-256 {digest}"
+
+
 def take_up(training: Training, checkpoint: Path) -> None:
-    """Go on from a checkpoint."""
-    if not checkpoint.is_file():
-        raise GuidedStyleError.of("--resume", f"there is no checkpoint {checkpoint}", "begin without --resume")
-    training.load_state_dict(torch.load(checkpoint, map_location=training.device, weights_only=False))
+    """Go on from a checkpoint; what it holds comes to the CPU first, where the pool lives."""
+    try:
+        training.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
+    except (OSError, pickle.UnpicklingError, EOFError, RuntimeError, KeyError, ValueError) as error:
+        rule = f"{checkpoint} is no checkpoint of such a training"
+        raise GuidedStyleError.of("--resume", rule, "begin without --resume") from error
 
 
 class Report:
@@ -106,13 +138,13 @@ class Report:
         print(f"{progress.step:6}           {features}        {grams}  {left / 60:.0f} min", flush=True)
 
 
-def save_weights(training: Training, file: Path) -> None:
+def save_weights(training: Training, file: Path, card: dict[str, str]) -> None:
     """Write the averaged student's weights and metrics in half precision, with a card."""
     pupil = training.average
     state: dict[str, Tensor] = dict(pupil.student.state_dict())
     state |= {f"metric.{layer}": reduce_to_metric(head.detach().cpu()) for layer, head in pupil.heads.items()}
-    card = CARD | {"training": f"{training.step} steps on crops of {len(training.crops.pictures)} pictures"}
-    save_file({name: value.half().cpu().contiguous() for name, value in state.items()}, file, card)
+    card = card | {"training": f"{training.step} steps on crops of {len(training.crops.pictures)} pictures"}
+    write_file(file, save({name: value.half().cpu().contiguous() for name, value in state.items()}, card))
 
 
 if __name__ == "__main__":

@@ -10,25 +10,32 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from guidedstyle.errors import GuidedStyleError
+from guidedstyle.errors import GuidedStyleError, Problem
+from guidedstyle.images import read_picture
 
 CROP = 96
+LONGEST = 2048  # larger pictures are reduced: all are held in memory
 PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 def find_pictures(folders: Sequence[Path], hold_out: Sequence[str]) -> list[Path]:
     """List the pictures in folders, without those whose file names contain one of `hold_out`.
 
-    Raises GuidedStyleError where none is left.
+    Raises GuidedStyleError for what is no folder, for a `hold_out` that no name contains, and where none is left.
     """
+    problems = [
+        Problem(f"--images {folder}", "it is no folder", "name folders") for folder in folders if not folder.is_dir()
+    ]
     files = sorted(file for folder in folders for file in folder.glob("*") if file.suffix.lower() in PICTURES)
+    for part in hold_out:
+        if not any(part in file.name for file in files):
+            problems.append(Problem(f"--hold-out {part}", "no picture has that in its name", "mend or leave it out"))
     kept = [file for file in files if not any(part in file.name for part in hold_out)]
     if not kept:
-        raise GuidedStyleError.of(
-            "--images " + " ".join(map(str, folders)),
-            f"there is nothing to learn from ({len(files)} pictures, all held out)" if files else "there is no picture",
-            f"name folders with pictures ({', '.join(sorted(PICTURES))}) that are not held out",
-        )
+        remedy = f"name folders with pictures ({', '.join(sorted(PICTURES))}) that are not held out"
+        problems.append(Problem("--images", f"no picture to learn from, {len(files)} held out", remedy))
+    if problems:
+        raise GuidedStyleError(problems)
     return kept
 
 
@@ -36,7 +43,7 @@ class Crops:
     """Cut crops at random places, sizes, contrasts and colours: the same ones for the same seed."""
 
     def __init__(self, files: Sequence[Path], seed: int) -> None:
-        self.pictures = [Image.open(file).convert("RGB") for file in files]
+        self.pictures = [read_picture(file, LONGEST, enlarge=False) for file in files]
         self.dice = random.Random(seed)
 
     def cut(self, count: int) -> Tensor:

@@ -12,10 +12,14 @@ import yaml
 from PIL import Image
 
 from guidedstyle.allocator import keep_freed_memory
-from guidedstyle.errors import exit_on_mistake
+from guidedstyle.commands import exit_on_mistake, make_folder, whole_number
+from guidedstyle.encoder import Encoder
+from guidedstyle.errors import GuidedStyleError
 from guidedstyle.evaluation.judging import Comparison, Judge
 from guidedstyle.evaluation.sheet import make_sheet
+from guidedstyle.evaluation.spectrum import TILE, TINY
 from guidedstyle.images import save_picture, to_picture
+from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.weights import load_lite, load_vgg19
@@ -28,8 +32,8 @@ COLUMNS = (
     "content",
     "grid",
     "step",
-    "teacher in its time",
-    "student in teacher's",
+    "equal time",
+    "teacher's time",
 )
 
 
@@ -38,9 +42,8 @@ def main() -> None:
     asked = parse_arguments()
     keep_freed_memory()
     with exit_on_mistake():
-        scenes = open_scenes(asked)
-        judge, student = Judge(load_vgg19(asked.teacher), asked.steps), load_lite(asked.encoder)
-    asked.out.mkdir(parents=True, exist_ok=True)
+        scenes, teacher, student = prepare(asked)
+    judge = Judge(teacher, asked.steps)
     comparisons: list[Comparison] = []
     print(format_line(COLUMNS), format_line(["---"] * len(COLUMNS)), sep="\n", flush=True)
     rows = []
@@ -48,8 +51,8 @@ def main() -> None:
         comparisons.append(judge.compare(name, scene, student))
         print(format_line(describe(comparisons[-1])), flush=True)
         rows.append(list(show(comparisons[-1], scene, asked.out)))
+        save_picture(make_sheet(rows), asked.out / "sheet.png")
     print(format_line(summarise(comparisons)))
-    save_picture(make_sheet(rows), asked.out / "sheet.png")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -58,9 +61,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("recipe", type=Path, nargs="*", help="recipes, with regions and masks if you like")
     parser.add_argument("--pair", type=Path, nargs=2, action="append", default=[], metavar=("CONTENT", "STYLE"))
     parser.add_argument("--teacher", type=Path, required=True, help="VGG-19 weights (safetensors)")
+    parser.add_argument("--convention", choices=("torchvision", "original"), help="input of the teacher's weights")
     parser.add_argument("--encoder", type=Path, help="weights of an encoder like lite; without, the embedded one")
-    parser.add_argument("--size", type=int, default=256, help="longest side in pixels")
-    parser.add_argument("--steps", type=int, default=80)
+    parser.add_argument("--size", type=whole_number, default=256, help="longest side in pixels")
+    parser.add_argument("--steps", type=whole_number, default=80)
     parser.add_argument("--out", type=Path, required=True, help="folder for pictures and contact sheet")
     asked = parser.parse_args()
     if not asked.recipe and not asked.pair:
@@ -68,18 +72,42 @@ def parse_arguments() -> argparse.Namespace:
     return asked
 
 
+def prepare(asked: argparse.Namespace) -> tuple[dict[str, Scene], Encoder, Encoder]:
+    """Open scenes, teacher and student, and find every mistake before the long work."""
+    scenes = open_scenes(asked)
+    teacher, student = load_vgg19(asked.teacher, asked.convention), load_lite(asked.encoder)
+    for name, scene in scenes.items():
+        _check_size(name, scene)
+        for encoder in (teacher, student):
+            make_plan(scene, encoder)
+    make_folder(asked.out)
+    return scenes, teacher, student
+
+
+def _check_size(name: str, scene: Scene) -> None:
+    height, width = scene.content.shape[2:]
+    if min(width, height) < TILE:
+        rule = f"{name} would be {width} x {height} px; grids are looked for in tiles of {TILE} px"
+        raise GuidedStyleError.of("--size", rule, "choose a larger size")
+
+
 def open_scenes(asked: argparse.Namespace) -> dict[str, Scene]:
-    """Open all recipes and pairs, before the long work."""
+    """Open all recipes and pairs, by names that differ."""
     with TemporaryDirectory() as folder:
         recipes = [*asked.recipe, *write_pairs(asked.pair, Path(folder))]
-        readings = {recipe.stem: read_recipe(recipe, [("size", asked.size, "--size")]) for recipe in recipes}
-        return {name: open_scene(reading) for name, reading in readings.items()}
+        names = [recipe.stem for recipe in recipes]
+        counts = [names[:index].count(name) for index, name in enumerate(names)]
+        return {
+            f"{name}-{count + 1}" if count else name: open_scene(read_recipe(recipe, [("size", asked.size, "--size")]))
+            for name, count, recipe in zip(names, counts, recipes, strict=True)
+        }
 
 
 def write_pairs(pairs: Sequence[Sequence[Path]], folder: Path) -> Iterator[Path]:
-    """Write a recipe for each pair of content and style."""
-    for content, style in pairs:
-        recipe = folder / f"{content.stem}-{style.stem}.yaml"
+    """Write a recipe for each pair of content and style, each into a folder of its own: names may be equal."""
+    for index, (content, style) in enumerate(pairs):
+        recipe = folder / str(index) / f"{content.stem[:60]}-{style.stem[:60]}.yaml"
+        recipe.parent.mkdir()
         recipe.write_text(yaml.safe_dump({"content": str(content.absolute()), "style": str(style.absolute())}))
         yield recipe
 
@@ -92,7 +120,7 @@ def show(comparison: Comparison, scene: Scene, folder: Path) -> Iterator[tuple[s
     for label, verdict in (
         ("teacher", comparison.teacher),
         ("student", comparison.student),
-        ("student in teacher's time", comparison.in_teachers_time),
+        ("student longer", comparison.in_teachers_time),
     ):
         picture = to_picture(verdict.image)
         save_picture(picture, folder / f"{comparison.name}-{label.replace(' ', '-')}.png")
@@ -100,16 +128,24 @@ def show(comparison: Comparison, scene: Scene, folder: Path) -> Iterator[tuple[s
 
 
 def rate(comparison: Comparison) -> tuple[float, ...]:
-    """Return the ratios student / teacher: style, content, grid, time of a step, style in equal times."""
+    """Return the ratios student / teacher: style, content, grid, time of a step, and style in equal times.
+
+    The last two are of the time that the student takes for its steps, and of the time that the teacher takes.
+    """
     mine, theirs = comparison.student, comparison.teacher
     return (
-        mine.style / theirs.style,
-        mine.content / theirs.content,
-        mine.grid / theirs.grid,
+        _divide(mine.style, theirs.style),
+        _divide(mine.content, theirs.content),
+        _divide(mine.grid, theirs.grid),
         comparison.step,
-        mine.style / comparison.teacher_in_time.style,
-        comparison.in_teachers_time.style / theirs.style,
+        _divide(mine.style, comparison.teacher_in_time.style),
+        _divide(comparison.in_teachers_time.style, theirs.style),
     )
+
+
+def _divide(mine: float, theirs: float) -> float:
+    """Divide what may both be zero, as after a first step that changes nothing."""
+    return (mine + TINY) / (theirs + TINY)
 
 
 def describe(comparison: Comparison) -> list[str]:

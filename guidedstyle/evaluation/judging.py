@@ -9,6 +9,7 @@ from statistics import median
 import torch
 
 from guidedstyle.encoder import Encoder
+from guidedstyle.errors import GuidedStyleError
 from guidedstyle.evaluation.spectrum import measure_grid
 from guidedstyle.images import Array
 from guidedstyle.objective import Objective
@@ -21,21 +22,21 @@ REPETITIONS = 9
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the teacher says of a picture: its style and content loss, the share of energy on a grid, and seconds."""
+    """What the teacher says of a picture: its style and content loss, and the share of its energy on a grid."""
 
     image: Array
     style: float
     content: float
     grid: float
-    seconds: float
 
 
 @dataclass(frozen=True)
 class Comparison:
     """An encoder beside the teacher on one scene.
 
-    `in_teachers_time` is the encoder's picture after as long as the teacher took, `teacher_in_time` the teacher's
-    after as long as the encoder took; `step` is the time of an encoder's step, in steps of the teacher.
+    `in_teachers_time` is the encoder's picture after about as long as the teacher took, by as many more steps;
+    `teacher_in_time` the teacher's after about as long as the encoder took. `step` is the time of an encoder's
+    step, in steps of the teacher.
     """
 
     name: str
@@ -68,15 +69,19 @@ class Judge:
         """Render a scene in so many steps."""
         solver = scene.recipe.solver.model_copy(update={"steps": steps})
         scene = replace(scene, recipe=scene.recipe.model_copy(update={"solver": solver}))
-        return render(scene, encoder, make_plan(scene, encoder))
+        rendering = render(scene, encoder, make_plan(scene, encoder))
+        if not rendering.finished:
+            place, remedy = f"encoder: {encoder.architecture.name}", "compare other weights"
+            raise GuidedStyleError.of(place, f"the render broke off: {rendering.reason}", remedy)
+        return rendering
 
     def judge(self, scene: Scene, rendering: Rendering) -> Verdict:
         """Measure a picture by the teacher, at the last size and over all octaves."""
         objective = make_objective(scene, self.teacher)
         with torch.no_grad():
-            losses = objective(torch.from_numpy(rendering.image))
+            losses = objective.measure(torch.from_numpy(rendering.image).to(objective.plan.device))
         style, content = (float(objective.balance @ part) for part in (losses.style, losses.content))
-        return Verdict(rendering.image, style, content, measure_grid(rendering.image, scene.content), rendering.seconds)
+        return Verdict(rendering.image, style, content, measure_grid(rendering.image, scene.content))
 
     def time_steps(self, scene: Scene, student: Encoder) -> float:
         """Time a gradient of the student in gradients of the teacher, side by side."""
@@ -94,7 +99,7 @@ class Judge:
 
 def make_objective(scene: Scene, encoder: Encoder) -> Objective:
     """Make the losses of a scene at its final size."""
-    plan = make_plan(scene, encoder, "cpu")
+    plan = make_plan(scene, encoder)
     return Objective(
         scene, encoder.to(plan.device, plan.precision).to(memory_format=torch.channels_last), plan, plan.stages[-1]
     )

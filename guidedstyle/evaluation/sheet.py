@@ -34,5 +34,5 @@ def _draw_row(row: Row) -> Image.Image:
 
 
 def _fit(picture: Image.Image) -> Image.Image:
-    scale = CELL / max(picture.size)
-    return picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
+    width, height = (max(1, round(side * CELL / max(picture.size))) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.LANCZOS)

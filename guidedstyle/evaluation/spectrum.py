@@ -7,6 +7,7 @@ import numpy as np
 from guidedstyle.images import Array
 
 TILE = 32
+TINY = 1e-12
 FLATTEST = 0.25  # the share of tiles that are looked at
 POOLING = (TILE // 8, TILE // 4, TILE // 2)  # periods of 8, 4 and 2 pixels, in cycles per tile
 
@@ -14,8 +15,9 @@ POOLING = (TILE // 8, TILE // 4, TILE // 2)  # periods of 8, 4 and 2 pixels, in 
 def measure_grid(image: Array, content: Array) -> float:
     """Measure the share of an image's energy at the pooling frequencies, where the content is flat.
 
-    Both are (1, 3, H, W). A grid of n pixels stands in the spectrum at multiples of 1/n along one axis: those rows
-    and columns of each windowed tile's spectrum are summed, and divided by all but the slowest frequencies.
+    Both are (1, 3, H, W), at least TILE a side. A grid of n px stands in the spectrum at multiples of 1/n along
+    one axis: those rows and columns of each windowed tile's spectrum are summed, and divided by all but the
+    slowest frequencies.
     """
     tiles, flatness = _cut_tiles(image), _cut_tiles(content).var((1, 2))
     flat = tiles[np.argsort(flatness)[: max(1, int(FLATTEST * len(tiles)))]]
@@ -26,7 +28,7 @@ def measure_grid(image: Array, content: Array) -> float:
     power[np.ix_(slow, slow)] = 0
     grid = np.isin(along, POOLING)
     on_axis = (grid[:, None] & slow) | (slow[:, None] & grid)
-    return float(power[on_axis].sum() / power.sum())
+    return float(power[on_axis].sum() / max(power.sum(), TINY))
 
 
 def _cut_tiles(image: Array) -> Array:
