@@ -24,6 +24,12 @@ app = typer.Typer(
     add_completion=True,
 )
 
+mask_app = typer.Typer(no_args_is_help=True, help="Make documents to paint masks in.")
+app.add_typer(mask_app, name="mask")
+
+Photo = Annotated[Path, typer.Argument(help="The photograph to paint over.")]
+NewDocument = Annotated[Path, typer.Option("-o", "--output", help="The document to make: .ora or .psd.")]
+Paintings = Annotated[list[Path] | None, typer.Option("--style", help="A painting; several are given in turn.")]
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe (.yaml), or a PNG that guidedstyle rendered.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="The picture to write.")]
 Size = Annotated[int | None, typer.Option(help="Longest side in px.")]
@@ -76,6 +82,69 @@ def check_command(recipe: RecipeFile, settings: Settings = None) -> None:
     from guidedstyle.scene import CHECK_SIZE, open_scene
 
     print_scene(open_scene(read_recipe(recipe, _collect_overrides(settings, {}, None)), CHECK_SIZE))
+
+
+@app.command("masks")
+def masks_command(
+    recipe: RecipeFile,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The sheet to write: a picture.")] = None,
+    settings: Settings = None,
+) -> None:
+    """Show what was understood of a recipe's masks: a table, and a sheet with every region tinted and named.
+
+    Example: guidedstyle masks recipe.yaml -o sheet.png
+    """
+    from guidedstyle.reading import read_recipe
+    from guidedstyle.report import print_masks
+    from guidedstyle.scene import CHECK_SIZE, open_scene
+
+    scene = open_scene(read_recipe(recipe, _collect_overrides(settings, {}, None)), CHECK_SIZE)
+    print_masks(scene)
+    if output:
+        from guidedstyle.images import save_picture
+        from guidedstyle.mask_sheet import draw_sheet
+
+        save_picture(draw_sheet(scene), output)
+        typer.echo(output)
+
+
+@mask_app.command("new")
+def mask_new_command(
+    photo: Photo,
+    regions: Annotated[str, typer.Option(help="The regions' names, from back to front: sky,sea,boat.")],
+    output: NewDocument,
+    style: Paintings = None,
+) -> None:
+    """Make a layered document to paint masks in, with an empty layer for every region, and its recipe.
+
+    Example: guidedstyle mask new photo.jpg --regions sky,sea,boat -o scene.ora
+    """
+    from guidedstyle.editing import begin_masks
+
+    _print_next(output, begin_masks(photo, regions.split(","), style or (), output), "Paint each region's layer in")
+
+
+@mask_app.command("suggest")
+def mask_suggest_command(
+    photo: Photo,
+    output: NewDocument,
+    regions: Annotated[int, typer.Option(help="How many.")] = 4,
+    style: Paintings = None,
+) -> None:
+    """Make the same with a first guess painted in, to be corrected by hand.
+
+    Example: guidedstyle mask suggest photo.jpg --regions 4 -o scene.ora
+    """
+    from guidedstyle.editing import suggest_masks
+
+    _print_next(output, suggest_masks(photo, regions, style or (), output), "Correct the layers of")
+
+
+def _print_next(document: Path, recipe: Path, task: str) -> None:
+    import shlex
+
+    typer.echo(f"Made {document} and {recipe}. {task} {document}, name your paintings in {recipe}; then:")
+    typer.echo(f"  guidedstyle masks {shlex.quote(str(recipe))} -o sheet.png")
 
 
 @app.command("schema")

@@ -3,13 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from guidedstyle.guidance import Guides
+
+@dataclass(frozen=True)
+class Guides:
+    """The guides of R regions on one grid, holding only the positions where a region has weight.
+
+    A guide is t = sqrt(weight), normalised so that the squares of each region sum to 1. The rows of region r
+    follow those of region r - 1: `positions` (M,) are flat grid indices, `roots` (M, 1) the values of t, and
+    `counts` the rows of each region. M is the grid's size plus the overlaps, however many regions there are.
+    One region that covers the `whole` grid evenly needs neither positions nor roots: 1 / M scales its Gram matrix.
+    """
+
+    positions: Tensor
+    roots: Tensor
+    counts: tuple[int, ...]
+    whole: bool
+
+    @property
+    def scale(self) -> float:
+        """The factor that `roots` leave to the Gram matrix."""
+        return 1 / self.counts[0] if self.whole else 1.0
+
+
+def make_guides(cells: Tensor) -> Guides:
+    """Make the guides of regions whose weights in the `cells` (R, h * w) of a grid sum to 1 each.
+
+    Departs from Gatys et al. 2017 (arXiv:1611.07865), whose guides are the masks themselves: with the square
+    root the guided Gram is linear in the mask, so that two soft masks that sum to 1 leave no unstyled seam. For
+    masks of 0 and 1 both are the same.
+    """
+    regions, positions = torch.nonzero(cells, as_tuple=True)
+    counts = torch.bincount(regions, minlength=len(cells)).tolist()
+    whole = len(cells) == 1 and bool(cells.amin() == cells.amax())
+    return Guides(positions, cells[regions, positions].sqrt()[:, None], tuple(counts), whole)
 
 
 def guided_grams(features: Tensor, guides: Guides) -> Tensor:

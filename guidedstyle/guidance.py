@@ -1,50 +1,83 @@
-"""Region weights to guides on a layer's grid."""
+"""Region weights to the cells of a layer's grid: which positions of the features belong to a region."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Literal
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import cv2
+import numpy as np
+
+from guidedstyle.architecture import Layer
+from guidedstyle.images import Array
+
+Kind = Literal["simple", "inside"]
+Shape = tuple[int, int]  # (height, width)
+
+MOSTLY = 0.5  # a cell of which a region has so much is its own
 
 
-@dataclass(frozen=True)
-class Guides:
-    """The guides of R regions on one grid, holding only the positions where a region has weight.
+def halve(shape: Shape, octave: int) -> Shape:
+    """Return the shape of a picture after `octave` halvings."""
+    return max(1, shape[0] >> octave), max(1, shape[1] >> octave)
 
-    A guide is t = sqrt(weight), normalised so that the squares of each region sum to 1. The rows of region r
-    follow those of region r - 1: `positions` (M,) are flat grid indices, `roots` (M, 1) the values of t, and
-    `counts` the rows of each region. M is the grid's size plus the overlaps, however many regions there are.
-    One region that covers the `whole` grid evenly needs neither positions nor roots: 1 / M scales its Gram matrix.
+
+def average_cells(weights: Array, grid: Shape) -> Array:
+    """Average weights (R, H, W) over the cells of a coarser grid: (R, h, w)."""
+    if weights.shape[1:] == grid:
+        return weights
+    return np.stack([_average(region, grid) for region in weights])
+
+
+def _average(region: Array, grid: Shape) -> Array:
+    least, most = region.min(), region.max()
+    if least == most:  # stays exactly even, which costs least
+        return np.full(grid, least)
+    averaged: Array = np.clip(cv2.resize(region, grid[::-1], interpolation=cv2.INTER_AREA), least, most)
+    return averaged
+
+
+def enclose_fields(weights: Array, grid: Shape, layer: Layer) -> Array:
+    """Take the least weight (R, H, W) within the receptive field of every position of a layer: (R, h, w).
+
+    Beyond the picture's border nothing is asked of a region.
     """
-
-    positions: Tensor
-    roots: Tensor
-    counts: tuple[int, ...]
-    whole: bool
-
-    @property
-    def scale(self) -> float:
-        """The factor that `roots` leave to the Gram matrix."""
-        return 1 / self.counts[0] if self.whole else 1.0
+    before = (layer.receptive_field - layer.stride) // 2
+    kernel = np.ones((layer.receptive_field, layer.receptive_field), np.uint8)
+    eroded: Array = np.stack([cv2.erode(region, kernel, anchor=(before, before)) for region in weights])
+    fields: Array = eroded[:, :: layer.stride, :: layer.stride][:, : grid[0], : grid[1]]
+    return fields
 
 
-def average_to_grid(weights: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Average weights (R, H, W) over the cells of a coarser grid, each region to a sum of 1: (R, h * w)."""
-    cells = functional.adaptive_avg_pool2d(weights[None], grid)[0].flatten(1)
-    return cells / cells.sum(1, keepdim=True)
+def cover_cells(weights: Array, picture: Shape, grid: Shape, layer: Layer, kind: Kind) -> Array:
+    """Tell how much of every cell of a `picture`'s grid each region (R, H, W) has: (R, h, w) in [0, 1].
 
-
-def make_guides(weights: Tensor, grid: tuple[int, int]) -> Guides:
-    """Make the guides on a (h, w) grid of regions with `weights` (R, H, W).
-
-    Departs from Gatys et al. 2017 (arXiv:1611.07865), whose guides are the masks themselves: with the square
-    root the guided Gram is linear in the mask, so that two soft masks that sum to 1 leave no unstyled seam. For
-    masks of 0 and 1 both are the same.
+    `simple` averages the weights over the cell; `inside` asks for the position's whole receptive field
+    (Gatys et al. 2017, arXiv:1611.07865).
     """
-    cells = average_to_grid(weights, grid)
-    regions, positions = torch.nonzero(cells, as_tuple=True)
-    counts = torch.bincount(regions, minlength=len(weights)).tolist()
-    whole = len(cells) == 1 and bool(cells.amin() == cells.amax())
-    return Guides(positions, cells[regions, positions].sqrt()[:, None], tuple(counts), whole)
+    if kind == "simple":
+        return average_cells(weights, grid)
+    return enclose_fields(average_cells(weights, picture), grid, layer)
+
+
+def weigh_cells(weights: Array, octave: int, grid: Shape, layer: Layer, kinds: Sequence[Kind]) -> Array:
+    """Weigh the cells of a grid for regions (R, H, W), each of its kind, to a sum of 1: (R, h * w).
+
+    A region with no position `inside` at this octave and layer falls back to `simple` there.
+    """
+    picture = halve((weights.shape[1], weights.shape[2]), octave)
+    cells = np.stack([_cover_or_fall_back(weights[i : i + 1], picture, grid, layer, k) for i, k in enumerate(kinds)])
+    return normalise_cells(cells)
+
+
+def normalise_cells(cells: Array) -> Array:
+    """Flatten cells (R, h, w) to (R, h * w), each region to a sum of 1."""
+    flat = cells.reshape(len(cells), -1)
+    normal: Array = flat / flat.sum(1, keepdims=True)
+    return normal
+
+
+def _cover_or_fall_back(weights: Array, picture: Shape, grid: Shape, layer: Layer, kind: Kind) -> Array:
+    cells = cover_cells(weights, picture, grid, layer, kind)[0]
+    chosen: Array = cells if kind == "simple" or cells.max() >= MOSTLY else average_cells(weights, grid)[0]
+    return chosen

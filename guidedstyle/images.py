@@ -8,7 +8,9 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +39,7 @@ def read_picture(file: Path, longest: int | None = None, enlarge: bool = True) -
 
     Raises GuidedStyleError where the file is no picture, is damaged, too small, or too large to be meant.
     """
-    with _opened(file) as picture:
+    with open_picture(file) as picture:
         target = fit_size(picture.size, longest)
         if max(target) < max(picture.size):
             picture.draft("RGB", target)
@@ -52,62 +54,27 @@ def read_picture(file: Path, longest: int | None = None, enlarge: bool = True) -
     return plain.resize(target, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
-def read_size(file: Path) -> Size:
-    """Read the upright (width, height) of a picture without decoding it."""
-    with _opened(file) as picture:
-        turned = picture.getexif().get(0x0112, 1) >= 5
-        return (picture.height, picture.width) if turned else picture.size
+@dataclass(frozen=True)
+class Frame:
+    """What a mask is painted over: a picture's upright (width, height), and the turn (EXIF) its file asks for."""
+
+    size: Size
+    orientation: int = 1
 
 
-def read_grey(file: Path) -> Array:
-    """Read a painted mask as opacities (H, W) in [0, 1]: grey value times alpha.
-
-    Raises GuidedStyleError where the file is no picture or is painted in colour.
-    """
-    with _opened(file) as picture:
-        upright = ImageOps.exif_transpose(picture)
-        if upright.mode.startswith(("I", "F")):
-            return _read_deep_grey(upright, file)
-        alpha = _read_alpha(upright)
-        if upright.mode not in ("1", "L", "LA"):
-            upright = upright.convert("RGB")
-            _refuse_colour(upright, file)
-        return (np.asarray(upright.convert("L"), np.float32) * (alpha / 255)).astype(np.float32)
-
-
-def _read_deep_grey(picture: Image.Image, file: Path) -> Array:
-    values = np.asarray(picture, np.float32)
-    top = 1.0 if picture.mode == "F" else 65535.0
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > top:
-        rule = f"its values are not all between 0 and {top:g}"
-        raise GuidedStyleError.of(file, rule, "save the mask as a grey picture of 8 or 16 bits")
-    return (values / top).astype(np.float32)
-
-
-def _read_alpha(picture: Image.Image) -> Array:
-    if not picture.has_transparency_data:
-        return np.ones((1, 1), np.float32)
-    return (np.asarray(picture.convert("RGBA").getchannel("A"), np.float32) / 255).astype(np.float32)
-
-
-def _refuse_colour(picture: Image.Image, file: Path) -> None:
-    small = np.asarray(picture.resize(fit_size(picture.size, min(512, max(picture.size))), Image.Resampling.NEAREST))
-    spread = small.max(2).astype(int) - small.min(2)
-    share = float((spread > 64).mean())
-    if share > 0.001:
-        raise GuidedStyleError.of(
-            file,
-            f"{share:.0%} of this mask is painted in colour",
-            "paint white where the region is and black elsewhere",
-        )
+def read_frame(file: Path) -> Frame:
+    """Read the frame of a picture without decoding it."""
+    with open_picture(file) as picture:
+        orientation = int(picture.getexif().get(0x0112, 1))
+        return Frame((picture.height, picture.width) if orientation >= 5 else picture.size, orientation)
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Image.Image]:
-    """Open a picture, check its size before anything is decoded, and tell what is wrong with it."""
+def open_picture(file: Path, stream: IO[bytes] | None = None) -> Iterator[Image.Image]:
+    """Open a picture, or the `stream` of one within a file; check its size, and tell what is wrong with it."""
     Image.MAX_IMAGE_PIXELS = None  # our own rule below has a remedy
     try:
-        with warnings.catch_warnings(), Image.open(file) as picture:
+        with warnings.catch_warnings(), Image.open(stream or file) as picture:
             warnings.simplefilter("ignore")  # of damaged metadata that does not matter here
             if picture.width * picture.height > MOST_PIXELS:
                 rule = f"{picture.width} x {picture.height} px is too large"
@@ -157,7 +124,13 @@ def to_picture(array: Array) -> Image.Image:
 
 
 def save_picture(picture: Image.Image, file: Path, note: tuple[str, str] | None = None) -> None:
-    """Write a picture atomically; a PNG carries `note` (key, text) in its own metadata."""
+    """Write a picture atomically; a PNG carries `note` (key, text) in its own metadata.
+
+    Raises GuidedStyleError where its name does not end like a picture's, or it cannot be written.
+    """
+    if (kind := Image.registered_extensions().get(file.suffix.lower())) not in Image.SAVE:
+        rule = f"{file.name!r} does not end like a picture's name"
+        raise GuidedStyleError.of(file, rule, "let it end in .png, .jpg, .tif or .webp")
     options: dict[str, object] = {"quality": 95, "subsampling": 0} if file.suffix.lower() in (".jpg", ".jpeg") else {}
     if file.suffix.lower() == ".webp":
         options = {"lossless": True}
@@ -166,7 +139,7 @@ def save_picture(picture: Image.Image, file: Path, note: tuple[str, str] | None 
         info.add_itxt(*note)
         options["pnginfo"] = info
     buffer = io.BytesIO()
-    picture.save(buffer, Image.registered_extensions()[file.suffix.lower()], **options)
+    picture.save(buffer, kind, **options)
     write_file(file, buffer.getvalue())
 
 
@@ -196,7 +169,7 @@ def _umask() -> int:
 
 def read_note(file: Path, key: str) -> str | None:
     """Read the text that `save_picture` put under `key` of a PNG."""
-    with _opened(file) as picture:
+    with open_picture(file) as picture:
         picture.load()
         text = picture.info.get(key)
         return str(text) if text is not None else None

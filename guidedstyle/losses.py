@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from guidedstyle.encoder import Encoder
-from guidedstyle.gram import guided_grams, measure_grams
-from guidedstyle.guidance import Guides
+from guidedstyle.gram import Guides, guided_grams, measure_grams
 
 Place = tuple[int, str]  # octave, layer
 TINY = 1e-12

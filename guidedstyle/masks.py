@@ -1,30 +1,156 @@
-"""Painted masks to region weights that sum to 1 at every pixel."""
+"""Masks of a recipe to opacities (H, W) in [0, 1]."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import Array, Size, read_grey
+from guidedstyle.geometry import (
+    feather,
+    fill_ellipse,
+    fill_gradient,
+    fill_polygon,
+    fill_rectangle,
+    grow,
+    shrink,
+)
+from guidedstyle.images import Array, Frame, Size
+from guidedstyle.keys import measure_length, parse_colour
+from guidedstyle.labels import Labels, Palette, read_labels
+from guidedstyle.layered import open_layered, read_layer
+from guidedstyle.layered.paper import LayeredDocument
+from guidedstyle.mask_files import Opacities, read_alpha, read_grey
+from guidedstyle.mask_keys import Mask
+from guidedstyle.recipe import Recipe, list_masks
+
+Length = float | str
 
 
-def read_mask(file: Path, picture: Size, size: Size) -> Array:
-    """Read opacities (H, W) in [0, 1] at `size` of a mask painted over a picture of (width, height) `picture`.
+def find_palettes(recipe: Recipe) -> dict[Path, Palette]:
+    """Gather what a recipe's masks say of each colour-coded file.
 
-    Raises GuidedStyleError where the shape of the mask is not the picture's up to rounding.
+    A colour that none of them names belongs to nobody where there is a `rest` to take it, or where only one is named.
     """
-    mask = read_grey(file)
-    if not _same_shape((mask.shape[1], mask.shape[0]), picture):
-        rule = f"the mask is {mask.shape[1]} x {mask.shape[0]} px, its picture {picture[0]} x {picture[1]}"
-        raise GuidedStyleError.of(file, rule, "paint it over the picture itself, or crop it to the same shape")
-    return resize_mask(mask, size)
+    coded: dict[Path, list[tuple[bool, Mask]]] = {}
+    for path, mask in list_masks(recipe):
+        if mask.file and mask.colour:
+            coded.setdefault(mask.file, []).append((path[0] == "regions", mask))
+    rest = any(region.mask.rest for region in recipe.regions)
+    return {file: _make_palette(uses, rest) for file, uses in coded.items()}
 
 
-def _same_shape(mask: Size, picture: Size) -> bool:
+def _make_palette(uses: list[tuple[bool, Mask]], rest: bool) -> Palette:
+    colours = dict.fromkeys(parse_colour(mask.colour) for _, mask in uses if mask.colour)
+    ignored = dict.fromkeys(parse_colour(colour) for _, mask in uses for colour in mask.ignore)
+    others = tuple(colour for colour in ignored if colour not in colours)
+    leave = len(colours) + len(others) == 1 or (rest and any(of_region for of_region, _ in uses))
+    return Palette(tuple(colours), others, max(mask.tolerance for _, mask in uses), leave)
+
+
+class MaskReader:
+    """Reads the masks of one recipe; a file that serves several of them is opened once."""
+
+    def __init__(self, palettes: dict[Path, Palette]) -> None:
+        self.palettes = palettes
+        self.labels: dict[Path, Labels] = {}
+        self.documents: dict[Path, LayeredDocument | None] = {}
+
+    def read(self, mask: Mask, frame: Frame | None, size: Size) -> Array:
+        """Read opacities (H, W) in [0, 1] at `size` of a mask painted over the picture of `frame`, if that is known.
+
+        Raises GuidedStyleError where its file cannot be read or has not the picture's shape up to rounding.
+        """
+        opacity, longest = self._read_source(mask, frame, size), max(frame.size if frame else size)
+
+        def pixels(length: Length) -> float:
+            return measure_length(length, longest) * max(size) / longest
+
+        if mask.invert:
+            opacity = 1 - opacity
+        if mask.threshold is not None:
+            opacity = (opacity >= mask.threshold).astype(np.float32)
+        return feather(shrink(grow(opacity, pixels(mask.grow)), pixels(mask.shrink)), pixels(mask.feather))
+
+    def _read_source(self, mask: Mask, frame: Frame | None, size: Size) -> Array:
+        if mask.file:
+            return self._read_file(mask, mask.file, frame, size)
+        if mask.rectangle:
+            return fill_rectangle(mask.rectangle, size)
+        if mask.ellipse:
+            return fill_ellipse(mask.ellipse, size)
+        if mask.polygon:
+            return fill_polygon(mask.polygon, size)
+        if mask.gradient:
+            return fill_gradient(mask.gradient.start, mask.gradient.end, size)
+        ((combine, parts),) = mask.parts.items() or (("all", ()),)
+        return COMBINATIONS[combine]([self.read(part, frame, size) for part in parts], size)
+
+    def _read_file(self, mask: Mask, file: Path, frame: Frame | None, size: Size) -> Array:
+        document = self._open(file)
+        if document and not mask.layer:
+            names = ", ".join(layer.path for layer in document.layers if not layer.problem)
+            raise GuidedStyleError.of(file, "it is a layered document", f"name one of its layers: layer: {names}")
+        if mask.layer:
+            if not document:
+                raise GuidedStyleError.of(file, "it has no layers", "remove layer:, or name a .psd, .ora or .kra")
+            return resize_mask(fit_mask(read_layer(document, mask.layer), frame, file), size)
+        if mask.colour:
+            return self._read_colour(file, mask.colour, frame, size)
+        read = read_alpha if mask.channel == "alpha" else read_grey
+        return resize_mask(fit_mask(read(file), frame, file), size)
+
+    def _read_colour(self, file: Path, colour: str, frame: Frame | None, size: Size) -> Array:
+        """Read one colour, its edge a pixel soft: the file's own soft edge went to one side or the other."""
+        if file not in self.labels:
+            self.labels[file] = read_labels(file, self.palettes[file])
+        chosen = fit_mask(self.labels[file].select(parse_colour(colour)), frame, file)
+        return np.asarray(cv2.GaussianBlur(resize_mask(to_unit(chosen), size), (3, 3), 0.6), np.float32)
+
+    def _open(self, file: Path) -> LayeredDocument | None:
+        if file not in self.documents:
+            self.documents[file] = open_layered(file)
+        return self.documents[file]
+
+
+def _unite(masks: Sequence[Array], size: Size) -> Array:
+    """Add masks up to 1, so that those which meet at a soft edge leave no gap."""
+    return np.minimum(np.sum(masks, axis=0), 1)  # type: ignore[no-any-return]
+
+
+COMBINATIONS: dict[str, Callable[[Sequence[Array], Size], Array]] = {
+    "all": lambda masks, size: np.ones(size[::-1], np.float32),
+    "any": _unite,
+    "both": lambda masks, size: np.prod(masks, axis=0),
+    "except": lambda masks, size: masks[0] * (1 - masks[1]),
+}
+
+
+def fit_mask(mask: Opacities, frame: Frame | None, file: Path) -> Opacities:
+    """Return a mask as it lies over the upright picture; raises GuidedStyleError where it has not its shape.
+
+    One that was painted over the picture as it lies in its file is turned as the picture is (EXIF).
+    """
+    size = (mask.shape[1], mask.shape[0])
+    if frame is None or same_shape(size, frame.size):
+        return mask
+    if frame.orientation >= 5 and same_shape(size[::-1], frame.size):
+        return _turn(mask, frame.orientation)
+    rule = f"the mask is {size[0]} x {size[1]} px, its picture {frame.size[0]} x {frame.size[1]}"
+    raise GuidedStyleError.of(file, rule, "paint it over the picture itself, or crop it to the same shape")
+
+
+def _turn(mask: Opacities, orientation: int) -> Opacities:
+    """Turn upright what EXIF says lies on its side."""
+    turned = {5: mask.T, 6: np.rot90(mask, -1), 7: np.rot90(mask, 2).T, 8: np.rot90(mask)}[orientation]
+    return np.ascontiguousarray(turned)  # type: ignore[return-value]
+
+
+def same_shape(mask: Size, picture: Size) -> bool:
     """Tell whether one is the other scaled, give or take a pixel of the smaller one."""
     slack = 1.01 * max(1.0, mask[0] / picture[0])
     return abs(mask[0] * picture[1] / picture[0] - mask[1]) <= slack or (
@@ -32,28 +158,15 @@ def _same_shape(mask: Size, picture: Size) -> bool:
     )
 
 
-def resize_mask(mask: Array, size: Size) -> Array:
+def to_unit(mask: Opacities) -> Array:
+    """Turn opacities of 8 bits, or in [0, 1] already, into float32 in [0, 1]."""
+    return np.asarray(mask, np.float32) / np.float32(255 if mask.dtype == np.uint8 else 1)
+
+
+def resize_mask(mask: Opacities, size: Size) -> Array:
     """Resize opacities to (width, height): the average of what each new pixel covers, or bilinear between old ones."""
     if (mask.shape[1], mask.shape[0]) == size:
-        return mask
+        return to_unit(mask)
     shrinks = size[0] < mask.shape[1] or size[1] < mask.shape[0]
-    resized = cv2.resize(mask, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return np.clip(resized, 0, 1).round(5).astype(np.float32)  # opencv's averages of 1 fall short of 1
-
-
-def stack_weights(opacities: Sequence[Array | None], size: Size) -> Array:
-    """Stack layers from back to front into weights (R + 1, H, W) that sum to 1 at every pixel.
-
-    A weight is an opacity times what the layers in front leave over. `None` is `rest`, which takes what nobody
-    covers; the last entry is what even `rest` does not take: 0 where there is a `rest`, else what is left.
-    """
-    left = np.ones(size[::-1], np.float32)
-    weights = np.zeros((len(opacities) + 1, *size[::-1]), np.float32)
-    for index in reversed(range(len(opacities))):
-        opacity = opacities[index]
-        if opacity is not None:
-            weights[index] = opacity * left
-            left = left - weights[index]
-    rest = next((index for index, opacity in enumerate(opacities) if opacity is None), -1)
-    weights[rest] = left
-    return weights
+    resized: Any = cv2.resize(mask, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.clip(to_unit(resized), 0, 1).round(5).astype(np.float32)  # averages of 1 fall short of 1

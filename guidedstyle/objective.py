@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,8 +12,8 @@ from torch.nn import functional
 
 from guidedstyle.colour import extract_luminance, match_colour, match_luminance, replace_luminance
 from guidedstyle.encoder import Encoder
-from guidedstyle.gram import guided_grams, mix_grams
-from guidedstyle.guidance import average_to_grid, make_guides
+from guidedstyle.gram import guided_grams, make_guides, mix_grams
+from guidedstyle.guidance import Kind, weigh_cells
 from guidedstyle.losses import (
     CONTENT_WEIGHT,
     SMOOTHNESS_WEIGHT,
@@ -24,9 +25,10 @@ from guidedstyle.losses import (
     smoothness_loss,
     style_losses,
 )
-from guidedstyle.plan import Plan, Stage
-from guidedstyle.recipe import Recipe
+from guidedstyle.plan import Plan
+from guidedstyle.recipe import Recipe, Region
 from guidedstyle.scene import Painting, Scene
+from guidedstyle.stages import Stage
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -62,10 +64,18 @@ class Canvas:
         return self.weights[self.painted].sum(0)[None, None].clamp(max=1)
 
     def compose(self, image: Tensor) -> Tensor:
-        """Lay the painted `image` over what is kept; there the content comes back exactly."""
+        """Make the picture of a painted `image`."""
+        return self.lay(self.colour(image))
+
+    def colour(self, image: Tensor) -> Tensor:
+        """Give a painted `image` the colours that the recipe asks for."""
         if self.recipe.colour == "content":
-            image = replace_luminance(self.content, image).clamp(0, 1)
-        return torch.where(self.paint > 0, torch.lerp(self.content, image, self.paint), self.content)
+            return replace_luminance(self.content, image).clamp(0, 1)
+        return image
+
+    def lay(self, paint: Tensor) -> Tensor:
+        """Lay `paint` over what is kept; there the content comes back exactly."""
+        return torch.where(self.paint > 0, torch.lerp(self.content, paint, self.paint), self.content)
 
 
 class Objective:
@@ -97,33 +107,54 @@ class Objective:
 
     def _set_targets(self, scene: Scene) -> None:
         weights = self.canvas.weights[self.canvas.painted]
+        regions = [self.recipe.regions[index] for index in self.canvas.painted]
         features = self._encode(self._view(self.canvas.content), self.stage.octaves)
-        grids = {place: (found.shape[2], found.shape[3]) for place, found in features.items()}
-        self.content_target = features[0, self.plan.content_layer]
-        self.cells = average_to_grid(weights, grids[0, self.plan.content_layer])
+        content_place = (0, self.plan.content_layer)
+        self.content_target = features[content_place]
+        self.cells = self._weigh(weights, content_place, features, ["simple"] * len(regions))
         self.balance = _balance(weights, self.recipe)
-        grams = {name: self._measure_painting(name, painting) for name, painting in scene.paintings.items()}
-        mixed = [_mix_styles(grams, self.recipe.regions[index].style) for index in self.canvas.painted]
+        grams = self._measure_paintings(scene)
+        mixed = [_mix_styles(grams, region) for region in regions]
+        kinds = [region.guides for region in regions]
         self.style_targets = {
             place: StyleTarget(
-                make_guides(weights, grids[place]),
+                make_guides(self._weigh(weights, place, features, kinds)),
                 torch.stack([region[place] for region in mixed]),
                 self.metrics.get(place[1]),
             )
             for place in mixed[0]
         }
 
-    def _measure_painting(self, name: str, painting: Painting) -> dict[Place, Tensor]:
+    def _measure_paintings(self, scene: Scene) -> dict[tuple[str, Kind], dict[Place, Tensor]]:
+        """Measure every painting with each kind of guides that a region asks of it."""
+        wanted = {name: {r.guides for r in self.recipe.regions if name in r.style} for name in scene.paintings}
+        return {
+            (name, kind): grams
+            for name, painting in scene.paintings.items()
+            for kind, grams in self._measure_painting(name, painting, sorted(wanted[name])).items()
+        }
+
+    def _measure_painting(self, name: str, painting: Painting, kinds: list[Kind]) -> dict[Kind, dict[Place, Tensor]]:
         """Compute the Gram matrices (C, C) of the used part of a painting at this stage's size."""
         longest = self.recipe.styles[name].scale * max(self.stage.size)
         height, width = (max(16, round(side * longest / max(painting.mask.shape))) for side in painting.mask.shape)
         image = resize(torch.from_numpy(painting.image).to(self.plan.device), (width, height))
-        mask = resize(torch.from_numpy(painting.mask)[None, None].to(self.plan.device), (width, height))[0]
+        mask = resize(torch.from_numpy(painting.mask)[None, None], (width, height))[0]
         features = self._encode(self._recolour(image), self.stage.octaves, style_only=True)
         return {
-            place: guided_grams(found, make_guides(mask, (found.shape[2], found.shape[3])))[0]
-            for place, found in features.items()
+            kind: {
+                place: guided_grams(found, make_guides(self._weigh(mask, place, features, [kind])))[0]
+                for place, found in features.items()
+            }
+            for kind in kinds
         }
+
+    def _weigh(self, weights: Tensor, place: Place, features: dict[Place, Tensor], kinds: Sequence[Kind]) -> Tensor:
+        """Weigh the cells of a place's grid for regions (R, H, W), each to a sum of 1: (R, h * w)."""
+        octave, layer = place
+        height, width = features[place].shape[2:]
+        cells = weigh_cells(weights.cpu().numpy(), octave, (height, width), self.encoder.layers[layer], kinds)
+        return torch.from_numpy(cells).to(self.plan.device)
 
     def _encode(self, image: Tensor, octaves: int, style_only: bool = False) -> dict[Place, Tensor]:
         layers = self.plan.style_layers if style_only else {*self.plan.style_layers, self.plan.content_layer}
@@ -148,6 +179,6 @@ def _balance(weights: Tensor, recipe: Recipe) -> Tensor:
     return areas / areas.sum()
 
 
-def _mix_styles(grams: dict[str, dict[Place, Tensor]], style: dict[str, float]) -> dict[Place, Tensor]:
-    places = grams[next(iter(style))].keys()
-    return {place: mix_grams([grams[name][place] for name in style], list(style.values())) for place in places}
+def _mix_styles(grams: dict[tuple[str, Kind], dict[Place, Tensor]], region: Region) -> dict[Place, Tensor]:
+    parts = [grams[name, region.guides] for name in region.style]
+    return {place: mix_grams([part[place] for part in parts], list(region.style.values())) for place in parts[0]}

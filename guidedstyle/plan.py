@@ -10,24 +10,11 @@ import torch
 
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import Size, fit_size
 from guidedstyle.scene import Scene
 from guidedstyle.solver import LBFGS_HISTORY
+from guidedstyle.stages import Stage, plan_stages
 
-OCTAVES = 3
-SMALLEST_START = 128  # longest side of the coarsest size, px
-SMALLEST_OCTAVE = 16  # shortest side, px
 RUNTIME_MEMORY = 1000 * 2**20  # bytes that torch and its libraries take, measured on a CPU
-STEP_RATIO = 2  # a size gets this many times the steps of the next larger
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One size of a coarse-to-fine render."""
-
-    size: Size
-    steps: int
-    octaves: int
 
 
 @dataclass(frozen=True)
@@ -53,22 +40,6 @@ def make_plan(scene: Scene, encoder: Encoder, device: str = "auto") -> Plan:
     memory = estimate_memory(encoder, stages[-1], layers, precision, kept)
     _check_memory(memory, measure_memory(chosen))
     return Plan(stages, layers, content_layer, chosen, precision, memory)
-
-
-def plan_stages(size: Size, steps: int) -> tuple[Stage, ...]:
-    """Halve the size as long as it pays; give every size half the steps of the one before it."""
-    sizes = [size]
-    while max(sizes[0]) >= 2 * SMALLEST_START and min(sizes[0]) >= 2 * SMALLEST_OCTAVE and steps > len(sizes):
-        sizes.insert(0, fit_size(size, round(max(sizes[0]) / 2)))
-    parts = [STEP_RATIO**-index for index in range(len(sizes))]
-    counts = [max(1, round(steps * part / sum(parts))) for part in parts]
-    counts[0] += steps - sum(counts)
-    return tuple(Stage(size, count, count_octaves(size)) for size, count in zip(sizes, counts, strict=True))
-
-
-def count_octaves(size: Size) -> int:
-    """Count the octaves of a picture whose shortest side stays long enough to have features."""
-    return max(1, min(OCTAVES, (min(size) // SMALLEST_OCTAVE).bit_length()))
 
 
 def choose_device(name: str) -> torch.device:

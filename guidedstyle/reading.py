@@ -11,7 +11,8 @@ import yaml
 
 from guidedstyle.document import Document, read_document, read_text
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
-from guidedstyle.recipe import Mistake, Recipe, find_mistakes, lengthen, list_files
+from guidedstyle.mistakes import find_mistakes
+from guidedstyle.recipe import Mistake, Recipe, lengthen, list_files
 from guidedstyle.validation import validate
 
 Override = tuple[str, object, str]  # key path, value, where it was said
@@ -113,13 +114,15 @@ def move_paths(recipe: Recipe, move: Any) -> Recipe:
             return {key: walk(item) for key, item in value.items()}
         return tuple(map(walk, value)) if isinstance(value, tuple) else value
 
-    return Recipe.model_validate(walk(recipe.model_dump()))
+    return Recipe.model_validate(walk(recipe.model_dump(by_alias=True)))
 
 
 def write_recipe(recipe: Recipe, base: Path) -> str:
     """Write a recipe as YAML whose paths are relative to the folder `base`: what `load_recipe` reads there."""
     moved = move_paths(recipe, lambda path: _relative(path, base))
-    return yaml.safe_dump(moved.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(
+        moved.model_dump(mode="json", exclude_none=True, by_alias=True), sort_keys=False, allow_unicode=True
+    )
 
 
 def _relative(path: Path, base: Path) -> Path:

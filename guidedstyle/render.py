@@ -36,9 +36,13 @@ Watch = Callable[[Update], bool]
 
 @dataclass(frozen=True)
 class Rendering:
-    """A picture (1, 3, H, W) in [0, 1], the losses at its end, why it ended, its steps and seconds."""
+    """A picture (1, 3, H, W) in [0, 1], the losses at its end, why it ended, its steps and seconds.
+
+    `paint` is the picture before it was laid over what is kept.
+    """
 
     image: Array
+    paint: Array
     losses: Losses
     reason: str
     finished: bool
@@ -72,9 +76,9 @@ def render(scene: Scene, encoder: Encoder, plan: Plan, watch: Watch = lambda upd
             break
     with torch.no_grad():
         losses = objective(image)
-        picture = finish_image(scene, plan, image)
+        picture, paint = finish_image(scene, plan, image)
     reason = f"{solution.reason} ({done} of {total})"
-    return Rendering(picture, losses, reason, solution.finished, done, time.monotonic() - began)
+    return Rendering(picture, paint, losses, reason, solution.finished, done, time.monotonic() - began)
 
 
 def begin_image(scene: Scene) -> Tensor:
@@ -100,7 +104,8 @@ def _lay_paintings(scene: Scene) -> Tensor:
     return image
 
 
-def finish_image(scene: Scene, plan: Plan, image: Tensor) -> Array:
-    """Bring an image to full size and lay it over what is kept."""
-    size = plan.stages[-1].size
-    return Canvas.at_size(scene, size, plan.device).compose(resize(image, size)).cpu().numpy()
+def finish_image(scene: Scene, plan: Plan, image: Tensor) -> tuple[Array, Array]:
+    """Bring an image to full size: laid over what is kept, and as it is."""
+    canvas = Canvas.at_size(scene, plan.stages[-1].size, plan.device)
+    paint = canvas.colour(resize(image, plan.stages[-1].size))
+    return canvas.lay(paint).cpu().numpy(), paint.cpu().numpy()

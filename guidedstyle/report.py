@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from guidedstyle.scene import Scene
+from guidedstyle.survey import Survival, describe_survival, survey_paintings, survey_regions
 
 if TYPE_CHECKING:
     from guidedstyle.plan import Plan
@@ -39,9 +40,38 @@ def print_scene(scene: Scene) -> None:
         style = "kept as it is" if region.keep else mix
         table.add_row(escape(region.name), f"{share:.1%}", escape(style), f"{region.strength:g}", f"{region.content:g}")
     console.print(table)
-    for note in scene.notes:
-        console.print(f"[yellow]note:[/] {escape(note)}")
+    _print_notes(console, scene)
     console.print(f"content {scene.full_size[0]} x {scene.full_size[1]} px -> {escape(str(scene.recipe.output))}")
+
+
+def _print_notes(console: Console, scene: Scene) -> None:
+    for note in (*scene.notes, *describe_survival(scene)):
+        console.print(f"[yellow]note:[/] {escape(note)}")
+
+
+def print_masks(scene: Scene) -> None:
+    """Print what every mask comes to, and at which octaves and layers its region survives."""
+    console = _console()
+    surveys = survey_regions(scene)
+    table = _survival_table("region", surveys, "share", "overlap")
+    for index, region in enumerate(scene.recipe.regions):
+        overlap = "-" if region.mask.rest else f"{scene.overlaps[index]:.1%}"
+        table.add_row(escape(region.name), f"{scene.shares[index]:.1%}", overlap, *map(str, surveys[index]))
+    table.add_row("no region", f"{scene.shares[-1]:.1%}", style="dim")
+    console.print(table)
+    if paintings := survey_paintings(scene):
+        table = _survival_table("style", list(paintings.values()), "share of its painting")
+        for name, survey in paintings.items():
+            table.add_row(escape(name), f"{scene.paintings[name].mask.mean():.1%}", *map(str, survey))
+        console.print(table)
+    _print_notes(console, scene)
+
+
+def _survival_table(subject: str, surveys: list[list[Survival]], *columns: str) -> Table:
+    """Head a table whose last columns tell the layers that survive at each octave, the largest first."""
+    longest = max(surveys, key=len)
+    octaves = [f"at {survival.longest} px" for survival in longest]
+    return Table(subject, *columns, *octaves, box=None)
 
 
 def print_plan(plan: Plan) -> None:

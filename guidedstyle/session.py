@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from guidedstyle.allocator import keep_freed_memory
 from guidedstyle.commands import BUG, DONE, INTERRUPTED
+from guidedstyle.editing import save_layers
 from guidedstyle.images import save_picture, to_picture, write_file
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import RECIPE_KEY, Reading, write_recipe
@@ -40,7 +41,10 @@ def run_render(reading: Reading, sketch: Scene, device: str, dry_run: bool, quie
 
         rendering = render(scene, encoder, plan, watch)
     output = scene.recipe.output
-    save_picture(to_picture(rendering.image), output, (RECIPE_KEY, write_recipe(scene.recipe, output.parent)))
+    if output.suffix.lower() == ".ora":
+        save_layers(scene, rendering.paint, rendering.image, output)
+    else:
+        save_picture(to_picture(rendering.image), output, (RECIPE_KEY, write_recipe(scene.recipe, output.parent)))
     write_file(output.with_name(output.name + ".json"), describe_render(scene, plan, rendering).encode())
     if not quiet:
         print_result(output, rendering)

@@ -26,7 +26,8 @@ WANTED = {  # by pydantic's name of the mistake
     "model_type": "keys with values",
     "tuple_type": "a list",
     "string_too_short": "at least one letter",
-    "too_short": "at least one",
+    "colour": "a colour in quotes, such as '#ff0000', or a CSS name such as red",
+    "length": "px, such as 8, or a share of the longest side, such as 2%",
 }
 
 
@@ -103,6 +104,13 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
             return f"{value} is too small", f"{key} must be at least {context['ge']:g}"
         case "less_than_equal":
             return f"{value} is too large", f"{key} must be at most {context['le']:g}"
+        case "too_short":
+            return f"{value} is too short", f"{key} must have at least {context['min_length']} entries"
+        case "too_long":
+            return f"{value} is too long", f"{key} must have at most {context['max_length']} entries"
+        case "model_type" if path[-1] == "mask" or path[-2] in ("any", "both", "except"):
+            remedy = "a mask is a file, rest, all, or keys such as {file: labels.png, colour: red}"
+            return f"{value} does not fit", remedy
         case "literal_error":
             return f"{value} is none of the choices", f"{key} must be {context['expected']}"
         case "finite_number":
@@ -127,7 +135,8 @@ def known_keys(path: KeyPath) -> list[str]:
     for key in path:
         kind = model.model_fields[key].annotation if isinstance(key, str) and key in model.model_fields else None
         model = _model_in(kind) or model
-    return [*model.model_fields, *(["style"] if model is Recipe else [])]
+    keys = [field.alias or key for key, field in model.model_fields.items()]
+    return [*keys, *(["style"] if model is Recipe else [])]
 
 
 def _model_in(kind: Any) -> type[BaseModel] | None:

@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load
 from torch import Tensor
 
-from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, LITE, VGG19, Architecture, Encoder
+from guidedstyle.architecture import LITE, VGG19, Architecture
+from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 from guidedstyle.errors import GuidedStyleError
 
 Convention = Literal["torchvision", "original"]

@@ -39,7 +39,14 @@ def make_scene(count: int, size: int) -> Scene:
             "regions": [{"name": f"{index}", "mask": "rest", "style": "ab"[index % 2]} for index in range(count)],
         }
     )
-    return Scene(recipe, noise.random((1, 3, size, size), np.float32), paintings, weights, (size, size))
+    return Scene(
+        recipe,
+        noise.random((1, 3, size, size), np.float32),
+        paintings,
+        weights,
+        (size, size),
+        tuple(weights.mean((1, 2))),
+    )
 
 
 def make_step(count: int, size: int, choice: EncoderChoice) -> Callable[[], None]:

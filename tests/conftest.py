@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
+
+from guidedstyle.gram import Guides, make_guides
+from guidedstyle.guidance import average_cells, normalise_cells
 
 torch.set_num_threads(2)
 
@@ -19,6 +23,16 @@ def draw_picture(width: int, height: int, seed: int) -> Image.Image:
     waves = [np.sin((x * noise.normal() + y * noise.normal()) / noise.uniform(2, 9)) for _ in range(9)]
     channels = [0.5 + sum(waves[i::3]) / 7 for i in range(3)]
     return Image.fromarray(np.uint8(255 * np.clip(np.stack(channels, 2), 0, 1)))
+
+
+def weigh(weights: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Average weights (R, H, W) over the cells of a grid: (R, h * w), each region to a sum of 1."""
+    return torch.from_numpy(normalise_cells(average_cells(weights.numpy(), grid)))
+
+
+def guide(weights: Tensor, grid: tuple[int, int]) -> Guides:
+    """Make `simple` guides on a grid."""
+    return make_guides(weigh(weights, grid))
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import torch
 from cases import WEIGHTS, needs_data
 from safetensors.torch import load_file, save_file
 
-from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, LITE, VGG19, Encoder
+from guidedstyle.architecture import LITE, VGG19
+from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.weights import load_lite, load_vgg19
 

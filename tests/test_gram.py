@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from conftest import guide, weigh
 from torch import Tensor
 
 from guidedstyle.gram import guided_grams, measure_grams, mix_grams
-from guidedstyle.guidance import average_to_grid, make_guides
 from guidedstyle.losses import StyleTarget, style_losses
 
 GRID = (6, 7)
@@ -31,7 +31,7 @@ def loop_guided_gram(features: Tensor, guide: Tensor) -> list[list[float]]:
 
 def test_equals_a_triple_loop_in_plain_python() -> None:
     features, weights = make_features(), make_weights(3)
-    found = guided_grams(features, make_guides(weights, GRID))
+    found = guided_grams(features, guide(weights, GRID))
     for region, gram in zip(weights, found, strict=True):
         wanted = torch.tensor(loop_guided_gram(features, (region / region.sum()).sqrt()), dtype=torch.float64)
         torch.testing.assert_close(gram, wanted, rtol=1e-12, atol=1e-12)
@@ -43,41 +43,41 @@ def test_convention_masks_of_0_and_1_give_the_published_formula() -> None:
     mask[1:4, 2:6] = 1
     published = mask / mask.square().sum().sqrt()
     guided = features[0].flatten(1) * published.flatten()
-    found = guided_grams(features, make_guides(mask[None], GRID))[0]
+    found = guided_grams(features, guide(mask[None], GRID))[0]
     torch.testing.assert_close(found, guided @ guided.T, rtol=1e-13, atol=1e-13)
 
 
 def test_one_region_over_everything_is_the_plain_gram() -> None:
     features = make_features()
     flat = features[0].flatten(1)
-    found = guided_grams(features, make_guides(torch.ones(1, *GRID, dtype=torch.float64), GRID))[0]
+    found = guided_grams(features, guide(torch.ones(1, *GRID, dtype=torch.float64), GRID))[0]
     torch.testing.assert_close(found, flat @ flat.T / flat.shape[1])
 
 
 def test_gradient_is_the_numerical_one() -> None:
-    guides = make_guides(make_weights(3), GRID)
+    guides = guide(make_weights(3), GRID)
     assert torch.autograd.gradcheck(lambda f: guided_grams(f, guides), make_features().requires_grad_())
 
 
 def test_does_not_change_when_the_region_is_duplicated() -> None:
     features, weights = make_features(), make_weights(2)
-    once = guided_grams(features, make_guides(weights, GRID))
+    once = guided_grams(features, guide(weights, GRID))
     twice = torch.cat([features, features], 3), torch.cat([weights, weights], 2)
-    torch.testing.assert_close(guided_grams(twice[0], make_guides(twice[1], (6, 14))), once)
+    torch.testing.assert_close(guided_grams(twice[0], guide(twice[1], (6, 14))), once)
 
 
 def test_two_half_opacities_are_one_whole_region() -> None:
     """The seam keeps its full strength: with guides that are the masks themselves it would have half."""
     features = make_features()
-    whole = guided_grams(features, make_guides(torch.ones(1, *GRID, dtype=torch.float64), GRID))
-    halves = guided_grams(features, make_guides(torch.full((2, *GRID), 0.5, dtype=torch.float64), GRID))
+    whole = guided_grams(features, guide(torch.ones(1, *GRID, dtype=torch.float64), GRID))
+    halves = guided_grams(features, guide(torch.full((2, *GRID), 0.5, dtype=torch.float64), GRID))
     torch.testing.assert_close(halves, whole.expand(2, -1, -1))
 
 
 def test_is_linear_in_the_mask() -> None:
     """Summed over regions that cover the picture, weighted Grams are the picture's Gram: no position is lost."""
     features, weights = make_features(), make_weights(4)
-    grams = guided_grams(features, make_guides(weights, GRID)) * weights.mean((1, 2))[:, None, None]
+    grams = guided_grams(features, guide(weights, GRID)) * weights.mean((1, 2))[:, None, None]
     flat = features[0].flatten(1)
     torch.testing.assert_close(grams.sum(0), flat @ flat.T / flat.shape[1])
 
@@ -86,7 +86,7 @@ def test_touches_only_positions_that_a_region_owns() -> None:
     features = make_features().requires_grad_()
     mask = torch.zeros(1, *GRID, dtype=torch.float64)
     mask[0, :2] = 1
-    guided_grams(features, make_guides(mask, GRID)).sum().backward()
+    guided_grams(features, guide(mask, GRID)).sum().backward()
     assert features.grad is not None
     assert features.grad[0, :, 2:].abs().max() == 0
     assert features.grad[0, :, :2].abs().min() > 0
@@ -94,30 +94,30 @@ def test_touches_only_positions_that_a_region_owns() -> None:
 
 def test_guides_hold_as_many_rows_as_positions_however_many_regions() -> None:
     stripes = torch.eye(16).repeat_interleave(4, 1)[:, None].expand(16, 64, 64)
-    assert len(make_guides(stripes, (32, 32)).positions) == 32 * 32
-    assert len(make_guides(torch.ones(1, 64, 64), (32, 32)).positions) == 32 * 32
+    assert len(guide(stripes, (32, 32)).positions) == 32 * 32
+    assert len(guide(torch.ones(1, 64, 64), (32, 32)).positions) == 32 * 32
 
 
 def test_convention_squares_of_a_guide_sum_to_1_on_every_grid() -> None:
     weights = make_weights(3, (37, 41))
     for grid in [(37, 41), (18, 20), (9, 10), (2, 3), (1, 1)]:
-        guides = make_guides(weights, grid)
+        guides = guide(weights, grid)
         sums = [rows.square().sum().item() for rows in guides.roots.split(guides.counts)]
         assert sums == pytest.approx([1, 1, 1])
 
 
 def test_convention_weights_are_averaged_before_the_root() -> None:
     weights = torch.tensor([[[1.0, 0, 0, 0]]])
-    guides = make_guides(weights, (1, 2))
+    guides = guide(weights, (1, 2))
     assert guides.positions.tolist() == [0]
-    cells = average_to_grid(torch.tensor([[[1.0, 0, 1, 1]]]), (1, 2))
+    cells = weigh(torch.tensor([[[1.0, 0, 1, 1]]]), (1, 2))
     torch.testing.assert_close(cells, torch.tensor([[1 / 3, 2 / 3]]))
 
 
 @pytest.mark.parametrize("weights", [[1, 1], [0.7, 0.3], [5, 2, 1]])
 def test_a_mix_has_the_gradient_of_the_weighted_sum_of_losses(weights: list[float]) -> None:
     features = make_features().requires_grad_()
-    guides = make_guides(make_weights(1), GRID)
+    guides = guide(make_weights(1), GRID)
     grams = [guided_grams(make_features(seed=9 + i), guides)[0].detach() for i in range(len(weights))]
     apart = sum(w * (guided_grams(features, guides)[0] - g).square().sum() for w, g in zip(weights, grams, strict=True))
     (wanted,) = torch.autograd.grad(apart / sum(weights), features)
@@ -129,14 +129,14 @@ def test_a_mix_has_the_gradient_of_the_weighted_sum_of_losses(weights: list[floa
 def test_sums_of_bfloat16_features_are_rounded_once() -> None:
     """Summed in bfloat16, 65536 positions would be off by 10%; rounded at the end, by less than 2^-8."""
     features = make_features(4, (256, 256)).bfloat16()
-    gram = guided_grams(features, make_guides(torch.ones(1, 256, 256), (256, 256)))[0]
+    gram = guided_grams(features, guide(torch.ones(1, 256, 256), (256, 256)))[0]
     flat = features[0].flatten(1).double()
     assert gram.dtype == torch.float32
     torch.testing.assert_close(gram.double(), flat @ flat.T / flat.shape[1], rtol=2**-8, atol=2**-8)
 
 
 def test_gradient_of_a_whole_picture_is_the_numerical_one() -> None:
-    guides = make_guides(torch.ones(1, *GRID, dtype=torch.float64), GRID)
+    guides = guide(torch.ones(1, *GRID, dtype=torch.float64), GRID)
     assert guides.whole
     assert torch.autograd.gradcheck(lambda f: guided_grams(f, guides), make_features().requires_grad_())
 
@@ -144,20 +144,20 @@ def test_gradient_of_a_whole_picture_is_the_numerical_one() -> None:
 def test_a_region_with_a_hole_or_a_slope_is_not_whole() -> None:
     hole = torch.ones(1, *GRID)
     hole[0, 2, 3] = 0
-    assert not make_guides(hole, GRID).whole
-    assert not make_guides(torch.ones(1, *GRID).cumsum(1), GRID).whole
+    assert not guide(hole, GRID).whole
+    assert not guide(torch.ones(1, *GRID).cumsum(1), GRID).whole
 
 
 def test_metric_changes_distances_as_features_seen_through_it() -> None:
     features, metric = make_features(), torch.randn(3, 3, dtype=torch.float64)
-    guides = make_guides(make_weights(2), GRID)
+    guides = guide(make_weights(2), GRID)
     seen = torch.einsum("dc,bchw->bdhw", metric, features)
     found = measure_grams(guided_grams(features, guides), metric.T @ metric)
     torch.testing.assert_close(found, guided_grams(seen, guides).square().sum((1, 2)))
 
 
 def test_gradient_in_a_metric_is_the_numerical_one() -> None:
-    guides, metric = make_guides(make_weights(2), GRID), torch.eye(3, dtype=torch.float64) + 0.2
+    guides, metric = guide(make_weights(2), GRID), torch.eye(3, dtype=torch.float64) + 0.2
     wanted, features = guided_grams(make_features(seed=4), guides), make_features().requires_grad_()
     (found,) = torch.autograd.grad(measure_grams(guided_grams(features, guides) - wanted, metric).sum(), features)
     step, shift = make_features(seed=8), 1e-6
@@ -170,8 +170,8 @@ def test_gradient_in_a_metric_is_the_numerical_one() -> None:
 
 def test_half_opacity_regions_in_the_loss_weigh_as_one() -> None:
     features, target = make_features(), make_features(seed=5)
-    whole = make_guides(torch.ones(1, *GRID, dtype=torch.float64), GRID)
-    halves = make_guides(torch.full((2, *GRID), 0.5, dtype=torch.float64), GRID)
+    whole = guide(torch.ones(1, *GRID, dtype=torch.float64), GRID)
+    halves = guide(torch.full((2, *GRID), 0.5, dtype=torch.float64), GRID)
     gram = guided_grams(target, whole)
     one = style_losses({(0, "relu"): features}, {(0, "relu"): StyleTarget(whole, gram)})
     two = style_losses({(0, "relu"): features}, {(0, "relu"): StyleTarget(halves, gram.expand(2, -1, -1))})

@@ -11,10 +11,9 @@ from PIL import Image
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import (
     fit_size,
-    read_grey,
+    read_frame,
     read_note,
     read_picture,
-    read_size,
     save_picture,
     to_array,
     to_picture,
@@ -51,7 +50,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored.save(tmp_path / "held.png", exif=exif)
-    assert read_size(tmp_path / "held.png") == (30, 20)
+    assert read_frame(tmp_path / "held.png").size == (30, 20)
     assert (np.asarray(read_picture(tmp_path / "held.png")) == CORNERS).all()
 
 
@@ -119,33 +118,6 @@ def test_reading_small_equals_reading_and_shrinking(tmp_path: Path) -> None:
     assert np.abs(small - wanted).max() <= 6
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16"])
-def test_masks_of_every_depth(tmp_path: Path, mode: str) -> None:
-    ramp = np.uint8(np.indices((16, 16))[1] > 7) * 255
-    if mode == "I;16":
-        source = Image.fromarray(ramp.astype(np.uint16) * 257)
-    else:
-        source = Image.fromarray(ramp).convert("RGB").convert(mode)
-    source.save(tmp_path / "a.png")
-    assert (read_grey(tmp_path / "a.png") == ramp / 255).all()
-
-
-def test_sixteen_bit_masks_keep_their_steps(tmp_path: Path) -> None:
-    values = np.arange(256, dtype=np.uint16).reshape(16, 16) + 1000
-    Image.fromarray(values).save(tmp_path / "a.png")
-    np.testing.assert_allclose(read_grey(tmp_path / "a.png"), values / 65535, rtol=1e-6)
-
-
-def test_the_opacity_of_a_mask_is_grey_times_alpha(tmp_path: Path) -> None:
-    pixels = np.full((16, 16, 2), 255, np.uint8)
-    pixels[:8, :, 1] = 0
-    pixels[8:, :, 0] = 51
-    Image.fromarray(pixels, "LA").save(tmp_path / "a.png")
-    mask = read_grey(tmp_path / "a.png")
-    assert mask[0, 0] == 0
-    assert mask[15, 0] == pytest.approx(0.2)
-
-
 def fail(file: Path, reader=read_picture) -> str:
     with pytest.raises(GuidedStyleError) as caught:
         reader(file)
@@ -159,10 +131,6 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path: Path) -> None:
     )
     Image.new("RGB", (8, 40)).save(tmp_path / "small.png")
     assert "8 x 40 px is too small\n    use a picture of at least 16 px a side" in fail(tmp_path / "small.png")
-    Image.new("RGB", (16, 16), "red").save(tmp_path / "red.png")
-    assert "100% of this mask is painted in colour" in fail(tmp_path / "red.png", read_grey)
-    Image.fromarray(np.full((16, 16), np.nan, np.float32)).save(tmp_path / "nan.tif")
-    assert "not all between 0 and 1" in fail(tmp_path / "nan.tif", read_grey)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])

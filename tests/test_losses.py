@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from conftest import guide, weigh
 
-from guidedstyle.guidance import average_to_grid, make_guides
 from guidedstyle.losses import StyleTarget, build_octaves, content_losses, smoothness_loss, style_losses
 
 GRID = (5, 6)
@@ -17,12 +17,12 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def make_target(regions: int = 2) -> StyleTarget:
-    return StyleTarget(make_guides(draw(regions, *GRID, seed=1), GRID), draw(regions, 3, 3, seed=2))
+    return StyleTarget(guide(draw(regions, *GRID, seed=1), GRID), draw(regions, 3, 3, seed=2))
 
 
 def test_gradients_are_the_numerical_ones() -> None:
     features, target = draw(1, 3, *GRID).requires_grad_(), draw(1, 3, *GRID, seed=3)
-    cells = average_to_grid(draw(2, *GRID, seed=4), GRID)
+    cells = weigh(draw(2, *GRID, seed=4), GRID)
     style = {PLACE: make_target()}
     assert torch.autograd.gradcheck(lambda f: style_losses({PLACE: f}, style), features)
     assert torch.autograd.gradcheck(smoothness_loss, features)
@@ -41,21 +41,21 @@ def test_style_of_the_target_itself_is_zero_and_of_nothing_is_one() -> None:
     features, weights = draw(1, 3, *GRID), draw(2, *GRID, seed=1)
     from guidedstyle.gram import guided_grams
 
-    guides = make_guides(weights, GRID)
+    guides = guide(weights, GRID)
     targets = {PLACE: StyleTarget(guides, guided_grams(features, guides))}
     assert style_losses({PLACE: features}, targets).tolist() == pytest.approx([0, 0], abs=1e-20)
     assert style_losses({PLACE: features * 0}, targets).tolist() == pytest.approx([1, 1])
 
 
 def test_a_black_painting_gives_no_nan() -> None:
-    target = StyleTarget(make_guides(torch.ones(1, *GRID), GRID), torch.zeros(1, 3, 3))
+    target = StyleTarget(guide(torch.ones(1, *GRID), GRID), torch.zeros(1, 3, 3))
     assert torch.isfinite(style_losses({PLACE: torch.zeros(1, 3, *GRID)}, {PLACE: target})).all()
 
 
 def test_content_is_a_weighted_mean_over_the_region_relative_to_the_whole() -> None:
     target = torch.ones(1, 2, 1, 4)
     features = target + torch.tensor([0.0, 0.0, 1.0, 3.0])
-    cells = average_to_grid(torch.tensor([[[1.0, 1, 0, 0]], [[0, 0, 1.0, 1]]]), (1, 4))
+    cells = weigh(torch.tensor([[[1.0, 1, 0, 0]], [[0, 0, 1.0, 1]]]), (1, 4))
     assert content_losses(features, target, cells).tolist() == pytest.approx([0, (1 + 9) / 2])
 
 

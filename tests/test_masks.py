@@ -1,4 +1,4 @@
-"""Painted masks become weights that sum to 1, layered as in an image editor."""
+"""Masks as painting programs save them: every source, operation and combination against known answers."""
 
 from __future__ import annotations
 
@@ -9,38 +9,154 @@ import pytest
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.masks import read_mask, resize_mask, stack_weights
+from guidedstyle.geometry import fade_outwards, feather, fill_gradient, grow, shrink
+from guidedstyle.images import Array, Frame
+from guidedstyle.mask_files import read_grey
+from guidedstyle.mask_keys import Mask, lengthen_mask
+from guidedstyle.masks import MaskReader, fit_mask, resize_mask
+
+SIZE = (96, 64)
 
 
-def opacity(value: float) -> np.ndarray:
-    return np.full((4, 6), value, np.float32)
+def read(mask: object, size: tuple[int, int] = SIZE, frame: Frame | None = None) -> Array:
+    return MaskReader({}).read(Mask.model_validate(lengthen_mask(mask)), frame or Frame(size), size)
 
 
-def stack(*opacities: np.ndarray | None) -> list[float]:
-    return [round(float(value), 6) for value in stack_weights(opacities, (6, 4))[:, 0, 0]]
+def left_half(width: int = 96, height: int = 64) -> np.ndarray:
+    return np.uint8(np.arange(width) < width // 2) * np.full((height, 1), 255, np.uint8)
 
 
-def test_convention_a_layer_covers_what_is_behind_it() -> None:
-    assert stack(opacity(1), opacity(0.25)) == [0.75, 0.25, 0]
-    assert stack(opacity(0.25), opacity(1)) == [0, 1, 0]
-    assert stack(opacity(0.5), opacity(0.5)) == [0.25, 0.5, 0.25]
+MODES = {
+    ".png": ["1", "L", "P", "RGB", "RGBA", "I;16"],
+    ".tif": ["1", "L", "P", "RGB", "RGBA", "I;16"],
+    ".bmp": ["1", "L", "P", "RGB", "RGBA"],
+    ".webp": ["L", "RGB", "RGBA"],
+    ".jpg": ["L", "RGB"],
+}
 
 
-def test_convention_rest_takes_what_nobody_covers_wherever_it_stands() -> None:
-    assert stack(None, opacity(0.25)) == [0.75, 0.25, 0]
-    assert stack(opacity(0.25), None) == [0.25, 0.75, 0]
-    assert stack(opacity(0.25)) == [0.25, 0.75]
+@pytest.mark.parametrize(("suffix", "mode"), [(suffix, mode) for suffix in MODES for mode in MODES[suffix]])
+def test_grey_masks_of_every_kind(tmp_path: Path, suffix: str, mode: str) -> None:
+    half = Image.fromarray(left_half())
+    if mode == "I;16":
+        source = Image.fromarray(left_half().astype(np.uint16) * 257)
+    else:
+        source = half.convert("RGB").convert(mode)
+    file = tmp_path / f"a{suffix}"
+    source.save(file, **({"lossless": True} if suffix == ".webp" else {}))
+    assert (read(str(file)) == left_half() / 255).all()
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, 30])
-@pytest.mark.parametrize("rest", [True, False])
-def test_convention_weights_sum_to_1_at_every_pixel(count: int, rest: bool) -> None:
-    noise = np.random.default_rng(count)
-    opacities = [noise.random((50, 70), np.float32) for _ in range(count)] + [None] * rest
-    weights = stack_weights(opacities, (70, 50))
-    assert weights.shape == (count + rest + 1, 50, 70)
-    assert (weights >= 0).all()
-    np.testing.assert_allclose(weights.sum(0), 1, rtol=0, atol=1e-6)
+def test_sixteen_bits_keep_their_steps(tmp_path: Path) -> None:
+    values = np.arange(256, dtype=np.uint16).reshape(16, 16) + 1000
+    Image.fromarray(values).save(tmp_path / "a.png")
+    np.testing.assert_allclose(read_grey(tmp_path / "a.png"), values / 65535, rtol=1e-6)
+
+
+def test_the_opacity_of_a_mask_is_grey_times_alpha(tmp_path: Path) -> None:
+    pixels = np.full((16, 16, 2), 255, np.uint8)
+    pixels[:8, :, 1] = 0
+    pixels[8:, :, 0] = 51
+    Image.fromarray(pixels, "LA").save(tmp_path / "a.png")
+    mask = read(str(tmp_path / "a.png"), (16, 16))
+    assert mask[0, 0] == 0
+    assert mask[15, 0] == pytest.approx(0.2)
+
+
+def test_alpha_is_the_mask_whatever_the_paint(tmp_path: Path) -> None:
+    pixels = np.zeros((64, 96, 4), np.uint8)
+    pixels[:, :48] = (10, 200, 30, 255)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert (read({"file": str(tmp_path / "a.png"), "channel": "alpha"}) == left_half() / 255).all()
+
+
+def test_the_black_and_white_of_a_jpeg_are_0_and_1(tmp_path: Path) -> None:
+    """However strongly it is packed, all but the edge is all or nothing."""
+    Image.fromarray(left_half()).save(tmp_path / "a.jpg", quality=75)
+    mask = read(str(tmp_path / "a.jpg"))
+    assert (mask[:, :40] == 1).all()
+    assert (mask[:, 56:] == 0).all()
+
+
+def test_convention_shapes_are_in_fractions_of_the_picture() -> None:
+    rectangle = read({"rectangle": [0.25, 0.5, 0.75, 1]})
+    assert (rectangle[34:, 26:70] == 1).all()
+    assert (rectangle[:30].max(), rectangle[:, :22].max(), rectangle[:, 74:].max()) == (0, 0, 0)
+    assert read({"ellipse": [0, 0, 1, 1]}, (400, 300)).mean() == pytest.approx(np.pi / 4, abs=0.004)
+    assert read({"polygon": [[0, 0], [1, 0], [0, 1]]}, (400, 300)).mean() == pytest.approx(1 / 2, abs=0.005)
+    assert read("all").min() == 1
+
+
+def test_a_gradient_rises_evenly_from_one_point_to_the_other() -> None:
+    down = read({"gradient": {"from": [0, 0.25], "to": [0, 0.75]}})
+    assert np.ptp(down, axis=1).max() == 0
+    assert (down[:16].max(), down[48:].min()) == (0, 1)
+    assert down[31:33].mean() == pytest.approx(0.5)
+    across = fill_gradient((0.2, 0.2), (0.8, 0.8), (300, 100))
+    corner = across[99, 0] + across[0, 299]
+    assert corner == pytest.approx(1, abs=0.02)  # the middle is halfway, and the rest is symmetric about it
+
+
+@pytest.mark.parametrize(("radius", "width"), [(0, 20), (3, 26), (12, 44), (2.5, 25)])
+def test_growing_widens_by_the_radius_and_shrinking_takes_it_back(radius: float, width: float) -> None:
+    bar = np.zeros((60, 100), np.float32)
+    bar[:, 40:60] = 1
+    grown = grow(bar, radius)
+    assert grown[30].sum() == pytest.approx(width, abs=0.51)
+    assert shrink(grown, radius)[30].sum() == pytest.approx(20, abs=1.01)
+    assert (shrink(np.ones((60, 100), np.float32), radius) == 1).all()
+
+
+def test_growing_is_by_a_disc() -> None:
+    dot = np.zeros((101, 101), np.float32)
+    dot[50, 50] = 1
+    for radius in (4, 20, 37):
+        assert grow(dot, radius).sum() == pytest.approx(np.pi * (radius + 0.5) ** 2, rel=0.12)
+
+
+@pytest.mark.parametrize("radius", [1, 7, 20])
+def test_a_feathered_edge_fades_over_the_radius_to_each_side(radius: int) -> None:
+    soft = feather((left_half(160) / 255).astype(np.float32), radius)[32]
+    assert (np.diff(soft) <= 1e-5).all()
+    assert (soft[: 80 - radius].min(), soft[80 + radius :].max()) == (1, 0)
+    assert soft[79] + soft[80] == pytest.approx(1, abs=1e-3)
+    assert 0 < soft[80 + radius - 1] < 0.5 < soft[80 - radius] < 1
+
+
+def test_a_border_lies_outside() -> None:
+    mask = (left_half(160) / 255).astype(np.float32)
+    border = fade_outwards(mask, 12)[32]
+    assert (border[:80] == 1).all()
+    assert (border[92:] == 0).all()
+    assert ((border[80:91] > 0) & (border[80:91] < 1)).sum() >= 9
+
+
+def test_operations_follow_their_order_and_lengths_are_the_pictures(tmp_path: Path) -> None:
+    """Invert, threshold, grow, shrink, feather; px of the picture, whatever the size that is worked at."""
+    Image.fromarray(left_half(960, 640)).save(tmp_path / "a.png")
+    frame = Frame((960, 640))
+    wide = read({"file": str(tmp_path / "a.png"), "invert": True, "grow": 96}, (96, 64), frame)
+    np.testing.assert_allclose(wide[32].sum(), 48 + 9.6, atol=0.6)
+    same = read({"file": str(tmp_path / "a.png"), "invert": True, "grow": "10%"}, (96, 64), frame)
+    assert (same == wide).all()
+    cut = read({"gradient": {"from": [0, 0], "to": [1, 0]}, "threshold": 0.75})
+    assert (cut[:, :71].max(), cut[:, 72:].min()) == (0, 1)
+    assert read({"gradient": {"from": [0, 0], "to": [1, 0]}, "invert": True, "threshold": 0.75})[0].sum() == 24
+
+
+def test_combinations_of_masks() -> None:
+    left, top = {"rectangle": [0, 0, 0.5, 1]}, {"rectangle": [0, 0, 1, 0.5]}
+    assert read({"any": [left, top]}).mean() == pytest.approx(0.75, abs=0.01)
+    assert read({"both": [left, top]}).mean() == pytest.approx(0.25, abs=0.01)
+    assert read({"except": [left, top]}).mean() == pytest.approx(0.25, abs=0.01)
+    assert read({"except": ["all", {"any": [left, top]}]}).mean() == pytest.approx(0.25, abs=0.01)
+
+
+def test_masks_that_meet_at_a_soft_edge_leave_no_gap_together(tmp_path: Path) -> None:
+    soft = np.tile(np.linspace(0, 255, 96).astype(np.uint8), (64, 1))
+    Image.fromarray(soft).save(tmp_path / "a.png")
+    a = str(tmp_path / "a.png")
+    np.testing.assert_allclose(read({"any": [a, {"file": a, "invert": True}]}), 1, atol=1e-6)
 
 
 def test_shrinking_averages_what_a_pixel_covers() -> None:
@@ -53,7 +169,7 @@ def test_shrinking_averages_what_a_pixel_covers() -> None:
 @pytest.mark.parametrize("size", [(700, 467), (700, 468), (700, 466), (350, 234), (1400, 935), (1050, 701)])
 def test_the_same_shape_up_to_rounding_fits(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("L", size, 255).save(tmp_path / "mask.png")
-    assert (read_mask(tmp_path / "mask.png", (700, 467), (70, 47)) == 1).all()
+    assert (read(str(tmp_path / "mask.png"), (70, 47), Frame((700, 467))) == 1).all()
 
 
 @pytest.mark.parametrize("size", [(467, 700), (700, 460), (700, 525), (690, 467)])
@@ -61,8 +177,23 @@ def test_another_shape_is_refused_with_both_sizes(tmp_path: Path, size: tuple[in
     file = tmp_path / "mask.png"
     Image.new("L", size, 255).save(file)
     with pytest.raises(GuidedStyleError) as caught:
-        read_mask(file, (700, 467), (70, 47))
+        read(str(file), (70, 47), Frame((700, 467)))
     assert str(caught.value) == (
         f"{file}: the mask is {size[0]} x {size[1]} px, its picture 700 x 467\n"
         "    paint it over the picture itself, or crop it to the same shape"
     )
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_a_mask_painted_over_an_unturned_photograph_is_turned_with_it(tmp_path: Path, orientation: int) -> None:
+    """The oracle is Pillow, which turns a picture that carries the same EXIF itself."""
+    stored = np.zeros((20, 30), np.uint8)
+    stored[2:6, 3:20] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "turned.png", exif=exif)
+    upright = np.asarray(read_grey(tmp_path / "turned.png"))
+    assert upright.shape == (30, 20)
+    frame = Frame((20, 30), orientation)
+    assert (fit_mask(stored, frame, tmp_path / "a.png") == upright).all()
+    assert (fit_mask(upright, frame, tmp_path / "a.png") == upright).all()

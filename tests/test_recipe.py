@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.mask_keys import Mask
 from guidedstyle.reading import load_recipe, parse_setting, read_recipe, write_recipe
 from guidedstyle.scene import open_scene
 from guidedstyle.schema import make_schema
@@ -31,7 +33,7 @@ def test_the_smallest_recipe(studio: Path) -> None:
     assert recipe.output == studio / "small.png"
     assert recipe.styles["style"].image == studio / "ink.png"
     (region,) = recipe.regions
-    assert (region.name, region.mask, region.style) == ("picture", "rest", {"style": 1.0})
+    assert (region.name, region.mask, region.style) == ("picture", Mask(rest=True), {"style": 1.0})
 
 
 @pytest.mark.parametrize("style", ["", "style: ink\n", "style: {ink: 3}\n"])
@@ -54,6 +56,20 @@ def test_a_recipe_survives_writing_and_reading_elsewhere(studio: Path) -> None:
     file.write_text(write_recipe(recipe, file.parent))
     assert str(studio) not in file.read_text()
     assert load_recipe(file) == recipe
+
+
+def test_masks_survive_writing_and_reading_elsewhere(studio: Path) -> None:
+    Image.fromarray(np.repeat([[[255, 0, 0], [255, 255, 255]]], 32, 0).repeat(24, 1).astype(np.uint8)).save(
+        studio / "labels.png"
+    )
+    (studio / "a.yaml").write_text(MASKS + "output: a.png\n")
+    recipe = load_recipe(studio / "a.yaml")
+    assert recipe.regions[0].mask.file == studio / "labels.png"
+    assert (recipe.regions[0].mask.tolerance, recipe.regions[0].mask.ignore) == (40, ("white",))
+    (studio / "deep").mkdir()
+    (studio / "deep" / "again.yaml").write_text(write_recipe(recipe, studio / "deep"))
+    assert load_recipe(studio / "deep" / "again.yaml") == recipe
+    assert "null" not in (studio / "deep" / "again.yaml").read_text()
 
 
 def test_settings_reach_short_forms_lists_and_names(studio: Path) -> None:
@@ -114,6 +130,16 @@ solver: {method: adm, steps: many}
 
 
 SMALL = "content: photo.png\nstyle: ink.png\n"
+MASKS = """\
+content: photo.png
+masks: {file: labels.png, ignore: [white], tolerance: 40}
+styles: {ink: {image: ink.png, mask: {file: left.png, invert: true}}}
+regions:
+  - {name: a, mask: {colour: red, feather: 1%}, style: ink}
+  - {name: b, mask: {any: [left.png, {except: [all, {ellipse: [0, 0, 1, 1], grow: 3}]}]}, style: ink, guides: inside}
+  - {name: c, mask: {both: [all, {gradient: {from: [0, 0], to: [0, 1]}}], threshold: 0.2}, keep: true, border: 4}
+  - {name: d, mask: {polygon: [[0, 0], [1, 0], [0.5, 1]]}, style: ink}
+"""
 REGIONS = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n"
 
 
@@ -126,8 +152,8 @@ REGIONS = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n"
         ("content: photo.png\n", "a.yaml:1: styles: styles is missing | add style: PAINTING"),
         (SMALL + "regions: 3\n", "a.yaml:3: regions: 3 does not fit | regions must be a list"),
         (SMALL + "regions: [sky]\n", "a.yaml:3: regions[0]: 'sky' does not fit | regions[0] must be keys with values"),
-        (REGIONS + "  - {name: a, mask: 3, style: ink}\n", "a.yaml:4: regions[0].mask: 3 does not fit | mask must be the name of a file"),
-        (REGIONS + "  - {name: a, mask: [left.png], style: ink}\n", "a.yaml:4: regions[0].mask: ['left.png'] does not fit | mask must be the name of a file"),
+        (REGIONS + "  - {name: a, mask: 3, style: ink}\n", "a.yaml:4: regions[0].mask: 3 does not fit | a mask is a file, rest, all, or keys such as {file: labels.png, colour: red}"),
+        (REGIONS + "  - {name: a, mask: [left.png], style: ink}\n", "a.yaml:4: regions[0].mask: ['left.png'] does not fit | a mask is a file, rest, all, or keys such as {file: labels.png, colour: red}"),
         (REGIONS + "  - {name: a, mask: rest, style: ink}\nstyle: ink\n", "a.yaml:5: style: style is for the whole picture, and there are regions or no styles | give it to a region"),
         (SMALL + f"output: {'x' * 300}.png\n", "output must be a path whose names have at most 200 bytes"),
         (f"content: {'x' * 300}.png\nstyle: ink.png\n", "content must be a path whose names have at most 200 bytes"),
@@ -149,7 +175,7 @@ REGIONS = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n"
         (REGIONS + "  - {name: a, mask: left.png, style: ink}\n  - {name: b, mask: white.png, style: ink}\n", "a.yaml:4: regions[0].mask: region 'a' covers nothing: its mask is black, or regions in front of it hide it | repaint the mask or remove the region"),
         (REGIONS + "  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: white.png, style: ink}\n", "a.yaml:4: regions[0].mask: region 'a' covers nothing: the other regions cover the whole picture | repaint the mask or remove the region"),
         (REGIONS + "  - {name: a, mask: oil.png, style: ink}\n", "a.yaml:4: regions[0].mask: oil.png: "),
-        ("content: photo.png\nstyle: {ink: 1}\nstyles: {ink: {image: ink.png, mask: square.png}}\n", "a.yaml:3: styles.ink.mask: square.png is all black: no part of the painting is used | paint it white"),
+        ("content: photo.png\nstyle: {ink: 1}\nstyles: {ink: {image: ink.png, mask: square.png}}\n", "a.yaml:3: styles.ink.mask: square.png: the mask is all black: no part of the painting is used | paint it white"),
         ("content: [\n", "a.yaml:2: this is not YAML: "),
         ("content:\n\t- a\n", "a.yaml:2: this is not YAML: found character '\\t' that cannot start any token | indent with spaces, not tabs"),
         (b"content: \xff\xfe\n", "a.yaml: it is not UTF-8 text | save the recipe as UTF-8 text"),
@@ -197,7 +223,11 @@ def test_several_broken_files_are_all_told(studio: Path) -> None:
 def test_the_schema_accepts_what_the_reader_accepts() -> None:
     schema = make_schema()
     accepts = jsonschema.Draft202012Validator(schema)
-    for text in (SMALL, REGIONS + "  - {name: a, mask: rest, style: ink}\nencoder: vgg19\nsolver: {init: photo.png}\n"):
+    for text in (
+        SMALL,
+        REGIONS + "  - {name: a, mask: rest, style: ink}\nencoder: vgg19\nsolver: {init: photo.png}\n",
+        MASKS,
+    ):
         accepts.validate(yaml.safe_load(text))
     for text in (SMALL + "sise: 3\n", SMALL + "size: 3\n", "style: ink.png\n", SMALL + "encoder: vgg\n"):
         assert not accepts.is_valid(yaml.safe_load(text)), text

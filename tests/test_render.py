@@ -12,10 +12,11 @@ from conftest import draw_picture
 from PIL import Image
 
 from guidedstyle.objective import Objective
-from guidedstyle.plan import count_octaves, make_plan, plan_stages
+from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe
 from guidedstyle.render import Rendering, load_encoder, render
 from guidedstyle.scene import open_scene
+from guidedstyle.stages import count_octaves, plan_stages
 
 
 def write_and_aim(studio: Path, regions: str, **settings: object) -> Objective:

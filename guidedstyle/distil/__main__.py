@@ -14,11 +14,12 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from guidedstyle.architecture import LITE
 from guidedstyle.commands import INTERRUPTED, exit_on_mistake, make_folder, whole_number
 from guidedstyle.distil.crops import Crops, find_pictures
 from guidedstyle.distil.reduction import Heads, reduce, reduce_to_metric
 from guidedstyle.distil.training import Progress, Pupil, Training, save_checkpoint
-from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, LITE, Encoder
+from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import write_file
 from guidedstyle.plan import choose_device, choose_precision

@@ -1,0 +1,131 @@
+"""Documents for a painting program: new masks to be painted, and results to go on with."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.images import Array, read_picture, to_picture, write_file
+from guidedstyle.layered.openraster import write_openraster
+from guidedstyle.layered.photoshop import write_photoshop
+from guidedstyle.mask_files import Pixels
+from guidedstyle.mask_sheet import tint
+from guidedstyle.scene import Scene
+from guidedstyle.segmentation import suggest_regions
+from guidedstyle.stacking import unstack_weights
+
+PHOTOGRAPH = "photograph"  # the layer at the bottom
+DOCUMENTS = (".ora", ".psd")
+MOST_REGIONS = 64
+PLAIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_ -]*")
+WORDS_OF_YAML = {"yes", "no", "on", "off", "true", "false", "null", "y", "n"}
+
+HEAD = """\
+# 1. Paint every region on its own layer of {document}, in any colour; what is opaque is the region. Save.
+# 2. Name your paintings below.
+# 3. Look at what was understood:  guidedstyle masks {recipe} -o sheet.png
+# 4. guidedstyle render {recipe}
+"""
+
+
+def begin_masks(photo: Path, names: Sequence[str], styles: Sequence[Path], document: Path) -> Path:
+    """Write a document with the photograph and an empty layer for each region, and the recipe that uses it.
+
+    Returns the recipe's file; raises GuidedStyleError where a name cannot be used or a file is there already.
+    """
+    return _write_masks(photo, dict.fromkeys(_check_names(names)), styles, document)
+
+
+def suggest_masks(photo: Path, count: int, styles: Sequence[Path], document: Path) -> Path:
+    """Write the same with a first guess at `count` regions painted in."""
+    if not 2 <= count <= MOST_REGIONS:
+        raise GuidedStyleError.of("--regions", f"{count} is not from 2 to {MOST_REGIONS}", "choose another number")
+    masks = suggest_regions(np.asarray(read_picture(photo)), count)
+    return _write_masks(photo, {f"region {index}": mask for index, mask in enumerate(masks, 1)}, styles, document)
+
+
+def _check_names(names: Sequence[str]) -> list[str]:
+    cleaned = [name.strip() for name in names]
+    if not all(cleaned) or len(set(cleaned)) < len(cleaned) or {PHOTOGRAPH, "rest"} & set(cleaned):
+        remedy = f"give each its own name, and none {PHOTOGRAPH} or rest: --regions sky,sea,boat"
+        raise GuidedStyleError.of("--regions", f"{','.join(names)!r} does not name regions", remedy)
+    if len(cleaned) > MOST_REGIONS:
+        raise GuidedStyleError.of("--regions", f"{len(cleaned)} regions are too many", f"name at most {MOST_REGIONS}")
+    return cleaned
+
+
+def _write_masks(photo: Path, masks: dict[str, Pixels | None], styles: Sequence[Path], document: Path) -> Path:
+    recipe = document.with_suffix(".yaml")
+    _check_places(document, recipe)
+    picture = read_picture(photo)
+    layers = [(PHOTOGRAPH, picture.convert("RGBA"))]
+    layers += [(name, _paint_flat(mask, picture.size, index)) for index, (name, mask) in enumerate(masks.items())]
+    if document.suffix.lower() == ".psd":
+        write_photoshop(document, layers)
+    else:
+        write_openraster(document, layers, picture)
+    write_file(recipe, _write_recipe(photo, list(masks), styles, recipe, document.name).encode())
+    return recipe
+
+
+def _check_places(document: Path, recipe: Path) -> None:
+    if document.suffix.lower() not in DOCUMENTS:
+        raise GuidedStyleError.of("--output", f"{document.name!r} is no layered document", "let it end in .ora or .psd")
+    for file in (document, recipe):
+        if file.exists():
+            raise GuidedStyleError.of("--output", f"{file} is there already", "choose another name, or remove it")
+
+
+def _paint_flat(mask: Pixels | None, size: tuple[int, int], index: int) -> Image.Image:
+    """Paint a mask in a colour of its own on a transparent layer; none leaves it empty."""
+    if mask is None:
+        return Image.new("RGBA", size)
+    layer = Image.new("RGBA", size, tint(index))
+    layer.putalpha(Image.fromarray(mask))
+    return layer
+
+
+def _write_recipe(photo: Path, names: Sequence[str], styles: Sequence[Path], recipe: Path, document: str) -> str:
+    paintings = {f"style{index}" if len(styles) > 1 else "painting": style for index, style in enumerate(styles, 1)}
+    paintings = paintings or {"painting": recipe.parent / "painting.jpg"}
+    lines = [HEAD.format(document=document, recipe=recipe.name)]
+    lines += [f"content: {_quote(_relative(photo, recipe))}", f"masks: {_quote(document)}", "", "styles:"]
+    lines += [f"  {name}: {_quote(_relative(style, recipe))}" for name, style in paintings.items()]
+    lines += ["", "regions:                         # back to front, as the layers"]
+    for index, name in enumerate(names):
+        style = list(paintings)[index % len(paintings)]
+        lines.append(f"  - {{name: {_quote(name)}, mask: {{layer: {_quote(name)}}}, style: {style}}}")
+    return "\n".join(lines) + "\n"
+
+
+def _relative(file: Path, recipe: Path) -> str:
+    import os
+
+    return os.path.relpath(file, recipe.parent)
+
+
+def _quote(text: str) -> str:
+    """Write a text as YAML: bare where that is safe."""
+    safe = PLAIN_WORD.fullmatch(text) and text.lower() not in WORDS_OF_YAML and text == text.strip()
+    bare = safe or re.fullmatch(r"[A-Za-z0-9_./-]*[A-Za-z][A-Za-z0-9_./-]*", text)
+    return text if bare and text.lower() not in WORDS_OF_YAML else json.dumps(text, ensure_ascii=False)
+
+
+def save_layers(scene: Scene, paint: Array, result: Array, file: Path) -> None:
+    """Save a rendering as layers, as OpenRaster: the photograph, and every region with its mask.
+
+    `paint` (1, 3, H, W) is the picture before it is laid over what is kept, `result` the one after.
+    """
+    photograph, painted = to_picture(scene.content), to_picture(paint)
+    layers = [(PHOTOGRAPH, photograph.convert("RGBA"))]
+    for region, opacity in zip(scene.recipe.regions, unstack_weights(scene.weights), strict=True):
+        layer = (photograph if region.keep else painted).convert("RGBA")
+        layer.putalpha(Image.fromarray(np.uint8(opacity * 255 + 0.5)))
+        layers.append((region.name, layer))
+    write_openraster(file, layers, to_picture(result))

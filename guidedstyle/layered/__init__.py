@@ -1,0 +1,68 @@
+"""Layered documents of painting programs: one layer's opacity, by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.layered.krita import open_krita
+from guidedstyle.layered.openraster import open_openraster
+from guidedstyle.layered.paper import LayeredDocument, PaintLayer
+from guidedstyle.layered.photoshop import open_photoshop
+from guidedstyle.mask_files import Pixels
+
+OPENERS: dict[str, Callable[[Path], LayeredDocument]] = {
+    ".ora": open_openraster,
+    ".psd": open_photoshop,
+    ".psb": open_photoshop,
+    ".kra": open_krita,
+}
+UNREAD = {".xcf": "GIMP", ".clip": "Clip Studio Paint", ".afphoto": "Affinity Photo", ".procreate": "Procreate"}
+
+
+def open_layered(file: Path) -> LayeredDocument | None:
+    """Open a layered document; None where the file is none, by its name.
+
+    Raises GuidedStyleError where it is damaged, or of a program whose files cannot be read.
+    """
+    suffix = file.suffix.lower()
+    if suffix in UNREAD:
+        rule = f"layers of {UNREAD[suffix]}'s own files cannot be read"
+        raise GuidedStyleError.of(file, rule, "export it as .psd or .ora, or the layer as .png")
+    return OPENERS[suffix](file) if suffix in OPENERS else None
+
+
+def read_layer(document: LayeredDocument, name: str) -> Pixels:
+    """Read the opacity (H, W) of a layer, groups and its own opacity taken into account.
+
+    `name` is a layer's own or, where several have it, `group/layer`. Raises GuidedStyleError where there is no
+    such layer, or it is hidden, empty, or a group.
+    """
+    layer = _find_layer(document, name)
+    if not layer.visible:
+        rule = f"layer {name!r} is hidden, or its group is"
+        raise GuidedStyleError.of(document.file, rule, "show it and save again, or remove the region")
+    alpha = layer.read()  # type: ignore[misc]  # it has no problem
+    opacity = np.round(alpha * np.float32(layer.opacity)).astype(np.uint8) if layer.opacity < 1 else alpha
+    if not opacity.any():
+        rule = f"layer {name!r} is empty"
+        raise GuidedStyleError.of(document.file, rule, "paint where the region is, in any colour, and save again")
+    return opacity
+
+
+def _find_layer(document: LayeredDocument, name: str) -> PaintLayer:
+    found = [layer for layer in document.layers if layer.path == name]
+    found = found or [layer for layer in document.layers if layer.name == name]
+    if not found:
+        names = ", ".join(layer.path for layer in document.layers if not layer.problem) or "none"
+        raise GuidedStyleError.of(document.file, f"there is no layer {name!r}", f"its layers are: {names}")
+    if len(found) > 1:
+        paths = ", ".join(layer.path for layer in found)
+        rule = f"{len(found)} layers are called {name!r}: {paths}"
+        raise GuidedStyleError.of(document.file, rule, "rename one, or write its group too: group/layer")
+    if found[0].problem:
+        raise GuidedStyleError.of(document.file, f"layer {name!r} is {found[0].problem}", found[0].remedy)
+    return found[0]

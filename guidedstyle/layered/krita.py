@@ -1,0 +1,143 @@
+"""Krita documents: a zip of XML and of layers in tiles, as docs.krita.org and the program's own files show it."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.images import Size
+from guidedstyle.layered.paper import (
+    DAMAGED,
+    LayeredDocument,
+    PaintLayer,
+    check_size,
+    flatten,
+    make_group,
+    read_part,
+    read_xml,
+)
+from guidedstyle.mask_files import Pixels
+
+SPACE = "{http://www.calligra.org/DTD/krita}"
+HEADER = re.compile(rb"VERSION 2\nTILEWIDTH (\d+)\nTILEHEIGHT (\d+)\nPIXELSIZE (\d+)\nDATA (\d+)\n")
+LARGEST_TILE = 512  # px; Krita's are 64
+
+
+def open_krita(file: Path) -> LayeredDocument:
+    """Open a .kra; raises GuidedStyleError where it is damaged."""
+    image = read_xml(file, "maindoc.xml").find(f"{SPACE}IMAGE")
+    if image is None:
+        raise GuidedStyleError.of(file, "its maindoc.xml names no image", DAMAGED)
+    size = check_size(file, image.get("width"), image.get("height"))
+    try:
+        return LayeredDocument(file, size, tuple(flatten(_list(file, size, image))))
+    except ValueError as error:
+        raise GuidedStyleError.of(file, f"its maindoc.xml cannot be read ({error})", DAMAGED) from error
+
+
+def _list(file: Path, size: Size, parent: Any) -> Iterator[PaintLayer]:
+    for element in parent.iterfind(f"{SPACE}layers/{SPACE}layer"):
+        kind, opacity = element.get("nodetype"), int(element.get("opacity", 255)) / 255
+        shown = (element.get("name", "unnamed"), opacity, element.get("visible") != "0")
+        if kind == "grouplayer":
+            yield make_group(*shown, tuple(_list(file, size, element)))
+        elif kind != "paintlayer":
+            yield PaintLayer(*shown, problem=f"a {kind}", remedy="convert it to a paint layer, and save again")
+        elif "F" in element.get("colorspacename", ""):
+            remedy = "convert the picture to 8 or 16 bits, and save again"
+            yield PaintLayer(*shown, problem="painted in floating point", remedy=remedy)
+        else:
+            yield PaintLayer(*shown, partial(_read, file, element, size))
+
+
+def _read(file: Path, element: Any, size: Size) -> Pixels:
+    """Read what a layer shows: its own alpha times its transparency masks."""
+    parts = [(str(element.get("filename")), element)]
+    for mask in element.iterfind(f"{SPACE}masks/{SPACE}mask"):
+        if mask.get("nodetype") == "transparencymask" and mask.get("visible") != "0":
+            parts.append((f"{mask.get('filename')}.pixelselection", mask))
+    alphas = [_read_tiles(file, name, (int(at.get("x", 0)), int(at.get("y", 0))), size) for name, at in parts]
+    product = alphas[0]
+    for alpha in alphas[1:]:
+        product = np.round(product * (alpha / np.float32(255))).astype(np.uint8)
+    return product
+
+
+def _read_tiles(file: Path, name: str, corner: tuple[int, int], size: Size) -> Pixels:
+    """Read the last byte of every pixel, which is its alpha or the high byte of it, over the whole document."""
+    data = read_part(file, _find_part(file, name))
+    header = HEADER.match(data)
+    if not header:
+        raise GuidedStyleError.of(file, f"its part {name} is not a layer of Krita 3 or later", DAMAGED)
+    width, height, depth, count = map(int, header.groups())
+    if max(width, height) > LARGEST_TILE or depth > 32:
+        raise GuidedStyleError.of(file, f"its part {name} has tiles of {width} x {height} px", DAMAGED)
+    canvas = np.full(size[::-1], read_part(file, _find_part(file, f"{name}.defaultpixel"))[-1], np.uint8)
+    at = header.end()
+    try:
+        for _ in range(count):
+            end = data.index(b"\n", at)
+            x, y, _, length = data[at:end].split(b",")
+            packed = data[end + 1 : end + 1 + int(length)]
+            tile = _unpack_tile(packed, width * height, depth).reshape(height, width)
+            _paste(canvas, tile, (int(x) + corner[0], int(y) + corner[1]))
+            at = end + 1 + int(length)
+    except (ValueError, IndexError) as error:
+        raise GuidedStyleError.of(file, f"its part {name} is damaged", DAMAGED) from error
+    return canvas
+
+
+def _find_part(file: Path, name: str) -> str:
+    """Find a part by its end: the folder that holds it is called after the picture."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return next((part for part in archive.namelist() if part.endswith(f"/layers/{name}")), f"layers/{name}")
+    except (zipfile.BadZipFile, OSError) as error:
+        raise GuidedStyleError.of(file, f"the document is damaged ({error})", DAMAGED) from error
+
+
+def _paste(canvas: Pixels, tile: Pixels, corner: tuple[int, int]) -> None:
+    (x, y), (height, width) = corner, canvas.shape
+    inner = tile[max(0, -y) : max(0, height - y), max(0, -x) : max(0, width - x)]
+    canvas[max(y, 0) : max(y, 0) + inner.shape[0], max(x, 0) : max(x, 0) + inner.shape[1]] = inner
+
+
+def _unpack_tile(packed: Sequence[int], pixels: int, depth: int) -> Pixels:
+    """Unpack the last byte of each pixel; a packed tile holds all first bytes, then all second ones, and so on."""
+    if packed[0] == 0:
+        return np.frombuffer(bytes(packed[1 : 1 + pixels * depth]), np.uint8)[depth - 1 :: depth]
+    planes = _unpack_lzf(bytes(packed[1:]), pixels * depth)
+    return np.frombuffer(planes, np.uint8)[-pixels:]
+
+
+def _unpack_lzf(packed: bytes, length: int) -> bytes:
+    """Unpack LZF (M. Lehmann): runs as they are, and copies of what was unpacked before."""
+    out, at = bytearray(), 0
+    while at < len(packed):
+        control = packed[at]
+        at += 1
+        if control < 32:
+            out += packed[at : at + control + 1]
+            at += control + 1
+            continue
+        count = control >> 5
+        if count == 7:
+            count += packed[at]
+            at += 1
+        start = len(out) - ((control & 31) << 8) - packed[at] - 1
+        at += 1
+        count += 2
+        if start < 0 or len(out) + count > length:
+            raise ValueError("a copy of what is not there")
+        before = out[start : start + count]
+        out += (before * (count // len(before) + 1))[:count]
+    if len(out) != length:
+        raise ValueError("too short")
+    return bytes(out)

@@ -1,0 +1,84 @@
+"""OpenRaster: a zip of PNGs and a list of them, https://www.openraster.org."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+from PIL import Image
+
+from guidedstyle.images import Size, write_file
+from guidedstyle.layered.paper import (
+    LayeredDocument,
+    PaintLayer,
+    check_size,
+    flatten,
+    make_group,
+    place,
+    read_part,
+    read_xml,
+)
+from guidedstyle.mask_files import Pixels, read_opacity
+
+THUMBNAIL = 256  # px, longest side
+
+
+def open_openraster(file: Path) -> LayeredDocument:
+    """Open an .ora; raises GuidedStyleError where it is damaged."""
+    root = read_xml(file, "stack.xml")
+    size = check_size(file, root.get("w"), root.get("h"))
+    layers = (layer for stack in root.findall("stack") for layer in _list(file, size, stack))
+    return LayeredDocument(file, size, tuple(flatten(layers)))
+
+
+def _list(file: Path, size: Size, stack: Any) -> Iterator[PaintLayer]:
+    for element in stack:
+        name, opacity = element.get("name") or "unnamed", _number(element.get("opacity"), 1)
+        visible = element.get("visibility", "visible") != "hidden"
+        if element.tag == "stack":
+            yield make_group(name, opacity, visible, tuple(_list(file, size, element)))
+        elif element.tag == "layer":
+            corner = (round(_number(element.get("x"), 0)), round(_number(element.get("y"), 0)))
+            yield PaintLayer(name, opacity, visible, partial(_read, file, element.get("src", ""), corner, size))
+
+
+def _number(text: str | None, default: float) -> float:
+    try:
+        return float(text) if text else default
+    except ValueError:
+        return default
+
+
+def _read(file: Path, source: str, corner: tuple[int, int], size: Size) -> Pixels:
+    return place(read_opacity(file, io.BytesIO(read_part(file, source))), corner, size)
+
+
+def write_openraster(file: Path, layers: Sequence[tuple[str, Image.Image]], merged: Image.Image) -> None:
+    """Write RGBA layers by name, listed from back to front, and the picture they make, atomically."""
+    root = Xml.Element("image", version="0.0.3", w=str(merged.width), h=str(merged.height))
+    stack = Xml.SubElement(root, "stack")
+    parts = {f"data/layer{index}.png": layer for index, layer in enumerate(layers)}
+    for part, (name, _) in reversed(parts.items()):  # the format lists the front first
+        Xml.SubElement(stack, "layer", name=name, src=part, x="0", y="0", opacity="1.0", visibility="visible")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("mimetype", "image/openraster")  # first and unpacked, so that programs know the file by it
+        archive.writestr("stack.xml", Xml.tostring(root, "utf-8", xml_declaration=True), zipfile.ZIP_DEFLATED)
+        for part, (_, picture) in parts.items():
+            archive.writestr(part, _pack(picture))
+        archive.writestr("mergedimage.png", _pack(merged))
+        thumbnail = merged.copy()
+        thumbnail.thumbnail((THUMBNAIL, THUMBNAIL))
+        archive.writestr("Thumbnails/thumbnail.png", _pack(thumbnail))
+    write_file(file, buffer.getvalue())
+
+
+def _pack(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()

@@ -1,0 +1,113 @@
+"""What all layered documents have in common."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import ParseError, fromstring
+
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.images import MOST_PIXELS, Size
+from guidedstyle.mask_files import Pixels
+
+MOST_BYTES = 2**31  # of one part, unpacked
+MOST_XML = 2**24
+DAMAGED = "open it in its program and save it again"
+
+
+@dataclass(frozen=True)
+class PaintLayer:
+    """A layer as its program shows it: `read` gives its alpha (H, W) in 8 bits over the whole document.
+
+    One that cannot be a mask has a `problem` ("a group") and a `remedy` instead; a group has `members`. `path`
+    is its name with those of its groups; once flattened, opacity and visibility are those of its groups too.
+    """
+
+    name: str
+    opacity: float  # in [0, 1]
+    visible: bool
+    read: Callable[[], Pixels] | None = None
+    problem: str = ""
+    remedy: str = ""
+    members: tuple[PaintLayer, ...] = ()
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class LayeredDocument:
+    """A file's (width, height) and its layers, groups among them."""
+
+    file: Path
+    size: Size
+    layers: tuple[PaintLayer, ...]
+
+
+def make_group(name: str, opacity: float, visible: bool, members: tuple[PaintLayer, ...]) -> PaintLayer:
+    """Make a group, which is no mask itself."""
+    named = ", ".join(f"{name}/{member.name}" for member in members)
+    remedy = f"name one of its layers: {named}" if named else "it is empty: name a layer"
+    return PaintLayer(name, opacity, visible, None, "a group", remedy, members)
+
+
+def flatten(layers: Iterable[PaintLayer], above: PaintLayer | None = None) -> Iterator[PaintLayer]:
+    """List layers and all within them, each with the opacity and visibility that its groups leave it."""
+    for layer in layers:
+        if above:
+            path, opacity, visible = f"{above.path}/{layer.name}", above.opacity * layer.opacity, above.visible
+            layer = replace(layer, path=path, opacity=opacity, visible=visible and layer.visible)
+        else:
+            layer = replace(layer, path=layer.name)
+        yield layer
+        yield from flatten(layer.members, layer)
+
+
+def place(pixels: Pixels, corner: tuple[int, int], size: Size) -> Pixels:
+    """Lay pixels (h, w) with their upper left `corner` at (x, y) onto a document of (width, height)."""
+    (x, y), (height, width) = corner, pixels.shape
+    if (x, y, width, height) == (0, 0, *size):
+        return pixels
+    canvas = np.zeros(size[::-1], np.uint8)
+    left, top, right, bottom = max(x, 0), max(y, 0), min(x + width, size[0]), min(y + height, size[1])
+    if left < right and top < bottom:
+        canvas[top:bottom, left:right] = pixels[top - y : bottom - y, left - x : right - x]
+    return canvas
+
+
+def check_size(file: Path, width: object, height: object) -> Size:
+    """Check the size that a document claims before anything is made of it."""
+    try:
+        size = (int(str(width)), int(str(height)))
+    except ValueError as error:
+        raise GuidedStyleError.of(file, f"its size is {width} x {height} px", DAMAGED) from error
+    if min(size) < 1 or size[0] * size[1] > MOST_PIXELS:
+        remedy = f"scale it to at most {MOST_PIXELS:,} pixels"
+        raise GuidedStyleError.of(file, f"{size[0]} x {size[1]} px is too large", remedy)
+    return size
+
+
+def read_part(file: Path, name: str, most: int = MOST_BYTES) -> bytes:
+    """Read one part of a zipped document; nothing is unpacked to the disk."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if archive.getinfo(name).file_size > most:
+                raise GuidedStyleError.of(file, f"its part {name} is too large", DAMAGED)
+            return archive.read(name)
+    except KeyError as error:
+        raise GuidedStyleError.of(file, f"its part {name} is missing", DAMAGED) from error
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise GuidedStyleError.of(file, f"the document is damaged ({error})", DAMAGED) from error
+
+
+def read_xml(file: Path, name: str) -> Any:
+    """Read the XML part of a zipped document, without entities or anything from elsewhere."""
+    try:
+        return fromstring(read_part(file, name, MOST_XML))
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise GuidedStyleError.of(file, f"its {name} cannot be read ({error})", DAMAGED) from error

@@ -1,0 +1,102 @@
+"""Photoshop documents, which GIMP writes too, through psd-tools."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.images import Size, write_file
+from guidedstyle.layered.paper import DAMAGED, LayeredDocument, PaintLayer, check_size, flatten, make_group, place
+from guidedstyle.mask_files import Pixels
+
+MASKED = {"solidcolorfill", "gradientfill", "patternfill"}  # layers of which only the mask has a shape
+
+
+def open_photoshop(file: Path) -> LayeredDocument:
+    """Open a .psd or .psb; raises GuidedStyleError where it is damaged."""
+    from psd_tools import PSDImage
+
+    logging.getLogger("psd_tools").setLevel(logging.ERROR)  # of blocks that do not matter here
+    with file.open("rb") as stream:
+        header = stream.read(26)
+    if len(header) < 26 or header[:4] != b"8BPS":
+        raise GuidedStyleError.of(file, "this is not a Photoshop document", DAMAGED)
+    size = check_size(file, int.from_bytes(header[18:22], "big"), int.from_bytes(header[14:18], "big"))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            document = PSDImage.open(file)
+            return LayeredDocument(file, size, tuple(flatten(_list(file, size, document))))
+    except GuidedStyleError:
+        raise
+    except Exception as error:  # a parser of a format this large fails in every way there is
+        raise GuidedStyleError.of(file, f"the document is damaged ({_first_line(error)})", DAMAGED) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:80]
+
+
+def _list(file: Path, size: Size, group: Any) -> Iterator[PaintLayer]:
+    for layer in group:
+        shown = (layer.name, layer.opacity / 255, layer.visible)
+        if layer.is_group():
+            yield make_group(*shown, tuple(_list(file, size, layer)))
+        elif layer.kind == "pixel" or layer.has_pixels() or layer.has_mask():
+            yield PaintLayer(*shown, partial(_read, file, layer, size))
+        else:
+            problem = f"a {layer.kind} layer, which has no pixels"
+            yield PaintLayer(*shown, problem=problem, remedy="turn it into a plain layer")
+
+
+def _read(file: Path, layer: Any, size: Size) -> Pixels:
+    """Read what a layer shows: its own transparency times its mask."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shape, mask = _read_shape(layer, size), _read_mask(layer, size)
+    except (ValueError, OSError, TypeError, KeyError, IndexError, AssertionError) as error:
+        raise GuidedStyleError.of(file, f"layer {layer.name!r} is damaged ({_first_line(error)})", DAMAGED) from error
+    return shape if mask is None else np.asarray(np.round(shape * (mask / np.float32(255))), np.uint8)
+
+
+def _read_shape(layer: Any, size: Size) -> Pixels:
+    if not layer.has_pixels() or layer.kind in MASKED:  # an empty layer, or one that only its mask shapes
+        return np.full(size[::-1], 255 * layer.has_mask(), np.uint8)
+    alpha = layer.topil(channel=-1)
+    pixels = np.full((layer.height, layer.width), 255, np.uint8) if alpha is None else np.asarray(alpha.convert("L"))
+    return place(pixels, (layer.left, layer.top), size)
+
+
+def _read_mask(layer: Any, size: Size) -> Pixels | None:
+    if not layer.has_mask() or layer.mask.disabled:
+        return None
+    mask = layer.mask
+    beyond = np.uint8(mask.background_color)
+    picture = mask.topil()
+    if picture is None:
+        return np.full(size[::-1], beyond, np.uint8)
+    inner = np.asarray(picture.convert("L"))
+    within = place(np.full(inner.shape, 255, np.uint8), (mask.left, mask.top), size) > 0
+    return np.where(within, place(inner, (mask.left, mask.top), size), beyond)
+
+
+def write_photoshop(file: Path, layers: Sequence[tuple[str, Image.Image]]) -> None:
+    """Write RGBA layers, listed from back to front, as large as the first, atomically."""
+    from psd_tools import PSDImage
+
+    document = PSDImage.new("RGB", layers[0][1].size)
+    for name, picture in layers:
+        document.create_pixel_layer(picture, name=name)
+    buffer = io.BytesIO()
+    document.save(buffer)
+    write_file(file, buffer.getvalue())

@@ -1,0 +1,105 @@
+"""Painted files to opacities: the grey or the alpha of a picture, as it lies in the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.images import Array, fit_size, open_picture
+
+Opacities = NDArray[np.uint8] | Array  # (H, W): 0 to 255 in 8 bits, or 0 to 1 in float32
+Pixels = NDArray[np.uint8]  # (H, W, 3), red, green and blue
+
+COLOURED = 64  # a pixel is coloured where its channels lie so far apart
+LOSSY = 4 / 255  # how far JPEG moves black and white
+
+
+def read_grey(file: Path) -> Opacities:
+    """Read a painted mask (H, W): its grey value times its alpha.
+
+    Raises GuidedStyleError where the file is no picture, is painted in colour, or in alpha alone.
+    """
+    with open_picture(file) as picture:
+        upright = _upright(picture, file)
+        if upright.mode.startswith(("I", "F")):
+            return _read_deep_grey(upright, file)
+        grey = _read_plain_grey(upright, file)
+        if picture.format == "JPEG":
+            return np.clip((grey / np.float32(255) - LOSSY) / (1 - 2 * LOSSY), 0, 1).astype(np.float32)
+        if not upright.has_transparency_data:
+            return grey
+        alpha = _alpha(upright)
+        masked = np.asarray(cv2.multiply(grey, alpha, scale=1 / 255), np.uint8)
+        if not masked.any() and alpha.any() and not alpha.all():
+            rule = "its paint is black, and what it shows is in its transparency"
+            raise GuidedStyleError.of(file, rule, "take that: {file: ..., channel: alpha}")
+        return masked
+
+
+def read_alpha(file: Path) -> Opacities:
+    """Read the alpha channel (H, W) of a picture; raises GuidedStyleError where it has none."""
+    with open_picture(file) as picture:
+        upright = _upright(picture, file)
+        if not upright.has_transparency_data:
+            raise GuidedStyleError.of(file, "it has no alpha channel", "remove channel: alpha, or save it with one")
+        return _alpha(upright)
+
+
+def read_opacity(file: Path, stream: IO[bytes]) -> Pixels:
+    """Read the alpha (H, W) of a picture within a file; one without is opaque."""
+    with open_picture(file, stream) as picture:
+        picture.load()
+        return _alpha(picture)
+
+
+def read_colours(file: Path) -> tuple[Pixels, Opacities | None]:
+    """Read the pixels (H, W, 3) of a colour-coded picture, and its alpha (H, W) if it has any."""
+    with open_picture(file) as picture:
+        upright = _upright(picture, file)
+        alpha = _alpha(upright) if upright.has_transparency_data else None
+        return np.asarray(upright.convert("RGB")), alpha
+
+
+def _upright(picture: Image.Image, file: Path) -> Image.Image:
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1:
+        raise GuidedStyleError.of(file, f"it holds {frames} pictures", "save the one that is the mask")
+    return ImageOps.exif_transpose(picture)
+
+
+def _alpha(picture: Image.Image) -> Pixels:
+    layered = picture if picture.mode in ("RGBA", "LA") else picture.convert("RGBA")
+    return np.asarray(layered.getchannel("A"))
+
+
+def _read_plain_grey(picture: Image.Image, file: Path) -> Pixels:
+    if picture.mode not in ("1", "L", "LA"):
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+        _refuse_colour(picture, file)
+    return np.asarray(picture.convert("L"))
+
+
+def _read_deep_grey(picture: Image.Image, file: Path) -> Array:
+    values = np.asarray(picture, np.float32)
+    top = 1.0 if picture.mode == "F" else 65535.0
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > top:
+        rule = f"its values are not all between 0 and {top:g}"
+        raise GuidedStyleError.of(file, rule, "save the mask as a grey picture of 8 or 16 bits")
+    return (values / top).astype(np.float32)
+
+
+def _refuse_colour(picture: Image.Image, file: Path) -> None:
+    small = np.asarray(picture.resize(fit_size(picture.size, min(512, max(picture.size))), Image.Resampling.NEAREST))
+    seen = small[small[..., 3] > 0] if small.shape[2] == 4 else small.reshape(-1, 3)
+    spread = seen[:, :3].max(1).astype(int) - seen[:, :3].min(1) if len(seen) else np.zeros(1)
+    share = float((spread > COLOURED).mean())
+    if share > 0.001:
+        rule = f"{share:.0%} of this mask is painted in colour"
+        remedy = "paint white where the region is and black elsewhere, or name one: {file: ..., colour: red}"
+        raise GuidedStyleError.of(file, rule, remedy)

@@ -1,0 +1,120 @@
+"""What can stand under `mask:`: a source, or a combination of masks, and what is done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from guidedstyle.errors import KeyPath
+from guidedstyle.keys import Box, Colour, Length, Model, Point, RecipePath
+
+TOLERANCE = 60.0
+SOURCES = ("rest", "all", "file", "rectangle", "ellipse", "polygon", "gradient", "any", "both", "except")
+SHARED = ("file", "ignore", "tolerance")  # what `masks` at the top gives to the regions
+
+
+class Gradient(Model):
+    """A slope from nothing to all."""
+
+    start: Point = Field(alias="from", description="[x, y] where it is nothing, in fractions of the picture")
+    end: Point = Field(alias="to", description="[x, y] where it is all")
+
+
+class SharedMasks(Model):
+    """A file that serves all regions, whose masks name only its `colour`, `layer` or `channel`."""
+
+    file: RecipePath = Field(description="a colour-coded picture or a layered document")
+    ignore: Annotated[tuple[Colour, ...], Field(strict=False)] = Field((), description="colours that mean no region")
+    tolerance: float = Field(TOLERANCE, ge=0, le=442, description="how far, in RGB, a pixel may be from a named colour")
+
+
+class Mask(Model):
+    """A part of a picture: a source, and what is done to it: inverted, cut off, widened or narrowed, then softened."""
+
+    rest: bool = Field(False, description="what no other region covers")
+    all: bool = Field(False, description="the whole picture")
+    file: RecipePath | None = Field(None, description="a grey picture, white where the region is")
+    channel: Literal["alpha"] | None = Field(None, description="take the file's opacity instead of its grey")
+    colour: Colour | None = Field(None, description="one colour of a colour-coded file: '#ff0000' or a CSS name")
+    ignore: Annotated[tuple[Colour, ...], Field(strict=False)] = Field(
+        (), description="colours of a colour-coded file that mean nothing"
+    )
+    tolerance: float = Field(
+        TOLERANCE, ge=0, le=442, description="how far, in RGB, a pixel may be from a named colour before it is reported"
+    )
+    layer: str | None = Field(None, min_length=1, description="a layer of a .psd, .ora or .kra, by its name")
+    rectangle: Box | None = Field(None, description="[left, top, right, bottom] in fractions of the picture")
+    ellipse: Box | None = Field(None, description="the box around it, [left, top, right, bottom]")
+    polygon: Annotated[tuple[Point, ...], Field(strict=False, min_length=3)] | None = Field(
+        None, description="its corners, [[x, y], ...]"
+    )
+    gradient: Gradient | None = Field(None, description="{from: [x, y], to: [x, y]}: from nothing to all")
+    any: Annotated[tuple[Mask, ...], Field(strict=False, min_length=1)] | None = Field(
+        None, description="all of these masks together"
+    )
+    both: Annotated[tuple[Mask, ...], Field(strict=False, min_length=1)] | None = Field(
+        None, description="only where all of these masks are"
+    )
+    except_: Annotated[tuple[Mask, Mask], Field(strict=False)] | None = Field(
+        None, alias="except", description="the first of two masks without the second"
+    )
+    invert: bool = Field(False, description="white and black change places")
+    threshold: float | None = Field(None, gt=0, le=1, description="all from here up is in, the rest is out")
+    grow: Length = Field(0.0, description="widen by so many px of the picture, or % of its longest side")
+    shrink: Length = Field(0.0, description="narrow, likewise")
+    feather: Length = Field(0.0, description="soften the edge over so much to each side")
+
+    @model_serializer(mode="wrap")
+    def _leave_out_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value not in DEFAULTS.get(key, (None,))}
+
+    @property
+    def sources(self) -> list[str]:
+        """The keys of `SOURCES` that are given."""
+        return [key for key in SOURCES if getattr(self, "except_" if key == "except" else key) not in (None, False)]
+
+    @property
+    def parts(self) -> dict[str, tuple[Mask, ...]]:
+        """The masks it combines, by the key that holds them."""
+        held = {"any": self.any, "both": self.both, "except": self.except_}
+        return {key: masks for key, masks in held.items() if masks}
+
+    def walk(self, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Mask]]:
+        """Walk over this mask and all within it, each with the keys that lead to it."""
+        yield path, self
+        for key, masks in self.parts.items():
+            for index, mask in enumerate(masks):
+                yield from mask.walk((*path, key, index))
+
+    @property
+    def label_file(self) -> Path | None:
+        """The colour-coded file of which this is a part that no other part overlaps."""
+        if self.invert:
+            return None
+        if self.colour:
+            return self.file
+        files = {part.label_file for part in self.any or ()}
+        return files.pop() if len(files) == 1 else None
+
+
+DEFAULTS: dict[str, tuple[Any, ...]] = {
+    field.alias or name: (field.default, None) for name, field in Mask.model_fields.items()
+}
+
+
+def lengthen_mask(mask: object, shared: object = None) -> object:
+    """Rewrite the short forms of a mask, a file's name, `rest` or `all`, and fill in the file that all share."""
+    if isinstance(mask, str):
+        return {mask: True} if mask in ("rest", "all") else {"file": mask}
+    if not isinstance(mask, dict):
+        return mask
+    for key in ("any", "both", "except"):
+        if isinstance(parts := mask.get(key), list | tuple):
+            mask = {**mask, key: [lengthen_mask(part, shared) for part in parts]}
+    if isinstance(shared, dict) and "file" not in mask and {"colour", "layer", "channel"} & mask.keys():
+        given = {key: shared[key] for key in SHARED if key in shared and (key == "file" or "colour" in mask)}
+        mask = given | mask
+    return mask

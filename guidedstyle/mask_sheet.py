@@ -1,0 +1,131 @@
+"""One picture of what was understood: the photograph with its regions tinted and named, each region, each painting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from guidedstyle.images import Array, fit_size
+from guidedstyle.keys import RGB, parse_colour
+from guidedstyle.mask_keys import Mask
+from guidedstyle.scene import Scene
+
+Bytes = NDArray[np.uint8]
+
+OVERVIEW, PANEL, GAP, CAPTION, MARGIN = 1000, 320, 16, 26, 10  # px
+PAPER, INK = (255, 255, 255), (30, 30, 30)
+TINTS = (  # Okabe & Ito 2008, told apart by the colour-blind too
+    (0, 114, 178),
+    (230, 159, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (86, 180, 233),
+    (213, 94, 0),
+    (240, 228, 66),
+)
+
+
+def draw_sheet(scene: Scene) -> Image.Image:
+    """Draw the overview above a panel for every region and for every painting of which only a part is used."""
+    overview = _draw_overview(scene)
+    panels = [*_draw_regions(scene), *_draw_paintings(scene)]
+    columns = max(1, (overview.width + GAP) // (PANEL + GAP))
+    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
+    height = overview.height + sum(max(panel.height for panel in row) + GAP for row in rows)
+    sheet = Image.new("RGB", (overview.width + 2 * GAP, height + 2 * GAP), PAPER)
+    sheet.paste(overview, (GAP, GAP))
+    top = 2 * GAP + overview.height
+    for row in rows:
+        for column, panel in enumerate(row):
+            sheet.paste(panel, (GAP + column * (PANEL + GAP), top))
+        top += max(panel.height for panel in row) + GAP
+    return sheet
+
+
+def tint(index: int, mask: Mask | None = None) -> RGB:
+    """Return the colour in which a region is shown: that of its mask if it has one."""
+    return parse_colour(mask.colour) if mask and mask.colour else TINTS[index % len(TINTS)]
+
+
+def _draw_overview(scene: Scene) -> Image.Image:
+    """Tint the greyed photograph by the regions' weights; what belongs to none keeps its colours."""
+    photograph, longest = _to_bytes(scene.content), OVERVIEW
+    width, height = fit_size((photograph.shape[1], photograph.shape[0]), longest)
+    small = _resize(photograph, (width, height)).astype(np.float32)
+    weights = [_resize(weight, (width, height)) for weight in scene.weights]
+    grey = small.mean(2, keepdims=True)
+    mixed = small * weights[-1][..., None]
+    for index, region in enumerate(scene.recipe.regions):
+        tinted = 0.45 * grey + 0.55 * np.array(tint(index, region.mask), np.float32)
+        mixed += tinted * weights[index][..., None]
+    picture = Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
+    draw = ImageDraw.Draw(picture)
+    for index, region in enumerate(scene.recipe.regions):
+        _write_name(draw, region.name, _find_middle(weights[index]), tint(index, region.mask))
+    return picture
+
+
+def _find_middle(weight: Array) -> tuple[int, int]:
+    """Find the point of a region that lies deepest within it."""
+    inside = cv2.copyMakeBorder((weight > 0.5 * weight.max()).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    y, x = np.unravel_index(int(cv2.distanceTransform(inside, cv2.DIST_L2, 3).argmax()), inside.shape)
+    return int(x), int(y)
+
+
+def _write_name(draw: ImageDraw.ImageDraw, name: str, middle: tuple[int, int], colour: RGB) -> None:
+    font, (width, height) = ImageFont.load_default(20), draw.im.size
+    left, top, right, bottom = draw.textbbox(middle, name, font, "mm")
+    x = middle[0] + min(0, width - right - MARGIN) + max(0, MARGIN - left)
+    y = middle[1] + min(0, height - bottom - MARGIN) + max(0, MARGIN - top)
+    left, top, right, bottom = draw.textbbox((x, y), name, font, "mm")
+    draw.rounded_rectangle((left - 7, top - 5, right + 7, bottom + 5), 5, PAPER, colour, 3)
+    draw.text((x, y), name, INK, font, "mm")
+
+
+def _draw_regions(scene: Scene) -> Iterator[Image.Image]:
+    photograph = _to_bytes(scene.content)
+    for index, region in enumerate(scene.recipe.regions):
+        caption = f"{region.name}: {'kept' if region.keep else ' + '.join(region.style)}, {scene.shares[index]:.1%}"
+        yield _draw_panel(photograph, scene.weights[index], caption, tint(index, region.mask))
+
+
+def _draw_paintings(scene: Scene) -> Iterator[Image.Image]:
+    for name, painting in scene.paintings.items():
+        part = f", {painting.mask.mean():.1%} of its painting" if scene.recipe.styles[name].mask else ""
+        yield _draw_panel(_to_bytes(painting.image), painting.mask, f"style {name}{part}", PAPER)
+
+
+def _draw_panel(picture: Bytes, weight: Array, caption: str, colour: Sequence[int]) -> Image.Image:
+    """Show a picture where it has weight, a chequered ground elsewhere, and a caption below."""
+    size = fit_size((picture.shape[1], picture.shape[0]), PANEL)
+    opacity = _resize(weight, size)[..., None]
+    board = 225 + 20.0 * ((np.indices(size[::-1]) // 8).sum(0) % 2)[..., None]
+    shown = _resize(picture, size) * opacity + board * (1 - opacity)
+    panel = Image.new("RGB", (PANEL, size[1] + CAPTION), PAPER)
+    panel.paste(Image.fromarray(shown.astype(np.uint8)), (0, 0))
+    draw = ImageDraw.Draw(panel)
+    draw.rectangle((0, size[1] + 6, 10, size[1] + 20), tuple(colour))
+    draw.text((16, size[1] + 4), _shorten(draw, caption), INK, ImageFont.load_default(15))
+    return panel
+
+
+def _shorten(draw: ImageDraw.ImageDraw, text: str) -> str:
+    font = ImageFont.load_default(15)
+    if draw.textlength(text, font) <= PANEL - 16:
+        return text
+    while draw.textlength(f"{text}…", font) > PANEL - 16:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def _to_bytes(picture: Array) -> Bytes:
+    return np.asarray(picture[0].transpose(1, 2, 0) * 255 + 0.5, np.uint8)
+
+
+def _resize(picture: NDArray[np.generic], size: tuple[int, int]) -> Array:
+    shrinks = size[0] < picture.shape[1]
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore

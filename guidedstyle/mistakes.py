@@ -1,0 +1,114 @@
+"""What is wrong between the keys of a recipe whose every key is right by itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from guidedstyle.errors import KeyPath
+from guidedstyle.mask_keys import Mask
+from guidedstyle.recipe import OUTPUT_SUFFIXES, Mistake, Recipe, list_files, list_masks
+
+
+def find_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+    """Find what is wrong between the keys of a recipe whose every key is right by itself."""
+    yield from _find_region_mistakes(recipe)
+    yield from _find_style_mistakes(recipe)
+    for path, mask in list_masks(recipe):
+        yield from _find_mask_mistakes(path, mask)
+    yield from _find_output_mistakes(recipe)
+    if recipe.encoder.name == "lite" and recipe.encoder.convention:
+        yield ("encoder", "convention"), "lite always reads the same input", "remove convention, or set name: vgg19"
+
+
+def _find_region_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+    if not recipe.regions:
+        yield (
+            (),
+            "there are several styles and nothing says where they go",
+            "add regions:, or style: with a mix of them",
+        )
+    elif all(region.keep for region in recipe.regions):
+        yield ("regions",), "every region is kept, so nothing is painted", "give at least one region a style"
+    names = Counter(region.name for region in recipe.regions)
+    rests = sum(region.mask.rest for region in recipe.regions)
+    for index, region in enumerate(recipe.regions):
+        here: KeyPath = ("regions", index)
+        if names[region.name] > 1:
+            yield (*here, "name"), f"{region.name!r} names {names[region.name]} regions", "give each its own name"
+        if rests > 1 and region.mask.rest:
+            yield (*here, "mask"), f"{rests} regions have mask: rest", "leave it to one region"
+        if region.keep and region.style:
+            yield here, f"region {region.name!r} has both keep and style", "remove one of the two"
+        if not region.keep and not region.style:
+            yield here, f"region {region.name!r} has no style", "add style: NAME, or keep: true"
+        if region.style and not any(region.style.values()):
+            yield (*here, "style"), "the weights of its styles sum to 0", "give at least one a weight above 0"
+
+
+def _find_style_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+    used = {name for region in recipe.regions for name in region.style}
+    for index, region in enumerate(recipe.regions):
+        for name in region.style.keys() - recipe.styles.keys():
+            remedy = f"use one of {', '.join(recipe.styles)}, or add it to styles"
+            yield ("regions", index, "style", name), f"there is no style {name!r}", remedy
+    for name in recipe.styles.keys() - used if recipe.regions else ():
+        yield ("styles", name), f"no region uses the style {name!r}", "give it to a region, or remove it"
+
+
+def _find_output_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+    output = recipe.output
+    if output.suffix.lower() not in OUTPUT_SUFFIXES:
+        rule = f"{output.name!r} does not end like a picture's name"
+        yield ("output",), rule, f"let it end in one of {', '.join(OUTPUT_SUFFIXES)}"
+    elif not output.parent.is_dir():
+        yield ("output",), f"there is no folder {output.parent}", "create it, or write elsewhere (-o)"
+    elif output.exists() and not output.is_file():
+        yield ("output",), f"{output} is not a file", "choose another name (-o)"
+    for path, file in list_files(recipe):
+        if output.exists() and file.exists() and output.samefile(file):
+            yield ("output",), f"{output} would overwrite {'.'.join(map(str, path))}", "choose another name (-o)"
+
+
+def _find_mask_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:
+    """Find what is wrong with one mask; those it combines are looked at by themselves."""
+    sources = mask.sources
+    within = [key for key in ("channel", "colour", "layer") if getattr(mask, key)]
+    if not sources and within:
+        remedy = "add file: to the mask, or masks: {file: ...} at the top for all regions"
+        yield path, f"{within[0]} of which file?", remedy
+    elif not sources:
+        yield path, "this mask names nothing", "give it a file, rest, all, a shape, or any, both or except"
+    elif len(sources) > 1:
+        remedy = "keep one, or combine them: {any: [...]}, {both: [...]}, {except: [..., ...]}"
+        yield path, f"a mask cannot be {' and '.join(sources)} at once", remedy
+    elif within and sources != ["file"]:
+        yield path, f"{within[0]} belongs to a file, not to {sources[0]}", f"remove {within[0]}, or {sources[0]}"
+    if len(within) > 1:
+        yield path, f"a mask cannot be {' and '.join(within)} of a file at once", "keep one"
+    yield from _find_rest_mistakes(path, mask)
+    yield from _find_shape_mistakes(path, mask)
+
+
+def _find_rest_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:
+    if not mask.rest:
+        return
+    if path[0] == "styles" or path[-1] != "mask":
+        rule = "rest is what the other regions leave over, which only a whole region can be"
+        yield path, rule, "use all, or {except: [all, ...]}"
+    elif mask != type(mask)(rest=True):
+        rule = "rest cannot be changed: it is what the other regions leave over"
+        yield path, rule, "change their masks instead"
+
+
+def _find_shape_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:
+    for key in ("rectangle", "ellipse"):
+        if (box := getattr(mask, key)) and not (box[0] < box[2] and box[1] < box[3]):
+            rule = f"[{', '.join(f'{side:g}' for side in box)}] has no area"
+            yield (*path, key), rule, "give [left, top, right, bottom] with left < right and top < bottom"
+    if mask.gradient and mask.gradient.start == mask.gradient.end:
+        yield (*path, "gradient"), "it begins where it ends", "let from and to be two points"
+    if mask.grow and mask.shrink:
+        yield path, "a mask cannot grow and shrink at once", "keep one of the two"
+    if mask.ignore and not mask.colour:
+        yield path, "ignore belongs to a colour-coded file", "add colour:, or remove ignore"

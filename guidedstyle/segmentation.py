@@ -1,0 +1,70 @@
+"""A first guess at the regions of a photograph: superpixels, joined from the most alike on."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.images import Array, fit_size
+from guidedstyle.mask_files import Pixels
+
+Labels = NDArray[np.intp]
+
+WORKING = 640  # px, longest side
+SUPERPIXELS = 900
+COMPACTNESS = 6.0
+LIGHT, CHROMA = 25.0, 14.0  # in Lab, count as one step of difference
+ACROSS, DOWN, TEXTURE = 1.0, 2.0, 0.6  # how much place and texture count beside colour
+EDGE = 1.5  # px, over which votes smooth the borders
+
+
+def suggest_regions(photograph: Pixels, count: int) -> list[Pixels]:
+    """Divide a photograph (H, W, 3) into `count` connected masks (H, W) of 0 and 255, from its top to its foot.
+
+    Superpixels (SLIC, Achanta et al. 2012) are joined by Ward's method where they touch. Raises GuidedStyleError
+    where the libraries for it are missing.
+    """
+    height, width = photograph.shape[:2]
+    size = fit_size((width, height), min(WORKING, max(width, height)))
+    labels = _join(np.asarray(cv2.resize(photograph, size, interpolation=cv2.INTER_AREA), np.uint8), count)
+    order = sorted(range(count), key=lambda index: float(np.nonzero(labels == index)[0].mean()))
+    votes = [cv2.GaussianBlur((labels == index).astype(np.float32), (0, 0), EDGE) for index in order]
+    winner = np.argmax([cv2.resize(vote, (width, height), interpolation=cv2.INTER_LINEAR) for vote in votes], axis=0)
+    return [np.asarray(255 * (winner == index), np.uint8) for index in range(count)]
+
+
+def _join(picture: Pixels, count: int) -> Labels:
+    try:
+        from skimage.segmentation import slic
+        from sklearn.cluster import AgglomerativeClustering
+    except ImportError as error:
+        rule = f"it needs the library {error.name}, which is not installed"
+        raise GuidedStyleError.of("mask suggest", rule, "pip install 'guidedstyle[suggest]'") from error
+    superpixels = slic(picture, SUPERPIXELS, COMPACTNESS, sigma=1, start_label=0, channel_axis=2)
+    joined = AgglomerativeClustering(count, connectivity=_find_neighbours(superpixels), linkage="ward")
+    labels: Labels = joined.fit_predict(_describe(picture, superpixels))[superpixels]
+    return labels
+
+
+def _describe(picture: Pixels, superpixels: Labels) -> Array:
+    """Describe every superpixel by its mean colour in Lab, its texture and its place: (N, 6)."""
+    lab = np.asarray(cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2Lab), np.float32)
+    texture = np.abs(lab[..., 0] - cv2.GaussianBlur(lab[..., 0], (0, 0), 2))
+    y, x = np.indices(superpixels.shape, np.float32) / max(superpixels.shape)
+    pixels = np.bincount(superpixels.ravel())
+
+    def mean(values: Array) -> Array:
+        return np.asarray(np.bincount(superpixels.ravel(), values.ravel()) / pixels, np.float32)
+
+    colour = [mean(lab[..., 0]) / LIGHT, mean(lab[..., 1]) / CHROMA, mean(lab[..., 2]) / CHROMA]
+    return np.stack([*colour, TEXTURE * np.log1p(mean(texture)), ACROSS * mean(x), DOWN * mean(y)], 1)
+
+
+def _find_neighbours(superpixels: Labels) -> NDArray[np.bool_]:
+    """Tell which superpixels touch: (N, N)."""
+    touching = np.eye(superpixels.max() + 1, dtype=bool)
+    for one, other in ((superpixels[1:], superpixels[:-1]), (superpixels[:, 1:], superpixels[:, :-1])):
+        touching[one, other] = touching[other, one] = True
+    return touching

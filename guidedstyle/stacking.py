@@ -1,0 +1,80 @@
+"""Opacities of layers to region weights that sum to 1 at every pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from guidedstyle.geometry import fade_outwards
+from guidedstyle.images import Array, Size
+
+
+def settle_neighbours(opacities: Sequence[Array | None], files: Sequence[Path | None]) -> list[Array | None]:
+    """Turn colours of one file, which meet but never overlap, into opacities of layers, listed from back to front.
+
+    Where two of them meet at a half, the one behind gets all that the one in front leaves over, so no gap shows.
+    """
+    taken: dict[Path, Array] = {}
+    settled = list(opacities)
+    for index in reversed(range(len(opacities))):
+        opacity, file = opacities[index], files[index]
+        if opacity is None or file is None:
+            continue
+        before = taken.get(file, np.zeros_like(opacity))
+        left = 1 - before
+        settled[index] = np.clip(np.divide(opacity, left, out=np.zeros_like(opacity), where=left > 1e-4), 0, 1)
+        taken[file] = np.minimum(before + opacity, 1)
+    return settled
+
+
+def stack_weights(opacities: Sequence[Array | None], size: Size) -> Array:
+    """Stack layers from back to front into weights (R + 1, H, W) that sum to 1 at every pixel.
+
+    A weight is an opacity times what the layers in front leave over. `None` is `rest`, which takes what nobody
+    covers; the last entry is what even `rest` does not take: 0 where there is a `rest`, else what is left.
+    """
+    left = np.ones(size[::-1], np.float32)
+    weights = np.zeros((len(opacities) + 1, *size[::-1]), np.float32)
+    for index in reversed(range(len(opacities))):
+        opacity = opacities[index]
+        if opacity is not None:
+            weights[index] = opacity * left
+            left = left - weights[index]
+    rest = next((index for index, opacity in enumerate(opacities) if opacity is None), -1)
+    weights[rest] = left
+    return weights
+
+
+def unstack_weights(weights: Array) -> list[Array]:
+    """Turn weights (R + 1, H, W) back into opacities of layers, from back to front, that give them when stacked."""
+    left = np.ones_like(weights[0])
+    opacities: list[Array] = []
+    for weight in weights[-2::-1]:
+        opacities.insert(0, np.clip(np.divide(weight, left, out=np.zeros_like(left), where=left > 1e-6), 0, 1))
+        left = left - weight
+    return opacities
+
+
+def measure_overlaps(opacities: Sequence[Array | None]) -> list[float]:
+    """Measure the share of the picture where each layer lies over or under another; `rest` does neither."""
+    solid = [None if opacity is None else opacity > 0.5 for opacity in opacities]
+    depth = sum((layer.astype(np.uint8) for layer in solid if layer is not None), np.zeros((), np.uint8))
+    return [0.0 if layer is None else float((layer & (depth > 1)).mean()) for layer in solid]
+
+
+def add_borders(weights: Array, widths: dict[int, float]) -> Array:
+    """Let kept regions, by index, fade over `widths` px into the paint around them; inside them nothing changes."""
+    if not any(widths.values()):
+        return weights
+    kept = weights[list(widths)].sum(0)
+    paint = np.clip(1 - kept - weights[-1], 0, 1)
+    faded = np.max([fade_outwards(weights[index], width) for index, width in widths.items()], axis=0)
+    gain = np.clip(faded - kept, 0, paint)
+    left = np.divide(paint - gain, paint, out=np.zeros_like(paint), where=paint > 0)
+    bordered = weights.copy()
+    painted = [index for index in range(len(weights) - 1) if index not in widths]
+    bordered[painted] *= left
+    bordered[next(iter(widths))] += gain
+    return bordered
