@@ -13,7 +13,6 @@ from guidedstyle.keys import Box, Colour, Length, Model, Point, RecipePath
 
 TOLERANCE = 60.0
 SOURCES = ("rest", "all", "file", "rectangle", "ellipse", "polygon", "gradient", "any", "both", "except")
-SHARED = ("file", "ignore", "tolerance")  # what `masks` at the top gives to the regions
 
 
 class Gradient(Model):
@@ -105,16 +104,25 @@ DEFAULTS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def lengthen_mask(mask: object, shared: object = None) -> object:
-    """Rewrite the short forms of a mask, a file's name, `rest` or `all`, and fill in the file that all share."""
+def lengthen_mask(mask: object) -> object:
+    """Rewrite the short forms of a mask: a file's name, `rest` or `all`."""
     if isinstance(mask, str):
         return {mask: True} if mask in ("rest", "all") else {"file": mask}
     if not isinstance(mask, dict):
         return mask
-    for key in ("any", "both", "except"):
-        if isinstance(parts := mask.get(key), list | tuple):
-            mask = {**mask, key: [lengthen_mask(part, shared) for part in parts]}
-    if isinstance(shared, dict) and "file" not in mask and {"colour", "layer", "channel"} & mask.keys():
-        given = {key: shared[key] for key in SHARED if key in shared and (key == "file" or "colour" in mask)}
-        mask = given | mask
-    return mask
+    combined = {key: mask[key] for key in ("any", "both", "except") if isinstance(mask.get(key), list | tuple)}
+    return mask | {key: [lengthen_mask(part) for part in parts] for key, parts in combined.items()}
+
+
+def share_file(mask: Mask, shared: SharedMasks) -> Mask:
+    """Give a mask that names a colour, layer or channel of no file the file that all regions share."""
+    filled: dict[str, Any] = {
+        "except_" if key == "except" else key: tuple(share_file(part, shared) for part in parts)
+        for key, parts in mask.parts.items()
+    }
+    if not mask.sources and (mask.colour or mask.layer or mask.channel):
+        filled["file"] = shared.file
+        if mask.colour:
+            filled |= {"ignore": mask.ignore or shared.ignore}
+            filled |= {} if "tolerance" in mask.model_fields_set else {"tolerance": shared.tolerance}
+    return mask.model_copy(update=filled)

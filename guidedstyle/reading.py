@@ -12,7 +12,7 @@ import yaml
 from guidedstyle.document import Document, read_document, read_text
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
 from guidedstyle.mistakes import find_mistakes
-from guidedstyle.recipe import Mistake, Recipe, lengthen, list_files
+from guidedstyle.recipe import Mistake, Recipe, lengthen, list_files, share_masks
 from guidedstyle.validation import validate
 
 Override = tuple[str, object, str]  # key path, value, where it was said
@@ -67,7 +67,7 @@ def read_recipe(file: Path, overrides: Sequence[Override] = ()) -> Reading:
     for key, value, place in overrides:
         document.override(key, value, place)
     recipe, broken = validate(document)
-    reading = Reading(_anchor(recipe, file.parent), document, frozenset(broken))
+    reading = Reading(share_masks(_anchor(recipe, file.parent)), document, frozenset(broken))
     document.problems += reading.report(find_mistakes(reading.recipe))
     document.problems += reading.report(_find_missing_files(reading.recipe))
     return reading

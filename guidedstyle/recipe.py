@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from guidedstyle.errors import KeyPath
 from guidedstyle.keys import Length, Model, RecipePath, Weight
-from guidedstyle.mask_keys import Mask, SharedMasks, lengthen_mask
+from guidedstyle.mask_keys import Mask, SharedMasks, lengthen_mask, share_file
 
 Mistake = tuple[KeyPath, str, str]  # where, which rule, which remedy
 
@@ -111,7 +111,7 @@ def lengthen(data: dict[str, Any]) -> dict[str, Any]:
     if isinstance(styles := data.get("styles"), dict):
         data["styles"] = {key: _lengthen_style(style) for key, style in styles.items()}
     if isinstance(regions := data.get("regions"), list | tuple):
-        data["regions"] = [_lengthen_region(region, data.get("masks")) for region in regions]
+        data["regions"] = [_lengthen_region(region) for region in regions]
     return data
 
 
@@ -120,11 +120,11 @@ def _lengthen_style(style: object) -> object:
     return {**style, "mask": lengthen_mask(style["mask"])} if isinstance(style, dict) and "mask" in style else style
 
 
-def _lengthen_region(region: object, masks: object) -> object:
+def _lengthen_region(region: object) -> object:
     if not isinstance(region, dict):
         return region
     if "mask" in region:
-        region = {**region, "mask": lengthen_mask(region["mask"], masks)}
+        region = {**region, "mask": lengthen_mask(region["mask"])}
     if "style" in region:
         region = {**region, "style": _lengthen_entry(region["style"], lambda name: {name: 1.0})}
     return region
@@ -152,6 +152,14 @@ def _expand_style(data: dict[str, Any]) -> dict[str, Any]:
     if style is not None and style != {}:
         data["regions"] = [{"name": "picture", "mask": "rest", "style": style}]
     return data
+
+
+def share_masks(recipe: Recipe) -> Recipe:
+    """Give the regions' masks the file that they share, if there is one."""
+    if not (shared := recipe.masks):
+        return recipe
+    regions = (region.model_copy(update={"mask": share_file(region.mask, shared)}) for region in recipe.regions)
+    return recipe.model_copy(update={"regions": tuple(regions)})
 
 
 def list_masks(recipe: Recipe) -> Iterator[tuple[KeyPath, Mask]]:

@@ -94,7 +94,7 @@ def write_photoshop(file: Path, layers: Sequence[tuple[str, Image.Image]]) -> No
     """Write RGBA layers, listed from back to front, as large as the first, atomically."""
     from psd_tools import PSDImage
 
-    document = PSDImage.new("RGB", layers[0][1].size)
+    document = PSDImage.new("RGBA", layers[0][1].size)  # in RGB, layers would have no transparency but a mask
     for name, picture in layers:
         document.create_pixel_layer(picture, name=name)
     buffer = io.BytesIO()
