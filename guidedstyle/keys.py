@@ -43,7 +43,7 @@ def parse_colour(colour: str) -> RGB:
 def name_colour(colour: RGB) -> str:
     """Name a colour as people write it: `#ff0000 (red)`, or only the number of one without a name."""
     number = "#{:02x}{:02x}{:02x}".format(*colour)
-    names = [name for name, value in ImageColor.colormap.items() if value == number]
+    names = [name for name in ImageColor.colormap if parse_colour(name) == colour]
     return f"{number} ({names[0]})" if names else number
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -109,11 +109,12 @@ def _paste(canvas: Pixels, tile: Pixels, corner: tuple[int, int]) -> None:
     canvas[max(y, 0) : max(y, 0) + inner.shape[0], max(x, 0) : max(x, 0) + inner.shape[1]] = inner
 
 
-def _unpack_tile(packed: Sequence[int], pixels: int, depth: int) -> Pixels:
+@lru_cache(maxsize=64)  # most tiles are all of one colour
+def _unpack_tile(packed: bytes, pixels: int, depth: int) -> Pixels:
     """Unpack the last byte of each pixel; a packed tile holds all first bytes, then all second ones, and so on."""
     if packed[0] == 0:
-        return np.frombuffer(bytes(packed[1 : 1 + pixels * depth]), np.uint8)[depth - 1 :: depth]
-    planes = _unpack_lzf(bytes(packed[1:]), pixels * depth)
+        return np.frombuffer(packed[1 : 1 + pixels * depth], np.uint8)[depth - 1 :: depth]
+    planes = _unpack_lzf(packed[1:], pixels * depth)
     return np.frombuffer(planes, np.uint8)[-pixels:]
 
 

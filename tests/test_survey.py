@@ -1,0 +1,182 @@
+"""Thin regions and soft seams: what survives, what falls back, and that nothing turns into nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw_picture
+from PIL import Image
+from test_render import paint
+
+from guidedstyle.architecture import LITE
+from guidedstyle.guidance import MOSTLY, cover_cells, enclose_fields, halve, weigh_cells
+from guidedstyle.objective import Objective
+from guidedstyle.plan import make_plan
+from guidedstyle.reading import read_recipe
+from guidedstyle.render import load_encoder
+from guidedstyle.scene import Scene, open_scene
+from guidedstyle.survey import describe_survival, survey_regions
+
+PHOTO = (400, 300)
+
+
+def open_line(folder: Path, width: int, guides: str, size: int = 400) -> tuple[Path, Scene]:
+    """Write the recipe of a photograph with a line of `width` px in another style."""
+    for name, seed, shape in (("photo", 1, PHOTO), ("ink", 2, (300, 300)), ("oil", 3, (300, 200))):
+        draw_picture(*shape, seed).save(folder / f"{name}.png")
+    line = np.zeros(PHOTO[::-1], np.uint8)
+    line[140 : 140 + width] = 255
+    Image.fromarray(line).save(folder / "line.png")
+    file = folder / "recipe.yaml"
+    file.write_text(
+        f"content: photo.png\nsize: {size}\nstyles: {{ink: ink.png, oil: oil.png}}\nregions:\n"
+        "  - {name: ground, mask: rest, style: ink}\n"
+        f"  - {{name: line, mask: line.png, style: oil, guides: {guides}}}\n"
+        "solver: {steps: 6}\n"
+    )
+    return file, open_scene(read_recipe(file))
+
+
+def aim(scene: Scene, stage: int = -1) -> Objective:
+    encoder = load_encoder(scene.recipe.encoder)
+    plan = make_plan(scene, encoder, "cpu")
+    return Objective(scene, encoder, plan, plan.stages[stage])
+
+
+def test_convention_inside_asks_for_the_whole_receptive_field() -> None:
+    """The oracle counts, position by position, with the fields of the literature."""
+    noise = np.random.default_rng(0)
+    weights = np.ones((1, 60, 80), np.float32)
+    weights[0, noise.integers(0, 60, 3), noise.integers(0, 80, 3)] = 0
+    fields = {"relu1_1": (1, 3), "relu2_1": (2, 10), "relu3_1": (4, 24), "relu3_4": (4, 48)}
+    for name, (stride, extent) in fields.items():
+        layer = LITE.layers[name]
+        assert (layer.stride, layer.receptive_field) == (stride, extent)
+        found = enclose_fields(weights, (60 // stride, 80 // stride), layer)[0]
+        for row, column in np.ndindex(found.shape):
+            top, left = row * stride - (extent - stride) // 2, column * stride - (extent - stride) // 2
+            seen = weights[0, max(top, 0) : top + extent, max(left, 0) : left + extent]
+            assert found[row, column] == seen.min(), (name, row, column)
+
+
+def test_the_receptive_field_is_what_a_position_sees() -> None:
+    """Against the network itself: only pixels within it change the feature."""
+    encoder = load_encoder_once()
+    image = torch.rand(1, 3, 96, 96).requires_grad_()
+    for name in LITE.style_layers:
+        layer = LITE.layers[name]
+        feature = encoder.encode(image, [name])[name]
+        row = feature.shape[2] // 2
+        (gradient,) = torch.autograd.grad(feature[0, :, row, row].sum(), image)
+        rows = torch.nonzero(gradient[0].abs().sum((0, 2)))[:, 0]
+        first = row * layer.stride - (layer.receptive_field - layer.stride) // 2
+        assert rows.min() >= first
+        assert rows.max() < first + layer.receptive_field
+        assert rows.max() - rows.min() >= layer.receptive_field // 2
+
+
+def load_encoder_once() -> torch.nn.Module:
+    from guidedstyle.recipe import EncoderChoice
+
+    return load_encoder(EncoderChoice()).float()
+
+
+@pytest.mark.parametrize("guides", ["simple", "inside"])
+@pytest.mark.parametrize("width", [1, 6, 40])
+def test_a_thin_line_never_becomes_nothing(tmp_path: Path, width: int, guides: str) -> None:
+    """At every size, octave and layer its guides sum to 1 and its target and loss are finite and not zero."""
+    _, scene = open_line(tmp_path, width, guides)
+    for stage in range(2):
+        objective = aim(scene, stage)
+        image = torch.from_numpy(scene.content)
+        losses = objective.measure(torch.nn.functional.interpolate(image, objective.canvas.content.shape[2:]))
+        assert torch.isfinite(losses.total)
+        assert (losses.style > 0).all()
+        for target in objective.style_targets.values():
+            assert torch.isfinite(target.grams).all()
+            assert (target.norms > 1e-6).all()
+            sums = [rows.square().sum().item() for rows in target.guides.roots.split(target.guides.counts)]
+            assert sums == pytest.approx([1, 1], abs=1e-4)
+
+
+@pytest.mark.parametrize("guides", ["simple", "inside"])
+def test_a_thin_line_is_painted(tmp_path: Path, guides: str) -> None:
+    file, scene = open_line(tmp_path, 6, guides)
+    image = paint(file).image
+    assert np.isfinite(image).all()
+    assert np.abs(image - scene.content)[:, :, 140:146].mean() > 0.02
+
+
+def test_what_is_told_of_a_thin_line(tmp_path: Path) -> None:
+    """6 px are 6, 3 and 1.5 at the three octaves, where cells are 1, 2 and 4 px wide."""
+    _, scene = open_line(tmp_path, 6, "simple")
+    assert [str(survival) for survival in survey_regions(scene)[1]] == ["all", "all", "to relu2_1"]
+    assert list(describe_survival(scene)) == []
+    _, scene = open_line(tmp_path, 1, "simple")
+    assert [str(survival) for survival in survey_regions(scene)[1]] == ["to relu2_1", "to relu1_1", "none"]
+    assert list(describe_survival(scene)) == [
+        "line is so thin that nothing of it is left at 100 px: its larger strokes will take after its "
+        "surroundings (widen it with grow, or render larger)"
+    ]
+    _, scene = open_line(tmp_path, 6, "inside")
+    assert list(describe_survival(scene)) == [
+        "line is too narrow for inside guides at relu2_1, relu3_1, relu3_4 at 400 px; relu2_1, relu3_1, relu3_4 at "
+        "200 px; relu1_1, relu2_1, relu3_1, relu3_4 at 100 px: there its guides are simple"
+    ]
+
+
+@pytest.mark.parametrize("guides", ["simple", "inside"])
+@pytest.mark.parametrize("width", [3, 6, 14, 30, 60, 120])
+def test_the_survey_tells_what_the_engine_does(tmp_path: Path, width: int, guides: str) -> None:
+    """Where it says `inside` falls back, the guides are those of `simple`, and nowhere else."""
+    _, scene = open_line(tmp_path, width, guides)
+    objective = aim(scene)
+    weights = objective.canvas.weights[1:2].numpy()
+    for survival, octave in zip(survey_regions(scene)[1], range(3), strict=True):
+        for name in survival.of:
+            layer, picture = LITE.layers[name], halve(weights.shape[1:], octave)
+            grid = (picture[0] // layer.stride, picture[1] // layer.stride)
+            cells = cover_cells(weights, picture, grid, layer, guides)
+            assert (cells.max() >= MOSTLY) == (name in survival.layers)
+            weighed = weigh_cells(weights, octave, grid, layer, [guides])
+            simple = weigh_cells(weights, octave, grid, layer, ["simple"])
+            assert (weighed == simple).all() == (guides == "simple" or name in survival.lost)
+
+
+def test_a_seam_at_half_opacity_keeps_its_weight_at_every_octave(tmp_path: Path) -> None:
+    """Two soft masks that meet: every cell of every grid is shared out whole between them."""
+    ramp = np.tile(np.clip(np.linspace(-1, 2, PHOTO[0]), 0, 1), (PHOTO[1], 1)).astype(np.float32)
+    weights = np.stack([1 - ramp, ramp])
+    for octave in range(3):
+        for layer in (LITE.layers[name] for name in LITE.style_layers):
+            picture = halve(PHOTO[::-1], octave)
+            grid = (picture[0] // layer.stride, picture[1] // layer.stride)
+            np.testing.assert_allclose(cover_cells(weights, picture, grid, layer, "simple").sum(0), 1, atol=1e-5)
+
+
+def test_inside_guides_keep_the_neighbours_edge_out_of_the_style(tmp_path: Path) -> None:
+    """A painting that is flat within its mask and full of edges outside: `inside` sees the flat part alone."""
+    picture = np.full((200, 200, 3), 120, np.uint8)
+    picture[:, 100:] = np.random.default_rng(0).integers(0, 255, (200, 100, 3))
+    Image.fromarray(picture).save(tmp_path / "oil.png")
+    mask = np.zeros((200, 200), np.uint8)
+    mask[:, :100] = 255
+    Image.fromarray(mask).save(tmp_path / "flat.png")
+    draw_picture(200, 200, 1).save(tmp_path / "photo.png")
+    errors = {}
+    for guides in ("simple", "inside"):
+        text = (
+            "content: photo.png\nstyles: {oil: {image: oil.png, mask: flat.png}, all: {image: plain.png}}\nregions:\n"
+        )
+        Image.new("RGB", (200, 200), (120, 120, 120)).save(tmp_path / "plain.png")
+        text += f"  - {{name: a, mask: {{rectangle: [0, 0, 0.5, 1]}}, style: oil, guides: {guides}}}\n"
+        (tmp_path / "a.yaml").write_text(text + "  - {name: b, mask: rest, style: all}\n")
+        targets = aim(open_scene(read_recipe(tmp_path / "a.yaml"))).style_targets
+        errors = [
+            float((target.grams[0] - target.grams[1]).norm() / target.grams[1].norm()) for target in targets.values()
+        ]
+        grams[guides] = max(errors[:4])  # at the full size
+    assert grams["inside"] < 0.1 * grams["simple"]
