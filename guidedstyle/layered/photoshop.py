@@ -96,7 +96,7 @@ def write_photoshop(file: Path, layers: Sequence[tuple[str, Image.Image]]) -> No
 
     document = PSDImage.new("RGBA", layers[0][1].size)  # in RGB, layers would have no transparency but a mask
     for name, picture in layers:
-        document.create_pixel_layer(picture, name=name)
+        document.create_pixel_layer(picture).name = name  # in any script, which the argument is not
     buffer = io.BytesIO()
     document.save(buffer)
     write_file(file, buffer.getvalue())

@@ -1,0 +1,153 @@
+"""Layered documents: what a layer shows, its groups and opacity taken into account, in every format alike."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from psd_tools import PSDImage
+from psd_tools.constants import BlendMode
+
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.layered import open_layered, read_layer
+from guidedstyle.layered.krita import _unpack_lzf
+from guidedstyle.layered.openraster import write_openraster
+from guidedstyle.layered.photoshop import write_photoshop
+
+SIZE = (90, 70)
+DISC = np.hypot(*(np.indices(SIZE[::-1]) - np.array([[[30]], [[40]]]))) < 20
+
+
+def paint(alpha: np.ndarray) -> Image.Image:
+    """Paint red with an alpha (H, W)."""
+    layer = Image.new("RGBA", (alpha.shape[1], alpha.shape[0]), (255, 0, 0))
+    layer.putalpha(Image.fromarray(np.uint8(alpha)))
+    return layer
+
+
+def read(file: Path, name: str) -> np.ndarray:
+    document = open_layered(file)
+    assert document is not None
+    assert document.size == SIZE
+    return read_layer(document, name)
+
+
+def to_png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("suffix", "write"), [(".ora", None), (".psd", write_photoshop)])
+def test_what_is_written_is_read(tmp_path: Path, suffix: str, write: Callable[..., None] | None) -> None:
+    ramp = np.tile(np.linspace(0, 255, SIZE[0]), (SIZE[1], 1))
+    layers = [("ground", Image.new("RGBA", SIZE, "green")), ("ramp", paint(ramp)), ("ñ 空", paint(255 * DISC))]
+    file = tmp_path / f"a{suffix}"
+    if write:
+        write(file, layers)
+    else:
+        write_openraster(file, layers, Image.new("RGB", SIZE))
+    assert (read(file, "ramp") == np.uint8(ramp)).all()
+    assert (read(file, "ñ 空") == 255 * DISC).all()
+    assert (read(file, "ground") == 255).all()
+
+
+STACK = """<?xml version='1.0' encoding='UTF-8'?>
+<image version="0.0.3" w="90" h="70" xres="72" yres="72"><stack>
+  <stack name="land" opacity="0.5">
+    <stack name="far"><layer name="hills" src="data/disc.png" x="-10" y="25" opacity="0.8"/></stack>
+    <layer name="near" src="data/disc.png"/>
+  </stack>
+  <stack name="off" visibility="hidden"><layer name="hidden" src="data/disc.png"/></stack>
+  <layer name="near" src="data/disc.png" x="60" y="-20" visibility="visible" composite-op="svg:multiply"/>
+</stack></image>"""
+
+
+def test_openraster_groups_offsets_and_opacities(tmp_path: Path) -> None:
+    """As the specification has them: a group's opacity and visibility count for all within it."""
+    file, disc = tmp_path / "a.ora", 255 * DISC
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("mimetype", "image/openraster")
+        archive.writestr("stack.xml", STACK)
+        archive.writestr("data/disc.png", to_png(paint(disc)))
+    hills = np.zeros_like(disc)
+    hills[25:, :80] = disc[:45, 10:]
+    assert np.abs(read(file, "hills").astype(int) - hills * 0.4).max() <= 1
+    assert np.abs(read(file, "land/near").astype(int) - disc * 0.5).max() <= 1
+    near = np.zeros_like(disc)
+    near[:50, 60:] = disc[20:, :30]
+    assert (read(file, "near") == near).all()  # the one whose whole path it is
+    assert [layer.path for layer in open_layered(file).layers if not layer.visible] == ["off", "off/hidden"]
+
+
+def test_photoshop_groups_masks_and_opacities(tmp_path: Path) -> None:
+    document = PSDImage.new("RGBA", SIZE)
+    group = document.create_group(name="land", opacity=128, blend_mode=BlendMode.NORMAL)
+    group.append(document.create_pixel_layer(paint(255 * DISC), name="hills", opacity=204))
+    masked = document.create_pixel_layer(Image.new("RGBA", (40, 30), "red"), name="masked", top=20, left=30)
+    masked.create_mask(Image.fromarray(np.uint8(np.linspace(0, 255, 40) * np.ones((30, 1)))), top=20, left=30)
+    document.create_pixel_layer(paint(255 * DISC), name="hidden").visible = False
+    document.save(tmp_path / "a.psd")
+    assert np.abs(read(tmp_path / "a.psd", "hills").astype(int) - 255 * DISC * 0.4).max() <= 1
+    wanted = np.zeros(SIZE[::-1])
+    wanted[20:50, 30:70] = np.linspace(0, 255, 40)
+    assert np.abs(read(tmp_path / "a.psd", "masked") - wanted).max() <= 1
+    assert [layer.name for layer in open_layered(tmp_path / "a.psd").layers if not layer.visible] == ["hidden"]
+
+
+def write_krita(file: Path, depth: int, pack: Callable[[bytes], bytes]) -> None:
+    """Write a layer of one tile of 64 x 64 px by hand, the disc at (8, 6) in its last byte, and 200 elsewhere."""
+    xml = (
+        '<!DOCTYPE DOC PUBLIC "-//KDE//DTD krita 2.0//EN" "http://www.calligra.org/DTD/krita-2.0.dtd">'
+        '<DOC xmlns="http://www.calligra.org/DTD/krita"><IMAGE width="90" height="70" name="x"><layers>'
+        '<layer nodetype="grouplayer" name="land" opacity="128" visible="1"><layers><layer nodetype="paintlayer" '
+        'name="hills" opacity="255" visible="1" x="8" y="6" filename="layer2" colorspacename="RGBA"/></layers></layer>'
+        "</layers></IMAGE></DOC>"
+    )
+    alpha = np.uint8(255 * DISC[:64, :64])
+    pixels = np.stack([np.full((64, 64), 7, np.uint8)] * (depth - 1) + [alpha], 2)
+    tile = pack(pixels.tobytes())
+    data = f"VERSION 2\nTILEWIDTH 64\nTILEHEIGHT 64\nPIXELSIZE {depth}\nDATA 1\n0,0,LZF,{len(tile)}\n".encode() + tile
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("mimetype", "application/x-krita")
+        archive.writestr("maindoc.xml", xml)
+        archive.writestr("x/layers/layer2", data, zipfile.ZIP_DEFLATED)
+        archive.writestr("x/layers/layer2.defaultpixel", bytes([0] * (depth - 1) + [200]))
+
+
+def pack_planes(pixels: bytes, depth: int) -> bytes:
+    """Pack as Krita does: all first bytes, then all second ones; here in runs that are copied as they are."""
+    planes = np.frombuffer(pixels, np.uint8).reshape(-1, depth).T.tobytes()
+    runs = (planes[start : start + 32] for start in range(0, len(planes), 32))
+    return b"\x01" + b"".join(bytes([len(run) - 1]) + run for run in runs)
+
+
+@pytest.mark.parametrize("depth", [2, 4, 8])
+@pytest.mark.parametrize("packed", [True, False])
+def test_krita_tiles_groups_and_offsets(tmp_path: Path, depth: int, packed: bool) -> None:
+    file = tmp_path / "a.kra"
+    write_krita(file, depth, (lambda pixels: pack_planes(pixels, depth)) if packed else lambda pixels: b"\0" + pixels)
+    wanted = np.full(SIZE[::-1], 200.0)
+    wanted[6:70, 8:72] = 255 * DISC[:64, :64]
+    assert np.abs(read(file, "hills") - wanted * 128 / 255).max() <= 1
+
+
+def test_lzf_copies_overlap() -> None:
+    """A run, then 9 bytes from 2 back, then 264 from 1 back: the format of LibLZF's lzf_d.c."""
+    packed = bytes([1]) + b"ab" + bytes([(7 << 5), 0, 1]) + bytes([(7 << 5), 255, 0])
+    assert _unpack_lzf(packed, 2 + 9 + 264) == b"ab" + b"ababababa" + b"a" * 264
+    with pytest.raises(ValueError, match="not there"):
+        _unpack_lzf(bytes([(1 << 5), 5]), 3)
+
+
+def test_a_part_that_is_too_large_is_not_unpacked(tmp_path: Path) -> None:
+    file = tmp_path / "a.ora"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("stack.xml", b" " * (2**24 + 1))
+    with pytest.raises(GuidedStyleError, match=r"its part stack\.xml is too large"):
+        open_layered(file)
