@@ -59,6 +59,7 @@ def print_masks(scene: Scene) -> None:
         table.add_row(escape(region.name), f"{scene.shares[index]:.1%}", overlap, *map(str, surveys[index]))
     table.add_row("no region", f"{scene.shares[-1]:.1%}", style="dim")
     console.print(table)
+    console.print(f"pixels of colours that no mask names: {scene.unmatched:,}")
     if paintings := survey_paintings(scene):
         table = _survival_table("style", list(paintings.values()), "share of its painting")
         for name, survey in paintings.items():

@@ -50,7 +50,8 @@ class Scene:
 
     `weights` (R + 1, H, W) sum to 1 at every pixel; the last is what belongs to no region and stays as it is.
     `shares` are those that the masks give to the regions and last to none, `overlaps` how much of the picture
-    each covers over or under another, `remarks` what was met when the masks were read.
+    each covers over or under another, `unmatched` the pixels of colours that no mask names, `remarks` what else was
+    met when the masks were read.
     """
 
     recipe: Recipe
@@ -60,6 +61,7 @@ class Scene:
     full_size: Size
     shares: tuple[float, ...]
     overlaps: tuple[float, ...] = ()
+    unmatched: int = 0
     remarks: tuple[str, ...] = ()
 
     @property
@@ -110,6 +112,10 @@ class _Opener:
         self.problems.append(Problem(self.reading.document.locate(path), rule, remedy))
 
     @property
+    def unmatched(self) -> int:
+        return sum(stranger.pixels for labels in self.masks.labels.values() for stranger in labels.strangers)
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         return tuple(note for labels in self.masks.labels.values() for note in labels.notes)
 
@@ -132,7 +138,7 @@ def open_scene(reading: Reading, largest: int | None = None) -> Scene:
         raise GuidedStyleError(opener.problems)
     opened = {name: painting for name, painting in paintings.items() if painting}
     parts = (layout.weights, content[1].size, layout.shares, layout.overlaps)
-    return Scene(recipe, to_array(content[0]), opened, *parts, opener.remarks)
+    return Scene(recipe, to_array(content[0]), opened, *parts, opener.unmatched, opener.remarks)
 
 
 def _check_size(opener: _Opener, size: Size) -> None:

@@ -32,6 +32,7 @@ def paint_samples() -> dict[str, Bytes]:
         "masks/harbour_sky.png": scene.sky,
         "masks/harbour_sea.png": scene.sea,
         "masks/harbour_boat.png": scene.boat,
+        "masks/harbour_colours.png": scene.colours,
     }
 
 

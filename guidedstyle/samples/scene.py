@@ -28,6 +28,13 @@ class Scene:
     sea: Bytes
     boat: Bytes
 
+    @property
+    def colours(self) -> Bytes:
+        """The masks as one colour-coded picture: sky blue, sea green, boat red, land black, edges in between."""
+        parts = ((self.sky, (0, 0, 255)), (self.sea, (0, 128, 0)), (self.boat, (255, 0, 0)))
+        mixed = [mask[..., None] / 255 * (np.array(colour, np.float32) / 255) for mask, colour in parts]
+        return to_bytes(np.sum(mixed, axis=0))
+
 
 def _over(layer: Layer, background: Floats) -> Floats:
     return background * (1 - layer.cover[..., None]) + layer.light
