@@ -17,12 +17,13 @@ from guidedstyle.reading import write_recipe
 from guidedstyle.recipe import list_files
 from guidedstyle.render import Rendering
 from guidedstyle.scene import Scene
+from guidedstyle.survey import describe_survival
 
 PACKAGES = ("guidedstyle", "torch", "torchvision", "numpy", "pillow", "opencv-python-headless")
 
 
 def describe_render(scene: Scene, plan: Plan, rendering: Rendering) -> str:
-    """Describe a render as JSON: resolved recipe, input hashes, plan, versions, losses per term and region."""
+    """Describe a render as JSON: resolved recipe, input hashes, notes, plan, versions, losses per term and region."""
     recipe = scene.recipe
     record = {
         "recipe": yaml.safe_load(write_recipe(recipe, recipe.output.parent)),
@@ -34,6 +35,7 @@ def describe_render(scene: Scene, plan: Plan, rendering: Rendering) -> str:
             "steps": rendering.steps,
             "seconds": round(rendering.seconds, 2),
         },
+        "notes": [*scene.notes, *describe_survival(scene)],
         "losses": _describe_losses(scene, rendering),
         "plan": _describe_plan(plan),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},

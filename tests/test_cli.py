@@ -71,7 +71,9 @@ def test_what_no_region_covers_is_bit_identical(studio: Path) -> None:
     region = "regions: [{name: a, mask: left.png, style: ink}]\nsolver: {steps: 3}\n"
     (studio / "part.yaml").write_text("content: photo.png\nstyles: {ink: ink.png}\n" + region)
     done = run("render", "part.yaml", folder=studio)
-    assert "note: 50.0% of the picture belongs to no region and stays as it is (mask: rest takes it)" in done.stdout
+    note = "50.0% of the picture belongs to no region and stays as it is (mask: rest takes it)"
+    assert f"note: {note}" in done.stdout
+    assert json.loads((studio / "part.png.json").read_text())["notes"] == [note]
     assert (pixels(studio / "photo.png")[:, 48:] == pixels(studio / "part.png")[:, 48:]).all()
 
 

@@ -60,6 +60,11 @@ def run(*command: object, folder: Path, **options: str) -> str:
     return done.stdout + done.stderr
 
 
+def starts(*command: str) -> bool:
+    """Tell whether a program is there and can start."""
+    return bool(shutil.which(command[0])) and subprocess.run(command, capture_output=True, timeout=120).returncode == 0
+
+
 def begin(folder: Path, document: str) -> None:
     draw_picture(WIDTH, HEIGHT, 1).save(folder / "photo.png")
     draw_picture(90, 60, 2).save(folder / "ink.png")
@@ -79,16 +84,15 @@ def check(folder: Path, painted: str, sea: float, log: str) -> None:
     assert (folder / "scene.png").is_file()
 
 
-@pytest.mark.skipif(not shutil.which("gimp"), reason="GIMP is not installed")
+@pytest.mark.skipif(not starts("gimp", "--version"), reason="GIMP is not installed")
 def test_a_document_painted_in_gimp(tmp_path: Path) -> None:
     begin(tmp_path, "scene.psd")
     log = run("gimp", "-i", "-d", "-f", "-b", "-", folder=tmp_path, input=GIMP)
     check(tmp_path, "painted.psd", 0.5 * np.pi / 4 * (200 * 100) / (WIDTH * HEIGHT), log)
 
 
-needs_krita = pytest.mark.skipif(
-    not (shutil.which("kritarunner") and shutil.which("xvfb-run")), reason="Krita and Xvfb are not installed"
-)
+KRITA_STARTS = starts("xvfb-run", "-a", "krita", "--version") and starts("/usr/bin/python3", "-c", "import PyQt5")
+needs_krita = pytest.mark.skipif(not KRITA_STARTS, reason="Krita, its Python and Xvfb are not installed")
 
 
 @needs_krita

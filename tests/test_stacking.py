@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from guidedstyle.geometry import fade_outwards
 from guidedstyle.stacking import (
     add_borders,
     measure_overlaps,
@@ -93,3 +94,9 @@ def test_a_kept_regions_border_takes_from_the_paint_around_it_alone() -> None:
     assert bordered[1].sum() > 1.3 * weights[1].sum()
     assert (bordered[:, :, 70:] == weights[:, :, 70:]).all()
     assert add_borders(weights, {1: 0.0}) is weights
+
+
+def test_a_soft_kept_region_is_as_opaque_as_its_border_makes_it() -> None:
+    ramp = np.tile(np.clip(np.linspace(3, -2, 100), 0, 1), (60, 1)).astype(np.float32)
+    bordered = add_borders(stack_weights([None, ramp], (100, 60)), {1: 8.0})
+    np.testing.assert_allclose(bordered[1], fade_outwards(ramp, 8), atol=1e-5)

@@ -49,7 +49,7 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
     "plan": {"encoder", "scene", "solver", "stages"},
     "objective": {"colour", "encoder", "gram", "guidance", "losses", "plan", "recipe", "scene", "stages"},
     "render": {"encoder", "images", "losses", "objective", "plan", "recipe", "scene", "solver", "weights"},
-    "record": {"plan", "reading", "recipe", "render", "scene"},
+    "record": {"plan", "reading", "recipe", "render", "scene", "survey"},
     "report": {"plan", "render", "scene", "survey"},
     "allocator": set(),
     "commands": set(),
