@@ -11,7 +11,7 @@ from cases import DATA, NAMED, needs_data
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.labels import Palette, Stranger, read_labels
+from guidedstyle.labels import NOBODY, Palette, Stranger, read_labels
 from guidedstyle.reading import read_recipe
 from guidedstyle.scene import Scene, open_scene
 
@@ -130,6 +130,7 @@ def test_with_a_rest_a_colour_nobody_named_is_left_to_it(tmp_path: Path) -> None
     assert labels.strangers == (Stranger(WHITE, 2000, 0.2, None),)
     assert [labels.select(colour).mean() / 255 for colour in (RED, BLUE)] == [0.4, 0.4]
     assert "they belong to no region" in next(labels.notes)
+    assert (labels.indices == NOBODY).mean() == 0.2
 
 
 def write_scene(folder: Path, regions: str, masks: str = "masks: labels.png\n") -> Scene:
@@ -147,7 +148,9 @@ def test_labels_in_a_recipe_with_rest_without_and_with_one_name_alone(studio: Pa
     ignoring = "masks: {file: labels.png, ignore: [white]}\n"
     scene = write_scene(studio, red + blue, ignoring)
     assert scene.shares == pytest.approx([0.5, 0.2, 0.3], abs=1e-3)
-    assert scene.remarks == ()
+    assert (scene.remarks, scene.unmatched) == ((), 0)
+    assert write_scene(studio, red + blue).unmatched == 4500
+    assert write_scene(studio, red + blue, "masks: {file: labels.png, tolerance: 362}\n").unmatched == 0
 
 
 @pytest.mark.parametrize("feather", [0, 5, 20])
