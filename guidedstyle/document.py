@@ -89,7 +89,9 @@ def read_document(source: str, text: str) -> Document:
         mark = error.problem_mark or error.context_mark
         place = f"{source}:{mark.line + 1}" if mark else source
         raise GuidedStyleError.of(place, f"this is not YAML: {error.problem}", _yaml_remedy(error)) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise GuidedStyleError.of(source, "it is nested too deeply", "write it with fewer levels") from error
+    except (yaml.YAMLError, ValueError) as error:
         raise GuidedStyleError.of(source, f"this is not YAML: {error}", "write it as plain UTF-8 text") from error
     return document
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -74,16 +75,17 @@ def open_picture(file: Path, stream: IO[bytes] | None = None) -> Iterator[Image.
     """Open a picture, or the `stream` of one within a file; check its size, and tell what is wrong with it."""
     Image.MAX_IMAGE_PIXELS = None  # our own rule below has a remedy
     try:
-        with warnings.catch_warnings(), Image.open(stream or file) as picture:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata that does not matter here
-            if picture.width * picture.height > MOST_PIXELS:
-                rule = f"{picture.width} x {picture.height} px is too large"
-                raise GuidedStyleError.of(file, rule, f"scale it to at most {MOST_PIXELS:,} pixels")
-            yield picture
+            with Image.open(stream or file) as picture:
+                if picture.width * picture.height > MOST_PIXELS:
+                    rule = f"{picture.width} x {picture.height} px is too large"
+                    raise GuidedStyleError.of(file, rule, f"scale it to at most {MOST_PIXELS:,} pixels")
+                yield picture
     except UnidentifiedImageError as error:
         remedy = "save it as PNG, JPEG, TIFF or WebP"
         raise GuidedStyleError.of(file, "this is not a picture that can be read", remedy) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, struct.error) as error:
         raise GuidedStyleError.of(file, f"the picture is damaged ({error})", "save it again") from error
 
 

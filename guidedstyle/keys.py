@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from PIL import ImageColor
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 LONGEST_NAME = 200  # bytes of a file's name; file systems allow 255, and names get endings added
@@ -26,12 +27,40 @@ def _limit_length(path: Path) -> Path:
     return path
 
 
+def _refuse_no_name(value: Any) -> Any:
+    if isinstance(value, str) and (not value or "\0" in value):
+        raise PydanticCustomError("path_type", "no name")
+    return value
+
+
 def _check_colour(value: Any) -> str:
     try:
-        parse_colour(value)
-    except (ValueError, AttributeError) as error:
+        if not all(0 <= level <= 255 for level in parse_colour(value)):
+            raise ValueError
+    except (ValueError, AttributeError, TypeError) as error:
         raise PydanticCustomError("colour", "no colour") from error
     return str(value)
+
+
+def _check_numbers(value: Any, count: int) -> tuple[float, ...]:
+    try:
+        if any(isinstance(number, bool | str) for number in value) or len(value) != count:
+            raise ValueError
+        numbers = tuple(map(float, value))
+        if not all(-10 <= number <= 10 for number in numbers):
+            raise ValueError
+    except (ValueError, TypeError) as error:
+        raise PydanticCustomError("point" if count == 2 else "box", "not so many numbers") from error
+    return numbers
+
+
+def _check_corners(value: Any) -> tuple[tuple[float, ...], ...]:
+    try:
+        if len(value) < 3:
+            raise ValueError
+        return tuple(_check_numbers(point, 2) for point in value)
+    except (ValueError, TypeError, PydanticCustomError) as error:
+        raise PydanticCustomError("corners", "no corners") from error
 
 
 def parse_colour(colour: str) -> RGB:
@@ -54,7 +83,7 @@ def _check_length(value: Any) -> float | str:
             raise ValueError
     except (ValueError, TypeError) as error:
         raise PydanticCustomError("length", "no length") from error
-    return value if isinstance(value, str) else float(value)
+    return f"{number}%" if number is not value else float(value)
 
 
 def measure_length(length: float | str, longest: int) -> float:
@@ -62,10 +91,14 @@ def measure_length(length: float | str, longest: int) -> float:
     return float(length[:-1]) / 100 * longest if isinstance(length, str) else length
 
 
-RecipePath = Annotated[Path, Field(strict=False), AfterValidator(_limit_length)]  # YAML has no paths, only strings
+RecipePath = Annotated[  # YAML has no paths, only strings
+    Path, Field(strict=False), BeforeValidator(_refuse_no_name), AfterValidator(_limit_length)
+]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 Colour = Annotated[str, PlainValidator(_check_colour, json_schema_input_type=str)]
 Length = Annotated[float | str, PlainValidator(_check_length, json_schema_input_type=float | str)]
-Fraction = Annotated[float, Field(ge=-10, le=10)]
-Point = Annotated[tuple[Fraction, Fraction], Field(strict=False)]
-Box = Annotated[tuple[Fraction, Fraction, Fraction, Fraction], Field(strict=False)]
+Pair = tuple[float, float]
+Four = tuple[float, float, float, float]
+Point = Annotated[Pair, Field(strict=False), BeforeValidator(partial(_check_numbers, count=2))]
+Box = Annotated[Four, Field(strict=False), BeforeValidator(partial(_check_numbers, count=4))]
+Corners = Annotated[tuple[Pair, ...], Field(strict=False), BeforeValidator(_check_corners)]

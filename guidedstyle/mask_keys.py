@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic_core import PydanticCustomError
 
 from guidedstyle.errors import KeyPath
-from guidedstyle.keys import Box, Colour, Length, Model, Point, RecipePath
+from guidedstyle.keys import Box, Colour, Corners, Length, Model, Point, RecipePath
 
 TOLERANCE = 60.0
 SOURCES = ("rest", "all", "file", "rectangle", "ellipse", "polygon", "gradient", "any", "both", "except")
@@ -47,9 +48,7 @@ class Mask(Model):
     layer: str | None = Field(None, min_length=1, description="a layer of a .psd, .ora or .kra, by its name")
     rectangle: Box | None = Field(None, description="[left, top, right, bottom] in fractions of the picture")
     ellipse: Box | None = Field(None, description="the box around it, [left, top, right, bottom]")
-    polygon: Annotated[tuple[Point, ...], Field(strict=False, min_length=3)] | None = Field(
-        None, description="its corners, [[x, y], ...]"
-    )
+    polygon: Corners | None = Field(None, description="its corners, [[x, y], ...]")
     gradient: Gradient | None = Field(None, description="{from: [x, y], to: [x, y]}: from nothing to all")
     any: Annotated[tuple[Mask, ...], Field(strict=False, min_length=1)] | None = Field(
         None, description="all of these masks together"
@@ -57,7 +56,7 @@ class Mask(Model):
     both: Annotated[tuple[Mask, ...], Field(strict=False, min_length=1)] | None = Field(
         None, description="only where all of these masks are"
     )
-    except_: Annotated[tuple[Mask, Mask], Field(strict=False)] | None = Field(
+    except_: Annotated[tuple[Mask, ...], Field(strict=False, min_length=2, max_length=2)] | None = Field(
         None, alias="except", description="the first of two masks without the second"
     )
     invert: bool = Field(False, description="white and black change places")
@@ -65,6 +64,14 @@ class Mask(Model):
     grow: Length = Field(0.0, description="widen by so many px of the picture, or % of its longest side")
     shrink: Length = Field(0.0, description="narrow, likewise")
     feather: Length = Field(0.0, description="soften the edge over so much to each side")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_empty_keys(cls, data: Any) -> Any:
+        for key, value in data.items() if isinstance(data, dict) else ():
+            if value is None:
+                raise PydanticCustomError("empty_key", "nothing stands there", {"key": key})
+        return data
 
     @model_serializer(mode="wrap")
     def _leave_out_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -94,7 +94,8 @@ class MaskReader:
         document = self._open(file)
         if document and not mask.layer:
             names = ", ".join(layer.path for layer in document.layers if not layer.problem)
-            raise GuidedStyleError.of(file, "it is a layered document", f"name one of its layers: layer: {names}")
+            remedy = f"name one of its layers: layer: {names}" if names else "it has none that can be a mask"
+            raise GuidedStyleError.of(file, "it is a layered document", remedy)
         if mask.layer:
             if not document:
                 raise GuidedStyleError.of(file, "it has no layers", "remove layer:, or name a .psd, .ora or .kra")

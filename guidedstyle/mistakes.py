@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from guidedstyle.errors import KeyPath
 from guidedstyle.mask_keys import Mask
 from guidedstyle.recipe import OUTPUT_SUFFIXES, Mistake, Recipe, list_files, list_masks
+
+TINY_AREA = 1e-9  # of the picture
 
 
 def find_mistakes(recipe: Recipe) -> Iterator[Mistake]:
@@ -75,7 +77,8 @@ def _find_mask_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:
     sources = mask.sources
     within = [key for key in ("channel", "colour", "layer") if getattr(mask, key)]
     if not sources and within:
-        remedy = "add file: to the mask, or masks: {file: ...} at the top for all regions"
+        shared = ", or masks: {file: ...} at the top for all regions" if path[0] == "regions" else ""
+        remedy = f"add file: to the mask{shared}"
         yield path, f"{within[0]} of which file?", remedy
     elif not sources:
         yield path, "this mask names nothing", "give it a file, rest, all, a shape, or any, both or except"
@@ -106,9 +109,17 @@ def _find_shape_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:
         if (box := getattr(mask, key)) and not (box[0] < box[2] and box[1] < box[3]):
             rule = f"[{', '.join(f'{side:g}' for side in box)}] has no area"
             yield (*path, key), rule, "give [left, top, right, bottom] with left < right and top < bottom"
+    if mask.polygon and _measure_area(mask.polygon) < TINY_AREA:
+        yield (*path, "polygon"), "its corners lie on one line", "give it an area"
     if mask.gradient and mask.gradient.start == mask.gradient.end:
         yield (*path, "gradient"), "it begins where it ends", "let from and to be two points"
     if mask.grow and mask.shrink:
         yield path, "a mask cannot grow and shrink at once", "keep one of the two"
     if mask.ignore and not mask.colour:
         yield path, "ignore belongs to a colour-coded file", "add colour:, or remove ignore"
+
+
+def _measure_area(corners: Sequence[tuple[float, float]]) -> float:
+    """Measure twice the area of a polygon (the shoelace formula)."""
+    after = (*corners[1:], corners[0])
+    return abs(sum(x * v - u * y for (x, y), (u, v) in zip(corners, after, strict=True)))

@@ -12,7 +12,7 @@ import yaml
 from guidedstyle.document import Document, read_document, read_text
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
 from guidedstyle.mistakes import find_mistakes
-from guidedstyle.recipe import Mistake, Recipe, lengthen, list_files, share_masks
+from guidedstyle.recipe import Mistake, Recipe, lengthen, list_files, list_masks, share_masks
 from guidedstyle.validation import validate
 
 Override = tuple[str, object, str]  # key path, value, where it was said
@@ -25,18 +25,22 @@ class Reading(NamedTuple):
     recipe: Recipe
     document: Document
     broken: frozenset[KeyPath]
+    mistaken: set[KeyPath]  # paths of mistakes that were found later, in what is right by itself
 
-    def report(self, mistakes: Iterable[Mistake]) -> list[Problem]:
-        """Locate mistakes, leaving out those that follow from a key already reported."""
-        return [
-            Problem(self.document.locate(path), rule, remedy)
-            for path, rule, remedy in mistakes
-            if not self.is_broken(path)
-        ]
+    def report(self, mistakes: Iterable[Mistake]) -> None:
+        """Note mistakes with their places, leaving out those that follow from a key already reported."""
+        for path, rule, remedy in mistakes:
+            if not self.is_broken(path):
+                self.document.problems.append(Problem(self.document.locate(path), rule, remedy))
+                self.mistaken.add(path)
 
     def is_broken(self, path: KeyPath) -> bool:
         """Tell whether a mistake at `path`, or above it, has been reported already."""
         return any(path[: len(key)] == key for key in self.broken)
+
+    def is_mistaken(self, path: KeyPath) -> bool:
+        """Tell whether a mistake has been reported at `path`, above it, or in a part of it."""
+        return self.is_broken(path) or any(key[: len(path)] == path for key in self.mistaken)
 
 
 def load_recipe(file: Path | str, overrides: Sequence[Override] = ()) -> Recipe:
@@ -67,9 +71,11 @@ def read_recipe(file: Path, overrides: Sequence[Override] = ()) -> Reading:
     for key, value, place in overrides:
         document.override(key, value, place)
     recipe, broken = validate(document)
-    reading = Reading(share_masks(_anchor(recipe, file.parent)), document, frozenset(broken))
-    document.problems += reading.report(find_mistakes(reading.recipe))
-    document.problems += reading.report(_find_missing_files(reading.recipe))
+    reading = Reading(share_masks(_anchor(recipe, file.parent)), document, frozenset(broken), set())
+    reading.report(find_mistakes(reading.recipe))
+    reading.report(_find_missing_files(reading.recipe))
+    if ("masks",) in reading.mistaken and (shared := reading.recipe.masks):
+        reading.mistaken.update(path for path, mask in list_masks(reading.recipe) if mask.file == shared.file)
     return reading
 
 
@@ -135,5 +141,12 @@ def _relative(path: Path, base: Path) -> Path:
 def _find_missing_files(recipe: Recipe) -> Iterable[Mistake]:
     for path, file in list_files(recipe):
         if not file.is_file():
-            rule = f"{file} is a folder" if file.is_dir() else f"there is no file {file}"
-            yield path, rule, "paths are relative to the recipe file; check the name and the folder"
+            yield path, _describe_absence(file), "paths are relative to the recipe file; check the name and the folder"
+
+
+def _describe_absence(file: Path) -> str:
+    if file.is_dir():
+        return f"{file} is a folder"
+    if file.is_symlink():
+        return f"{file} is a link that leads nowhere"
+    return f"{file} is no plain file" if file.exists() else f"there is no file {file}"

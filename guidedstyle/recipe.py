@@ -176,8 +176,11 @@ def list_files(recipe: Recipe) -> Iterator[tuple[KeyPath, Path]]:
     yield ("content",), recipe.content
     for name, style in recipe.styles.items():
         yield ("styles", name, "image"), style.image
+    shared = recipe.masks.file if recipe.masks else None
+    if shared:
+        yield ("masks",), shared
     for path, mask in list_masks(recipe):
-        if mask.file:
+        if mask.file and not (path[0] == "regions" and mask.file == shared):
             yield path, mask.file
     if isinstance(recipe.solver.init, Path):
         yield ("solver", "init"), recipe.solver.init

@@ -95,16 +95,15 @@ class _Opener:
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
         self.problems = list(reading.document.problems)
-        self.known = {problem.place for problem in self.problems}
         self.masks = MaskReader(find_palettes(reading.recipe))
 
     def attempt(self, path: KeyPath, action: Callable[[], T]) -> T | None:
-        place = self.reading.document.locate(path)
-        if place in self.known or self.reading.is_broken(path):
+        if self.reading.is_mistaken(path):
             return None
         try:
             return action()
         except GuidedStyleError as error:
+            place = self.reading.document.locate(path)
             self.problems += [Problem(f"{place}: {p.place}", p.rule, p.remedy) for p in error.problems]
             return None
 
@@ -191,7 +190,8 @@ def _open_regions(opener: _Opener, frame: Frame | None, working: Size) -> Layout
     weights = stack_weights(settle_neighbours(opacities, files), size)
     shares = [float(share) for share in weights.mean((1, 2), dtype=np.float64)]
     weights = _keep_and_resize(opener, weights, frame, working)
-    _complain_of_nothing(opener, weights)
+    if not opener.reading.is_mistaken(("regions",)):
+        _complain_of_nothing(opener, weights)
     return Layout(weights, tuple(shares), tuple(overlaps))
 
 

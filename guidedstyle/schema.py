@@ -20,10 +20,8 @@ def make_schema() -> dict[str, Any]:
     _shorten(keys["masks"], STRING)
     for model in ("StyleImage", "Region"):
         _shorten(parts[model]["properties"]["mask"], STRING)
-    for key in ("any", "both"):
+    for key in ("any", "both", "except"):
         _shorten(parts["Mask"]["properties"][key]["anyOf"][0]["items"], STRING)
-    for part in parts["Mask"]["properties"]["except"]["anyOf"][0]["prefixItems"]:
-        _shorten(part, STRING)
     keys["style"] = parts["Region"]["properties"]["style"] | {
         "description": "without regions: a painting's file, or one or several of `styles`, for the whole picture",
     }

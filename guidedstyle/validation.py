@@ -27,6 +27,9 @@ WANTED = {  # by pydantic's name of the mistake
     "tuple_type": "a list",
     "string_too_short": "at least one letter",
     "colour": "a colour in quotes, such as '#ff0000', or a CSS name such as red",
+    "box": "[left, top, right, bottom], four numbers from -10 to 10",
+    "point": "[x, y], two numbers from -10 to 10",
+    "corners": "three or more corners, [[x, y], ...], of numbers from -10 to 10",
     "length": "px, such as 8, or a share of the longest side, such as 2%",
 }
 
@@ -41,12 +44,21 @@ def validate(document: Document) -> tuple[Recipe, set[KeyPath]]:
         try:
             return Recipe.model_validate(data), broken
         except ValidationError as error:
-            details = {_own_path(detail, data): detail for detail in error.errors()}  # one of a union's branches
+            details = _sort_out({_own_path(detail, data): detail for detail in error.errors()})
             document.problems += [_describe(detail, path, document) for path, detail in details.items()]
-            mended = [_mend(data, path, detail) for path, detail in details.items()]
+            mended = [_mend(data, path, detail, broken) for path, detail in details.items()]
             if not all(mended):
                 raise GuidedStyleError(document.problems) from error
-            broken |= details.keys()
+
+
+def _sort_out(details: dict[KeyPath, ErrorDetails]) -> dict[KeyPath, ErrorDetails]:
+    """Leave out lists that are too short since pydantic does not count their mistaken entries."""
+
+    def follows(path: KeyPath) -> bool:
+        within = any(other[: len(path)] == path and other != path for other in details)
+        return details[path]["type"] == "too_short" and within
+
+    return {path: detail for path, detail in details.items() if not follows(path)}
 
 
 def _own_path(detail: ErrorDetails, data: Any) -> KeyPath:
@@ -62,16 +74,21 @@ def _own_path(detail: ErrorDetails, data: Any) -> KeyPath:
 
 
 def _step_into(data: Any, key: Any) -> Any:
-    return data.get(key) if isinstance(data, dict) else data[key] if isinstance(data, list) else None
+    if isinstance(data, dict):
+        return data.get(key)
+    return data[key] if isinstance(data, list) and isinstance(key, int) and key < len(data) else None
 
 
-def _mend(data: Any, path: KeyPath, detail: ErrorDetails) -> bool:
-    """Take what is wrong out of `data`, or put a placeholder where something is missing."""
+def _mend(data: Any, path: KeyPath, detail: ErrorDetails, broken: set[KeyPath]) -> bool:
+    """Take what is wrong out of `data`, or put a placeholder where something is missing, and note it as broken."""
     if not path:
         return False
-    for key in path[:-1]:
-        data = _step_into(data, key)
-    last: Any = path[-1]
+    if path[0] == "masks":
+        return _replace_shared_masks(data, broken)
+    if "mask" in path and isinstance(_walk_to(data, path[: path.index("mask")]), dict):
+        return _replace_mask(data, path[: path.index("mask") + 1], broken)
+    broken.add(path)
+    data, last = _walk_to(data, path[:-1]), path[-1]
     if not isinstance(data, dict):
         return False
     if detail["type"] == "missing":
@@ -83,6 +100,32 @@ def _mend(data: Any, path: KeyPath, detail: ErrorDetails) -> bool:
     else:
         data.pop(last, None)
     return True
+
+
+def _walk_to(data: Any, path: KeyPath) -> Any:
+    for key in path:
+        data = _step_into(data, key)
+    return data
+
+
+def _replace_mask(data: Any, path: KeyPath, broken: set[KeyPath]) -> bool:
+    """Put the whole picture in the place of a mistaken mask; one that was replaced already is beyond that."""
+    if path in broken:
+        return False
+    broken.add(path)
+    _walk_to(data, path[:-1])["mask"] = {"all": True}
+    return True
+
+
+def _replace_shared_masks(data: Any, broken: set[KeyPath]) -> bool:
+    """Take out `masks`, and the regions' masks that it was for."""
+    regions = data["regions"] if isinstance(data.get("regions"), list) else []
+    for index, region in enumerate(regions):
+        mask = region.get("mask") if isinstance(region, dict) else None
+        if isinstance(mask, dict) and "file" not in mask and ("regions", index, "mask") not in broken:
+            _replace_mask(data, ("regions", index, "mask"), broken)
+    broken.add(("masks",))
+    return data.pop("masks", None) is not None
 
 
 def _describe(detail: ErrorDetails, path: KeyPath, document: Document) -> Problem:
@@ -104,11 +147,18 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
             return f"{value} is too small", f"{key} must be at least {context['ge']:g}"
         case "less_than_equal":
             return f"{value} is too large", f"{key} must be at most {context['le']:g}"
+        case "greater_than":
+            return f"{value} is too small", f"{key} must be above {context['gt']:g}"
+        case "empty_key":
+            name = f"{context['key']}: has no value"
+            return name, "write one; a colour needs quotes, '#ff0000', since # begins a comment"
         case "too_short":
-            return f"{value} is too short", f"{key} must have at least {context['min_length']} entries"
+            return f"{value} has too few entries", f"{key} must have at least {context['min_length']}"
         case "too_long":
-            return f"{value} is too long", f"{key} must have at most {context['max_length']} entries"
-        case "model_type" if path[-1] == "mask" or path[-2] in ("any", "both", "except"):
+            return f"{value} has too many entries", f"{key} must have at most {context['max_length']}"
+        case "model_type" if path == ("masks",):
+            return f"{value} does not fit", "masks must be a file, or {file: labels.png}"
+        case "model_type" if path[-1] == "mask" or path[-2:-1] in (("any",), ("both",), ("except",)):
             remedy = "a mask is a file, rest, all, or keys such as {file: labels.png, colour: red}"
             return f"{value} does not fit", remedy
         case "literal_error":

@@ -32,7 +32,10 @@ def open_layered(file: Path) -> LayeredDocument | None:
     if suffix in UNREAD:
         rule = f"layers of {UNREAD[suffix]}'s own files cannot be read"
         raise GuidedStyleError.of(file, rule, "export it as .psd or .ora, or the layer as .png")
-    return OPENERS[suffix](file) if suffix in OPENERS else None
+    try:
+        return OPENERS[suffix](file) if suffix in OPENERS else None
+    except RecursionError as error:
+        raise GuidedStyleError.of(file, "its groups are nested too deeply", "flatten some of them") from error
 
 
 def read_layer(document: LayeredDocument, name: str) -> Pixels:
@@ -62,7 +65,9 @@ def _find_layer(document: LayeredDocument, name: str) -> PaintLayer:
     if len(found) > 1:
         paths = ", ".join(layer.path for layer in found)
         rule = f"{len(found)} layers are called {name!r}: {paths}"
-        raise GuidedStyleError.of(document.file, rule, "rename one, or write its group too: group/layer")
+        apart = len({layer.path for layer in found}) > 1
+        remedy = "rename one, or write its group too: group/layer" if apart else "rename one"
+        raise GuidedStyleError.of(document.file, rule, remedy)
     if found[0].problem:
         raise GuidedStyleError.of(document.file, f"layer {name!r} is {found[0].problem}", found[0].remedy)
     return found[0]

@@ -63,14 +63,14 @@ def _read(file: Path, element: Any, size: Size) -> Pixels:
     for mask in element.iterfind(f"{SPACE}masks/{SPACE}mask"):
         if mask.get("nodetype") == "transparencymask" and mask.get("visible") != "0":
             parts.append((f"{mask.get('filename')}.pixelselection", mask))
-    alphas = [_read_tiles(file, name, (int(at.get("x", 0)), int(at.get("y", 0))), size) for name, at in parts]
+    alphas = [_read_tiles(file, name, at, size) for name, at in parts]
     product = alphas[0]
     for alpha in alphas[1:]:
         product = np.round(product * (alpha / np.float32(255))).astype(np.uint8)
     return product
 
 
-def _read_tiles(file: Path, name: str, corner: tuple[int, int], size: Size) -> Pixels:
+def _read_tiles(file: Path, name: str, element: Any, size: Size) -> Pixels:
     """Read the last byte of every pixel, which is its alpha or the high byte of it, over the whole document."""
     data = read_part(file, _find_part(file, name))
     header = HEADER.match(data)
@@ -79,9 +79,10 @@ def _read_tiles(file: Path, name: str, corner: tuple[int, int], size: Size) -> P
     width, height, depth, count = map(int, header.groups())
     if max(width, height) > LARGEST_TILE or depth > 32:
         raise GuidedStyleError.of(file, f"its part {name} has tiles of {width} x {height} px", DAMAGED)
-    canvas = np.full(size[::-1], read_part(file, _find_part(file, f"{name}.defaultpixel"))[-1], np.uint8)
-    at = header.end()
+    ground, at = read_part(file, _find_part(file, f"{name}.defaultpixel")), header.end()
     try:
+        corner = (int(element.get("x", 0)), int(element.get("y", 0)))
+        canvas = np.full(size[::-1], ground[-1], np.uint8)
         for _ in range(count):
             end = data.index(b"\n", at)
             x, y, _, length = data[at:end].split(b",")

@@ -6,14 +6,17 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
 
 from PIL import Image
 
+from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import Size, write_file
 from guidedstyle.layered.paper import (
+    DAMAGED,
     LayeredDocument,
     PaintLayer,
     check_size,
@@ -38,24 +41,29 @@ def open_openraster(file: Path) -> LayeredDocument:
 
 def _list(file: Path, size: Size, stack: Any) -> Iterator[PaintLayer]:
     for element in stack:
-        name, opacity = element.get("name") or "unnamed", _number(element.get("opacity"), 1)
+        name, opacity = element.get("name") or "unnamed", min(max(_number(element.get("opacity"), 1), 0), 1)
         visible = element.get("visibility", "visible") != "hidden"
         if element.tag == "stack":
             yield make_group(name, opacity, visible, tuple(_list(file, size, element)))
         elif element.tag == "layer":
             corner = (round(_number(element.get("x"), 0)), round(_number(element.get("y"), 0)))
-            yield PaintLayer(name, opacity, visible, partial(_read, file, element.get("src", ""), corner, size))
+            yield PaintLayer(name, opacity, visible, partial(_read, file, element, corner, size))
 
 
 def _number(text: str | None, default: float) -> float:
     try:
-        return float(text) if text else default
+        number = float(text) if text else default
     except ValueError:
         return default
+    return number if isfinite(number) else default
 
 
-def _read(file: Path, source: str, corner: tuple[int, int], size: Size) -> Pixels:
-    return place(read_opacity(file, io.BytesIO(read_part(file, source))), corner, size)
+def _read(file: Path, element: Any, corner: tuple[int, int], size: Size) -> Pixels:
+    try:
+        pixels = read_opacity(file, io.BytesIO(read_part(file, element.get("src", ""))))
+    except GuidedStyleError as error:
+        raise GuidedStyleError.of(file, f"layer {element.get('name')!r} is damaged", DAMAGED) from error
+    return place(pixels, corner, size)
 
 
 def write_openraster(file: Path, layers: Sequence[tuple[str, Image.Image]], merged: Image.Image) -> None:

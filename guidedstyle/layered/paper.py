@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ from guidedstyle.mask_files import Pixels
 
 MOST_BYTES = 2**31  # of one part, unpacked
 MOST_XML = 2**24
+BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError, RuntimeError)
 DAMAGED = "open it in its program and save it again"
 
 
@@ -85,8 +87,10 @@ def check_size(file: Path, width: object, height: object) -> Size:
     try:
         size = (int(str(width)), int(str(height)))
     except ValueError as error:
-        raise GuidedStyleError.of(file, f"its size is {width} x {height} px", DAMAGED) from error
-    if min(size) < 1 or size[0] * size[1] > MOST_PIXELS:
+        raise GuidedStyleError.of(file, "it does not say how large it is", DAMAGED) from error
+    if min(size) < 1:
+        raise GuidedStyleError.of(file, f"{size[0]} x {size[1]} px is no size", DAMAGED)
+    if size[0] * size[1] > MOST_PIXELS:
         remedy = f"scale it to at most {MOST_PIXELS:,} pixels"
         raise GuidedStyleError.of(file, f"{size[0]} x {size[1]} px is too large", remedy)
     return size
@@ -101,7 +105,15 @@ def read_part(file: Path, name: str, most: int = MOST_BYTES) -> bytes:
             return archive.read(name)
     except KeyError as error:
         raise GuidedStyleError.of(file, f"its part {name} is missing", DAMAGED) from error
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         raise GuidedStyleError.of(file, f"the document is damaged ({error})", DAMAGED) from error
 
 
@@ -109,5 +121,7 @@ def read_xml(file: Path, name: str) -> Any:
     """Read the XML part of a zipped document, without entities or anything from elsewhere."""
     try:
         return fromstring(read_part(file, name, MOST_XML))
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+    except DefusedXmlException as error:
+        raise GuidedStyleError.of(file, f"its {name} uses entities, which are not followed", DAMAGED) from error
+    except (ParseError, ValueError, LookupError) as error:
         raise GuidedStyleError.of(file, f"its {name} cannot be read ({error})", DAMAGED) from error

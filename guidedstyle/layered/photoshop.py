@@ -25,7 +25,7 @@ def open_photoshop(file: Path) -> LayeredDocument:
     """Open a .psd or .psb; raises GuidedStyleError where it is damaged."""
     from psd_tools import PSDImage
 
-    logging.getLogger("psd_tools").setLevel(logging.ERROR)  # of blocks that do not matter here
+    logging.getLogger("psd_tools").setLevel(logging.CRITICAL)  # of blocks that do not matter here
     with file.open("rb") as stream:
         header = stream.read(26)
     if len(header) < 26 or header[:4] != b"8BPS":
