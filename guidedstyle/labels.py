@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,8 +16,9 @@ from guidedstyle.images import Array
 from guidedstyle.keys import RGB, name_colour
 from guidedstyle.mask_files import Pixels, read_colours
 
-LEAST_SHARE = 0.001  # of the picture; a smaller unnamed colour is an edge or a speck
-MOST_STRANGERS = 6
+FLAT = 48  # levels between neighbours; more is an edge
+LEAST_PIXELS = 9  # flat ones that make a colour
+MOST_STRANGERS, MOST_TOLD = 128, 6
 NOBODY = 255
 
 Ints = NDArray[np.int64]
@@ -70,78 +73,93 @@ class Labels:
 
     def _shares(self) -> Iterator[tuple[str, float]]:
         """List its colours with their shares, the strangers by themselves."""
-        taken = {stranger.taker: stranger.share for stranger in self.strangers}
         for index, colour in enumerate(self.palette.named):
-            share = float((self.indices == index).mean()) - taken.get(colour, 0)
-            if share > LEAST_SHARE:
+            taken = sum(stranger.share for stranger in self.strangers if stranger.taker == colour)
+            share = float((self.indices == index).mean()) - taken
+            if share > 1e-3:
                 yield name_colour(colour), share
-        yield from ((name_colour(stranger.colour), stranger.share) for stranger in self.strangers)
+        yield from ((name_colour(stranger.colour), stranger.share) for stranger in self.strangers[:MOST_TOLD])
 
     @property
     def notes(self) -> Iterator[str]:
         """Tell of the colours that nobody named."""
-        for stranger in self.strangers:
+        for stranger in self.strangers[:MOST_TOLD]:
             whither = f"went to {name_colour(stranger.taker)}, the nearest" if stranger.taker else "belong to no region"
             what = f"{stranger.pixels:,} pixels ({stranger.share:.1%}) are {name_colour(stranger.colour)}"
             remedy = "name it in a mask, or under ignore"
             yield f"{self.file.name}: {what}, which no mask names; they {whither} ({remedy})"
+        if more := sum(stranger.pixels for stranger in self.strangers[MOST_TOLD:]):
+            yield f"{self.file.name}: {more:,} more pixels are of other colours that no mask names"
 
 
 def read_labels(file: Path, palette: Palette) -> Labels:
     """Read a colour-coded picture by a palette; transparent pixels are nobody's."""
     pixels, alpha = read_colours(file)
+    shown = np.ones(pixels.shape[:2], bool) if alpha is None else alpha >= 128
     keys = (pixels[..., 0].astype(np.int32) << 16) | (pixels[..., 1].astype(np.int32) << 8) | pixels[..., 2]
-    counts = np.bincount(keys.ravel(), minlength=1 << 24)
+    counts = np.bincount(keys[shown], minlength=1 << 24)
     codes = np.flatnonzero(counts)
-    colours = np.stack([codes >> 16, (codes >> 8) & 255, codes & 255], 1)
-    strangers = _find_strangers(colours, counts[codes], palette)
-    centres = np.array(palette.named + tuple(s.colour for s in strangers if palette.leave), np.int64)
-    nearest = measure_distances(colours, centres).argmin(1)
-    nearest[nearest >= len(palette.named)] = NOBODY
+    colours = np.stack([codes >> 16, (codes >> 8) & 255, codes & 255], 1).astype(np.float32)
+    named = np.array(palette.named, np.float32)
+    nearest, distances = find_nearest(colours, named)
+    far = (_make_table(codes, distances > palette.tolerance)[keys] > 0) & _find_flat(pixels) & shown
+    centres = _cluster(colours, np.bincount(keys[far], minlength=1 << 24)[codes], palette.tolerance)
+    either, _ = find_nearest(colours, np.concatenate([named, centres]))
+    strangers = tuple(
+        Stranger(_rgb(centre), pixels_of, pixels_of / counts.sum(), None if palette.leave else _take(centre, palette))
+        for index, centre in enumerate(centres)
+        if (pixels_of := int(counts[codes][either == len(named) + index].sum()))
+    )
+    if palette.leave:
+        nearest = np.where(either < len(named), nearest, NOBODY)
+    indices = np.where(shown, _make_table(codes, nearest)[keys], np.uint8(NOBODY))
+    return Labels(file, palette, indices, tuple(sorted(strangers, key=lambda stranger: -stranger.pixels)))
+
+
+def find_nearest(colours: Array, centres: Array) -> tuple[Ints, Array]:
+    """Find the nearest of (M, 3) centres for each of (N, 3) colours, in RGB: its index (N,) and distance (N,)."""
+    nearest, least = np.zeros(len(colours), np.int64), np.full(len(colours), np.inf, np.float32)
+    for index, centre in enumerate(centres):
+        squares = np.square(colours - centre).sum(1)
+        closer = squares < least
+        nearest[closer], least[closer] = index, squares[closer]
+    return nearest, np.sqrt(least)
+
+
+def _make_table(codes: Ints, values: Any) -> NDArray[np.uint8]:
     table = np.zeros(1 << 24, np.uint8)
-    table[codes] = nearest
-    indices = table[keys]
-    if alpha is not None:
-        indices[alpha < 128] = NOBODY
-    return Labels(file, palette, indices, strangers)
+    table[codes] = values
+    return table
 
 
-def measure_distances(colours: Ints, centres: Ints) -> Ints:
-    """Measure squared Euclidean distances in RGB between (N, 3) and (M, 3): (N, M)."""
-    return np.stack([np.square(colours - centre).sum(1) for centre in centres], 1)
+def _find_flat(pixels: Pixels) -> NDArray[np.bool_]:
+    """Find pixels (H, W) whose neighbours are alike: they are paint, not the edge between two colours."""
+    around = np.ones((3, 3), np.uint8)
+    spread = cv2.dilate(pixels, around).astype(np.int16) - cv2.erode(pixels, around)
+    flat: NDArray[np.bool_] = spread.max(2) <= FLAT
+    return flat
 
 
-def _find_strangers(colours: Ints, counts: Ints, palette: Palette) -> tuple[Stranger, ...]:
-    """Find the colours beyond the tolerance of all named ones and of their mixtures, which edges are made of."""
-    named, total = np.array(palette.named, np.int64), counts.sum()
-    left = np.where(_measure_to_mixtures(colours, named) > palette.tolerance, counts, 0)
-    found: list[Stranger] = []
+def _cluster(colours: Array, counts: Ints, tolerance: float) -> Array:
+    """Gather colours (N, 3) of flat paint to those (M, 3) that it was painted in, the commonest first."""
+    bins = (colours.astype(np.int64) // 8) @ (1024, 32, 1)
+    left = np.bincount(bins, counts, 1 << 15)
+    corners = np.stack([np.arange(1 << 15) >> 10, (np.arange(1 << 15) >> 5) & 31, np.arange(1 << 15) & 31], 1) * 8
+    found: list[Array] = []
     while left.any() and len(found) < MOST_STRANGERS:
-        colour = colours[left.argmax()]
-        near = measure_distances(colours, colour[None])[:, 0] <= palette.tolerance**2
-        pixels = int(left[near].sum())
-        left[near] = 0
-        if pixels >= LEAST_SHARE * total:
-            taker = None if palette.leave else palette.named[measure_distances(colour[None], named).argmin()]
-            found.append(Stranger(_rgb(colour), pixels, pixels / total, taker))
-        elif left.sum() < LEAST_SHARE * total:
-            break
-    return tuple(found)
+        commonest = left.argmax()
+        members = np.square(corners - corners[commonest]).sum(1) <= max(tolerance, FLAT) ** 2
+        if left[members].sum() >= LEAST_PIXELS:
+            within = np.flatnonzero(bins == commonest)
+            found.append(colours[within[counts[within].argmax()]])
+        left[members] = 0
+    return np.array(found, np.float32).reshape(-1, 3)
 
 
-def _measure_to_mixtures(colours: Ints, named: Ints) -> Array:
-    """Measure the distance (N,) of colours (N, 3) to the nearest line between two of the named ones (M, 3)."""
-    points = colours.astype(np.float32)
-    distances = [np.linalg.norm(points - colour, axis=1) for colour in named.astype(np.float32)]
-    for index, start in enumerate(named.astype(np.float32)):
-        for end in named[index + 1 :].astype(np.float32):
-            line = end - start
-            along = np.clip((points - start) @ line / max(float(line @ line), 1.0), 0, 1)
-            distances.append(np.linalg.norm(points - start - along[:, None] * line, axis=1))
-    nearest: Array = np.min(distances, axis=0)
-    return nearest
+def _take(colour: Array, palette: Palette) -> RGB:
+    return palette.named[int(find_nearest(colour[None], np.array(palette.named, np.float32))[0][0])]
 
 
-def _rgb(colour: Ints) -> RGB:
+def _rgb(colour: Array) -> RGB:
     red, green, blue = map(int, colour)
     return red, green, blue

@@ -49,7 +49,7 @@ def _make_palette(uses: list[tuple[bool, Mask]], rest: bool) -> Palette:
     ignored = dict.fromkeys(parse_colour(colour) for _, mask in uses for colour in mask.ignore)
     others = tuple(colour for colour in ignored if colour not in colours)
     leave = len(colours) + len(others) == 1 or (rest and any(of_region for of_region, _ in uses))
-    return Palette(tuple(colours), others, max(mask.tolerance for _, mask in uses), leave)
+    return Palette(tuple(colours), others, min(mask.tolerance for _, mask in uses), leave)
 
 
 class MaskReader:

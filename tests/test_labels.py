@@ -165,3 +165,48 @@ def test_neighbouring_colours_leave_no_gap_however_soft(studio: Path, feather: i
     )
     assert scene.weights[3].max() < 1e-3
     np.testing.assert_allclose(scene.weights.sum(0), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("leave", [True, False])
+def test_a_mixture_is_an_edge_only_where_it_is_thin(tmp_path: Path, leave: bool) -> None:
+    """Purple between red and blue is nobody's colour where it is painted flat, and an edge where it is not."""
+    purple = (128, 0, 128)
+    file = write_labels(tmp_path / "a.png", (RED, 40), (purple, 1), (BLUE, 29), (purple, 30))
+    labels = read_labels(file, Palette((RED, BLUE), leave=leave))
+    (stranger,) = labels.strangers
+    assert (stranger.colour, stranger.share) == (purple, 0.31)
+    fade = tuple((tuple(int(v) for v in np.linspace(RED, BLUE, 22)[i]), 1) for i in range(1, 21))
+    soft = write_labels(tmp_path / "b.png", (RED, 40), *fade, (BLUE, 40))
+    assert read_labels(soft, Palette((RED, BLUE), leave=leave)).strangers == ()
+
+
+def test_however_many_colours_nobody_named_all_are_counted(tmp_path: Path) -> None:
+    colours = [(r, g, b) for r in (0, 120, 240) for g in (0, 120, 240) for b in (0, 240)]
+    file = write_labels(tmp_path / "a.png", *((colour, 10) for colour in colours))
+    labels = read_labels(file, Palette((colours[0], colours[1]), leave=True))
+    assert len(labels.strangers) == 16
+    assert sum(stranger.pixels for stranger in labels.strangers) == 16 * 10 * 100
+    assert len(list(labels.notes)) == 7
+    assert "10,000 more pixels are of other colours that no mask names" in list(labels.notes)[-1]
+    assert (labels.indices == NOBODY).mean() == pytest.approx(16 / 18)
+
+
+def test_a_small_unnamed_thing_is_left_to_rest_with_its_edges(tmp_path: Path) -> None:
+    pixels = np.full((400, 600, 3), RED, np.uint8)
+    pixels[:, 300:] = BLUE
+    pixels[100:114, 100:114] = GREEN
+    pixels[100:114, 99] = (128, 64, 0)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    labels = read_labels(tmp_path / "a.png", Palette((RED, BLUE), leave=True))
+    assert [stranger.colour for stranger in labels.strangers] == [GREEN]
+    assert 196 <= (labels.indices == NOBODY).sum() <= 196 + 14
+
+
+def test_hidden_paint_of_transparent_pixels_is_no_colour(tmp_path: Path) -> None:
+    pixels = np.zeros((60, 60, 4), np.uint8)
+    pixels[:30] = (255, 0, 0, 255)
+    pixels[:30, 30:] = (0, 0, 255, 255)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    labels = read_labels(tmp_path / "a.png", Palette((RED, BLUE)))
+    assert labels.strangers == ()
+    assert [labels.select(colour).mean() / 255 for colour in (RED, BLUE)] == [0.25, 0.25]

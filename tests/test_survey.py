@@ -17,7 +17,7 @@ from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe
 from guidedstyle.render import load_encoder
-from guidedstyle.scene import Scene, open_scene
+from guidedstyle.scene import CHECK_SIZE, Scene, open_scene
 from guidedstyle.survey import describe_survival, survey_regions
 
 PHOTO = (400, 300)
@@ -177,3 +177,30 @@ def test_inside_guides_keep_the_neighbours_edge_out_of_the_style(tmp_path: Path)
         targets = list(aim(open_scene(read_recipe(tmp_path / "a.yaml"))).style_targets.values())[:4]  # the full size
         errors[guides] = max(float((t.grams[0] - t.grams[1]).norm() / t.grams[1].norm()) for t in targets)
     assert errors["inside"] < 0.1 * errors["simple"]
+
+
+def test_a_regions_own_guides_are_inside_where_it_asks_for_it(tmp_path: Path) -> None:
+    """On the painted picture too: no position near its border is counted."""
+    counts = {}
+    for guides in ("simple", "inside"):
+        _, scene = open_line(tmp_path, 120, guides)
+        counts[guides] = aim(scene).style_targets[0, "relu3_1"].guides.counts
+    cells = 400 // 4
+    assert counts["simple"] == (300 // 4 * cells - 120 // 4 * cells, 120 // 4 * cells)
+    assert counts["inside"] == (counts["simple"][0], (120 - 24 + 4) // 4 * cells)
+
+
+def test_hard_masks_that_fit_together_leave_nothing_between_them(tmp_path: Path) -> None:
+    """Also where the picture is worked at in a size at which their edges are soft."""
+    draw_picture(1500, 90, 1).save(tmp_path / "photo.png")
+    draw_picture(90, 90, 2).save(tmp_path / "ink.png")
+    left = (np.arange(1500) % 7 < 3) * np.full((90, 1), 255)
+    for name, mask in (("one", left), ("other", 255 - left)):
+        Image.fromarray(np.uint8(mask)).save(tmp_path / f"{name}.png")
+    regions = "".join(f"  - {{name: {name}, mask: {name}.png, style: ink}}\n" for name in ("one", "other"))
+    (tmp_path / "a.yaml").write_text(f"content: photo.png\nstyles: {{ink: ink.png}}\nregions:\n{regions}")
+    scene = open_scene(read_recipe(tmp_path / "a.yaml"), CHECK_SIZE)
+    assert scene.weights.shape[2] == CHECK_SIZE
+    assert ((scene.weights[0] > 0.1) & (scene.weights[0] < 0.9)).mean() > 0.2
+    assert scene.weights[2].max() == 0
+    assert scene.overlaps == (0, 0)
