@@ -16,7 +16,8 @@ from guidedstyle.images import Array
 from guidedstyle.keys import RGB, name_colour
 from guidedstyle.mask_files import Pixels, read_colours
 
-FLAT = 48  # levels between neighbours; more is an edge
+FLAT = 20  # levels between neighbours; more is an edge
+NARROW, WIDE = 3, 9  # px; mixtures of two named colours must be flat over more, for edges can be soft
 LEAST_PIXELS = 9  # flat ones that make a colour
 MOST_STRANGERS, MOST_TOLD = 128, 6
 NOBODY = 255
@@ -102,8 +103,12 @@ def read_labels(file: Path, palette: Palette) -> Labels:
     colours = np.stack([codes >> 16, (codes >> 8) & 255, codes & 255], 1).astype(np.float32)
     named = np.array(palette.named, np.float32)
     nearest, distances = find_nearest(colours, named)
-    far = (_make_table(codes, distances > palette.tolerance)[keys] > 0) & _find_flat(pixels) & shown
-    centres = _cluster(colours, np.bincount(keys[far], minlength=1 << 24)[codes], palette.tolerance)
+    painted = _count_paint(pixels, keys, codes, distances > palette.tolerance, shown, NARROW)
+    mixed = painted > 0
+    mixed[mixed] = _measure_to_mixtures(colours[mixed], named) <= palette.tolerance
+    if mixed.any():
+        painted[mixed] = _count_paint(pixels, keys, codes, mixed, shown, WIDE)[mixed]
+    centres = _cluster(colours, painted, palette.tolerance)
     either, _ = find_nearest(colours, np.concatenate([named, centres]))
     strangers = tuple(
         Stranger(_rgb(centre), pixels_of, pixels_of / counts.sum(), None if palette.leave else _take(centre, palette))
@@ -132,12 +137,29 @@ def _make_table(codes: Ints, values: Any) -> NDArray[np.uint8]:
     return table
 
 
-def _find_flat(pixels: Pixels) -> NDArray[np.bool_]:
-    """Find pixels (H, W) whose neighbours are alike: they are paint, not the edge between two colours."""
-    around = np.ones((3, 3), np.uint8)
+def _count_paint(pixels: Pixels, keys: Any, codes: Ints, among: Any, shown: Any, width: int) -> Ints:
+    """Count the pixels of each of the codes (N,), `among` those asked for, that are flat over `width` px."""
+    paint = _find_flat(pixels, width) & (_make_table(codes, among)[keys] > 0) & shown
+    return np.bincount(keys[paint], minlength=1 << 24)[codes]
+
+
+def _find_flat(pixels: Pixels, width: int) -> NDArray[np.bool_]:
+    """Find pixels (H, W) with none unlike them within `width` px: they are paint, not the edge between two colours."""
+    around = np.ones((width, width), np.uint8)
     spread = cv2.dilate(pixels, around).astype(np.int16) - cv2.erode(pixels, around)
     flat: NDArray[np.bool_] = spread.max(2) <= FLAT
     return flat
+
+
+def _measure_to_mixtures(colours: Array, named: Array) -> Array:
+    """Measure the distance (N,) of colours (N, 3) to the nearest line between two of the named ones (M, 3)."""
+    least = np.full(len(colours), np.inf, np.float32)
+    for index, start in enumerate(named):
+        for end in named[index + 1 :]:
+            line = end - start
+            along = np.clip((colours - start) @ line / max(float(line @ line), 1.0), 0, 1)
+            np.minimum(least, np.square(colours - start - along[:, None] * line).sum(1), out=least)
+    return np.sqrt(least)
 
 
 def _cluster(colours: Array, counts: Ints, tolerance: float) -> Array:
