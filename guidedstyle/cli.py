@@ -99,12 +99,12 @@ def masks_command(
     from guidedstyle.scene import CHECK_SIZE, open_scene
 
     scene = open_scene(read_recipe(recipe, _collect_overrides(settings, {}, None)), CHECK_SIZE)
+    if output:
+        from guidedstyle.mask_sheet import save_sheet
+
+        save_sheet(scene, recipe, output)
     print_masks(scene)
     if output:
-        from guidedstyle.images import save_picture
-        from guidedstyle.mask_sheet import draw_sheet
-
-        save_picture(draw_sheet(scene), output)
         typer.echo(output)
 
 

@@ -23,7 +23,8 @@ from guidedstyle.stacking import unstack_weights
 PHOTOGRAPH = "photograph"  # the layer at the bottom
 DOCUMENTS = (".ora", ".psd")
 MOST_REGIONS = 64
-PLAIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_ -]*")
+LONGEST_NAME = 80  # letters, as in a recipe
+PLAIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_. -]*")
 WORDS_OF_YAML = {"yes", "no", "on", "off", "true", "false", "null", "y", "n"}
 
 HEAD = """\
@@ -46,13 +47,15 @@ def suggest_masks(photo: Path, count: int, styles: Sequence[Path], document: Pat
     """Write the same with a first guess at `count` regions painted in."""
     if not 2 <= count <= MOST_REGIONS:
         raise GuidedStyleError.of("--regions", f"{count} is not from 2 to {MOST_REGIONS}", "choose another number")
-    masks = suggest_regions(np.asarray(read_picture(photo)), count)
-    return _write_masks(photo, {f"region {index}": mask for index, mask in enumerate(masks, 1)}, styles, document)
+    _check_places(document, document.with_suffix(".yaml"))
+    found = [mask for mask in suggest_regions(np.asarray(read_picture(photo)), count) if mask.any()]
+    return _write_masks(photo, {f"region {index}": mask for index, mask in enumerate(found, 1)}, styles, document)
 
 
 def _check_names(names: Sequence[str]) -> list[str]:
     cleaned = [name.strip() for name in names]
-    if not all(cleaned) or len(set(cleaned)) < len(cleaned) or {PHOTOGRAPH, "rest"} & set(cleaned):
+    unfit = [name for name in cleaned if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable()]
+    if unfit or len(set(cleaned)) < len(cleaned) or {PHOTOGRAPH, "rest"} & set(cleaned):
         remedy = f"give each its own name, and none {PHOTOGRAPH} or rest: --regions sky,sea,boat"
         raise GuidedStyleError.of("--regions", f"{','.join(names)!r} does not name regions", remedy)
     if len(cleaned) > MOST_REGIONS:
@@ -112,9 +115,8 @@ def _relative(file: Path, recipe: Path) -> str:
 
 def _quote(text: str) -> str:
     """Write a text as YAML: bare where that is safe."""
-    safe = PLAIN_WORD.fullmatch(text) and text.lower() not in WORDS_OF_YAML and text == text.strip()
-    bare = safe or re.fullmatch(r"[A-Za-z0-9_./-]*[A-Za-z][A-Za-z0-9_./-]*", text)
-    return text if bare and text.lower() not in WORDS_OF_YAML else json.dumps(text, ensure_ascii=False)
+    bare = PLAIN_WORD.fullmatch(text) and text.lower() not in WORDS_OF_YAML and text == text.strip()
+    return text if bare else json.dumps(text, ensure_ascii=False)
 
 
 def save_layers(scene: Scene, paint: Array, result: Array, file: Path) -> None:

@@ -21,7 +21,9 @@ def fill_polygon(corners: Sequence[Point], size: Size) -> Array:
     factor = max(1, min(SUPERSAMPLING, LARGEST_DRAWN // max(size)))
     canvas = np.zeros((size[1] * factor, size[0] * factor), np.uint8)
     points = np.array(corners) * (size[0] * factor, size[1] * factor) - 0.5
-    cv2.fillPoly(canvas, [np.round(points * 16).astype(np.int32)], 255, shift=4)
+    outline = [np.round(points * 16).astype(np.int32)]
+    cv2.fillPoly(canvas, outline, 255, shift=4)
+    cv2.polylines(canvas, outline, True, 128, shift=4)  # opencv fills it whole, though half of it lies outside
     return np.asarray(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
 
 

@@ -25,6 +25,8 @@ Size = tuple[int, int]  # (width, height), as Pillow has it
 
 MOST_PIXELS = 400_000_000
 SMALLEST_SIDE = 16
+FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP", "GIF", "PPM")  # no others: some start programs to read them
+BROKEN_PICTURE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, RuntimeError, struct.error)
 
 
 def fit_size(size: Size, longest: int | None) -> Size:
@@ -77,7 +79,7 @@ def open_picture(file: Path, stream: IO[bytes] | None = None) -> Iterator[Image.
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata that does not matter here
-            with Image.open(stream or file) as picture:
+            with Image.open(stream or file, formats=FORMATS) as picture:
                 if picture.width * picture.height > MOST_PIXELS:
                     rule = f"{picture.width} x {picture.height} px is too large"
                     raise GuidedStyleError.of(file, rule, f"scale it to at most {MOST_PIXELS:,} pixels")
@@ -85,7 +87,7 @@ def open_picture(file: Path, stream: IO[bytes] | None = None) -> Iterator[Image.
     except UnidentifiedImageError as error:
         remedy = "save it as PNG, JPEG, TIFF or WebP"
         raise GuidedStyleError.of(file, "this is not a picture that can be read", remedy) from error
-    except (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, struct.error) as error:
+    except BROKEN_PICTURE as error:
         raise GuidedStyleError.of(file, f"the picture is damaged ({error})", "save it again") from error
 
 

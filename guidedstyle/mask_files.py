@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import Array, fit_size, open_picture
+from guidedstyle.keys import RGB, name_colour
 
 Opacities = NDArray[np.uint8] | Array  # (H, W): 0 to 255 in 8 bits, or 0 to 1 in float32
 Pixels = NDArray[np.uint8]  # (H, W, 3), red, green and blue
@@ -101,5 +102,16 @@ def _refuse_colour(picture: Image.Image, file: Path) -> None:
     share = float((spread > COLOURED).mean())
     if share > 0.001:
         rule = f"{share:.0%} of this mask is painted in colour"
-        remedy = "paint white where the region is and black elsewhere, or name one: {file: ..., colour: red}"
+        code = name_colour(_find_commonest(seen[spread > COLOURED, :3])).split()[0]
+        remedy = (
+            f"paint white where the region is and black elsewhere, or name a colour: {{file: ..., colour: '{code}'}}"
+        )
+        if picture.mode == "RGBA":
+            remedy = "take what is opaque: {file: ..., channel: alpha}, or paint white on black"
         raise GuidedStyleError.of(file, rule, remedy)
+
+
+def _find_commonest(pixels: Pixels) -> RGB:
+    colours, counts = np.unique(pixels, axis=0, return_counts=True)
+    red, green, blue = map(int, colours[counts.argmax()])
+    return red, green, blue

@@ -16,6 +16,9 @@ TOLERANCE = 60.0
 SOURCES = ("rest", "all", "file", "rectangle", "ellipse", "polygon", "gradient", "any", "both", "except")
 
 
+Colours = Annotated[tuple[Colour, ...], Field(strict=False, max_length=100)]
+
+
 class Gradient(Model):
     """A slope from nothing to all."""
 
@@ -27,7 +30,7 @@ class SharedMasks(Model):
     """A file that serves all regions, whose masks name only its `colour`, `layer` or `channel`."""
 
     file: RecipePath = Field(description="a colour-coded picture or a layered document")
-    ignore: Annotated[tuple[Colour, ...], Field(strict=False)] = Field((), description="colours that mean no region")
+    ignore: Colours = Field((), description="colours that mean no region")
     tolerance: float = Field(TOLERANCE, ge=0, le=442, description="how far, in RGB, a pixel may be from a named colour")
 
 
@@ -39,9 +42,7 @@ class Mask(Model):
     file: RecipePath | None = Field(None, description="a grey picture, white where the region is")
     channel: Literal["alpha"] | None = Field(None, description="take the file's opacity instead of its grey")
     colour: Colour | None = Field(None, description="one colour of a colour-coded file: '#ff0000' or a CSS name")
-    ignore: Annotated[tuple[Colour, ...], Field(strict=False)] = Field(
-        (), description="colours of a colour-coded file that mean nothing"
-    )
+    ignore: Colours = Field((), description="colours of a colour-coded file that mean nothing")
     tolerance: float = Field(
         TOLERANCE, ge=0, le=442, description="how far, in RGB, a pixel may be from a named colour before it is reported"
     )

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from guidedstyle.images import Array, fit_size
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.images import Array, fit_size, save_picture
 from guidedstyle.keys import RGB, parse_colour
 from guidedstyle.mask_keys import Mask
-from guidedstyle.scene import Scene
+from guidedstyle.mistakes import find_overwritten
+from guidedstyle.scene import FAINT, Scene
 
 Bytes = NDArray[np.uint8]
 
 OVERVIEW, PANEL, GAP, CAPTION, MARGIN = 1000, 320, 16, 26, 10  # px
+TINT, KEPT_TINT = 0.55, 0.15
 PAPER, INK = (255, 255, 255), (30, 30, 30)
 TINTS = (  # Okabe & Ito 2008, told apart by the colour-blind too
     (0, 114, 178),
@@ -27,6 +31,14 @@ TINTS = (  # Okabe & Ito 2008, told apart by the colour-blind too
     (213, 94, 0),
     (240, 228, 66),
 )
+
+
+def save_sheet(scene: Scene, recipe: Path, file: Path) -> None:
+    """Draw the sheet into a file; raises GuidedStyleError where that would overwrite what the recipe is made of."""
+    overwritten = "the recipe" if file.exists() and file.samefile(recipe) else find_overwritten(scene.recipe, file)
+    if overwritten:
+        raise GuidedStyleError.of("--output", f"{file} would overwrite {overwritten}", "choose another name (-o)")
+    save_picture(draw_sheet(scene), file)
 
 
 def draw_sheet(scene: Scene) -> Image.Image:
@@ -52,21 +64,27 @@ def tint(index: int, mask: Mask | None = None) -> RGB:
 
 
 def _draw_overview(scene: Scene) -> Image.Image:
-    """Tint the greyed photograph by the regions' weights; what belongs to none keeps its colours."""
+    """Tint the greyed photograph by the regions' weights, kept ones faintly in its own colours; hatch what is nobody's."""
     photograph, longest = _to_bytes(scene.content), OVERVIEW
     width, height = fit_size((photograph.shape[1], photograph.shape[0]), longest)
     small = _resize(photograph, (width, height)).astype(np.float32)
     weights = [_resize(weight, (width, height)) for weight in scene.weights]
     grey = small.mean(2, keepdims=True)
-    mixed = small * weights[-1][..., None]
+    mixed = (0.5 * small + 127 * _hatch(height, width)) * weights[-1][..., None]
     for index, region in enumerate(scene.recipe.regions):
-        tinted = 0.45 * grey + 0.55 * np.array(tint(index, region.mask), np.float32)
+        share = KEPT_TINT if region.keep else TINT
+        tinted = (1 - share) * (small if region.keep else grey) + share * np.array(tint(index, region.mask), np.float32)
         mixed += tinted * weights[index][..., None]
     picture = Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(picture)
     for index, region in enumerate(scene.recipe.regions):
         _write_name(draw, region.name, _find_middle(weights[index]), tint(index, region.mask))
     return picture
+
+
+def _hatch(height: int, width: int) -> Array:
+    """Draw slanting stripes (H, W, 1) of 0 and 1."""
+    return np.asarray((np.indices((height, width)).sum(0) // 6 % 2)[..., None], np.float32)
 
 
 def _find_middle(weight: Array) -> tuple[int, int]:
@@ -91,6 +109,8 @@ def _draw_regions(scene: Scene) -> Iterator[Image.Image]:
     for index, region in enumerate(scene.recipe.regions):
         caption = f"{region.name}: {'kept' if region.keep else ' + '.join(region.style)}, {scene.shares[index]:.1%}"
         yield _draw_panel(photograph, scene.weights[index], caption, tint(index, region.mask))
+    if scene.shares[-1] > FAINT:
+        yield _draw_panel(photograph, scene.weights[-1], f"no region: stays as it is, {scene.shares[-1]:.1%}", PAPER)
 
 
 def _draw_paintings(scene: Scene) -> Iterator[Image.Image]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from guidedstyle.errors import KeyPath
 from guidedstyle.mask_keys import Mask
@@ -67,9 +68,14 @@ def _find_output_mistakes(recipe: Recipe) -> Iterator[Mistake]:
         yield ("output",), f"there is no folder {output.parent}", "create it, or write elsewhere (-o)"
     elif output.exists() and not output.is_file():
         yield ("output",), f"{output} is not a file", "choose another name (-o)"
-    for path, file in list_files(recipe):
-        if output.exists() and file.exists() and output.samefile(file):
-            yield ("output",), f"{output} would overwrite {'.'.join(map(str, path))}", "choose another name (-o)"
+    if overwritten := find_overwritten(recipe, output):
+        yield ("output",), f"{output} would overwrite {overwritten}", "choose another name (-o)"
+
+
+def find_overwritten(recipe: Recipe, output: Path) -> str | None:
+    """Find the key of a recipe whose file would be overwritten by `output`."""
+    files = ((path, file) for path, file in list_files(recipe) if output.exists() and file.exists())
+    return next((".".join(map(str, path)) for path, file in files if output.samefile(file)), None)
 
 
 def _find_mask_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:

@@ -40,7 +40,7 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 @dataclass(frozen=True)
 class Canvas:
-    """A scene's content (1, 3, h, w), region weights (R + 1, h, w) and what is kept (1, 1, h, w), at one size."""
+    """A scene's content (1, 3, h, w), and region weights (R + 1, h, w), at one size."""
 
     recipe: Recipe
     content: Tensor

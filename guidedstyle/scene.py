@@ -32,6 +32,7 @@ from guidedstyle.stacking import add_borders, measure_overlaps, settle_neighbour
 CHECK_SIZE = 1024
 STACKING_SIZE = 2048  # masks meet at this size at least: shrunk before, hard edges would seem to overlap
 FAINT = 5e-4  # of the picture
+NOTHING = 1e-3  # of a pixel; less is what rounding leaves
 T = TypeVar("T")
 
 
@@ -197,7 +198,7 @@ def _open_regions(opener: _Opener, frame: Frame | None, working: Size) -> Layout
 
 def _keep_and_resize(opener: _Opener, weights: Array, frame: Frame, working: Size) -> Array:
     longest = max(frame.size)
-    scale = max(weights.shape) / longest
+    scale = max(weights.shape[1:]) / longest
     kept = {i: region for i, region in enumerate(opener.reading.recipe.regions) if region.keep}
     widths = {index: measure_length(region.border, longest) * scale for index, region in kept.items()}
     return np.stack([resize_mask(weight, working) for weight in add_borders(weights, widths)])
@@ -205,7 +206,7 @@ def _keep_and_resize(opener: _Opener, weights: Array, frame: Frame, working: Siz
 
 def _complain_of_nothing(opener: _Opener, weights: Array) -> None:
     for index, region in enumerate(opener.reading.recipe.regions):
-        if not weights[index].any():
+        if weights[index].max() < NOTHING:
             why = "its mask is black, or regions in front of it hide it"
             why = "the other regions cover the whole picture" if region.mask.rest else why
             rule = f"region {region.name!r} covers nothing: {why}"
