@@ -25,7 +25,7 @@ Size = tuple[int, int]  # (width, height), as Pillow has it
 
 MOST_PIXELS = 400_000_000
 SMALLEST_SIDE = 16
-FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP", "GIF", "PPM")  # no others: some start programs to read them
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM")  # no others: some start programs to read them
 BROKEN_PICTURE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, RuntimeError, struct.error)
 
 

@@ -64,7 +64,7 @@ def tint(index: int, mask: Mask | None = None) -> RGB:
 
 
 def _draw_overview(scene: Scene) -> Image.Image:
-    """Tint the greyed photograph by the regions' weights, kept ones faintly in its own colours; hatch what is nobody's."""
+    """Tint the greyed photograph by the regions' weights, kept ones faintly and in colour; hatch what is nobody's."""
     photograph, longest = _to_bytes(scene.content), OVERVIEW
     width, height = fit_size((photograph.shape[1], photograph.shape[0]), longest)
     small = _resize(photograph, (width, height)).astype(np.float32)

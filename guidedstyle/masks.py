@@ -59,6 +59,7 @@ class MaskReader:
         self.palettes = palettes
         self.labels: dict[Path, Labels] = {}
         self.documents: dict[Path, LayeredDocument | None] = {}
+        self.turned: dict[Path, str] = {}
 
     def read(self, mask: Mask, frame: Frame | None, size: Size) -> Array:
         """Read opacities (H, W) in [0, 1] at `size` of a mask painted over the picture of `frame`, if that is known.
@@ -94,23 +95,36 @@ class MaskReader:
         document = self._open(file)
         if document and not mask.layer:
             names = ", ".join(layer.path for layer in document.layers if not layer.problem)
-            remedy = f"name one of its layers: layer: {names}" if names else "it has none that can be a mask"
+            remedy = f"name one of its layers: layer: {names}" if names else "paint a layer in it, and name that"
             raise GuidedStyleError.of(file, "it is a layered document", remedy)
         if mask.layer:
             if not document:
                 raise GuidedStyleError.of(file, "it has no layers", "remove layer:, or name a .psd, .ora or .kra")
-            return resize_mask(fit_mask(read_layer(document, mask.layer), frame, file), size)
+            return resize_mask(self._fit(read_layer(document, mask.layer), frame, file), size)
         if mask.colour:
             return self._read_colour(file, mask.colour, frame, size)
         read = read_alpha if mask.channel == "alpha" else read_grey
-        return resize_mask(fit_mask(read(file), frame, file), size)
+        return resize_mask(self._fit(read(file), frame, file), size)
 
     def _read_colour(self, file: Path, colour: str, frame: Frame | None, size: Size) -> Array:
         """Read one colour, its edge a pixel soft: the file's own soft edge went to one side or the other."""
         if file not in self.labels:
             self.labels[file] = read_labels(file, self.palettes[file])
-        chosen = fit_mask(self.labels[file].select(parse_colour(colour)), frame, file)
+        chosen = self._fit(self.labels[file].select(parse_colour(colour)), frame, file)
         return np.asarray(cv2.GaussianBlur(resize_mask(to_unit(chosen), size), (3, 3), 0.6), np.float32)
+
+    def _fit(self, mask: Opacities, frame: Frame | None, file: Path) -> Opacities:
+        fitted = fit_mask(mask, frame, file)
+        if frame and frame.orientation > 1:
+            how = "as the picture lies in its file, and was turned with it" if fitted is not mask else "over it upright"
+            self.turned[file] = f"the picture of {file.name} is turned (EXIF); the mask was taken as painted {how}"
+        return fitted
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the masks read so far."""
+        told = (note for labels in self.labels.values() for note in labels.notes)
+        return (*told, *self.turned.values())
 
     def _open(self, file: Path) -> LayeredDocument | None:
         if file not in self.documents:

@@ -115,7 +115,7 @@ def _find_shape_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:
         if (box := getattr(mask, key)) and not (box[0] < box[2] and box[1] < box[3]):
             rule = f"[{', '.join(f'{side:g}' for side in box)}] has no area"
             yield (*path, key), rule, "give [left, top, right, bottom] with left < right and top < bottom"
-    if mask.polygon and _measure_area(mask.polygon) < TINY_AREA:
+    if mask.polygon and _measure_breadth(mask.polygon) < TINY_AREA:
         yield (*path, "polygon"), "its corners lie on one line", "give it an area"
     if mask.gradient and mask.gradient.start == mask.gradient.end:
         yield (*path, "gradient"), "it begins where it ends", "let from and to be two points"
@@ -125,7 +125,7 @@ def _find_shape_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:
         yield path, "ignore belongs to a colour-coded file", "add colour:, or remove ignore"
 
 
-def _measure_area(corners: Sequence[tuple[float, float]]) -> float:
-    """Measure twice the area of a polygon (the shoelace formula)."""
-    after = (*corners[1:], corners[0])
-    return abs(sum(x * v - u * y for (x, y), (u, v) in zip(corners, after, strict=True)))
+def _measure_breadth(corners: Sequence[tuple[float, float]]) -> float:
+    """Measure twice the area of the largest triangle of the first corner and two others: 0 if all lie on one line."""
+    (x, y), *others = corners
+    return max(abs((u - x) * (w - y) - (s - x) * (v - y)) for u, v in others for s, w in others)

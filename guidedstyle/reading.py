@@ -147,6 +147,8 @@ def _find_missing_files(recipe: Recipe) -> Iterable[Mistake]:
 def _describe_absence(file: Path) -> str:
     if file.is_dir():
         return f"{file} is a folder"
+    if {"http:", "https:"} & set(file.parts):
+        return "addresses of the web are not read"
     if file.is_symlink():
         return f"{file} is a link that leads nowhere"
     return f"{file} is no plain file" if file.exists() else f"there is no file {file}"

@@ -117,7 +117,7 @@ class _Opener:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        return tuple(note for labels in self.masks.labels.values() for note in labels.notes)
+        return self.masks.notes
 
 
 def open_scene(reading: Reading, largest: int | None = None) -> Scene:

@@ -85,8 +85,8 @@ def _mend(data: Any, path: KeyPath, detail: ErrorDetails, broken: set[KeyPath]) 
         return False
     if path[0] == "masks":
         return _replace_shared_masks(data, broken)
-    if "mask" in path and isinstance(_walk_to(data, path[: path.index("mask")]), dict):
-        return _replace_mask(data, path[: path.index("mask") + 1], broken)
+    if path[0] in ("regions", "styles") and path[2:3] == ("mask",) and detail["loc"] != path[:2]:
+        return _replace_mask(data, path[:3], broken)
     broken.add(path)
     data, last = _walk_to(data, path[:-1]), path[-1]
     if not isinstance(data, dict):

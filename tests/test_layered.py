@@ -100,6 +100,49 @@ def test_photoshop_groups_masks_and_opacities(tmp_path: Path) -> None:
     assert [layer.name for layer in open_layered(tmp_path / "a.psd").layers if not layer.visible] == ["hidden"]
 
 
+def test_photoshop_masks_of_groups_and_clipping(tmp_path: Path) -> None:
+    file, whole = tmp_path / "a.psd", paint(np.full(SIZE[::-1], 255))
+    document = PSDImage.new("RGBA", SIZE)
+    document.create_group([document.create_pixel_layer(whole, name="hills")], name="land")
+    document.create_pixel_layer(paint(128 * DISC), name="base")
+    document.create_pixel_layer(whole, name="clipped").clipping = True
+    document.save(file)
+    document, left = PSDImage.open(file), np.arange(SIZE[0]) < 50  # a new group takes a mask only once it was saved
+    next(layer for layer in document if layer.name == "land").create_mask(
+        Image.fromarray(np.uint8(255 * left * np.ones((SIZE[1], 1))))
+    )
+    document.save(file)
+    assert (read(file, "hills") == 255 * left * np.ones((SIZE[1], 1))).all()
+    assert (read(file, "clipped") == 128 * DISC).all()
+    assert (read(file, "base") == 128 * DISC).all()
+
+
+def test_krita_masks_of_groups_and_layers(tmp_path: Path) -> None:
+    """Each halves what the layer shows where it is 128; one that is hidden counts for nothing."""
+    masks = "".join(
+        f'<masks><mask nodetype="transparencymask" filename="{name}" visible="{shown}"/></masks>'
+        for name, shown in (("half", 1), ("none", 0))
+    ).encode()
+    write_krita(tmp_path / "plain.kra", 4, lambda pixels: b"\0" + pixels)
+    with zipfile.ZipFile(tmp_path / "plain.kra") as plain, zipfile.ZipFile(tmp_path / "a.kra", "w") as archive:
+        for part in plain.namelist():
+            content = plain.read(part)
+            if part == "maindoc.xml":
+                content = content.replace(
+                    b'<layers><layer nodetype="paint', masks.encode() + b'<layers><layer nodetype="paint'
+                )
+                content = content.replace(
+                    b'colorspacename="RGBA"/>', b'colorspacename="RGBA">' + masks.encode() + b"</layer>"
+                )
+            archive.writestr(part, content)
+        for name, ground in (("half", 128), ("none", 0)):
+            header = b"VERSION 2\nTILEWIDTH 64\nTILEHEIGHT 64\nPIXELSIZE 1\nDATA 0\n"
+            archive.writestr(f"x/layers/{name}.pixelselection", header)
+            archive.writestr(f"x/layers/{name}.pixelselection.defaultpixel", bytes([ground]))
+    whole, masked = read(tmp_path / "plain.kra", "hills"), read(tmp_path / "a.kra", "hills")
+    assert np.abs(masked - whole * (128 / 255) ** 2).max() <= 1
+
+
 def write_krita(file: Path, depth: int, pack: Callable[[bytes], bytes]) -> None:
     """Write a layer of one tile of 64 x 64 px by hand, the disc at (8, 6) in its last byte, and 200 elsewhere."""
     xml = (

@@ -113,10 +113,10 @@ def test_a_thin_line_is_painted(tmp_path: Path, guides: str) -> None:
 def test_what_is_told_of_a_thin_line(tmp_path: Path) -> None:
     """6 px are 6, 3 and 1.5 at the three octaves, where cells are 1, 2 and 4 px wide."""
     _, scene = open_line(tmp_path, 6, "simple")
-    assert [str(survival) for survival in survey_regions(scene)[1]] == ["all", "all", "to relu2_1"]
+    assert [str(survival) for survival in survey_regions(scene)[1]] == ["all", "all", "to relu2_1", "to relu1_1"]
     assert list(describe_survival(scene)) == []
     _, scene = open_line(tmp_path, 1, "simple")
-    assert [str(survival) for survival in survey_regions(scene)[1]] == ["to relu2_1", "to relu1_1", "none"]
+    assert [str(survival) for survival in survey_regions(scene)[1]] == ["to relu2_1", "to relu1_1", "none", "none"]
     assert list(describe_survival(scene)) == [
         "line is so thin that nothing of it is left at 100 px: its larger strokes will take after its "
         "surroundings (widen it with grow, or render larger)"
@@ -124,26 +124,45 @@ def test_what_is_told_of_a_thin_line(tmp_path: Path) -> None:
     _, scene = open_line(tmp_path, 6, "inside")
     assert list(describe_survival(scene)) == [
         "line is too narrow for inside guides at relu2_1, relu3_1, relu3_4 at 400 px; relu2_1, relu3_1, relu3_4 at "
-        "200 px; relu1_1, relu2_1, relu3_1, relu3_4 at 100 px: there its guides are simple"
+        "200 px; relu1_1, relu2_1, relu3_1, relu3_4 at 100 px; relu1_1, relu2_1, relu3_1, relu3_4 at 50 px: "
+        "there its guides are simple"
     ]
 
 
 @pytest.mark.parametrize("guides", ["simple", "inside"])
 @pytest.mark.parametrize("width", [3, 6, 14, 30, 60, 120])
 def test_the_survey_tells_what_the_engine_does(tmp_path: Path, width: int, guides: str) -> None:
-    """Where it says `inside` falls back, the guides are those of `simple`, and nowhere else."""
+    """At every stage: where it says `inside` falls back, the guides are those of `simple`, and nowhere else."""
     _, scene = open_line(tmp_path, width, guides)
-    objective = aim(scene)
-    weights = objective.canvas.weights[1:2].numpy()
-    for survival, octave in zip(survey_regions(scene)[1], range(3), strict=True):
-        for name in survival.of:
-            layer, picture = LITE.layers[name], halve(weights.shape[1:], octave)
-            grid = (picture[0] // layer.stride, picture[1] // layer.stride)
-            cells = cover_cells(weights, picture, grid, layer, guides)
-            assert (cells.max() >= MOSTLY) == (name in survival.layers)
-            weighed = weigh_cells(weights, octave, grid, layer, [guides])
-            simple = weigh_cells(weights, octave, grid, layer, ["simple"])
-            assert (weighed == simple).all() == (guides == "simple" or name in survival.lost)
+    (survey,) = survey_regions(scene)[1:]
+    assert [survival.longest for survival in survey] == [400, 200, 100, 50]
+    for stage in range(2):
+        weights = aim(scene, stage).canvas.weights[1:2].numpy()
+        for survival, octave in zip(survey[1 - stage :], range(3), strict=False):
+            for name in survival.of:
+                layer, picture = LITE.layers[name], halve(weights.shape[1:], octave)
+                grid = (picture[0] // layer.stride, picture[1] // layer.stride)
+                cells = cover_cells(weights, picture, grid, layer, guides)
+                assert (cells.max() >= MOSTLY) == (name in survival.layers)
+                weighed = weigh_cells(weights, octave, grid, layer, [guides])
+                simple = weigh_cells(weights, octave, grid, layer, ["simple"])
+                assert (weighed == simple).all() == (guides == "simple" or name in survival.lost)
+
+
+def test_a_faint_region_is_not_called_thin(tmp_path: Path) -> None:
+    file, _ = open_line(tmp_path, 6, "simple")
+    Image.fromarray(np.full(PHOTO[::-1], 100, np.uint8)).save(tmp_path / "line.png")
+    assert list(describe_survival(open_scene(read_recipe(file)))) == [
+        "line is nowhere more than 39% opaque: most of its paint is what lies around it"
+    ]
+
+
+def test_the_fall_back_of_a_paintings_mask_is_told(tmp_path: Path) -> None:
+    file, _ = open_line(tmp_path, 300 - 140, "inside")
+    text = file.read_text().replace("oil: oil.png", "oil: {image: oil.png, mask: {rectangle: [0, 0, 0.05, 1]}}")
+    file.write_text(text)
+    (note,) = [note for note in describe_survival(open_scene(read_recipe(file))) if "oil" in note]
+    assert note.startswith("the mask of style oil is too narrow for inside guides at ")
 
 
 def test_a_seam_at_half_opacity_keeps_its_weight_at_every_octave(tmp_path: Path) -> None:
@@ -187,7 +206,7 @@ def test_a_regions_own_guides_are_inside_where_it_asks_for_it(tmp_path: Path) ->
         counts[guides] = aim(scene).style_targets[0, "relu3_1"].guides.counts
     cells = 400 // 4
     assert counts["simple"] == (300 // 4 * cells - 120 // 4 * cells, 120 // 4 * cells)
-    assert counts["inside"] == (counts["simple"][0], (120 - 24 + 4) // 4 * cells)
+    assert counts["inside"] == (counts["simple"][0], (120 - 24) // 4 * cells)
 
 
 def test_hard_masks_that_fit_together_leave_nothing_between_them(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.layered.krita import open_krita
 from guidedstyle.layered.openraster import open_openraster
-from guidedstyle.layered.paper import LayeredDocument, PaintLayer
+from guidedstyle.layered.paper import LayeredDocument, PaintLayer, multiply
 from guidedstyle.layered.photoshop import open_photoshop
 from guidedstyle.mask_files import Pixels
 
@@ -48,7 +48,7 @@ def read_layer(document: LayeredDocument, name: str) -> Pixels:
     if not layer.visible:
         rule = f"layer {name!r} is hidden, or its group is"
         raise GuidedStyleError.of(document.file, rule, "show it and save again, or remove the region")
-    alpha = layer.read()  # type: ignore[misc]  # it has no problem
+    alpha = multiply([read() for read in (layer.read, *layer.within) if read])
     opacity = np.round(alpha * np.float32(layer.opacity)).astype(np.uint8) if layer.opacity < 1 else alpha
     if not opacity.any():
         rule = f"layer {name!r} is empty"

@@ -20,6 +20,7 @@ from guidedstyle.layered.paper import (
     check_size,
     flatten,
     make_group,
+    multiply,
     read_part,
     read_xml,
 )
@@ -44,10 +45,11 @@ def open_krita(file: Path) -> LayeredDocument:
 
 def _list(file: Path, size: Size, parent: Any) -> Iterator[PaintLayer]:
     for element in parent.iterfind(f"{SPACE}layers/{SPACE}layer"):
-        kind, opacity = element.get("nodetype"), int(element.get("opacity", 255)) / 255
+        kind, opacity = element.get("nodetype"), min(max(int(element.get("opacity", 255)), 0), 255) / 255
         shown = (element.get("name", "unnamed"), opacity, element.get("visible") != "0")
         if kind == "grouplayer":
-            yield make_group(*shown, tuple(_list(file, size, element)))
+            masks = tuple(partial(_read_tiles, file, name, mask, size) for name, mask in _find_masks(element))
+            yield make_group(*shown, tuple(_list(file, size, element)), masks)
         elif kind != "paintlayer":
             yield PaintLayer(*shown, problem=f"a {kind}", remedy="convert it to a paint layer, and save again")
         elif "F" in element.get("colorspacename", ""):
@@ -57,17 +59,17 @@ def _list(file: Path, size: Size, parent: Any) -> Iterator[PaintLayer]:
             yield PaintLayer(*shown, partial(_read, file, element, size))
 
 
-def _read(file: Path, element: Any, size: Size) -> Pixels:
-    """Read what a layer shows: its own alpha times its transparency masks."""
-    parts = [(str(element.get("filename")), element)]
+def _find_masks(element: Any) -> Iterator[tuple[str, Any]]:
+    """Find the transparency masks of a layer that are shown: the part that holds each, and its element."""
     for mask in element.iterfind(f"{SPACE}masks/{SPACE}mask"):
         if mask.get("nodetype") == "transparencymask" and mask.get("visible") != "0":
-            parts.append((f"{mask.get('filename')}.pixelselection", mask))
-    alphas = [_read_tiles(file, name, at, size) for name, at in parts]
-    product = alphas[0]
-    for alpha in alphas[1:]:
-        product = np.round(product * (alpha / np.float32(255))).astype(np.uint8)
-    return product
+            yield f"{mask.get('filename')}.pixelselection", mask
+
+
+def _read(file: Path, element: Any, size: Size) -> Pixels:
+    """Read what a layer shows: its own alpha times its transparency masks."""
+    parts = [(str(element.get("filename")), element), *_find_masks(element)]
+    return multiply([_read_tiles(file, name, at, size) for name, at in parts])
 
 
 def _read_tiles(file: Path, name: str, element: Any, size: Size) -> Pixels:

@@ -59,10 +59,14 @@ def _number(text: str | None, default: float) -> float:
 
 
 def _read(file: Path, element: Any, corner: tuple[int, int], size: Size) -> Pixels:
+    if not element.get("src"):
+        raise GuidedStyleError.of(file, f"layer {element.get('name')!r} has no picture", DAMAGED)
     try:
-        pixels = read_opacity(file, io.BytesIO(read_part(file, element.get("src", ""))))
+        pixels = read_opacity(file, io.BytesIO(read_part(file, element.get("src"))))
     except GuidedStyleError as error:
-        raise GuidedStyleError.of(file, f"layer {element.get('name')!r} is damaged", DAMAGED) from error
+        (problem,) = error.problems
+        remedy = problem.remedy if "too large" in problem.rule else DAMAGED
+        raise GuidedStyleError.of(file, f"layer {element.get('name')!r}: {problem.rule}", remedy) from error
     return place(pixels, corner, size)
 
 

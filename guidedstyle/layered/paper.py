@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ class PaintLayer:
     """A layer as its program shows it: `read` gives its alpha (H, W) in 8 bits over the whole document.
 
     One that cannot be a mask has a `problem` ("a group") and a `remedy` instead; a group has `members`. `path`
-    is its name with those of its groups; once flattened, opacity and visibility are those of its groups too.
+    is its name with those of its groups; once flattened, opacity and visibility are those of its groups too. It
+    shows only `within` the masks of its groups and the layer that it is clipped to.
     """
 
     name: str
@@ -40,6 +41,7 @@ class PaintLayer:
     remedy: str = ""
     members: tuple[PaintLayer, ...] = ()
     path: str = ""
+    within: tuple[Callable[[], Pixels], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,17 @@ class LayeredDocument:
     layers: tuple[PaintLayer, ...]
 
 
-def make_group(name: str, opacity: float, visible: bool, members: tuple[PaintLayer, ...]) -> PaintLayer:
-    """Make a group, which is no mask itself."""
+def make_group(
+    name: str,
+    opacity: float,
+    visible: bool,
+    members: tuple[PaintLayer, ...],
+    within: tuple[Callable[[], Pixels], ...] = (),
+) -> PaintLayer:
+    """Make a group, which is no mask itself, but may have masks that its members show within."""
     named = ", ".join(f"{name}/{member.name}" for member in members)
     remedy = f"name one of its layers: {named}" if named else "it is empty: name a layer"
-    return PaintLayer(name, opacity, visible, None, "a group", remedy, members)
+    return PaintLayer(name, opacity, visible, None, "a group", remedy, members, within=within)
 
 
 def flatten(layers: Iterable[PaintLayer], above: PaintLayer | None = None) -> Iterator[PaintLayer]:
@@ -63,11 +71,20 @@ def flatten(layers: Iterable[PaintLayer], above: PaintLayer | None = None) -> It
     for layer in layers:
         if above:
             path, opacity, visible = f"{above.path}/{layer.name}", above.opacity * layer.opacity, above.visible
-            layer = replace(layer, path=path, opacity=opacity, visible=visible and layer.visible)
+            within = (*above.within, *layer.within)
+            layer = replace(layer, path=path, opacity=opacity, visible=visible and layer.visible, within=within)
         else:
             layer = replace(layer, path=layer.name)
         yield layer
         yield from flatten(layer.members, layer)
+
+
+def multiply(alphas: Sequence[Pixels]) -> Pixels:
+    """Multiply alphas (H, W) of 8 bits."""
+    product = alphas[0]
+    for alpha in alphas[1:]:
+        product = np.round(product * (alpha / np.float32(255))).astype(np.uint8)
+    return product
 
 
 def place(pixels: Pixels, corner: tuple[int, int], size: Size) -> Pixels:

@@ -6,6 +6,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,16 @@ from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import Size, write_file
-from guidedstyle.layered.paper import DAMAGED, LayeredDocument, PaintLayer, check_size, flatten, make_group, place
+from guidedstyle.layered.paper import (
+    DAMAGED,
+    LayeredDocument,
+    PaintLayer,
+    check_size,
+    flatten,
+    make_group,
+    multiply,
+    place,
+)
 from guidedstyle.mask_files import Pixels
 
 MASKED = {"solidcolorfill", "gradientfill", "patternfill"}  # layers of which only the mask has a shape
@@ -47,15 +57,29 @@ def _first_line(error: Exception) -> str:
 
 
 def _list(file: Path, size: Size, group: Any) -> Iterator[PaintLayer]:
+    base: PaintLayer | None = None  # what clipped layers above it are clipped to
     for layer in group:
-        shown = (layer.name, layer.opacity / 255, layer.visible)
-        if layer.is_group():
-            yield make_group(*shown, tuple(_list(file, size, layer)))
-        elif layer.kind == "pixel" or layer.has_pixels() or layer.has_mask():
-            yield PaintLayer(*shown, partial(_read, file, layer, size))
-        else:
-            problem = f"a {layer.kind} layer, which has no pixels"
-            yield PaintLayer(*shown, problem=problem, remedy="turn it into a plain layer")
+        listed = _describe(file, size, layer)
+        if layer.clipping and base and base.read:
+            listed = replace(listed, within=(*listed.within, base.read))
+        elif not layer.clipping:
+            base = listed
+        yield listed
+
+
+def _describe(file: Path, size: Size, layer: Any) -> PaintLayer:
+    shown = (layer.name, layer.opacity / 255, layer.visible)
+    if layer.is_group():
+        masks = (partial(_read_mask, layer, size),) if _has_mask(layer) else ()
+        return make_group(*shown, tuple(_list(file, size, layer)), masks)
+    if layer.kind == "pixel" or layer.has_pixels() or layer.has_mask():
+        return PaintLayer(*shown, partial(_read, file, layer, size))
+    problem = f"a {layer.kind} layer, which has no pixels"
+    return PaintLayer(*shown, problem=problem, remedy="turn it into a plain layer")
+
+
+def _has_mask(layer: Any) -> bool:
+    return bool(layer.has_mask() and not layer.mask.disabled)
 
 
 def _read(file: Path, layer: Any, size: Size) -> Pixels:
@@ -63,10 +87,10 @@ def _read(file: Path, layer: Any, size: Size) -> Pixels:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            shape, mask = _read_shape(layer, size), _read_mask(layer, size)
+            shape = _read_shape(layer, size)
+            return multiply([shape, _read_mask(layer, size)]) if _has_mask(layer) else shape
     except (ValueError, OSError, TypeError, KeyError, IndexError, AssertionError) as error:
         raise GuidedStyleError.of(file, f"layer {layer.name!r} is damaged ({_first_line(error)})", DAMAGED) from error
-    return shape if mask is None else np.asarray(np.round(shape * (mask / np.float32(255))), np.uint8)
 
 
 def _read_shape(layer: Any, size: Size) -> Pixels:
@@ -77,17 +101,14 @@ def _read_shape(layer: Any, size: Size) -> Pixels:
     return place(pixels, (layer.left, layer.top), size)
 
 
-def _read_mask(layer: Any, size: Size) -> Pixels | None:
-    if not layer.has_mask() or layer.mask.disabled:
-        return None
-    mask = layer.mask
-    beyond = np.uint8(mask.background_color)
-    picture = mask.topil()
+def _read_mask(layer: Any, size: Size) -> Pixels:
+    mask, picture = layer.mask, layer.mask.topil()
+    beyond = np.full(size[::-1], mask.background_color, np.uint8)
     if picture is None:
-        return np.full(size[::-1], beyond, np.uint8)
-    inner = np.asarray(picture.convert("L"))
-    within = place(np.full(inner.shape, 255, np.uint8), (mask.left, mask.top), size) > 0
-    return np.where(within, place(inner, (mask.left, mask.top), size), beyond)
+        return beyond
+    inner, corner = np.asarray(picture.convert("L")), (mask.left, mask.top)
+    within = place(np.full(inner.shape, 255, np.uint8), corner, size) > 0
+    return np.where(within, place(inner, corner, size), beyond)
 
 
 def write_photoshop(file: Path, layers: Sequence[tuple[str, Image.Image]]) -> None:
