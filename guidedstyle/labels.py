@@ -21,6 +21,7 @@ NARROW, WIDE = 3, 9  # px; mixtures of two named colours must be flat over more,
 LEAST_PIXELS = 9  # flat ones that make a colour
 MOST_STRANGERS, MOST_TOLD = 128, 6
 NOBODY = 255
+HIDDEN = 1 << 24  # beyond the code of any colour
 
 Ints = NDArray[np.int64]
 
@@ -95,19 +96,19 @@ class Labels:
 
 def read_labels(file: Path, palette: Palette) -> Labels:
     """Read a colour-coded picture by a palette; transparent pixels are nobody's."""
-    pixels, alpha = read_colours(file)
-    shown = np.ones(pixels.shape[:2], bool) if alpha is None else alpha >= 128
-    keys = (pixels[..., 0].astype(np.int32) << 16) | (pixels[..., 1].astype(np.int32) << 8) | pixels[..., 2]
-    counts = np.bincount(keys[shown], minlength=1 << 24)
+    pixels = read_colours(file)
+    keys = (pixels.view("<u4")[..., 0] & (HIDDEN - 1)).astype(np.int64)
+    hidden = pixels[..., 3] < 128
+    keys[hidden] = HIDDEN
+    counts = np.bincount(keys.ravel(), minlength=HIDDEN + 1)[:HIDDEN]
     codes = np.flatnonzero(counts)
-    colours = np.stack([codes >> 16, (codes >> 8) & 255, codes & 255], 1).astype(np.float32)
+    colours = np.stack([codes & 255, (codes >> 8) & 255, codes >> 16], 1).astype(np.float32)
     named = np.array(palette.named, np.float32)
     nearest, distances = find_nearest(colours, named)
-    painted = _count_paint(pixels, keys, codes, distances > palette.tolerance, shown, NARROW)
+    painted = _count_paint(pixels, keys, codes, distances > palette.tolerance, NARROW)
     mixed = painted > 0
     mixed[mixed] = _measure_to_mixtures(colours[mixed], named) <= palette.tolerance
-    if mixed.any():
-        painted[mixed] = _count_paint(pixels, keys, codes, mixed, shown, WIDE)[mixed]
+    painted[mixed] = _count_paint(pixels, keys, codes, mixed, WIDE)[mixed]
     centres = _cluster(colours, painted, palette.tolerance)
     either, _ = find_nearest(colours, np.concatenate([named, centres]))
     strangers = tuple(
@@ -117,7 +118,8 @@ def read_labels(file: Path, palette: Palette) -> Labels:
     )
     if palette.leave:
         nearest = np.where(either < len(named), nearest, NOBODY)
-    indices = np.where(shown, _make_table(codes, nearest)[keys], np.uint8(NOBODY))
+    indices = _make_table(codes, nearest)[keys]
+    indices[hidden] = NOBODY
     return Labels(file, palette, indices, tuple(sorted(strangers, key=lambda stranger: -stranger.pixels)))
 
 
@@ -132,22 +134,24 @@ def find_nearest(colours: Array, centres: Array) -> tuple[Ints, Array]:
 
 
 def _make_table(codes: Ints, values: Any) -> NDArray[np.uint8]:
-    table = np.zeros(1 << 24, np.uint8)
+    table = np.zeros(HIDDEN + 1, np.uint8)
     table[codes] = values
     return table
 
 
-def _count_paint(pixels: Pixels, keys: Any, codes: Ints, among: Any, shown: Any, width: int) -> Ints:
+def _count_paint(pixels: Pixels, keys: Any, codes: Ints, among: Any, width: int) -> Ints:
     """Count the pixels of each of the codes (N,), `among` those asked for, that are flat over `width` px."""
-    paint = _find_flat(pixels, width) & (_make_table(codes, among)[keys] > 0) & shown
-    return np.bincount(keys[paint], minlength=1 << 24)[codes]
+    if not among.any():
+        return np.zeros(len(codes), np.int64)
+    paint = _find_flat(pixels, width) & (_make_table(codes, among)[keys] > 0)
+    return np.bincount(keys[paint], minlength=HIDDEN)[codes]
 
 
 def _find_flat(pixels: Pixels, width: int) -> NDArray[np.bool_]:
     """Find pixels (H, W) with none unlike them within `width` px: they are paint, not the edge between two colours."""
     around = np.ones((width, width), np.uint8)
-    spread = cv2.dilate(pixels, around).astype(np.int16) - cv2.erode(pixels, around)
-    flat: NDArray[np.bool_] = spread.max(2) <= FLAT
+    spread = cv2.morphologyEx(pixels, cv2.MORPH_GRADIENT, around)
+    flat: NDArray[np.bool_] = cv2.inRange(spread, (0, 0, 0, 0), (FLAT, FLAT, FLAT, 255)) > 0
     return flat
 
 

@@ -15,7 +15,7 @@ from guidedstyle.images import Array, fit_size, open_picture
 from guidedstyle.keys import RGB, name_colour
 
 Opacities = NDArray[np.uint8] | Array  # (H, W): 0 to 255 in 8 bits, or 0 to 1 in float32
-Pixels = NDArray[np.uint8]  # (H, W, 3), red, green and blue
+Pixels = NDArray[np.uint8]  # (H, W) of one channel, or (H, W, 3 or 4)
 
 COLOURED = 64  # a pixel is coloured where its channels lie so far apart
 LOSSY = 4 / 255  # how far JPEG moves black and white
@@ -59,12 +59,10 @@ def read_opacity(file: Path, stream: IO[bytes]) -> Pixels:
         return _alpha(picture)
 
 
-def read_colours(file: Path) -> tuple[Pixels, Opacities | None]:
-    """Read the pixels (H, W, 3) of a colour-coded picture, and its alpha (H, W) if it has any."""
+def read_colours(file: Path) -> Pixels:
+    """Read the pixels (H, W, 4) of a colour-coded picture: red, green, blue and alpha."""
     with open_picture(file) as picture:
-        upright = _upright(picture, file)
-        alpha = _alpha(upright) if upright.has_transparency_data else None
-        return np.asarray(upright.convert("RGB")), alpha
+        return np.array(_upright(picture, file).convert("RGBA"))
 
 
 def _upright(picture: Image.Image, file: Path) -> Image.Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from guidedstyle.scene import Scene
+from guidedstyle.stages import OCTAVES
 from guidedstyle.survey import Survival, describe_survival, survey_paintings, survey_regions
 
 if TYPE_CHECKING:
@@ -50,29 +51,34 @@ def _print_notes(console: Console, scene: Scene) -> None:
 
 
 def print_masks(scene: Scene) -> None:
-    """Print what every mask comes to, and at which octaves and layers its region survives."""
+    """Print what every mask comes to, and at which sizes of the picture and layers its region survives."""
     console = _console()
-    surveys = survey_regions(scene)
-    table = _survival_table("region", surveys, "share", "overlap")
-    for index, region in enumerate(scene.recipe.regions):
-        overlap = "-" if region.mask.rest else f"{scene.overlaps[index]:.1%}"
-        table.add_row(escape(region.name), f"{scene.shares[index]:.1%}", overlap, *map(str, surveys[index]))
+    regions = {
+        region.name: (f"{scene.shares[index]:.1%}", "-" if region.mask.rest else f"{scene.overlaps[index]:.1%}")
+        for index, region in enumerate(scene.recipe.regions)
+    }
+    table = _tabulate_survival(("region", "share", "overlap"), regions, survey_regions(scene))
     table.add_row("no region", f"{scene.shares[-1]:.1%}", style="dim")
     console.print(table)
     console.print(f"pixels of colours that no mask names: {scene.unmatched:,}")
-    if paintings := survey_paintings(scene):
-        table = _survival_table("style", list(paintings.values()), "share of its painting")
-        for name, survey in paintings.items():
-            table.add_row(escape(name), f"{scene.paintings[name].mask.mean():.1%}", *map(str, survey))
-        console.print(table)
+    if surveys := survey_paintings(scene):
+        paintings = {name: (f"{scene.paintings[name].mask.mean():.1%}",) for name in surveys}
+        console.print(_tabulate_survival(("style", "share of its painting"), paintings, list(surveys.values())))
     _print_notes(console, scene)
 
 
-def _survival_table(subject: str, surveys: list[list[Survival]], *columns: str) -> Table:
-    """Head a table whose last columns tell the layers that survive at each octave, the largest first."""
-    longest = max(surveys, key=len)
-    octaves = [f"at {survival.longest} px" for survival in longest]
-    return Table(subject, *columns, *octaves, box=None)
+def _tabulate_survival(
+    heads: tuple[str, ...], rows: Mapping[str, tuple[str, ...]], surveys: list[list[Survival]]
+) -> Table:
+    """Tabulate the layers that survive at each size of the picture; of its coarser stages only where some do not."""
+    sizes = max(surveys, key=len)
+    shown = [
+        i for i in range(len(sizes)) if i < OCTAVES or any(survey[i : i + 1] and survey[i].lost for survey in surveys)
+    ]
+    table = Table(*heads, *(f"{sizes[i].longest} px" for i in shown), box=None)
+    for (name, cells), survey in zip(rows.items(), surveys, strict=True):
+        table.add_row(escape(name), *cells, *(str(survey[i]) for i in shown if i < len(survey)))
+    return table
 
 
 def print_plan(plan: Plan) -> None:

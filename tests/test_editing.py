@@ -129,7 +129,7 @@ def test_masks_prints_a_table_and_draws_a_sheet(studio: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert files(studio) - before == {"sheet.png"}
     rows = [line.split() for line in done.stdout.splitlines()]
-    assert rows[0] == ["region", "share", "overlap", "at", "96", "px", "at", "48", "px", "at", "24", "px"]
+    assert rows[0] == ["region", "share", "overlap", "96", "px", "48", "px", "24", "px"]
     assert rows[1:4] == [
         ["right", "50.0%", "-", "all", "all", "all"],
         ["left", "50.0%", "0.0%", "all", "all", "all"],

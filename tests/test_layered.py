@@ -128,12 +128,8 @@ def test_krita_masks_of_groups_and_layers(tmp_path: Path) -> None:
         for part in plain.namelist():
             content = plain.read(part)
             if part == "maindoc.xml":
-                content = content.replace(
-                    b'<layers><layer nodetype="paint', masks.encode() + b'<layers><layer nodetype="paint'
-                )
-                content = content.replace(
-                    b'colorspacename="RGBA"/>', b'colorspacename="RGBA">' + masks.encode() + b"</layer>"
-                )
+                content = content.replace(b'<layers><layer nodetype="paint', masks + b'<layers><layer nodetype="paint')
+                content = content.replace(b'colorspacename="RGBA"/>', b'colorspacename="RGBA">' + masks + b"</layer>")
             archive.writestr(part, content)
         for name, ground in (("half", 128), ("none", 0)):
             header = b"VERSION 2\nTILEWIDTH 64\nTILEHEIGHT 64\nPIXELSIZE 1\nDATA 0\n"

@@ -50,7 +50,7 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
     "objective": {"colour", "encoder", "gram", "guidance", "losses", "plan", "recipe", "scene", "stages"},
     "render": {"encoder", "images", "losses", "objective", "plan", "recipe", "scene", "solver", "weights"},
     "record": {"plan", "reading", "recipe", "render", "scene", "survey"},
-    "report": {"plan", "render", "scene", "survey"},
+    "report": {"plan", "render", "scene", "stages", "survey"},
     "allocator": set(),
     "commands": set(),
     "session": {
