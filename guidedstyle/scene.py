@@ -207,7 +207,7 @@ def _keep_and_resize(opener: _Opener, weights: Array, frame: Frame, working: Siz
 def _complain_of_nothing(opener: _Opener, weights: Array) -> None:
     for index, region in enumerate(opener.reading.recipe.regions):
         if weights[index].max() < NOTHING:
-            why = "its mask is black, or regions in front of it hide it"
+            why = "its mask is black or empty, or regions in front of it hide it"
             why = "the other regions cover the whole picture" if region.mask.rest else why
             rule = f"region {region.name!r} covers nothing: {why}"
             opener.complain(("regions", index, "mask"), rule, "repaint the mask or remove the region")

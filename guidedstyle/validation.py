@@ -175,7 +175,7 @@ def _shorten(value: object) -> str:
 
 
 def _suggest(key: str, known: Sequence[str]) -> str:
-    close = get_close_matches(key, known, 1)
+    close = get_close_matches(key, known, 1, 0.7)
     return f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(known)}"
 
 

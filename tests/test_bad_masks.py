@@ -329,7 +329,7 @@ ONE_FLOAT = "its values are not all between 0 and 1 | save the mask as a grey pi
 ONE_INT = "its values are not all between 0 and 65535 | save the mask as a grey picture of 8 or 16 bits"
 SHAPE = "its picture 96 x 64 | paint it over the picture itself, or crop it to the same shape"
 IN_COLOUR = "of this mask is painted in colour | paint white where the region is and black elsewhere, or name a colour: {file: ..., colour: CODE}"
-NOTHING = "region 'a' covers nothing: its mask is black, or regions in front of it hide it | repaint the mask or remove the region"
+NOTHING = "region 'a' covers nothing: its mask is black or empty, or regions in front of it hide it | repaint the mask or remove the region"
 HIDDEN = "is hidden, or its group is | show it and save again, or remove the region"
 EMPTY = "is empty | paint where the region is, in any colour, and save again"
 ALL_LAYERS = "sky, blank, unseen, clear, twin, twin, group/inner, left/tree, right/tree, pale/ghost, far"
@@ -404,7 +404,7 @@ PICTURES = [
     ("coloured.jpg", f": coloured.jpg: 100% {IN_COLOUR}".replace("CODE", "'#0000fe'")),
     ("ink_on_glass.png", ": ink_on_glass.png: its paint is black, and what it shows is in its transparency | take that: {file: ..., channel: alpha}"),
     ("black.png", f": {NOTHING}"),
-    # TODO: ("glass.png", white paint, all transparent: told that it is black)
+    ("glass.png", f": {NOTHING}"),
     ("square.png", f": square.png: the mask is 80 x 80 px, {SHAPE}"),
     ("portrait.png", f": portrait.png: the mask is 64 x 96 px, {SHAPE}"),
     ("ribbon.png", f": ribbon.png: the mask is 96 x 1 px, {SHAPE}"),
@@ -525,7 +525,7 @@ KEYS = [
     ("{file: [left.png, left.png]}", ".file: ['left.png', 'left.png'] does not fit | file must be the name of a file"),
     ("{file: left.png, fether: 3}", ".fether: there is no key 'fether' here | did you mean 'feather'?"),
     ("{file: left.png, invret: true}", ".invret: there is no key 'invret' here | did you mean 'invert'?"),
-    # TODO: ("{file: left.png, blur: 3}", did you mean 'colour'?)
+    ("{file: left.png, blur: 3}", ".blur: there is no key 'blur' here | use one of rest, all, file, channel, colour, ignore, tolerance, layer, rectangle, ellipse, polygon, gradient, any, both, except, invert, threshold, grow, shrink, feather"),
     ("{file: labels.png, color: red}", ".color: there is no key 'color' here | did you mean 'colour'?"),
     ("{file: labels.png, colour: crimsonish}", f".colour: 'crimsonish' does not fit | colour {COLOUR}"),
     ("{file: labels.png, colour: 16711680}", f".colour: 16711680 does not fit | colour {COLOUR}"),

@@ -157,6 +157,9 @@ REGIONS = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n"
         (REGIONS + "  - {name: a, mask: rest, style: ink}\nstyle: ink\n", "a.yaml:5: style: style is for the whole picture, and there are regions or no styles | give it to a region"),
         (SMALL + f"output: {'x' * 300}.png\n", "output must be a path whose names have at most 200 bytes"),
         (f"content: {'x' * 300}.png\nstyle: ink.png\n", "content must be a path whose names have at most 200 bytes"),
+        (REGIONS + "  - {name: a, mask: {polygon: [[0, 0], [1, 1], [1, 0], [0, 1]]}, style: inc}\n", "a.yaml:4: regions[0].style.inc: there is no style 'inc' | use one of ink, or add it to styles"),
+        ("content: photo.png\nstyle: mask\nstyles: {mask: {image: ink.png, scale: -1}}\n", "a.yaml:3: styles.mask.scale: -1 is too small | scale must be at least 0.1"),
+        (SMALL + "mask: left.png\n", "a.yaml:3: mask: there is no key 'mask' here | did you mean 'masks'?"),
         (SMALL + "? [a]\n: b\n", "a.yaml:3: this key is not a plain word | write a word"),
         ("content: ribbon.png\nstyle: ink.png\nsize: 128\n", "a.yaml:3: size: the picture would be 128 x 1 px | let its shorter side have at least 16 px"),
         (SMALL + "size: 16.5\n", "a.yaml:3: size: 16.5 does not fit | size must be a whole number"),
@@ -171,8 +174,8 @@ REGIONS = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n"
         ("content: photo.png\nstyle: .\n", " is a folder | paths are relative to the recipe file; check the name and the folder"),
         ("content: photo.png\nstyles: {ink: ink.png, oil: oil.png}\n", "there are several styles and nothing says where they go | add regions:, or style: with a mix of them"),
         (REGIONS + "  - {name: a, mask: rest, style: {ink: 0}}\n", "a.yaml:4: regions[0].style: the weights of its styles sum to 0 | give at least one a weight above 0"),
-        (REGIONS + "  - {name: a, mask: black.png, style: ink}\n", "a.yaml:4: regions[0].mask: region 'a' covers nothing: its mask is black, or regions in front of it hide it | repaint the mask or remove the region"),
-        (REGIONS + "  - {name: a, mask: left.png, style: ink}\n  - {name: b, mask: white.png, style: ink}\n", "a.yaml:4: regions[0].mask: region 'a' covers nothing: its mask is black, or regions in front of it hide it | repaint the mask or remove the region"),
+        (REGIONS + "  - {name: a, mask: black.png, style: ink}\n", "a.yaml:4: regions[0].mask: region 'a' covers nothing: its mask is black or empty, or regions in front of it hide it | repaint the mask or remove the region"),
+        (REGIONS + "  - {name: a, mask: left.png, style: ink}\n  - {name: b, mask: white.png, style: ink}\n", "a.yaml:4: regions[0].mask: region 'a' covers nothing: its mask is black or empty, or regions in front of it hide it | repaint the mask or remove the region"),
         (REGIONS + "  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: white.png, style: ink}\n", "a.yaml:4: regions[0].mask: region 'a' covers nothing: the other regions cover the whole picture | repaint the mask or remove the region"),
         (REGIONS + "  - {name: a, mask: oil.png, style: ink}\n", "a.yaml:4: regions[0].mask: oil.png: "),
         ("content: photo.png\nstyle: {ink: 1}\nstyles: {ink: {image: ink.png, mask: square.png}}\n", "a.yaml:3: styles.ink.mask: square.png: the mask is all black: no part of the painting is used | paint it white"),
@@ -191,6 +194,7 @@ def test_a_mistake_is_told_in_full(studio: Path, text: str | bytes, problem: str
     Image.new("L", (80, 80)).save(studio / "square.png")
     found = refuse(studio / "a.yaml", text)
     assert any(problem in line for line in found), found
+    assert len(set(found)) == len(found)
 
 
 @pytest.mark.parametrize(
