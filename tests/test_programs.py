@@ -53,6 +53,8 @@ def __main__(arguments):
 
 def run(*command: object, folder: Path, **options: str) -> str:
     environment = {**os.environ, "HOME": str(folder), "PYTHONPATH": str(folder)}
+    if command[0] != sys.executable:
+        environment["PATH"] = "/usr/bin:/bin"  # Krita's Python is the one it finds first, not that of the tests
     arguments = [str(part) for part in command]
     done = subprocess.run(
         arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, **options
