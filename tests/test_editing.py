@@ -137,6 +137,15 @@ def test_masks_prints_a_table_and_draws_a_sheet(studio: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("file", "what"), [("left.png", "regions.1.mask"), ("recipe.yaml", "the recipe")])
+def test_the_sheet_overwrites_nothing_of_the_recipe(studio: Path, file: str, what: str) -> None:
+    before = (studio / file).read_bytes()
+    done = run("masks", "recipe.yaml", "-o", file, folder=studio)
+    assert (done.returncode, done.stdout, (studio / file).read_bytes()) == (2, "", before)
+    rule = f"--output: {file} would overwrite {what}\n    choose another name (-o)"
+    assert done.stderr == f"{rule}\n1 mistake; nothing was written.\n"
+
+
 def test_the_sheet_tints_every_region_in_its_place(studio: Path) -> None:
     Image.new("RGB", (96, 64), (100, 100, 100)).save(studio / "photo.png")
     sheet = np.asarray(draw_sheet(open_scene(read_recipe(studio / "recipe.yaml"), CHECK_SIZE)), float)

@@ -175,9 +175,28 @@ def test_a_mixture_is_an_edge_only_where_it_is_thin(tmp_path: Path, leave: bool)
     labels = read_labels(file, Palette((RED, BLUE), leave=leave))
     (stranger,) = labels.strangers
     assert (stranger.colour, stranger.share) == (purple, 0.31)
-    fade = tuple((tuple(int(v) for v in np.linspace(RED, BLUE, 22)[i]), 1) for i in range(1, 21))
-    soft = write_labels(tmp_path / "b.png", (RED, 40), *fade, (BLUE, 40))
-    assert read_labels(soft, Palette((RED, BLUE), leave=leave)).strangers == ()
+
+
+@pytest.mark.parametrize("width", [3, 20, 60])
+@pytest.mark.parametrize("leave", [True, False])
+def test_a_soft_edge_is_no_colour_however_wide(tmp_path: Path, width: int, leave: bool) -> None:
+    fade = [tuple(map(int, colour)) for colour in np.linspace(RED, BLUE, width + 2)[1:-1]]
+    file = write_labels(tmp_path / "a.png", (RED, 40), *((colour, 1) for colour in fade), (BLUE, 40))
+    assert read_labels(file, Palette((RED, BLUE), leave=leave)).strangers == ()
+
+
+def test_a_thin_line_of_a_colour_nobody_named_is_told(tmp_path: Path) -> None:
+    file = write_labels(tmp_path / "a.png", (RED, 50), (GREEN, 5), (BLUE, 45))
+    assert [stranger.colour for stranger in read_labels(file, Palette((RED, BLUE))).strangers] == [GREEN]
+
+
+def test_a_colour_nobody_named_is_one_though_jpeg_blurs_it(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(-9, 10, (100, 150, 3))
+    flat = np.repeat([RED, BLUE, (255, 140, 0)], 50, 0) * np.ones((100, 1, 1))
+    Image.fromarray(np.uint8(np.clip(flat + noise, 0, 255))).save(tmp_path / "a.jpg", quality=80)
+    (stranger,) = read_labels(tmp_path / "a.jpg", Palette((RED, BLUE))).strangers
+    assert np.abs(np.array(stranger.colour) - (255, 140, 0)).max() < 16
+    assert stranger.share == pytest.approx(1 / 3, abs=0.02)
 
 
 def test_however_many_colours_nobody_named_all_are_counted(tmp_path: Path) -> None:

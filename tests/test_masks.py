@@ -86,6 +86,7 @@ def test_convention_shapes_are_in_fractions_of_the_picture() -> None:
     assert (rectangle[:30].max(), rectangle[:, :22].max(), rectangle[:, 74:].max()) == (0, 0, 0)
     assert read({"ellipse": [0, 0, 1, 1]}, (400, 300)).mean() == pytest.approx(np.pi / 4, abs=0.004)
     assert read({"polygon": [[0, 0], [1, 0], [0, 1]]}, (400, 300)).mean() == pytest.approx(1 / 2, abs=0.005)
+    assert read({"rectangle": [0.1, 0.2, 0.8, 0.7]}, (403, 301)).mean() == pytest.approx(0.35, abs=2e-4)
     assert read("all").min() == 1
 
 
