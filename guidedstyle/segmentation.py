@@ -41,7 +41,7 @@ def _join(picture: Pixels, count: int) -> Labels:
         from sklearn.cluster import AgglomerativeClustering
     except ImportError as error:
         rule = f"it needs the library {error.name}, which is not installed"
-        raise GuidedStyleError.of("mask suggest", rule, "pip install 'guidedstyle[suggest]'") from error
+        raise GuidedStyleError.of("mask suggest", rule, "pip install scikit-image scikit-learn") from error
     superpixels = slic(picture, SUPERPIXELS, COMPACTNESS, sigma=1, start_label=0, channel_axis=2)
     joined = AgglomerativeClustering(count, connectivity=_find_neighbours(superpixels), linkage="ward")
     labels: Labels = joined.fit_predict(_describe(picture, superpixels))[superpixels]

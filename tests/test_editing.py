@@ -167,5 +167,5 @@ def test_the_extra_library_is_asked_for_by_name(studio: Path) -> None:
     assert (done.returncode, done.stderr) == (
         2,
         "mask suggest: it needs the library skimage, which is not installed\n"
-        "    pip install 'guidedstyle[suggest]'\n1 mistake; nothing was written.\n",
+        "    pip install scikit-image scikit-learn\n1 mistake; nothing was written.\n",
     )
