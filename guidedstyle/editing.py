@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from guidedstyle.document import write_yaml
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import Array, read_picture, to_picture, write_file
 from guidedstyle.layered.openraster import write_openraster
 from guidedstyle.layered.photoshop import write_photoshop
 from guidedstyle.mask_files import Pixels
 from guidedstyle.mask_sheet import tint
+from guidedstyle.reading import relate_path
+from guidedstyle.recipe import LONGEST_REGION_NAME, MOST_REGIONS
 from guidedstyle.scene import Scene
 from guidedstyle.segmentation import suggest_regions
 from guidedstyle.stacking import unstack_weights
 
 PHOTOGRAPH = "photograph"  # the layer at the bottom
 DOCUMENTS = (".ora", ".psd")
-MOST_REGIONS = 64
-LONGEST_NAME = 80  # letters, as in a recipe
-PLAIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_. -]*")
-WORDS_OF_YAML = {"yes", "no", "on", "off", "true", "false", "null", "y", "n"}
 
 HEAD = """\
 # 1. Paint every region on its own layer of {document}, in any colour; what is opaque is the region. Save.
@@ -40,21 +37,24 @@ def begin_masks(photo: Path, names: Sequence[str], styles: Sequence[Path], docum
 
     Returns the recipe's file; raises GuidedStyleError where a name cannot be used or a file is there already.
     """
-    return _write_masks(photo, dict.fromkeys(_check_names(names)), styles, document)
+    masks = dict.fromkeys(_check_names(names))
+    _check_places(document)
+    return _write_masks(photo, read_picture(photo), masks, styles, document)
 
 
 def suggest_masks(photo: Path, count: int, styles: Sequence[Path], document: Path) -> Path:
     """Write the same with a first guess at `count` regions painted in."""
     if not 2 <= count <= MOST_REGIONS:
         raise GuidedStyleError.of("--regions", f"{count} is not from 2 to {MOST_REGIONS}", "choose another number")
-    _check_places(document, document.with_suffix(".yaml"))
-    found = [mask for mask in suggest_regions(np.asarray(read_picture(photo)), count) if mask.any()]
-    return _write_masks(photo, {f"region {index}": mask for index, mask in enumerate(found, 1)}, styles, document)
+    _check_places(document)
+    picture = read_picture(photo)
+    masks = {f"region {index}": mask for index, mask in enumerate(suggest_regions(np.asarray(picture), count), 1)}
+    return _write_masks(photo, picture, masks, styles, document)
 
 
 def _check_names(names: Sequence[str]) -> list[str]:
     cleaned = [name.strip() for name in names]
-    unfit = [name for name in cleaned if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable()]
+    unfit = [name for name in cleaned if not 1 <= len(name) <= LONGEST_REGION_NAME or not name.isprintable()]
     if unfit or len(set(cleaned)) < len(cleaned) or {PHOTOGRAPH, "rest"} & set(cleaned):
         remedy = f"give each its own name, and none {PHOTOGRAPH} or rest: --regions sky,sea,boat"
         raise GuidedStyleError.of("--regions", f"{','.join(names)!r} does not name regions", remedy)
@@ -63,10 +63,10 @@ def _check_names(names: Sequence[str]) -> list[str]:
     return cleaned
 
 
-def _write_masks(photo: Path, masks: dict[str, Pixels | None], styles: Sequence[Path], document: Path) -> Path:
+def _write_masks(
+    photo: Path, picture: Image.Image, masks: Mapping[str, Pixels | None], styles: Sequence[Path], document: Path
+) -> Path:
     recipe = document.with_suffix(".yaml")
-    _check_places(document, recipe)
-    picture = read_picture(photo)
     layers = [(PHOTOGRAPH, picture.convert("RGBA"))]
     layers += [(name, _paint_flat(mask, picture.size, index)) for index, (name, mask) in enumerate(masks.items())]
     if document.suffix.lower() == ".psd":
@@ -77,10 +77,10 @@ def _write_masks(photo: Path, masks: dict[str, Pixels | None], styles: Sequence[
     return recipe
 
 
-def _check_places(document: Path, recipe: Path) -> None:
+def _check_places(document: Path) -> None:
     if document.suffix.lower() not in DOCUMENTS:
         raise GuidedStyleError.of("--output", f"{document.name!r} is no layered document", "let it end in .ora or .psd")
-    for file in (document, recipe):
+    for file in (document, document.with_suffix(".yaml")):
         if file.exists():
             raise GuidedStyleError.of("--output", f"{file} is there already", "choose another name, or remove it")
 
@@ -98,8 +98,8 @@ def _write_recipe(photo: Path, names: Sequence[str], styles: Sequence[Path], rec
     paintings = {f"style{index}" if len(styles) > 1 else "painting": style for index, style in enumerate(styles, 1)}
     paintings = paintings or {"painting": recipe.parent / "painting.jpg"}
     lines = [HEAD.format(document=document, recipe=recipe.name)]
-    lines += [f"content: {_quote(_relative(photo, recipe))}", f"masks: {_quote(document)}", "", "styles:"]
-    lines += [f"  {name}: {_quote(_relative(style, recipe))}" for name, style in paintings.items()]
+    lines += [f"content: {_quote(relate_path(photo, recipe.parent))}", f"masks: {_quote(document)}", "", "styles:"]
+    lines += [f"  {name}: {_quote(relate_path(style, recipe.parent))}" for name, style in paintings.items()]
     lines += ["", "regions:                         # back to front, as the layers"]
     for index, name in enumerate(names):
         style = list(paintings)[index % len(paintings)]
@@ -107,16 +107,9 @@ def _write_recipe(photo: Path, names: Sequence[str], styles: Sequence[Path], rec
     return "\n".join(lines) + "\n"
 
 
-def _relative(file: Path, recipe: Path) -> str:
-    import os
-
-    return os.path.relpath(file, recipe.parent)
-
-
-def _quote(text: str) -> str:
-    """Write a text as YAML: bare where that is safe."""
-    bare = PLAIN_WORD.fullmatch(text) and text.lower() not in WORDS_OF_YAML and text == text.strip()
-    return text if bare else json.dumps(text, ensure_ascii=False)
+def _quote(text: object) -> str:
+    """Write a text as YAML, quoted where it has to be."""
+    return write_yaml([str(text)], in_line=True).strip()[1:-1]
 
 
 def save_layers(scene: Scene, paint: Array, result: Array, file: Path) -> None:

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
-from guidedstyle.document import Document, read_document, read_text
+from guidedstyle.document import Document, read_document, read_text, write_yaml
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
 from guidedstyle.mistakes import find_mistakes
 from guidedstyle.recipe import Mistake, Recipe, lengthen, list_files, list_masks, share_masks
@@ -125,13 +123,12 @@ def move_paths(recipe: Recipe, move: Any) -> Recipe:
 
 def write_recipe(recipe: Recipe, base: Path) -> str:
     """Write a recipe as YAML whose paths are relative to the folder `base`: what `load_recipe` reads there."""
-    moved = move_paths(recipe, lambda path: _relative(path, base))
-    return yaml.safe_dump(
-        moved.model_dump(mode="json", exclude_none=True, by_alias=True), sort_keys=False, allow_unicode=True
-    )
+    moved = move_paths(recipe, lambda path: relate_path(path, base))
+    return write_yaml(moved.model_dump(mode="json", exclude_none=True, by_alias=True))
 
 
-def _relative(path: Path, base: Path) -> Path:
+def relate_path(path: Path, base: Path) -> Path:
+    """Write a path relative to the folder `base`."""
     try:
         return Path(os.path.relpath(path, base))
     except ValueError:  # another drive

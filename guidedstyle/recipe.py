@@ -12,6 +12,9 @@ from guidedstyle.errors import KeyPath
 from guidedstyle.keys import Length, Model, RecipePath, Weight
 from guidedstyle.mask_keys import Mask, SharedMasks, lengthen_mask, share_file
 
+MOST_REGIONS = 64
+LONGEST_REGION_NAME = 80  # letters
+
 Mistake = tuple[KeyPath, str, str]  # where, which rule, which remedy
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
@@ -43,7 +46,9 @@ class StyleImage(Model):
 class Region(Model):
     """A part of the picture and what happens to it."""
 
-    name: str = Field(min_length=1, max_length=80, description="what plans, messages and records call it")
+    name: str = Field(
+        min_length=1, max_length=LONGEST_REGION_NAME, description="what plans, messages and records call it"
+    )
     mask: Mask = Field(description="where it is: a file, white there; `rest`, `all`, or a mask's keys")
     style: dict[str, Weight] = Field({}, description="a style's name, or several with weights: {ink: 0.7, oil: 0.3}")
     strength: float = Field(1.0, ge=0, le=1e6, description="how much paint, relative to 1")
@@ -83,7 +88,7 @@ class Recipe(Model):
         None, description="a file for the masks of all regions: {file, ignore, tolerance}"
     )
     regions: tuple[Region, ...] = Field(
-        (), strict=False, max_length=64, description="back to front, like layers in an image editor"
+        (), strict=False, max_length=MOST_REGIONS, description="back to front, like layers in an image editor"
     )
     colour: Literal["style", "match", "content"] = Field(
         "style",

@@ -21,9 +21,10 @@ EDGE = 1.5  # px, over which votes smooth the borders
 
 
 def suggest_regions(photograph: Pixels, count: int) -> list[Pixels]:
-    """Divide a photograph (H, W, 3) into `count` connected masks (H, W) of 0 and 255, from its top to its foot.
+    """Divide a photograph (H, W, 3) into at most `count` masks (H, W) of 0 and 255, from its top to its foot.
 
-    Superpixels (SLIC, Achanta et al. 2012) are joined by Ward's method where they touch. Raises GuidedStyleError
+    Superpixels (SLIC, Achanta et al. 2012) are joined by Ward's method where they touch; regions of a
+    pixel or two, as on a tiny photograph, join their neighbours. Raises GuidedStyleError
     where the libraries for it are missing.
     """
     height, width = photograph.shape[:2]
@@ -32,7 +33,7 @@ def suggest_regions(photograph: Pixels, count: int) -> list[Pixels]:
     order = sorted(range(count), key=lambda index: float(np.nonzero(labels == index)[0].mean()))
     votes = [cv2.GaussianBlur((labels == index).astype(np.float32), (0, 0), EDGE) for index in order]
     winner = np.argmax([cv2.resize(vote, (width, height), interpolation=cv2.INTER_LINEAR) for vote in votes], axis=0)
-    return [np.asarray(255 * (winner == index), np.uint8) for index in range(count)]
+    return [np.asarray(255 * (winner == index), np.uint8) for index in np.unique(winner)]
 
 
 def _join(picture: Pixels, count: int) -> Labels:

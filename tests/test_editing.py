@@ -24,20 +24,20 @@ from guidedstyle.segmentation import suggest_regions
 @pytest.mark.parametrize("suffix", [".ora", ".psd"])
 def test_a_new_document_has_the_photograph_and_an_empty_layer_for_each_region(studio: Path, suffix: str) -> None:
     before = files(studio)
-    names = "sky, the sea,yes,Öl: 1"
+    names = "sky, the sea,yes,Öl: 1,1e5,[x]"
     command = ["mask", "new", "photo.png", "--regions", names, "-o", f"scene{suffix}", "--style", "ink.png"]
     done = run(*command, "--style", "oil.png", folder=studio)
     assert done.returncode == 0, done.stderr
     assert files(studio) - before == {f"scene{suffix}", "scene.yaml"}
     document = open_layered(studio / f"scene{suffix}")
     assert document is not None
-    assert {layer.name for layer in document.layers} == {"photograph", "sky", "the sea", "yes", "Öl: 1"}
+    assert {layer.name for layer in document.layers} == {"photograph", "sky", "the sea", "yes", "Öl: 1", "1e5", "[x]"}
     assert {layer.name for layer in document.layers if layer.read().any()} == {"photograph"}
     recipe = load_recipe(studio / "scene.yaml")
     assert [(region.name, region.mask.layer) for region in recipe.regions] == [
-        (name, name) for name in ("sky", "the sea", "yes", "Öl: 1")
+        (name, name) for name in ("sky", "the sea", "yes", "Öl: 1", "1e5", "[x]")
     ]
-    assert [list(region.style) for region in recipe.regions] == [["style1"], ["style2"], ["style1"], ["style2"]]
+    assert [list(region.style) for region in recipe.regions] == [["style1"], ["style2"]] * 3
     checked = run("masks", "scene.yaml", folder=studio)
     assert checked.returncode == 2
     assert f"scene.yaml:14: regions[0].mask: scene{suffix}: layer 'sky' is empty\n    paint where" in checked.stderr

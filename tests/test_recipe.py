@@ -72,6 +72,15 @@ def test_masks_survive_writing_and_reading_elsewhere(studio: Path) -> None:
     assert "null" not in (studio / "deep" / "again.yaml").read_text()
 
 
+@pytest.mark.parametrize("name", ["1e5", "-3E2", "yes", "~", "a, b", "x: y", "# z", "Öl 空", "[a]", "0x10", ".inf"])
+def test_a_name_survives_writing_whatever_yaml_would_take_it_for(studio: Path, name: str) -> None:
+    text = (studio / "recipe.yaml").read_text().replace("name: left", f"name: {json.dumps(name)}")
+    (studio / "a.yaml").write_text(text)
+    recipe = load_recipe(studio / "a.yaml")
+    (studio / "again.yaml").write_text(write_recipe(recipe, studio))
+    assert load_recipe(studio / "again.yaml").regions[1].name == name
+
+
 def test_settings_reach_short_forms_lists_and_names(studio: Path) -> None:
     settings = [
         "styles.ink.scale=2",
