@@ -105,7 +105,7 @@ def _find_rest_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:
     if path[0] == "styles" or path[-1] != "mask":
         rule = "rest is what the other regions leave over, which only a whole region can be"
         yield path, rule, "use all, or {except: [all, ...]}"
-    elif mask != type(mask)(rest=True):
+    elif mask != Mask(rest=True):
         rule = "rest cannot be changed: it is what the other regions leave over"
         yield path, rule, "change their masks instead"
 
@@ -126,6 +126,7 @@ def _find_shape_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:
 
 
 def _measure_breadth(corners: Sequence[tuple[float, float]]) -> float:
-    """Measure twice the area of the largest triangle of the first corner and two others: 0 if all lie on one line."""
-    (x, y), *others = corners
-    return max(abs((u - x) * (w - y) - (s - x) * (v - y)) for u, v in others for s, w in others)
+    """Measure how far corners stray from the line through the first and the one furthest from it, as an area."""
+    from_first = [(u - corners[0][0], v - corners[0][1]) for u, v in corners]
+    x, y = max(from_first, key=lambda corner: corner[0] ** 2 + corner[1] ** 2)
+    return max(abs(x * v - u * y) for u, v in from_first)

@@ -85,7 +85,7 @@ def _mend(data: Any, path: KeyPath, detail: ErrorDetails, broken: set[KeyPath]) 
         return False
     if path[0] == "masks":
         return _replace_shared_masks(data, broken)
-    if path[0] in ("regions", "styles") and path[2:3] == ("mask",) and detail["loc"] != path[:2]:
+    if path[0] in ("regions", "styles") and path[2:3] == ("mask",):
         return _replace_mask(data, path[:3], broken)
     broken.add(path)
     data, last = _walk_to(data, path[:-1]), path[-1]

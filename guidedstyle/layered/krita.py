@@ -14,6 +14,7 @@ import numpy as np
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import Size
 from guidedstyle.layered.paper import (
+    BROKEN_ZIP,
     DAMAGED,
     LayeredDocument,
     PaintLayer,
@@ -102,7 +103,7 @@ def _find_part(file: Path, name: str) -> str:
     try:
         with zipfile.ZipFile(file) as archive:
             return next((part for part in archive.namelist() if part.endswith(f"/layers/{name}")), f"layers/{name}")
-    except (zipfile.BadZipFile, OSError) as error:
+    except BROKEN_ZIP as error:
         raise GuidedStyleError.of(file, f"the document is damaged ({error})", DAMAGED) from error
 
 

@@ -122,15 +122,7 @@ def read_part(file: Path, name: str, most: int = MOST_BYTES) -> bytes:
             return archive.read(name)
     except KeyError as error:
         raise GuidedStyleError.of(file, f"its part {name} is missing", DAMAGED) from error
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        OSError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
+    except BROKEN_ZIP as error:
         raise GuidedStyleError.of(file, f"the document is damaged ({error})", DAMAGED) from error
 
 
