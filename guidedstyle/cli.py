@@ -80,8 +80,10 @@ def check_command(recipe: RecipeFile, settings: Settings = None) -> None:
     from guidedstyle.reading import read_recipe
     from guidedstyle.report import print_scene
     from guidedstyle.scene import CHECK_SIZE, open_scene
+    from guidedstyle.survey import collect_notes, survey_scene
 
-    print_scene(open_scene(read_recipe(recipe, _collect_overrides(settings, {}, None)), CHECK_SIZE))
+    scene = open_scene(read_recipe(recipe, _collect_overrides(settings, {}, None)), CHECK_SIZE)
+    print_scene(scene, collect_notes(scene, survey_scene(scene)))
 
 
 @app.command("masks")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,11 @@ from guidedstyle.reading import write_recipe
 from guidedstyle.recipe import list_files
 from guidedstyle.render import Rendering
 from guidedstyle.scene import Scene
-from guidedstyle.survey import describe_survival
 
 PACKAGES = ("guidedstyle", "torch", "torchvision", "numpy", "pillow", "opencv-python-headless")
 
 
-def describe_render(scene: Scene, plan: Plan, rendering: Rendering) -> str:
+def describe_render(scene: Scene, plan: Plan, rendering: Rendering, notes: Sequence[str]) -> str:
     """Describe a render as JSON: resolved recipe, input hashes, notes, plan, versions, losses per term and region."""
     recipe = scene.recipe
     record = {
@@ -35,7 +35,7 @@ def describe_render(scene: Scene, plan: Plan, rendering: Rendering) -> str:
             "steps": rendering.steps,
             "seconds": round(rendering.seconds, 2),
         },
-        "notes": [*scene.notes, *describe_survival(scene)],
+        "notes": list(notes),
         "losses": _describe_losses(scene, rendering),
         "plan": _describe_plan(plan),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},

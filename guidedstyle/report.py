@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from rich.table import Table
 
 from guidedstyle.scene import Scene
 from guidedstyle.stages import OCTAVES
-from guidedstyle.survey import Survival, describe_survival, survey_paintings, survey_regions
+from guidedstyle.survey import Survival, collect_notes, survey_scene
 
 if TYPE_CHECKING:
     from guidedstyle.plan import Plan
@@ -30,8 +30,8 @@ def _console() -> Console:
     return Console(highlight=False, soft_wrap=not Console().is_terminal)
 
 
-def print_scene(scene: Scene) -> None:
-    """Print what a recipe's regions and styles come to."""
+def print_scene(scene: Scene, notes: Sequence[str]) -> None:
+    """Print what a recipe's regions and styles come to, and what else should be known."""
     console = _console()
     table = Table("region", "share", "style", "strength", "content", box=None, title_justify="left")
     for region, share in zip(scene.recipe.regions, scene.shares, strict=False):
@@ -41,30 +41,32 @@ def print_scene(scene: Scene) -> None:
         style = "kept as it is" if region.keep else mix
         table.add_row(escape(region.name), f"{share:.1%}", escape(style), f"{region.strength:g}", f"{region.content:g}")
     console.print(table)
-    _print_notes(console, scene)
+    _print_notes(console, notes)
     console.print(f"content {scene.full_size[0]} x {scene.full_size[1]} px -> {escape(str(scene.recipe.output))}")
 
 
-def _print_notes(console: Console, scene: Scene) -> None:
-    for note in (*scene.notes, *describe_survival(scene)):
+def _print_notes(console: Console, notes: Sequence[str]) -> None:
+    for note in notes:
         console.print(f"[yellow]note:[/] {escape(note)}")
 
 
 def print_masks(scene: Scene) -> None:
     """Print what every mask comes to, and at which sizes of the picture and layers its region survives."""
-    console = _console()
+    console, survey = _console(), survey_scene(scene)
     regions = {
         region.name: (f"{scene.shares[index]:.1%}", "-" if region.mask.rest else f"{scene.overlaps[index]:.1%}")
         for index, region in enumerate(scene.recipe.regions)
     }
-    table = _tabulate_survival(("region", "share", "overlap"), regions, survey_regions(scene))
+    table = _tabulate_survival(("region", "share", "overlap"), regions, survey.regions)
     table.add_row("no region", f"{scene.shares[-1]:.1%}", style="dim")
     console.print(table)
     console.print(f"pixels of colours that no mask names: {scene.unmatched:,}")
-    if surveys := survey_paintings(scene):
-        paintings = {name: (f"{scene.paintings[name].mask.mean():.1%}",) for name in surveys}
-        console.print(_tabulate_survival(("style", "share of its painting"), paintings, list(surveys.values())))
-    _print_notes(console, scene)
+    if survey.paintings:
+        paintings = {name: (f"{scene.paintings[name].mask.mean():.1%}",) for name in survey.paintings}
+        console.print(
+            _tabulate_survival(("style", "share of its painting"), paintings, list(survey.paintings.values()))
+        )
+    _print_notes(console, collect_notes(scene, survey))
 
 
 def _tabulate_survival(
@@ -72,9 +74,8 @@ def _tabulate_survival(
 ) -> Table:
     """Tabulate the layers that survive at each size of the picture; of its coarser stages only where some do not."""
     sizes = max(surveys, key=len)
-    shown = [
-        i for i in range(len(sizes)) if i < OCTAVES or any(survey[i : i + 1] and survey[i].lost for survey in surveys)
-    ]
+    lossy = {index for survey in surveys for index, survival in enumerate(survey) if survival.lost}
+    shown = [index for index in range(len(sizes)) if index < OCTAVES or index in lossy]
     table = Table(*heads, *(f"{sizes[i].longest} px" for i in shown), box=None)
     for (name, cells), survey in zip(rows.items(), surveys, strict=True):
         table.add_row(escape(name), *cells, *(str(survey[i]) for i in shown if i < len(survey)))

@@ -17,6 +17,7 @@ from guidedstyle.record import describe_render
 from guidedstyle.render import Update, load_encoder, render
 from guidedstyle.report import print_plan, print_result, print_scene, show_progress
 from guidedstyle.scene import Scene, open_scene
+from guidedstyle.survey import collect_notes, survey_scene
 
 
 def run_render(reading: Reading, sketch: Scene, device: str, dry_run: bool, quiet: bool) -> int:
@@ -26,9 +27,9 @@ def run_render(reading: Reading, sketch: Scene, device: str, dry_run: bool, quie
     """
     keep_freed_memory()
     encoder = load_encoder(sketch.recipe.encoder)
-    plan = make_plan(sketch, encoder, device)
+    plan, notes = make_plan(sketch, encoder, device), collect_notes(sketch, survey_scene(sketch))
     if not quiet:
-        print_scene(sketch)
+        print_scene(sketch, notes)
         print_plan(plan)
     if dry_run:
         return DONE
@@ -45,7 +46,7 @@ def run_render(reading: Reading, sketch: Scene, device: str, dry_run: bool, quie
         save_layers(scene, rendering.paint, rendering.image, output)
     else:
         save_picture(to_picture(rendering.image), output, (RECIPE_KEY, write_recipe(scene.recipe, output.parent)))
-    write_file(output.with_name(output.name + ".json"), describe_render(scene, plan, rendering).encode())
+    write_file(output.with_name(output.name + ".json"), describe_render(scene, plan, rendering, notes).encode())
     if not quiet:
         print_result(output, rendering)
     return DONE if rendering.finished else INTERRUPTED if interrupted else BUG

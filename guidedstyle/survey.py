@@ -9,11 +9,9 @@ import numpy as np
 
 from guidedstyle.architecture import LITE, VGG19, Architecture, Layer
 from guidedstyle.guidance import MOSTLY, Kind, cover_cells, halve
-from guidedstyle.images import Array, Size, fit_size
+from guidedstyle.images import SMALLEST_SIDE, Array, Size, fit_size
 from guidedstyle.scene import Scene
 from guidedstyle.stages import count_octaves, plan_stages
-
-MOST_STEPS = 1000  # enough for every size to be a stage
 
 ARCHITECTURES = {architecture.name: architecture for architecture in (LITE, VGG19)}
 
@@ -41,32 +39,45 @@ class Survival:
         return f"to {self.layers[-1]}" if self.of[: len(self.layers)] == self.layers else ", ".join(self.layers)
 
 
-def survey_regions(scene: Scene) -> list[list[Survival]]:
-    """Survey every region at every size that a render sees: the octaves of the final size, then of coarser stages."""
-    architecture = ARCHITECTURES[scene.recipe.encoder.name]
-    pairs = zip(scene.weights, scene.recipe.regions, strict=False)
-    return [list(_survey(weights, scene.size, architecture, region.guides)) for weights, region in pairs]
+@dataclass(frozen=True)
+class Survey:
+    """What survives of every region, and of the used part of every masked painting by name, at each size."""
+
+    regions: list[list[Survival]]
+    paintings: dict[str, list[Survival]]
 
 
-def survey_paintings(scene: Scene) -> dict[str, list[Survival]]:
-    """Survey the used part of every masked painting, at its own size."""
-    architecture, recipe = ARCHITECTURES[scene.recipe.encoder.name], scene.recipe
-    found = {}
+def survey_scene(scene: Scene) -> Survey:
+    """Survey a scene at every size that its render sees: the octaves of the final size, then of coarser stages."""
+    recipe, sizes = scene.recipe, _count_sizes(scene)
+    architecture = ARCHITECTURES[recipe.encoder.name]
+    regions = [
+        _survey(weights, scene.size, sizes, architecture, region.guides)
+        for weights, region in zip(scene.weights, recipe.regions, strict=False)
+    ]
+    paintings = {}
     for name, painting in scene.paintings.items():
-        size = fit_size(painting.size, max(16, round(recipe.styles[name].scale * max(scene.size))))
+        size = fit_size(painting.size, max(SMALLEST_SIDE, round(recipe.styles[name].scale * max(scene.size))))
         kinds = {region.guides for region in recipe.regions if name in region.style}
-        if recipe.styles[name].mask:
-            found[name] = list(_survey(painting.mask, size, architecture, min(kinds)))  # inside, if any asks for it
-    return found
+        if recipe.styles[name].mask:  # inside, if any region asks for it
+            paintings[name] = _survey(painting.mask, size, sizes, architecture, min(kinds))
+    return Survey(regions, paintings)
 
 
-def _survey(weights: Array, size: Size, architecture: Architecture, kind: Kind) -> Iterator[Survival]:
+def _count_sizes(scene: Scene) -> int:
+    """Count the sizes, each half the one before, that the stages and their octaves come to."""
+    stages = plan_stages(scene.size, scene.recipe.solver.steps)
+    return max(smaller + stage.octaves for smaller, stage in enumerate(reversed(stages)))
+
+
+def _survey(weights: Array, size: Size, sizes: int, architecture: Architecture, kind: Kind) -> list[Survival]:
     """Survey weights (h, w), which may be coarser than the picture of (width, height) that they are of."""
-    names = architecture.style_layers
-    for octave in range(len(plan_stages(size, MOST_STEPS)) - 1 + count_octaves(size)):
+    names, found = architecture.style_layers, []
+    for octave in range(sizes):
         shape = halve(size[::-1], octave)
         alive = tuple(name for name in names if _survives(weights, shape, architecture.layers[name], kind))
-        yield Survival(max(shape), alive, names)
+        found.append(Survival(max(shape), alive, names))
+    return found
 
 
 def _survives(weights: Array, shape: Sequence[int], layer: Layer, kind: Kind) -> bool:
@@ -82,9 +93,14 @@ def _survives(weights: Array, shape: Sequence[int], layer: Layer, kind: Kind) ->
     return bool(np.max(cells) >= MOSTLY)
 
 
-def describe_survival(scene: Scene) -> Iterator[str]:
+def collect_notes(scene: Scene, survey: Survey) -> tuple[str, ...]:
+    """Collect what a person should know before the render, in words."""
+    return (*scene.notes, *_describe_survival(scene, survey))
+
+
+def _describe_survival(scene: Scene, survey: Survey) -> Iterator[str]:
     """Say in a painter's words which regions are too faint or thin, or fall back from `inside` to `simple` guides."""
-    for weights, region, found in zip(scene.weights, scene.recipe.regions, survey_regions(scene), strict=False):
+    for weights, region, found in zip(scene.weights, scene.recipe.regions, survey.regions, strict=False):
         if region.keep:
             continue
         if (most := weights.max()) < MOSTLY:
@@ -93,7 +109,7 @@ def describe_survival(scene: Scene) -> Iterator[str]:
             yield from _describe_thinness(region.name, found[: count_octaves(scene.size)])
         else:
             yield from _describe_fall_back(region.name, found)
-    for name, found in survey_paintings(scene).items():
+    for name, found in survey.paintings.items():
         if any(region.guides == "inside" for region in scene.recipe.regions if name in region.style):
             yield from _describe_fall_back(f"the mask of style {name}", found)
 

@@ -18,7 +18,7 @@ from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe
 from guidedstyle.render import load_encoder
 from guidedstyle.scene import CHECK_SIZE, Scene, open_scene
-from guidedstyle.survey import describe_survival, survey_regions
+from guidedstyle.survey import collect_notes, survey_scene
 
 PHOTO = (400, 300)
 
@@ -38,6 +38,10 @@ def open_line(folder: Path, width: int, guides: str, size: int = 400) -> tuple[P
         "solver: {steps: 6}\n"
     )
     return file, open_scene(read_recipe(file))
+
+
+def tell(scene: Scene) -> list[str]:
+    return list(collect_notes(scene, survey_scene(scene)))
 
 
 def aim(scene: Scene, stage: int = -1) -> Objective:
@@ -113,16 +117,21 @@ def test_a_thin_line_is_painted(tmp_path: Path, guides: str) -> None:
 def test_what_is_told_of_a_thin_line(tmp_path: Path) -> None:
     """6 px are 6, 3 and 1.5 at the three octaves, where cells are 1, 2 and 4 px wide."""
     _, scene = open_line(tmp_path, 6, "simple")
-    assert [str(survival) for survival in survey_regions(scene)[1]] == ["all", "all", "to relu2_1", "to relu1_1"]
-    assert list(describe_survival(scene)) == []
+    assert [str(survival) for survival in survey_scene(scene).regions[1]] == ["all", "all", "to relu2_1", "to relu1_1"]
+    assert tell(scene) == []
     _, scene = open_line(tmp_path, 1, "simple")
-    assert [str(survival) for survival in survey_regions(scene)[1]] == ["to relu2_1", "to relu1_1", "none", "none"]
-    assert list(describe_survival(scene)) == [
+    assert [str(survival) for survival in survey_scene(scene).regions[1]] == [
+        "to relu2_1",
+        "to relu1_1",
+        "none",
+        "none",
+    ]
+    assert tell(scene) == [
         "line is so thin that nothing of it is left at 100 px: its larger strokes will take after its "
         "surroundings (widen it with grow, or render larger)"
     ]
     _, scene = open_line(tmp_path, 6, "inside")
-    assert list(describe_survival(scene)) == [
+    assert tell(scene) == [
         "line is too narrow for inside guides at relu2_1, relu3_1, relu3_4 at 400 px; relu2_1, relu3_1, relu3_4 at "
         "200 px; relu1_1, relu2_1, relu3_1, relu3_4 at 100 px; relu1_1, relu2_1, relu3_1, relu3_4 at 50 px: "
         "there its guides are simple"
@@ -134,7 +143,7 @@ def test_what_is_told_of_a_thin_line(tmp_path: Path) -> None:
 def test_the_survey_tells_what_the_engine_does(tmp_path: Path, width: int, guides: str) -> None:
     """At every stage: where it says `inside` falls back, the guides are those of `simple`, and nowhere else."""
     _, scene = open_line(tmp_path, width, guides)
-    (survey,) = survey_regions(scene)[1:]
+    survey = survey_scene(scene).regions[1]
     assert [survival.longest for survival in survey] == [400, 200, 100, 50]
     for stage in range(2):
         weights = aim(scene, stage).canvas.weights[1:2].numpy()
@@ -152,7 +161,7 @@ def test_the_survey_tells_what_the_engine_does(tmp_path: Path, width: int, guide
 def test_a_faint_region_is_not_called_thin(tmp_path: Path) -> None:
     file, _ = open_line(tmp_path, 6, "simple")
     Image.fromarray(np.full(PHOTO[::-1], 100, np.uint8)).save(tmp_path / "line.png")
-    assert list(describe_survival(open_scene(read_recipe(file)))) == [
+    assert tell(open_scene(read_recipe(file))) == [
         "line is nowhere more than 39% opaque: most of its paint is what lies around it"
     ]
 
@@ -161,7 +170,7 @@ def test_the_fall_back_of_a_paintings_mask_is_told(tmp_path: Path) -> None:
     file, _ = open_line(tmp_path, 300 - 140, "inside")
     text = file.read_text().replace("oil: oil.png", "oil: {image: oil.png, mask: {rectangle: [0, 0, 0.05, 1]}}")
     file.write_text(text)
-    (note,) = [note for note in describe_survival(open_scene(read_recipe(file))) if "oil" in note]
+    (note,) = [note for note in tell(open_scene(read_recipe(file))) if "oil" in note]
     assert note.startswith("the mask of style oil is too narrow for inside guides at ")
 
 
