@@ -7,17 +7,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import Array, fit_size, save_picture
+from guidedstyle.images import Array, fit_size, save_picture, to_picture
 from guidedstyle.keys import RGB, parse_colour
 from guidedstyle.mask_keys import Mask
+from guidedstyle.masks import resize_mask
 from guidedstyle.mistakes import find_overwritten
 from guidedstyle.scene import FAINT, Scene
-
-Bytes = NDArray[np.uint8]
 
 OVERVIEW, PANEL, GAP, CAPTION, MARGIN = 1000, 320, 16, 26, 10  # px
 TINT, KEPT_TINT = 0.55, 0.15
@@ -65,10 +63,10 @@ def tint(index: int, mask: Mask | None = None) -> RGB:
 
 def _draw_overview(scene: Scene) -> Image.Image:
     """Tint the greyed photograph by the regions' weights, kept ones faintly and in colour; hatch what is nobody's."""
-    photograph, longest = _to_bytes(scene.content), OVERVIEW
-    width, height = fit_size((photograph.shape[1], photograph.shape[0]), longest)
-    small = _resize(photograph, (width, height)).astype(np.float32)
-    weights = [_resize(weight, (width, height)) for weight in scene.weights]
+    photograph = to_picture(scene.content)
+    width, height = fit_size(photograph.size, OVERVIEW)
+    small = np.asarray(photograph.resize((width, height)), np.float32)
+    weights = [resize_mask(weight, (width, height)) for weight in scene.weights]
     grey = small.mean(2, keepdims=True)
     mixed = (0.5 * small + 127 * _hatch(height, width)) * weights[-1][..., None]
     for index, region in enumerate(scene.recipe.regions):
@@ -105,7 +103,7 @@ def _write_name(draw: ImageDraw.ImageDraw, name: str, middle: tuple[int, int], c
 
 
 def _draw_regions(scene: Scene) -> Iterator[Image.Image]:
-    photograph = _to_bytes(scene.content)
+    photograph = to_picture(scene.content)
     for index, region in enumerate(scene.recipe.regions):
         caption = f"{region.name}: {'kept' if region.keep else ' + '.join(region.style)}, {scene.shares[index]:.1%}"
         yield _draw_panel(photograph, scene.weights[index], caption, tint(index, region.mask))
@@ -116,15 +114,15 @@ def _draw_regions(scene: Scene) -> Iterator[Image.Image]:
 def _draw_paintings(scene: Scene) -> Iterator[Image.Image]:
     for name, painting in scene.paintings.items():
         part = f", {painting.mask.mean():.1%} of its painting" if scene.recipe.styles[name].mask else ""
-        yield _draw_panel(_to_bytes(painting.image), painting.mask, f"style {name}{part}", PAPER)
+        yield _draw_panel(to_picture(painting.image), painting.mask, f"style {name}{part}", PAPER)
 
 
-def _draw_panel(picture: Bytes, weight: Array, caption: str, colour: Sequence[int]) -> Image.Image:
+def _draw_panel(picture: Image.Image, weight: Array, caption: str, colour: Sequence[int]) -> Image.Image:
     """Show a picture where it has weight, a chequered ground elsewhere, and a caption below."""
-    size = fit_size((picture.shape[1], picture.shape[0]), PANEL)
-    opacity = _resize(weight, size)[..., None]
+    size = fit_size(picture.size, PANEL)
+    opacity = resize_mask(weight, size)[..., None]
     board = 225 + 20.0 * ((np.indices(size[::-1]) // 8).sum(0) % 2)[..., None]
-    shown = _resize(picture, size) * opacity + board * (1 - opacity)
+    shown = np.asarray(picture.resize(size), np.float32) * opacity + board * (1 - opacity)
     panel = Image.new("RGB", (PANEL, size[1] + CAPTION), PAPER)
     panel.paste(Image.fromarray(shown.astype(np.uint8)), (0, 0))
     draw = ImageDraw.Draw(panel)
@@ -140,12 +138,3 @@ def _shorten(draw: ImageDraw.ImageDraw, text: str) -> str:
     while draw.textlength(f"{text}…", font) > PANEL - 16:
         text = text[:-1]
     return f"{text}…"
-
-
-def _to_bytes(picture: Array) -> Bytes:
-    return np.asarray(picture[0].transpose(1, 2, 0) * 255 + 0.5, np.uint8)
-
-
-def _resize(picture: NDArray[np.generic], size: tuple[int, int]) -> Array:
-    shrinks = size[0] < picture.shape[1]
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore
