@@ -64,6 +64,11 @@ class Frame:
     size: Size
     orientation: int = 1
 
+    @property
+    def stored(self) -> Size:
+        """The (width, height) as the picture lies in its file."""
+        return self.size[::-1] if self.orientation >= 5 else self.size
+
 
 def read_frame(file: Path) -> Frame:
     """Read the frame of a picture without decoding it."""

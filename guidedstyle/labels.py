@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import Array
 from guidedstyle.keys import RGB, name_colour
-from guidedstyle.mask_files import Pixels, read_colours
+from guidedstyle.mask_files import Pixels, read_colours, to_rgb
 
 FLAT = 20  # levels between neighbours; more is an edge
 NARROW, WIDE = 3, 9  # px; mixtures of two named colours must be flat over more, for edges can be soft
 LEAST_PIXELS = 9  # flat ones that make a colour
 MOST_STRANGERS, MOST_TOLD = 128, 6
-NOBODY = 255
+NOBODY = 65535
 HIDDEN = 1 << 24  # beyond the code of any colour
 
 Ints = NDArray[np.int64]
@@ -28,20 +28,14 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Palette:
-    """What a recipe says of a colour-coded file: the colours of regions, those to ignore, how far a pixel may be.
+    """What a recipe says of a colour-coded file: all the colours that it names, and how far a pixel may be from one.
 
     With `leave`, a colour that nobody named belongs to nobody; else its pixels go to the nearest named colour.
     """
 
-    colours: tuple[RGB, ...]
-    ignored: tuple[RGB, ...] = ()
+    named: tuple[RGB, ...]
     tolerance: float = 60.0
     leave: bool = False
-
-    @property
-    def named(self) -> tuple[RGB, ...]:
-        """All the colours that the recipe names."""
-        return (*self.colours, *self.ignored)
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,7 @@ class Labels:
 
     file: Path
     palette: Palette
-    indices: NDArray[np.uint8]
+    indices: NDArray[np.uint16]
     strangers: tuple[Stranger, ...]
 
     def select(self, colour: RGB) -> Pixels:
@@ -111,10 +105,11 @@ def read_labels(file: Path, palette: Palette) -> Labels:
     painted[mixed] = _count_paint(pixels, keys, codes, mixed, WIDE)[mixed]
     centres = _cluster(colours, painted, palette.tolerance)
     either, _ = find_nearest(colours, np.concatenate([named, centres]))
+    takers, _ = find_nearest(centres, named)
     strangers = tuple(
-        Stranger(_rgb(centre), pixels_of, pixels_of / counts.sum(), None if palette.leave else _take(centre, palette))
-        for index, centre in enumerate(centres)
-        if (pixels_of := int(counts[codes][either == len(named) + index].sum()))
+        Stranger(to_rgb(centre), found, found / counts.sum(), None if palette.leave else palette.named[taker])
+        for index, (centre, taker) in enumerate(zip(centres, takers, strict=True), len(named))
+        if (found := int(counts[codes][either == index].sum()))
     )
     if palette.leave:
         nearest = np.where(either < len(named), nearest, NOBODY)
@@ -133,8 +128,8 @@ def find_nearest(colours: Array, centres: Array) -> tuple[Ints, Array]:
     return nearest, np.sqrt(least)
 
 
-def _make_table(codes: Ints, values: Any) -> NDArray[np.uint8]:
-    table = np.zeros(HIDDEN + 1, np.uint8)
+def _make_table(codes: Ints, values: Any) -> NDArray[np.uint16]:
+    table = np.zeros(HIDDEN + 1, np.uint16)
     table[codes] = values
     return table
 
@@ -180,12 +175,3 @@ def _cluster(colours: Array, counts: Ints, tolerance: float) -> Array:
             found.append(colours[within[counts[within].argmax()]])
         left[members] = 0
     return np.array(found, np.float32).reshape(-1, 3)
-
-
-def _take(colour: Array, palette: Palette) -> RGB:
-    return palette.named[int(find_nearest(colour[None], np.array(palette.named, np.float32))[0][0])]
-
-
-def _rgb(colour: Array) -> RGB:
-    red, green, blue = map(int, colour)
-    return red, green, blue

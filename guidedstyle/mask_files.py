@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -111,5 +112,10 @@ def _refuse_colour(picture: Image.Image, file: Path) -> None:
 
 def _find_commonest(pixels: Pixels) -> RGB:
     colours, counts = np.unique(pixels, axis=0, return_counts=True)
-    red, green, blue = map(int, colours[counts.argmax()])
+    return to_rgb(colours[counts.argmax()])
+
+
+def to_rgb(colour: Sequence[Any] | NDArray[Any]) -> RGB:
+    """Turn three numbers into a colour."""
+    red, green, blue = map(int, colour)
     return red, green, blue

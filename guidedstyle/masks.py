@@ -20,15 +20,13 @@ from guidedstyle.geometry import (
     shrink,
 )
 from guidedstyle.images import Array, Frame, Size
-from guidedstyle.keys import measure_length, parse_colour
+from guidedstyle.keys import Length, measure_length, parse_colour
 from guidedstyle.labels import Labels, Palette, read_labels
 from guidedstyle.layered import open_layered, read_layer
 from guidedstyle.layered.paper import LayeredDocument
 from guidedstyle.mask_files import Opacities, read_alpha, read_grey
 from guidedstyle.mask_keys import Mask
 from guidedstyle.recipe import Recipe, list_masks
-
-Length = float | str
 
 
 def find_palettes(recipe: Recipe) -> dict[Path, Palette]:
@@ -45,11 +43,10 @@ def find_palettes(recipe: Recipe) -> dict[Path, Palette]:
 
 
 def _make_palette(uses: list[tuple[bool, Mask]], rest: bool) -> Palette:
-    colours = dict.fromkeys(parse_colour(mask.colour) for _, mask in uses if mask.colour)
-    ignored = dict.fromkeys(parse_colour(colour) for _, mask in uses for colour in mask.ignore)
-    others = tuple(colour for colour in ignored if colour not in colours)
-    leave = len(colours) + len(others) == 1 or (rest and any(of_region for of_region, _ in uses))
-    return Palette(tuple(colours), others, min(mask.tolerance for _, mask in uses), leave)
+    colours = [mask.colour for _, mask in uses if mask.colour] + [colour for _, mask in uses for colour in mask.ignore]
+    named = tuple(dict.fromkeys(map(parse_colour, colours)))
+    leave = len(named) == 1 or (rest and any(of_region for of_region, _ in uses))
+    return Palette(named, min(mask.tolerance for _, mask in uses), leave)
 
 
 class MaskReader:
@@ -88,8 +85,10 @@ class MaskReader:
             return fill_polygon(mask.polygon, size)
         if mask.gradient:
             return fill_gradient(mask.gradient.start, mask.gradient.end, size)
-        ((combine, parts),) = mask.parts.items() or (("all", ()),)
-        return COMBINATIONS[combine]([self.read(part, frame, size) for part in parts], size)
+        if mask.all:
+            return np.ones(size[::-1], np.float32)
+        ((combine, parts),) = mask.parts.items()
+        return COMBINATIONS[combine]([self.read(part, frame, size) for part in parts])
 
     def _read_file(self, mask: Mask, file: Path, frame: Frame | None, size: Size) -> Array:
         document = self._open(file)
@@ -115,10 +114,16 @@ class MaskReader:
 
     def _fit(self, mask: Opacities, frame: Frame | None, file: Path) -> Opacities:
         fitted = fit_mask(mask, frame, file)
-        if frame and frame.orientation > 1:
-            how = "as the picture lies in its file, and was turned with it" if fitted is not mask else "over it upright"
+        if frame and frame.orientation > 1 and same_shape((mask.shape[1], mask.shape[0]), frame.stored):
+            upright = same_shape((mask.shape[1], mask.shape[0]), frame.size)
+            how = "over it upright" if upright else "as the picture lies in its file, and was turned with it"
             self.turned[file] = f"the picture of {file.name} is turned (EXIF); the mask was taken as painted {how}"
         return fitted
+
+    @property
+    def unmatched(self) -> int:
+        """The pixels of colours that no mask names, in the files read so far."""
+        return sum(stranger.pixels for labels in self.labels.values() for stranger in labels.strangers)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -132,16 +137,15 @@ class MaskReader:
         return self.documents[file]
 
 
-def _unite(masks: Sequence[Array], size: Size) -> Array:
+def _unite(masks: Sequence[Array]) -> Array:
     """Add masks up to 1, so that those which meet at a soft edge leave no gap."""
     return np.minimum(np.sum(masks, axis=0), 1)  # type: ignore[no-any-return]
 
 
-COMBINATIONS: dict[str, Callable[[Sequence[Array], Size], Array]] = {
-    "all": lambda masks, size: np.ones(size[::-1], np.float32),
+COMBINATIONS: dict[str, Callable[[Sequence[Array]], Array]] = {
     "any": _unite,
-    "both": lambda masks, size: np.prod(masks, axis=0),
-    "except": lambda masks, size: masks[0] * (1 - masks[1]),
+    "both": lambda masks: np.prod(masks, axis=0),
+    "except": lambda masks: masks[0] * (1 - masks[1]),
 }
 
 
@@ -153,7 +157,7 @@ def fit_mask(mask: Opacities, frame: Frame | None, file: Path) -> Opacities:
     size = (mask.shape[1], mask.shape[0])
     if frame is None or same_shape(size, frame.size):
         return mask
-    if frame.orientation >= 5 and same_shape(size[::-1], frame.size):
+    if same_shape(size, frame.stored):
         return _turn(mask, frame.orientation)
     rule = f"the mask is {size[0]} x {size[1]} px, its picture {frame.size[0]} x {frame.size[1]}"
     raise GuidedStyleError.of(file, rule, "paint it over the picture itself, or crop it to the same shape")

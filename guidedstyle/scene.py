@@ -111,14 +111,6 @@ class _Opener:
     def complain(self, path: KeyPath, rule: str, remedy: str) -> None:
         self.problems.append(Problem(self.reading.document.locate(path), rule, remedy))
 
-    @property
-    def unmatched(self) -> int:
-        return sum(stranger.pixels for labels in self.masks.labels.values() for stranger in labels.strangers)
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        return self.masks.notes
-
 
 def open_scene(reading: Reading, largest: int | None = None) -> Scene:
     """Open all that a recipe names; raises GuidedStyleError with every problem of recipe, pictures and masks.
@@ -138,7 +130,7 @@ def open_scene(reading: Reading, largest: int | None = None) -> Scene:
         raise GuidedStyleError(opener.problems)
     opened = {name: painting for name, painting in paintings.items() if painting}
     parts = (layout.weights, content[1].size, layout.shares, layout.overlaps)
-    return Scene(recipe, to_array(content[0]), opened, *parts, opener.unmatched, opener.remarks)
+    return Scene(recipe, to_array(content[0]), opened, *parts, opener.masks.unmatched, opener.masks.notes)
 
 
 def _check_size(opener: _Opener, size: Size) -> None:
@@ -170,7 +162,7 @@ def _open_painting(opener: _Opener, name: str, style: StyleImage, longest: int) 
         read_mask = partial(opener.masks.read, chosen, frame, stacking_size(frame, picture.size))
         large = opener.attempt((*path, "mask"), read_mask)
         mask = None if large is None else resize_mask(large, picture.size)
-        if mask is not None and not mask.any():
+        if mask is not None and mask.max() < NOTHING:
             rule = "the mask is all black: no part of the painting is used"
             opener.complain((*path, "mask"), f"{chosen.file}: {rule}" if chosen.file else rule, "paint it white")
     return Painting(to_array(picture), mask, frame.size) if mask is not None else None

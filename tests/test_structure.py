@@ -37,7 +37,7 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
     "stages": {"images"},
     "guidance": {"architecture", "images"},
     "survey": {"architecture", "guidance", "images", "scene", "stages"},
-    "mask_sheet": {"images", "keys", "mask_keys", "mistakes", "scene"},
+    "mask_sheet": {"images", "keys", "mask_keys", "masks", "mistakes", "scene"},
     "segmentation": {"images", "mask_files"},
     "editing": {
         "document",
@@ -60,7 +60,7 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
     "plan": {"encoder", "scene", "solver", "stages"},
     "objective": {"colour", "encoder", "gram", "guidance", "losses", "plan", "recipe", "scene", "stages"},
     "render": {"encoder", "images", "losses", "objective", "plan", "recipe", "scene", "solver", "weights"},
-    "record": {"plan", "reading", "recipe", "render", "scene", "survey"},
+    "record": {"plan", "reading", "recipe", "render", "scene"},
     "report": {"plan", "render", "scene", "stages", "survey"},
     "allocator": set(),
     "commands": set(),
@@ -75,6 +75,7 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
         "render",
         "report",
         "scene",
+        "survey",
     },
 }
 
