@@ -57,3 +57,4 @@ LITE = Architecture(
     stages=((32, 32), (96, 96), (192, 160, 160, 192)),
     ranks={"relu2_2": 32, "relu3_1": 64, "relu3_2": 48, "relu3_3": 48, "relu3_4": 48},
 )
+ARCHITECTURES = {architecture.name: architecture for architecture in (LITE, VGG19)}

@@ -71,6 +71,41 @@ def render_command(
     raise typer.Exit(run_render(reading, sketch, device, dry_run, quiet))
 
 
+@app.command("sweep")
+def sweep_command(
+    recipe: RecipeFile,
+    vary: Annotated[list[str], typer.Option(help="KEY=A,B,C; several make a grid, the last from left to right.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The folder; default: the recipe's name + -sweep.")
+    ] = None,
+    size: Size = None,
+    steps: Steps = None,
+    device: Device = "auto",
+    encoder: Encoder = None,
+    settings: Settings = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the variants and stop.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Render a recipe over a grid of values, with a contact sheet and a table. Again: only what is missing.
+
+    Example: guidedstyle sweep recipe.yaml --vary styles.ink.scale=0.5,1,2 --vary content_strength=0.5,2
+    """
+    from guidedstyle.commands import make_folder
+    from guidedstyle.variants import check_scenes, make_variants, parse_axis
+
+    axes, folder = [parse_axis(axis) for axis in vary], output or recipe.with_name(f"{recipe.stem}-sweep")
+    make_folder(folder, "--output")
+    overrides = _collect_overrides(settings, {"size": size, "solver.steps": steps, "encoder": encoder}, None)
+    variants = make_variants(recipe, axes, overrides, folder)
+    check_scenes(variants)
+    if dry_run:
+        typer.echo("\n".join(variant.label for variant in variants))
+        return
+    from guidedstyle.sweep import Sweep
+
+    raise typer.Exit(Sweep(variants, len(axes[-1][1]), folder, device, quiet).run())
+
+
 @app.command("check")
 def check_command(recipe: RecipeFile, settings: Settings = None) -> None:
     """Check a recipe, its pictures and masks without rendering.
@@ -150,16 +185,18 @@ def _print_next(document: Path, recipe: Path, task: str) -> None:
 
 
 @app.command("schema")
-def schema_command() -> None:
+def schema_command(
+    table: Annotated[bool, typer.Option("--table", help="Print every key as a table instead.")] = False,
+) -> None:
     """Print the JSON schema of recipes for editors.
 
     Example: guidedstyle schema > recipe.schema.json
     """
     import json
 
-    from guidedstyle.schema import make_schema
+    from guidedstyle.schema import make_schema, write_table
 
-    typer.echo(json.dumps(make_schema(), indent=2))
+    typer.echo(write_table() if table else json.dumps(make_schema(), indent=2))
 
 
 @app.command("init")

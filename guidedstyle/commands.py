@@ -31,9 +31,9 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, place: str = "--out") -> None:
     """Make a folder to write into; raises GuidedStyleError where that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise GuidedStyleError.of("--out", f"{folder} cannot be made a folder", "name another place") from error
+        raise GuidedStyleError.of(place, f"{folder} cannot be made a folder", "name another place") from error

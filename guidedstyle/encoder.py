@@ -74,6 +74,11 @@ class Encoder(nn.Module):
         """The precision in which features are computed."""
         return next(self.parameters()).dtype
 
+    @property
+    def unit(self) -> float:
+        """What makes its features those of inputs of 0 to 255, up to the biases: 1 for the original VGG."""
+        return 255 * float(self.std.mean())
+
     def _pool(self, x: Tensor) -> Tensor:
         if self.architecture.pooling == "average":
             return functional.avg_pool2d(x, 2)

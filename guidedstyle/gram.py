@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -86,8 +86,37 @@ class _GuidedGrams(Function):
         return gradient, None
 
 
+def guided_means(features: Tensor, guides: Guides) -> Tensor:
+    """Compute the guided mean of each region: m_r = sum over p of t_rp^2 f_p, (R, C) in at least float32."""
+    rows = features.permute(0, 2, 3, 1).flatten(0, 2)
+    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+    if guides.whole:
+        return rows.mean(0, keepdim=True)
+    squares = guides.roots.to(rows).square()
+    parts = zip(squares.split(guides.counts), rows.index_select(0, guides.positions).split(guides.counts), strict=True)
+    return torch.cat([square.T @ region for square, region in parts])
+
+
+def guided_covariances(features: Tensor, guides: Guides) -> Tensor:
+    """Compute the guided covariance of each region, G_r - m_r m_r^T: (R, C, C).
+
+    In at least float32: in fewer bits the mean, which is most of a Gram matrix, drowns the rest.
+    """
+    features = features.to(torch.promote_types(features.dtype, torch.float32))
+    means = guided_means(features, guides)
+    return guided_grams(features, guides) - means[:, :, None] * means[:, None, :]
+
+
+Statistic = Literal["gram", "mean", "covariance"]
+STATISTICS: dict[Statistic, Callable[[Tensor, Guides], Tensor]] = {
+    "gram": guided_grams,
+    "mean": guided_means,
+    "covariance": guided_covariances,
+}
+
+
 def mix_grams(grams: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """Mix Gram matrices (..., C, C) into their weighted mean.
+    """Mix Gram matrices (..., C, C), or other statistics, into their weighted mean.
 
     Matching it has the gradient of the weighted mean of the losses against each (sum w_i |G - G_i|^2), so any
     number of styles costs as much as one.
@@ -96,12 +125,15 @@ def mix_grams(grams: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     return torch.stack([gram * (weight / total) for gram, weight in zip(grams, weights, strict=True)]).sum(0)
 
 
-def measure_grams(grams: Tensor, metric: Tensor | None) -> Tensor:
-    """Compute the squared norms (R,) of differences of Gram matrices (R, C, C): |G|^2, or |M G M^T|^2 in a metric.
+def measure_statistics(found: Tensor, metric: Tensor | None) -> Tensor:
+    """Compute the squared norms (R,) of differences of Gram matrices (R, C, C) or of means (R, C).
 
-    `metric` is W = M^T M, with which |M G M^T|^2 = trace(G W G W), whose gradient is 2 W G W.
+    `metric` is W = M^T M of a layer's metric M: |M G M^T|^2 = trace(G W G W), whose gradient is 2 W G W, and
+    |M m|^2 = m^T W m.
     """
     if metric is None:
-        return grams.square().sum((1, 2))
-    seen = metric @ grams.detach() @ metric
-    return 2 * (grams * seen).sum((1, 2)) - (grams.detach() * seen).sum((1, 2))
+        return found.square().flatten(1).sum(1)
+    if found.ndim == 2:
+        return ((found @ metric) * found).sum(1)
+    seen = metric @ found.detach() @ metric
+    return 2 * (found * seen).sum((1, 2)) - (found.detach() * seen).sum((1, 2))

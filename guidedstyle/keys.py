@@ -91,10 +91,18 @@ def measure_length(length: float | str, longest: int) -> float:
     return float(length[:-1]) / 100 * longest if isinstance(length, str) else length
 
 
+def unit(name: str) -> dict[str, Any]:
+    """Note the unit of a key's values for the JSON schema."""
+    return {"unit": name}
+
+
 RecipePath = Annotated[  # YAML has no paths, only strings
     Path, Field(strict=False), BeforeValidator(_refuse_no_name), AfterValidator(_limit_length)
 ]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
+Scale = Annotated[float, Field(ge=0.1, le=10)]
+Side = Annotated[int, Field(ge=16, le=32768)]  # px
+Share = Annotated[float, Field(ge=0, le=1)]
 Colour = Annotated[str, PlainValidator(_check_colour, json_schema_input_type=str)]
 Length = Annotated[float | str, PlainValidator(_check_length, json_schema_input_type=float | str)]
 Pair = tuple[float, float]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from guidedstyle.encoder import Encoder
-from guidedstyle.gram import Guides, guided_grams, measure_grams
+from guidedstyle.gram import STATISTICS, Guides, Statistic, measure_statistics
 
 Place = tuple[int, str]  # octave, layer
 TINY = 1e-12
@@ -19,6 +18,7 @@ TINY = 1e-12
 # What strength 1, content 1 and smoothness 1 stand for.
 CONTENT_WEIGHT = 0.03
 SMOOTHNESS_WEIGHT = 0.1
+PUBLISHED_STYLE, PUBLISHED_CONTENT = 1e3, 1.0  # of the classic set-up
 
 
 def build_octaves(image: Tensor, count: int) -> list[Tensor]:
@@ -30,62 +30,96 @@ def build_octaves(image: Tensor, count: int) -> list[Tensor]:
     return octaves
 
 
-def encode_octaves(encoder: Encoder, image: Tensor, layers: Sequence[str], count: int) -> dict[Place, Tensor]:
-    """Encode every octave of an image: {(octave, layer): (1, C, h, w)}."""
+def encode_octaves(encoder: Encoder, image: Tensor, places: Collection[Place]) -> dict[Place, Tensor]:
+    """Encode an image at the octaves and layers that are asked for: {(octave, layer): (1, C, h, w)}."""
+    wanted: dict[int, set[str]] = {}
+    for octave, layer in places:
+        wanted.setdefault(octave, set()).add(layer)
+    pictures = build_octaves(image, max(wanted) + 1) if wanted else []
     return {
         (octave, layer): features
-        for octave, picture in enumerate(build_octaves(image, count))
-        for layer, features in encoder.encode(picture, layers).items()
+        for octave, layers in wanted.items()
+        for layer, features in encoder.encode(pictures[octave], layers).items()
     }
 
 
 @dataclass(frozen=True)
 class StyleTarget:
-    """The wanted Gram matrices (R, C, C) of R regions at one octave and layer, and the guides that select them.
+    """What P parts of regions are to match at one octave and layer: one statistic, (P, C, C) or (P, C).
 
-    Distances are taken in the layer's `metric` (C, C), where it has one, relative to the matrices' own norms.
+    `guides` select the parts' features; `indices` (P,) number the parts among all of a picture, and `weights` (P,)
+    say how much the place counts for each. Distances are taken in the layer's `metric` (C, C), where it has one,
+    and divided by `norms` (P,).
     """
 
+    place: Place
+    statistic: Statistic
     guides: Guides
-    grams: Tensor
+    wanted: Tensor
+    norms: Tensor
+    indices: Tensor
+    weights: Tensor
     metric: Tensor | None = None
 
-    @cached_property
-    def norms(self) -> Tensor:
-        """What distances are relative to (R,)."""
-        return measure_grams(self.grams, self.metric).clamp(min=TINY)
+    def measure(self, features: dict[Place, Tensor]) -> Tensor:
+        """Measure the distance (P,) of features to the target."""
+        found = STATISTICS[self.statistic](features[self.place], self.guides)
+        return measure_statistics(found - self.wanted, self.metric) / self.norms
 
 
-def style_losses(features: dict[Place, Tensor], targets: dict[Place, StyleTarget]) -> Tensor:
-    """Compute each region's style loss (R,): the mean over octaves and layers of |G - G'|^2 / |G'|^2.
+def style_losses(features: dict[Place, Tensor], targets: Iterable[StyleTarget], losses: Tensor) -> Tensor:
+    """Compute each part's style loss (P,): the weighted sum over octaves and layers of its distances there.
 
-    Gatys et al. 2016 divide by the number of channels and weigh layers by hand; relative to the target's norm
-    the loss has no unit, so all octaves, layers and encoders weigh the same.
+    `losses` (P,) are zeros, or what the losses are added to.
     """
-    return torch.stack([_gram_distance(features[place], target) for place, target in targets.items()]).mean(0)
+    for target in targets:
+        losses = losses.index_add(0, target.indices, target.weights * target.measure(features))
+    return losses
 
 
-def _gram_distance(features: Tensor, target: StyleTarget) -> Tensor:
-    error = guided_grams(features, target.guides) - target.grams
-    return measure_grams(error, target.metric) / target.norms
+def relative_norms(wanted: Tensor, metric: Tensor | None) -> Tensor:
+    """Return what style distances are divided by (P,): the squared norm of what is wanted.
+
+    Gatys et al. 2016 divide by the number of channels and weigh layers by hand; relative to the target's norm the
+    loss has no unit, so all octaves, layers and encoders weigh the same.
+    """
+    return measure_statistics(wanted, metric).clamp(min=TINY)
 
 
-def content_losses(features: Tensor, target: Tensor, cells: Tensor) -> Tensor:
-    """Compute each region's content loss (R,): its mean |F - P|^2, relative to the whole picture's mean |P|^2.
+def published_norms(wanted: Tensor, unit: float) -> Tensor:
+    """Return C^4 / 1e3 of features in units of inputs of 0..255, as in the code of Gatys et al. 2016 (P,).
+
+    Their weight of a layer is 1e3 / C^2, and their loss a mean over C^2; `unit` converts features of an encoder.
+    """
+    channels = wanted.shape[-1]
+    return torch.full_like(wanted[:, 0, 0], channels**4 / PUBLISHED_STYLE / unit**4)
+
+
+def content_losses(features: Tensor, target: Tensor, cells: Tensor, norm: Tensor | float) -> Tensor:
+    """Compute each region's content loss (R,): the sum over channels of its mean |F - P|^2, divided by `norm`.
 
     `features` and `target` are (1, C, h, w); `cells` (R, h * w) are region weights that sum to 1 per region.
     """
     error = features - target
     squares = torch.linalg.vecdot(error, error, dim=1).to(cells).flatten()
-    losses: Tensor = cells @ squares / target.square().sum(1, dtype=cells.dtype).mean().clamp(min=TINY)
+    losses: Tensor = cells @ squares / norm
     return losses
 
 
-def smoothness_loss(image: Tensor) -> Tensor:
-    """Compute the total variation (): the mean squared difference of neighbouring pixels (1, 3, H, W)."""
-    down = image[:, :, 1:] - image[:, :, :-1]
-    right = image[:, :, :, 1:] - image[:, :, :, :-1]
-    return (down.square().sum() + right.square().sum()) / image.numel()
+def measure_power(target: Tensor) -> Tensor:
+    """Measure the mean |P|^2 of features (1, C, h, w): what content losses are relative to ()."""
+    return target.square().sum(1, dtype=torch.promote_types(target.dtype, torch.float32)).mean().clamp(min=TINY)
+
+
+def measure_roughness(image: Tensor) -> Tensor:
+    """Measure the squared differences (h, w) of each pixel (1, 3, h, w) to those below and right, per channel.
+
+    Their mean is the total variation of a picture, whatever its size.
+    """
+    down = (image[:, :, 1:] - image[:, :, :-1]).square()
+    right = (image[:, :, :, 1:] - image[:, :, :, :-1]).square()
+    rough: Tensor = functional.pad(down, (0, 0, 0, 1)) + functional.pad(right, (0, 1))
+    return rough[0].mean(0)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from pydantic_core import PydanticCustomError
 
 from guidedstyle.errors import KeyPath
-from guidedstyle.keys import Box, Colour, Corners, Length, Model, Point, RecipePath
+from guidedstyle.keys import Box, Colour, Corners, Length, Model, Point, RecipePath, unit
 
 TOLERANCE = 60.0
 SOURCES = ("rest", "all", "file", "rectangle", "ellipse", "polygon", "gradient", "any", "both", "except")
@@ -22,16 +22,26 @@ Colours = Annotated[tuple[Colour, ...], Field(strict=False, max_length=100)]
 class Gradient(Model):
     """A slope from nothing to all."""
 
-    start: Point = Field(alias="from", description="[x, y] where it is nothing, in fractions of the picture")
-    end: Point = Field(alias="to", description="[x, y] where it is all")
+    start: Point = Field(
+        alias="from",
+        description="[x, y] where it is nothing, in fractions of the picture",
+        json_schema_extra=unit("-10 to 10 fractions"),
+    )
+    end: Point = Field(alias="to", description="[x, y] where it is all", json_schema_extra=unit("-10 to 10 fractions"))
 
 
 class SharedMasks(Model):
     """A file that serves all regions, whose masks name only its `colour`, `layer` or `channel`."""
 
     file: RecipePath = Field(description="a colour-coded picture or a layered document")
-    ignore: Colours = Field((), description="colours that mean no region")
-    tolerance: float = Field(TOLERANCE, ge=0, le=442, description="how far, in RGB, a pixel may be from a named colour")
+    ignore: Colours = Field((), description="colours that mean no region", json_schema_extra=unit("up to 100 colours"))
+    tolerance: float = Field(
+        TOLERANCE,
+        ge=0,
+        le=442,
+        description="how far, in RGB, a pixel may be from a named colour",
+        json_schema_extra=unit("levels of 255"),
+    )
 
 
 class Mask(Model):
@@ -41,30 +51,68 @@ class Mask(Model):
     all: bool = Field(False, description="the whole picture")
     file: RecipePath | None = Field(None, description="a grey picture, white where the region is")
     channel: Literal["alpha"] | None = Field(None, description="take the file's opacity instead of its grey")
-    colour: Colour | None = Field(None, description="one colour of a colour-coded file: '#ff0000' or a CSS name")
-    ignore: Colours = Field((), description="colours of a colour-coded file that mean nothing")
-    tolerance: float = Field(
-        TOLERANCE, ge=0, le=442, description="how far, in RGB, a pixel may be from a named colour before it is reported"
+    colour: Colour | None = Field(
+        None,
+        description="one colour of a colour-coded file: '#ff0000' or a CSS name",
+        json_schema_extra=unit("a colour"),
     )
-    layer: str | None = Field(None, min_length=1, description="a layer of a .psd, .ora or .kra, by its name")
-    rectangle: Box | None = Field(None, description="[left, top, right, bottom] in fractions of the picture")
-    ellipse: Box | None = Field(None, description="the box around it, [left, top, right, bottom]")
-    polygon: Corners | None = Field(None, description="its corners, [[x, y], ...]")
-    gradient: Gradient | None = Field(None, description="{from: [x, y], to: [x, y]}: from nothing to all")
+    ignore: Colours = Field(
+        (), description="colours of a colour-coded file that mean nothing", json_schema_extra=unit("up to 100 colours")
+    )
+    tolerance: float = Field(
+        TOLERANCE,
+        ge=0,
+        le=442,
+        description="how far, in RGB, a pixel may be from a named colour before it is reported",
+        json_schema_extra=unit("levels of 255"),
+    )
+    layer: str | None = Field(
+        None,
+        min_length=1,
+        description="a layer of a .psd, .ora or .kra, by its name",
+        json_schema_extra=unit("a name, or group/name"),
+    )
+    rectangle: Box | None = Field(
+        None,
+        description="[left, top, right, bottom] in fractions of the picture",
+        json_schema_extra=unit("-10 to 10 fractions"),
+    )
+    ellipse: Box | None = Field(
+        None, description="the box around it, [left, top, right, bottom]", json_schema_extra=unit("-10 to 10 fractions")
+    )
+    polygon: Corners | None = Field(
+        None, description="its corners, [[x, y], ...]", json_schema_extra=unit("-10 to 10 fractions")
+    )
+    gradient: Gradient | None = Field(
+        None, description="{from: [x, y], to: [x, y]}: from nothing to all", json_schema_extra=unit("keys")
+    )
     any: Annotated[tuple[Mask, ...], Field(strict=False, min_length=1)] | None = Field(
-        None, description="all of these masks together"
+        None, description="all of these masks together", json_schema_extra=unit("a list of masks")
     )
     both: Annotated[tuple[Mask, ...], Field(strict=False, min_length=1)] | None = Field(
-        None, description="only where all of these masks are"
+        None, description="only where all of these masks are", json_schema_extra=unit("a list of masks")
     )
     except_: Annotated[tuple[Mask, ...], Field(strict=False, min_length=2, max_length=2)] | None = Field(
-        None, alias="except", description="the first of two masks without the second"
+        None,
+        alias="except",
+        description="the first of two masks without the second",
+        json_schema_extra=unit("two masks"),
     )
     invert: bool = Field(False, description="white and black change places")
-    threshold: float | None = Field(None, gt=0, le=1, description="all from here up is in, the rest is out")
-    grow: Length = Field(0.0, description="widen by so many px of the picture, or % of its longest side")
-    shrink: Length = Field(0.0, description="narrow, likewise")
-    feather: Length = Field(0.0, description="soften the edge over so much to each side")
+    threshold: float | None = Field(
+        None, gt=0, le=1, description="all from here up is in, the rest is out", json_schema_extra=unit("opacity")
+    )
+    grow: Length = Field(
+        0.0,
+        description="widen by so many px of the picture, or % of its longest side",
+        json_schema_extra=unit("px, or % of the longest side"),
+    )
+    shrink: Length = Field(0.0, description="narrow, likewise", json_schema_extra=unit("px, or % of the longest side"))
+    feather: Length = Field(
+        0.0,
+        description="soften the edge over so much to each side",
+        json_schema_extra=unit("px, or % of the longest side"),
+    )
 
     @model_validator(mode="before")
     @classmethod

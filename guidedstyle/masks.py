@@ -24,9 +24,10 @@ from guidedstyle.keys import Length, measure_length, parse_colour
 from guidedstyle.labels import Labels, Palette, read_labels
 from guidedstyle.layered import open_layered, read_layer
 from guidedstyle.layered.paper import LayeredDocument
+from guidedstyle.listing import list_masks
 from guidedstyle.mask_files import Opacities, read_alpha, read_grey
 from guidedstyle.mask_keys import Mask
-from guidedstyle.recipe import Recipe, list_masks
+from guidedstyle.recipe import Recipe
 
 
 def find_palettes(recipe: Recipe) -> dict[Path, Palette]:

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from guidedstyle.control_mistakes import find_control_mistakes
 from guidedstyle.errors import KeyPath
+from guidedstyle.listing import list_files, list_masks
 from guidedstyle.mask_keys import Mask
-from guidedstyle.recipe import OUTPUT_SUFFIXES, Mistake, Recipe, list_files, list_masks
+from guidedstyle.recipe import OUTPUT_SUFFIXES, Mistake, Recipe, StyleImage
 
 TINY_AREA = 1e-9  # of the picture
 
@@ -17,6 +19,7 @@ def find_mistakes(recipe: Recipe) -> Iterator[Mistake]:
     """Find what is wrong between the keys of a recipe whose every key is right by itself."""
     yield from _find_region_mistakes(recipe)
     yield from _find_style_mistakes(recipe)
+    yield from find_control_mistakes(recipe)
     for path, mask in list_masks(recipe):
         yield from _find_mask_mistakes(path, mask)
     yield from _find_output_mistakes(recipe)
@@ -25,12 +28,13 @@ def find_mistakes(recipe: Recipe) -> Iterator[Mistake]:
 
 
 def _find_region_mistakes(recipe: Recipe) -> Iterator[Mistake]:
-    if not recipe.regions:
-        yield (
-            (),
-            "there are several styles and nothing says where they go",
-            "add regions:, or style: with a mix of them",
-        )
+    if recipe.content and recipe.canvas:
+        yield ("canvas",), "a picture cannot have both content and canvas", "remove one of the two"
+    if not recipe.regions and recipe.styles:
+        rule = "there are several styles and nothing says where they go"
+        yield (), rule, "add regions:, or style: with a mix of them"
+    elif not recipe.regions:
+        yield ("styles",), "style is missing", "add style: PAINTING"
     elif all(region.keep for region in recipe.regions):
         yield ("regions",), "every region is kept, so nothing is painted", "give at least one region a style"
     names = Counter(region.name for region in recipe.regions)
@@ -43,20 +47,43 @@ def _find_region_mistakes(recipe: Recipe) -> Iterator[Mistake]:
             yield (*here, "mask"), f"{rests} regions have mask: rest", "leave it to one region"
         if region.keep and region.style:
             yield here, f"region {region.name!r} has both keep and style", "remove one of the two"
-        if not region.keep and not region.style:
-            yield here, f"region {region.name!r} has no style", "add style: NAME, or keep: true"
-        if region.style and not any(region.style.values()):
+        if not region.keep and not region.style and region.over(recipe).strength:
+            yield here, f"region {region.name!r} has no style", "add style: NAME, or keep: true, or strength: 0"
+        if region.style and not any(use.weight for use in region.style.values()):
             yield (*here, "style"), "the weights of its styles sum to 0", "give at least one a weight above 0"
 
 
 def _find_style_mistakes(recipe: Recipe) -> Iterator[Mistake]:
-    used = {name for region in recipe.regions for name in region.style}
     for index, region in enumerate(recipe.regions):
         for name in region.style.keys() - recipe.styles.keys():
             remedy = f"use one of {', '.join(recipe.styles)}, or add it to styles"
             yield ("regions", index, "style", name), f"there is no style {name!r}", remedy
+    for name, style in recipe.styles.items():
+        yield from _find_source_mistakes(("styles", name), style, recipe)
+    used = {name for region in recipe.regions for name in region.style}
+    used |= {part for name in used & recipe.styles.keys() for part in recipe.styles[name].parts}
     for name in recipe.styles.keys() - used if recipe.regions else ():
         yield ("styles", name), f"no region uses the style {name!r}", "give it to a region, or remove it"
+
+
+def _find_source_mistakes(path: KeyPath, style: StyleImage, recipe: Recipe) -> Iterator[Mistake]:
+    """Find what is wrong with where a style comes from: a painting's file, or two other styles."""
+    if style.image and style.parts:
+        yield path, "a style cannot be an image and be made of others at once", "remove image, or fine and coarse"
+    elif not style.image and not (style.fine and style.coarse):
+        remedy = "add image: PAINTING" if not style.parts else "name both: {fine: NAME, coarse: NAME}"
+        yield path, "image is missing" if not style.parts else "it takes two styles to make one", remedy
+    elif style.parts and style.fine == style.coarse:
+        yield path, "both of its parts are the same style", "name two styles, or use that one"
+    for key in ("rotate", "flip", "mask") if style.parts else ():
+        if getattr(style, key):
+            yield (*path, key), f"a style made of others has no {key} of its own", f"give {key} to one of its parts"
+    for key, part in (("fine", style.fine), ("coarse", style.coarse)):
+        if part and (part not in recipe.styles or recipe.styles[part].parts):
+            rule = (
+                f"there is no painting {part!r}" if part not in recipe.styles else f"{part!r} is made of others itself"
+            )
+            yield (*path, key), rule, "name a style that has an image"
 
 
 def _find_output_mistakes(recipe: Recipe) -> Iterator[Mistake]:

@@ -2,183 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from guidedstyle.colour import extract_luminance, match_colour, match_luminance, replace_luminance
+from guidedstyle.canvas import Canvas, measure_areas
+from guidedstyle.controls import Controls
 from guidedstyle.encoder import Encoder
-from guidedstyle.gram import guided_grams, make_guides, mix_grams
-from guidedstyle.guidance import Kind, weigh_cells
 from guidedstyle.losses import (
     CONTENT_WEIGHT,
+    PUBLISHED_CONTENT,
     SMOOTHNESS_WEIGHT,
     Losses,
     Place,
-    StyleTarget,
     content_losses,
     encode_octaves,
-    smoothness_loss,
+    measure_power,
+    measure_roughness,
     style_losses,
 )
 from guidedstyle.plan import Plan
-from guidedstyle.recipe import Recipe, Region
-from guidedstyle.scene import Painting, Scene
+from guidedstyle.recipe import Recipe
+from guidedstyle.scene import Scene
 from guidedstyle.stages import Stage
-
-
-def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (B, C, H, W) to (width, height) with averaging, within its range."""
-    if (image.shape[3], image.shape[2]) == size:
-        return image
-    return functional.interpolate(image, size[::-1], mode="bicubic", antialias=True).clamp(0, 1)
-
-
-@dataclass(frozen=True)
-class Canvas:
-    """A scene's content (1, 3, h, w), and region weights (R + 1, h, w), at one size."""
-
-    recipe: Recipe
-    content: Tensor
-    weights: Tensor
-
-    @classmethod
-    def at_size(cls, scene: Scene, size: tuple[int, int], device: torch.device) -> Canvas:
-        """Bring a scene to (width, height)."""
-        content = resize(torch.from_numpy(scene.content).to(device), size)
-        weights = functional.adaptive_avg_pool2d(torch.from_numpy(scene.weights).to(device), size[::-1])
-        return cls(scene.recipe, content, weights)
-
-    @cached_property
-    def painted(self) -> list[int]:
-        """The indices of the regions that get paint."""
-        return [index for index, region in enumerate(self.recipe.regions) if not region.keep]
-
-    @cached_property
-    def paint(self) -> Tensor:
-        """The opacity (1, 1, h, w) of the paint: 0 where a region is kept, or there is none."""
-        return self.weights[self.painted].sum(0)[None, None].clamp(max=1)
-
-    def compose(self, image: Tensor) -> Tensor:
-        """Make the picture of a painted `image`."""
-        return self.lay(self.colour(image))
-
-    def colour(self, image: Tensor) -> Tensor:
-        """Give a painted `image` the colours that the recipe asks for."""
-        if self.recipe.colour == "content":
-            return replace_luminance(self.content, image).clamp(0, 1)
-        return image
-
-    def lay(self, paint: Tensor) -> Tensor:
-        """Lay `paint` over what is kept; there the content comes back exactly."""
-        return torch.where(self.paint > 0, torch.lerp(self.content, paint, self.paint), self.content)
+from guidedstyle.targets import Atelier, Memory
 
 
 class Objective:
     """Style, content and smoothness of an image (1, 3, h, w) at the size of one stage."""
 
-    def __init__(self, scene: Scene, encoder: Encoder, plan: Plan, stage: Stage) -> None:
+    def __init__(self, scene: Scene, encoder: Encoder, plan: Plan, stage: Stage, memory: Memory | None = None) -> None:
         self.recipe, self.encoder, self.plan, self.stage = scene.recipe, encoder, plan, stage
         self.canvas = Canvas.at_size(scene, stage.size, plan.device)
-        regions = [self.recipe.regions[index] for index in self.canvas.painted]
-        self.strength = torch.tensor([region.strength for region in regions], device=plan.device)
-        self.faithfulness = torch.tensor([region.content for region in regions], device=plan.device)
-        self.metrics = {layer: (metric.T @ metric).to(plan.device) for layer, metric in encoder.metrics.items()}
+        self.atelier = Atelier(scene, encoder, plan, stage, self.canvas, {} if memory is None else memory)
         with torch.no_grad():
-            self._set_targets(scene)
+            self.style_targets = self.atelier.make_targets()
+            self._weigh_regions()
+            self._set_content()
+        self.places = {target.place for target in self.style_targets} | {(0, layer) for layer in self.content_targets}
 
     def __call__(self, image: Tensor) -> Losses:
         """Compute the losses of a painted image, per painted region and in all."""
-        return self.measure(self.canvas.compose(image))
+        return self._measure(self.canvas.compose(image), image)
 
     def measure(self, picture: Tensor) -> Losses:
         """Compute the losses of a finished picture, which lies over what is kept already."""
-        features = self._encode(self._view(picture), self.stage.octaves)
-        style = style_losses(features, self.style_targets)
-        content = content_losses(features[0, self.plan.content_layer], self.content_target, self.cells)
-        smoothness = smoothness_loss(picture)
-        per_region = self.strength * style + CONTENT_WEIGHT * self.faithfulness * content
-        total = self.balance @ per_region + SMOOTHNESS_WEIGHT * self.recipe.smoothness * smoothness
-        return Losses(total, style, content, smoothness)
+        return self._measure(picture, picture)
 
-    def _set_targets(self, scene: Scene) -> None:
+    def _measure(self, picture: Tensor, image: Tensor) -> Losses:
+        features = encode_octaves(self.encoder, self.canvas.show(picture, image), self.places)
+        style = self.sharing @ style_losses(features, self.style_targets, self.nothing)
+        content = self._measure_content(features)
+        roughness = measure_roughness(picture)
+        per_region = self.strength * style + self.content_weight * content
+        smoothness = SMOOTHNESS_WEIGHT * (self.canvas.smoothness * roughness).mean()
+        return Losses(self.balance @ per_region + smoothness, style, content, roughness.mean())
+
+    def _measure_content(self, features: dict[Place, Tensor]) -> Tensor:
+        losses = torch.zeros_like(self.strength)
+        for layer, (target, cells, norm, weights) in self.content_targets.items():
+            losses = losses + weights * content_losses(features[0, layer], target, cells, norm)
+        return losses
+
+    def _weigh_regions(self) -> None:
+        """Weigh painted regions against each other, and the parts of each."""
+        device, controls = self.plan.device, self.canvas.controls
         weights = self.canvas.weights[self.canvas.painted]
-        regions = [self.recipe.regions[index] for index in self.canvas.painted]
-        features = self._encode(self._view(self.canvas.content), self.stage.octaves)
-        content_place = (0, self.plan.content_layer)
-        self.content_target = features[content_place]
-        self.cells = self._weigh(weights, content_place, features, ["simple"] * len(regions))
         self.balance = _balance(weights, self.recipe)
-        grams = self._measure_paintings(scene)
-        mixed = [_mix_styles(grams, region) for region in regions]
-        kinds = [region.guides for region in regions]
-        self.style_targets = {
-            place: StyleTarget(
-                make_guides(self._weigh(weights, place, features, kinds)),
-                torch.stack([region[place] for region in mixed]),
-                self.metrics.get(place[1]),
-            )
-            for place in mixed[0]
-        }
+        self.strength = torch.tensor([one.strength for one in controls], device=device)
+        scale = PUBLISHED_CONTENT if self.plan.published else CONTENT_WEIGHT
+        self.content_weight = scale * torch.tensor([one.content_strength for one in controls], device=device)
+        parts = self.canvas.parts
+        owners = torch.tensor([part.region for part in parts], device=device, dtype=torch.long)
+        areas = torch.from_numpy(measure_areas(parts)).to(device)
+        self.nothing = torch.zeros(len(parts), device=device)
+        self.sharing = torch.zeros(len(controls), len(parts), device=device)
+        self.sharing[owners, torch.arange(len(parts), device=device)] = areas
+        self.sharing /= self.sharing.sum(1, keepdim=True).clamp(min=1e-12)
 
-    def _measure_paintings(self, scene: Scene) -> dict[tuple[str, Kind], dict[Place, Tensor]]:
-        """Measure every painting with each kind of guides that a region asks of it."""
-        wanted = {name: {r.guides for r in self.recipe.regions if name in r.style} for name in scene.paintings}
-        return {
-            (name, kind): grams
-            for name, painting in scene.paintings.items()
-            for kind, grams in self._measure_painting(name, painting, sorted(wanted[name])).items()
-        }
+    def _set_content(self) -> None:
+        """Encode the photograph at the layers that keep its drawing."""
+        controls, content = self.canvas.controls, self.canvas.content
+        wanted = [self._weigh_content_layers(one) for one in controls]
+        layers = sorted({layer for weights in wanted for layer in weights})
+        places = [(0, layer) for layer in layers]
+        plain = encode_octaves(self.encoder, content, places)
+        shown = self.canvas.show(content, content)
+        features = plain if shown is content else encode_octaves(self.encoder, shown, places)
+        regions = self.canvas.weights[self.canvas.painted].cpu().numpy()
+        self.content_targets = {}
+        for layer in layers:
+            target = features[0, layer]
+            cells = self.atelier.weigh_cells(regions, (0, layer), target.shape[2:], ["simple"] * len(controls))
+            published = target.shape[1] / self.encoder.unit**2
+            norm = published if self.plan.published else measure_power(plain[0, layer])
+            weights = torch.tensor([weights.get(layer, 0.0) for weights in wanted], device=self.plan.device)
+            self.content_targets[layer] = (target, cells, norm, weights)
 
-    def _measure_painting(self, name: str, painting: Painting, kinds: list[Kind]) -> dict[Kind, dict[Place, Tensor]]:
-        """Compute the Gram matrices (C, C) of the used part of a painting at this stage's size."""
-        longest = self.recipe.styles[name].scale * max(self.stage.size)
-        height, width = (max(16, round(side * longest / max(painting.mask.shape))) for side in painting.mask.shape)
-        image = resize(torch.from_numpy(painting.image).to(self.plan.device), (width, height))
-        mask = resize(torch.from_numpy(painting.mask)[None, None], (width, height))[0]
-        features = self._encode(self._recolour(image), self.stage.octaves, style_only=True)
-        return {
-            kind: {
-                place: guided_grams(found, make_guides(self._weigh(mask, place, features, [kind])))[0]
-                for place, found in features.items()
-            }
-            for kind in kinds
-        }
-
-    def _weigh(self, weights: Tensor, place: Place, features: dict[Place, Tensor], kinds: Sequence[Kind]) -> Tensor:
-        """Weigh the cells of a place's grid for regions (R, H, W), each to a sum of 1: (R, h * w)."""
-        octave, layer = place
-        height, width = features[place].shape[2:]
-        cells = weigh_cells(weights.cpu().numpy(), octave, (height, width), self.encoder.layers[layer], kinds)
-        return torch.from_numpy(cells).to(self.plan.device)
-
-    def _encode(self, image: Tensor, octaves: int, style_only: bool = False) -> dict[Place, Tensor]:
-        layers = self.plan.style_layers if style_only else {*self.plan.style_layers, self.plan.content_layer}
-        return encode_octaves(self.encoder, image, tuple(layers), octaves)
-
-    def _view(self, picture: Tensor) -> Tensor:
-        """Show the encoder what the colour control lets it judge."""
-        return extract_luminance(picture) if self.recipe.colour == "content" else picture
-
-    def _recolour(self, painting: Tensor) -> Tensor:
-        match self.recipe.colour:
-            case "match":
-                return match_colour(painting, self.canvas.content)
-            case "content":
-                return match_luminance(painting, self.canvas.content)
-        return painting
+    def _weigh_content_layers(self, controls: Controls) -> dict[str, float]:
+        if not controls.content_strength:
+            return {}
+        layers = controls.content_layers or {self.encoder.architecture.content_layer: 1.0}
+        total = 1.0 if self.plan.published else sum(layers.values())
+        return {layer: weight / total for layer, weight in layers.items() if weight}
 
 
 def _balance(weights: Tensor, recipe: Recipe) -> Tensor:
     """Weigh painted regions (R, h, w) against each other, to a sum of 1, by area or equally."""
     areas = weights.sum((1, 2)) if recipe.balance == "area" else torch.ones_like(weights[:, 0, 0])
     return areas / areas.sum()
-
-
-def _mix_styles(grams: dict[tuple[str, Kind], dict[Place, Tensor]], region: Region) -> dict[Place, Tensor]:
-    parts = [grams[name, region.guides] for name in region.style]
-    return {place: mix_grams([part[place] for part in parts], list(region.style.values())) for place in parts[0]}

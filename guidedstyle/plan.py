@@ -10,9 +10,10 @@ import torch
 
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.recipe import Recipe
 from guidedstyle.scene import Scene
 from guidedstyle.solver import LBFGS_HISTORY
-from guidedstyle.stages import Stage, plan_stages
+from guidedstyle.stages import Stage
 
 RUNTIME_MEMORY = 1000 * 2**20  # bytes that torch and its libraries take, measured on a CPU
 
@@ -23,7 +24,8 @@ class Plan:
 
     stages: tuple[Stage, ...]
     style_layers: tuple[str, ...]
-    content_layer: str
+    content_layers: tuple[str, ...]
+    published: bool  # losses and weights of Gatys et al. 2016 instead of relative ones
     device: torch.device
     precision: torch.dtype
     memory: int  # bytes
@@ -31,15 +33,27 @@ class Plan:
 
 def make_plan(scene: Scene, encoder: Encoder, device: str = "auto") -> Plan:
     """Plan the render of a scene; raises GuidedStyleError where the device is not there or has too little memory."""
-    chosen = choose_device(device)
-    stages = plan_stages(scene.size, scene.recipe.solver.steps)
-    layers = _present(encoder, encoder.architecture.style_layers)
-    (content_layer,) = _present(encoder, (encoder.architecture.content_layer,))
+    chosen, recipe = choose_device(device), scene.recipe
+    style_layers, content_layers = _find_layers(recipe, encoder)
     precision = choose_precision(chosen)
-    kept = 2 * LBFGS_HISTORY if scene.recipe.solver.method == "lbfgs" else 3
-    memory = estimate_memory(encoder, stages[-1], layers, precision, kept)
+    kept = 2 * LBFGS_HISTORY if recipe.solver.method == "lbfgs" else 3
+    memory = estimate_memory(encoder, scene.stages[-1], style_layers, content_layers, precision, kept)
     _check_memory(memory, measure_memory(chosen))
-    return Plan(stages, layers, content_layer, chosen, precision, memory)
+    published = recipe.method == "classic"
+    return Plan(scene.stages, style_layers, content_layers, published, chosen, precision, memory)
+
+
+def _find_layers(recipe: Recipe, encoder: Encoder) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Find the layers at which the painted regions match style and content, in the order of computation."""
+    architecture, painted = encoder.architecture, [region.over(recipe) for region in recipe.regions if not region.keep]
+    style = {layer for one in painted if one.strength for layer in one.style_layers or architecture.style_layers}
+    drawn = [one.content_layers or (architecture.content_layer,) for one in painted if one.content_strength]
+    content = {layer for layers in drawn for layer in layers}
+    missing = sorted((style | content) - encoder.layers.keys())
+    if missing:
+        rule = f"the weights end before {', '.join(missing)}"
+        raise GuidedStyleError.of(f"encoder: {architecture.name}", rule, "name weights that go at least as deep")
+    return tuple(filter(style.__contains__, encoder.layers)), tuple(filter(content.__contains__, encoder.layers))
 
 
 def choose_device(name: str) -> torch.device:
@@ -74,7 +88,12 @@ def cpu_features() -> set[str]:
 
 
 def estimate_memory(
-    encoder: Encoder, stage: Stage, layers: tuple[str, ...], precision: torch.dtype, pictures: int
+    encoder: Encoder,
+    stage: Stage,
+    style_layers: tuple[str, ...],
+    content_layers: tuple[str, ...],
+    precision: torch.dtype,
+    pictures: int,
 ) -> int:
     """Estimate the bytes a render takes at its largest size, `pictures` being what the solver remembers.
 
@@ -82,9 +101,10 @@ def estimate_memory(
     """
     pixels = stage.size[0] * stage.size[1]
     octaves = sum(0.25**octave for octave in range(stage.octaves))
-    features = 3 * 4 * 10.0
-    for name, layer in encoder.layers.items():
-        features += layer.channels / layer.stride**2 * (2 * precision.itemsize + (8 if name in layers else 0))
+    features, names = 3 * 4 * 10.0, list(encoder.layers)
+    depth = max((names.index(name) for name in style_layers + content_layers), default=-1)
+    for name, layer in list(encoder.layers.items())[: depth + 1]:
+        features += layer.channels / layer.stride**2 * (2 * precision.itemsize + (8 if name in style_layers else 0))
     return round(RUNTIME_MEMORY + pixels * (features * octaves + 3 * 4 * pictures))
 
 
@@ -102,12 +122,3 @@ def _check_memory(needed: int, there: int) -> None:
     if needed > there:
         rule = f"the render takes about {needed / 2**30:.1f} GiB, the device has {there / 2**30:.1f}"
         raise GuidedStyleError.of("size", rule, "choose a smaller size (--size)")
-
-
-def _present(encoder: Encoder, layers: tuple[str, ...]) -> tuple[str, ...]:
-    missing = [layer for layer in layers if layer not in encoder.layers]
-    if missing:
-        rule = f"the weights end before {', '.join(missing)}"
-        remedy = "name weights that go at least as deep"
-        raise GuidedStyleError.of(f"encoder: {encoder.architecture.name}", rule, remedy)
-    return layers

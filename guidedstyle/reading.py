@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 from guidedstyle.document import Document, read_document, read_text, write_yaml
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
+from guidedstyle.listing import list_files, list_masks, share_masks
 from guidedstyle.mistakes import find_mistakes
-from guidedstyle.recipe import Mistake, Recipe, lengthen, list_files, list_masks, share_masks
+from guidedstyle.recipe import Mistake, Recipe
+from guidedstyle.short_forms import lengthen
 from guidedstyle.validation import validate
 
 Override = tuple[str, object, str]  # key path, value, where it was said

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from guidedstyle.controls import Controls, Overrides
 from guidedstyle.errors import KeyPath
-from guidedstyle.keys import Length, Model, RecipePath, Weight
-from guidedstyle.mask_keys import Mask, SharedMasks, lengthen_mask, share_file
+from guidedstyle.keys import Length, Model, RecipePath, Scale, Share, Side, Weight, unit
+from guidedstyle.mask_keys import Mask, SharedMasks
+from guidedstyle.short_forms import lengthen
 
 MOST_REGIONS = 64
 LONGEST_REGION_NAME = 80  # letters
@@ -19,6 +20,7 @@ Mistake = tuple[KeyPath, str, str]  # where, which rule, which remedy
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 OUTPUT_SUFFIXES = (*PICTURE_SUFFIXES, ".ora")
+STEPS = {"lbfgs": 150, "adam": 300, "sgd": 500}  # what each takes to get as far as the others
 
 
 class EncoderChoice(Model):
@@ -34,160 +36,190 @@ class EncoderChoice(Model):
 
 
 class StyleImage(Model):
-    """A painting, or the masked part of it, to take a style from."""
+    """A painting, or the masked part of it, to take a style from; or one made of two."""
 
-    image: RecipePath = Field(description="the painting's file")
-    scale: float = Field(
-        1.0, ge=0.1, le=10, description="size of its strokes; 1: as long as the picture's longest side"
+    image: RecipePath | None = Field(None, description="the painting's file")
+    fine: str | None = Field(
+        None,
+        description="instead of `image`: the style whose fine texture is laid on the forms of `coarse`",
+        json_schema_extra=unit("a style's name"),
     )
-    mask: Mask | None = Field(None, description="only this part of it is used; as a region's mask, over the painting")
+    coarse: str | None = Field(
+        None,
+        description="instead of `image`: the style whose forms carry the texture of `fine`",
+        json_schema_extra=unit("a style's name"),
+    )
+    scale: Scale = Field(
+        1.0,
+        description="size of its strokes; 1: the painting is as long as the picture's longest side",
+        json_schema_extra=unit("times"),
+    )
+    rotate: float = Field(0.0, ge=-360, le=360, description="turn it anticlockwise", json_schema_extra=unit("degrees"))
+    flip: Literal["horizontal", "vertical", "both"] | None = Field(None, description="mirror it")
+    mask: Mask | None = Field(
+        None,
+        description="only this part of it is used; as a region's mask, over the painting",
+        json_schema_extra=unit("a mask"),
+    )
+
+    @property
+    def parts(self) -> list[str]:
+        """The styles that it is made of, where it is no painting itself."""
+        return [part for part in (self.fine, self.coarse) if part]
 
 
-class Region(Model):
+class StyleUse(Model):
+    """How a region uses a style."""
+
+    weight: Weight = Field(1.0, description="its share of a mix", json_schema_extra=unit("share"))
+    where: Mask | None = Field(
+        None,
+        description="its weight times this mask, over the picture, so that a mix can vary; its keys may stand here",
+        json_schema_extra=unit("a mask"),
+    )
+    scale: Scale | None = Field(
+        None, description="size of its strokes here; default: the style's own", json_schema_extra=unit("times")
+    )
+
+    @model_serializer(mode="wrap")
+    def _shorten(self, handler: SerializerFunctionWrapHandler) -> Any:
+        return handler(self) if self.where or self.scale else self.weight
+
+
+class Region(Overrides):
     """A part of the picture and what happens to it."""
 
     name: str = Field(
-        min_length=1, max_length=LONGEST_REGION_NAME, description="what plans, messages and records call it"
+        min_length=1,
+        max_length=LONGEST_REGION_NAME,
+        description="what plans, messages and records call it",
+        json_schema_extra=unit("1 to 80 letters"),
     )
-    mask: Mask = Field(description="where it is: a file, white there; `rest`, `all`, or a mask's keys")
-    style: dict[str, Weight] = Field({}, description="a style's name, or several with weights: {ink: 0.7, oil: 0.3}")
-    strength: float = Field(1.0, ge=0, le=1e6, description="how much paint, relative to 1")
-    guides: Literal["simple", "inside"] = Field(
-        "simple",
-        description="features that are its own: `simple` by area, `inside` where all they see is in the region",
+    mask: Mask = Field(
+        description="where it is: a file, white there; `rest`, `all`, or a mask's keys",
+        json_schema_extra=unit("a file, or keys"),
     )
-    content: float = Field(1.0, ge=0, le=1e6, description="how strongly it keeps its drawing, relative to 1")
+    style: dict[str, StyleUse] = Field(
+        {},
+        description="a style's name, or several with weights: {ink: 0.7, oil: 0.3}; not needed with strength 0",
+        json_schema_extra=unit("names with weights"),
+    )
     keep: bool = Field(False, description="leave these pixels exactly as they are in the photograph")
-    border: Length = Field("0.5%", description="how far around it a kept region fades into the paint; px or %")
+    border: Length = Field(
+        "0.5%",
+        description="how far around it a kept region fades into the paint",
+        json_schema_extra=unit("px, or % of the longest side"),
+    )
 
 
 class SolverChoice(Model):
     """How the picture is optimised."""
 
     method: Literal["lbfgs", "adam", "sgd"] = Field("lbfgs", description="`lbfgs`, `adam`, or `sgd` with momentum")
-    steps: int = Field(150, ge=1, le=100_000, description="steps in all; most at small sizes, few at the last")
-    init: Literal["content", "noise", "style"] | RecipePath = Field(
-        "content", description="where to start: `content`, `noise`, `style`, or a picture's file"
+    steps: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="in all; most at small sizes, few at the last; default: 150 (lbfgs), 300 (adam), 500 (sgd)",
+        json_schema_extra=unit("steps"),
     )
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of the noise")
+    sizes: int | None = Field(
+        None,
+        ge=1,
+        le=12,
+        description="from coarse to fine, each half the next; default: as many as pay",
+        json_schema_extra=unit("sizes"),
+    )
+    rate: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        description="size of its first steps; default: 0.02 (lbfgs), 0.03 (adam), 0.01 (sgd)",
+        json_schema_extra=unit("of the range of a pixel"),
+    )
+    tolerance: Share = Field(
+        0.001,
+        description="a size is done when ten steps lower its loss by less than this share; 0: take all steps",
+        json_schema_extra=unit("share"),
+    )
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of the noise", json_schema_extra=unit("number"))
+
+    @property
+    def most_steps(self) -> int:
+        """The steps asked for, or the method's own."""
+        return self.steps or STEPS[self.method]
 
 
-class Recipe(Model):
+class Recipe(Controls):
     """A whole recipe. Paths are relative to the recipe file until it is read, then to the working folder."""
 
-    content: RecipePath = Field(description="the photograph to paint")
+    content: RecipePath | None = Field(None, description="the photograph to paint")
+    canvas: Annotated[tuple[Side, Side], Field(strict=False)] | None = Field(
+        None,
+        description="instead of `content`, for a texture without a photograph: [width, height]",
+        json_schema_extra=unit("px"),
+    )
     output: RecipePath = Field(
         Path("picture.png"), description="the picture to write; default: the recipe's name + .png"
     )
-    size: int | None = Field(None, ge=16, le=32768, description="longest side in px; default: the content's own")
-    encoder: EncoderChoice = Field(EncoderChoice(), description="`lite`, `vgg19`, or {name, weights, convention}")
+    size: Side | None = Field(
+        None, description="longest side; default: the content's own", json_schema_extra=unit("px")
+    )
+    method: Literal["octaves", "classic"] = Field(
+        "octaves",
+        description="`octaves`: shallow layers at several sizes; `classic`: deep ones at one, published defaults",
+    )
+    encoder: EncoderChoice = Field(
+        EncoderChoice(),
+        description="`lite`, `vgg19`, or {name, weights, convention}",
+        json_schema_extra=unit("a name, or keys"),
+    )
     styles: dict[str, StyleImage] = Field(
-        min_length=1, description="the paintings by name: a file, or {image, scale, mask}"
+        {}, description="the paintings by name: a file, or keys as below", json_schema_extra=unit("names with keys")
     )
     masks: SharedMasks | None = Field(
-        None, description="a file for the masks of all regions: {file, ignore, tolerance}"
+        None,
+        description="a file for the masks of all regions: {file, ignore, tolerance}",
+        json_schema_extra=unit("a file, or keys"),
     )
     regions: tuple[Region, ...] = Field(
-        (), strict=False, max_length=MOST_REGIONS, description="back to front, like layers in an image editor"
-    )
-    colour: Literal["style", "match", "content"] = Field(
-        "style",
-        description="`style` as painted, `match` paintings recoloured to the photograph, `content` its own chroma",
+        (),
+        strict=False,
+        max_length=MOST_REGIONS,
+        description="back to front, like layers in an image editor",
+        json_schema_extra=unit("a list of up to 64"),
     )
     balance: Literal["area", "equal"] = Field(
         "area", description="`area`: every pixel weighs the same; `equal`: every region weighs the same"
     )
-    smoothness: float = Field(1.0, ge=0, le=1e6, description="total variation, relative to 1")
-    solver: SolverChoice = Field(SolverChoice(), description="{method, steps, init, seed}")
+    solver: SolverChoice = Field(
+        SolverChoice(), description="{method, steps, sizes, rate, tolerance, seed}", json_schema_extra=unit("keys")
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _accept_short_forms(cls, data: object) -> object:
         return lengthen(data) if isinstance(data, dict) else data
 
+    @property
+    def controls(self) -> tuple[Controls, ...]:
+        """What each region is asked for, by itself or as the whole picture."""
+        return tuple(region.over(self) for region in self.regions)
 
-def lengthen(data: dict[str, Any]) -> dict[str, Any]:
-    """Rewrite the short forms that people write, where one string stands for an entry, as the long ones."""
-    data = _expand_style(data)
-    if "encoder" in data:
-        data["encoder"] = _lengthen_entry(data["encoder"], lambda name: {"name": name})
-    if "masks" in data:
-        data["masks"] = _lengthen_entry(data["masks"], lambda file: {"file": file})
-    if isinstance(styles := data.get("styles"), dict):
-        data["styles"] = {key: _lengthen_style(style) for key, style in styles.items()}
-    if isinstance(regions := data.get("regions"), list | tuple):
-        data["regions"] = [_lengthen_region(region) for region in regions]
-    return data
+    def users(self, name: str) -> list[Controls]:
+        """Return what each region that uses a style is asked for."""
+        pairs = zip(self.regions, self.controls, strict=True)
+        return [controls for region, controls in pairs if name in region.style]
 
+    def scale(self, name: str, use: StyleUse | None = None) -> float:
+        """Return the size of a style's strokes, where it is used or on its own; 1: as long as the picture."""
+        style = self.styles[name]
+        base = self.styles[style.coarse].scale if style.coarse in self.styles else 1.0
+        return base * ((use and use.scale) or style.scale)
 
-def _lengthen_style(style: object) -> object:
-    style = _lengthen_entry(style, lambda image: {"image": image})
-    return {**style, "mask": lengthen_mask(style["mask"])} if isinstance(style, dict) and "mask" in style else style
-
-
-def _lengthen_region(region: object) -> object:
-    if not isinstance(region, dict):
-        return region
-    if "mask" in region:
-        region = {**region, "mask": lengthen_mask(region["mask"])}
-    if "style" in region:
-        region = {**region, "style": _lengthen_entry(region["style"], lambda name: {name: 1.0})}
-    return region
-
-
-def _lengthen_entry(entry: object, long_form: Callable[[str], object]) -> object:
-    return long_form(entry) if isinstance(entry, str) else entry
-
-
-def _expand_style(data: dict[str, Any]) -> dict[str, Any]:
-    """Rewrite the smallest recipe, `style:` and no regions, as one region that covers the picture.
-
-    `style` is a file, the name of one of `styles`, or a weighted mix of their names. A recipe with `styles` of
-    which there is only one needs no `style` at all.
-    """
-    data = dict(data)
-    styles = data.get("styles", {})
-    if not isinstance(styles, dict) or data.get("regions"):
-        return data
-    style = data.pop("style", None)
-    if isinstance(style, str) and style not in styles:
-        data["styles"], style = {**styles, "style": style}, "style"
-    if style is None and len(styles) == 1:
-        (style,) = styles
-    if style is not None and style != {}:
-        data["regions"] = [{"name": "picture", "mask": "rest", "style": style}]
-    return data
-
-
-def share_masks(recipe: Recipe) -> Recipe:
-    """Give the regions' masks the file that they share, if there is one."""
-    if not (shared := recipe.masks):
-        return recipe
-    regions = (region.model_copy(update={"mask": share_file(region.mask, shared)}) for region in recipe.regions)
-    return recipe.model_copy(update={"regions": tuple(regions)})
-
-
-def list_masks(recipe: Recipe) -> Iterator[tuple[KeyPath, Mask]]:
-    """List every mask of a recipe and those within it, with the keys that lead to each."""
-    for name, style in recipe.styles.items():
-        if style.mask:
-            yield from style.mask.walk(("styles", name, "mask"))
-    for index, region in enumerate(recipe.regions):
-        yield from region.mask.walk(("regions", index, "mask"))
-
-
-def list_files(recipe: Recipe) -> Iterator[tuple[KeyPath, Path]]:
-    """List every file a recipe reads, with the key that names it."""
-    yield ("content",), recipe.content
-    for name, style in recipe.styles.items():
-        yield ("styles", name, "image"), style.image
-    shared = recipe.masks.file if recipe.masks else None
-    if shared:
-        yield ("masks",), shared
-    for path, mask in list_masks(recipe):
-        if mask.file and not (path[0] == "regions" and mask.file == shared):
-            yield path, mask.file
-    if isinstance(recipe.solver.init, Path):
-        yield ("solver", "init"), recipe.solver.init
-    if recipe.encoder.weights:
-        yield ("encoder", "weights"), recipe.encoder.weights
+    def largest_scale(self, name: str) -> float:
+        """Return the largest size at which a style's painting is looked at."""
+        uses = [self.scale(name, region.style[name]) for region in self.regions if name in region.style]
+        own = not self.styles[name].parts
+        made = [self.largest_scale(other) for other, style in self.styles.items() if own and style.coarse == name]
+        return max([self.styles[name].scale, *uses, *made])

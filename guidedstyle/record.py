@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,34 +13,46 @@ from typing import Any
 import torch
 import yaml
 
+from guidedstyle.listing import list_files
 from guidedstyle.plan import Plan
 from guidedstyle.reading import write_recipe
-from guidedstyle.recipe import list_files
+from guidedstyle.recipe import Recipe
 from guidedstyle.render import Rendering
 from guidedstyle.scene import Scene
 
 PACKAGES = ("guidedstyle", "torch", "torchvision", "numpy", "pillow", "opencv-python-headless")
 
 
-def describe_render(scene: Scene, plan: Plan, rendering: Rendering, notes: Sequence[str]) -> str:
-    """Describe a render as JSON: resolved recipe, input hashes, notes, plan, versions, losses per term and region."""
-    recipe = scene.recipe
-    record = {
+def describe_identity(recipe: Recipe) -> dict[str, Any]:
+    """Describe what a picture depends on: the resolved recipe, hashes of the files it names, versions."""
+    return {
         "recipe": yaml.safe_load(write_recipe(recipe, recipe.output.parent)),
         "inputs": {".".join(map(str, path)): _hash(file) for path, file in list_files(recipe)},
-        "seed": recipe.solver.seed,
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+    }
+
+
+def describe_render(scene: Scene, plan: Plan, rendering: Rendering, notes: Sequence[str]) -> dict[str, Any]:
+    """Describe a render: what it depends on, how it ended, notes, losses per term and region, plan."""
+    return {
+        **describe_identity(scene.recipe),
+        "seed": scene.recipe.solver.seed,
         "result": {
             "finished": rendering.finished,
             "reason": rendering.reason,
             "steps": rendering.steps,
             "seconds": round(rendering.seconds, 2),
+            "stages": list(rendering.reasons),
         },
         "notes": list(notes),
         "losses": _describe_losses(scene, rendering),
         "plan": _describe_plan(plan),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     }
-    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_record(record: Mapping[str, Any]) -> bytes:
+    """Write a record as JSON."""
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _describe_losses(scene: Scene, rendering: Rendering) -> dict[str, Any]:
@@ -58,7 +70,7 @@ def _describe_plan(plan: Plan) -> dict[str, Any]:
     return {
         "stages": [{"size": stage.size, "steps": stage.steps, "octaves": stage.octaves} for stage in plan.stages],
         "style_layers": plan.style_layers,
-        "content_layer": plan.content_layer,
+        "content_layers": plan.content_layers,
         "device": f"{plan.device} ({device})",
         "precision": str(plan.precision).removeprefix("torch."),
         "threads": torch.get_num_threads(),

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from guidedstyle.canvas import Canvas, resize
 from guidedstyle.encoder import Encoder
-from guidedstyle.images import Array, read_picture, to_array
+from guidedstyle.images import Array
 from guidedstyle.losses import Losses
-from guidedstyle.objective import Canvas, Objective, resize
-from guidedstyle.plan import Plan
+from guidedstyle.objective import Objective
+from guidedstyle.paintings import Painting
+from guidedstyle.plan import Plan, make_plan
 from guidedstyle.recipe import EncoderChoice
 from guidedstyle.scene import Scene
-from guidedstyle.solver import Step, minimise
+from guidedstyle.solver import Solution, Step, minimise
+from guidedstyle.starts import begin_image
+from guidedstyle.synthesis import make_paintings
+from guidedstyle.targets import Memory
 from guidedstyle.weights import load_lite, load_vgg19
 
 
 @dataclass(frozen=True)
 class Update:
-    """Where a render is: its stage from 0, the steps done of all, and the solver's step."""
+    """Where a render is: its stage from 0, the steps it has come of all that are planned, and the solver's step."""
 
     stage: int
     done: int
-    total: int
     step: Step[Losses]
 
 
@@ -36,7 +39,7 @@ Watch = Callable[[Update], bool]
 
 @dataclass(frozen=True)
 class Rendering:
-    """A picture (1, 3, H, W) in [0, 1], the losses at its end, why it ended, its steps and seconds.
+    """A picture (1, 3, H, W) in [0, 1], the losses at its end, how each size was solved, and the seconds it took.
 
     `paint` is the picture before it was laid over what is kept.
     """
@@ -44,10 +47,28 @@ class Rendering:
     image: Array
     paint: Array
     losses: Losses
-    reason: str
-    finished: bool
-    steps: int
+    solutions: tuple[Solution[Losses], ...]
     seconds: float
+
+    @property
+    def finished(self) -> bool:
+        """Whether every size was solved."""
+        return self.solutions[-1].finished
+
+    @property
+    def steps(self) -> int:
+        """The steps taken in all."""
+        return sum(solution.steps for solution in self.solutions)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why each size ended."""
+        return tuple(f"{solution.reason} ({solution.steps})" for solution in self.solutions)
+
+    @property
+    def reason(self) -> str:
+        """Why the render ended, with the steps it took in all."""
+        return f"{self.solutions[-1].reason} ({self.steps})"
 
 
 def load_encoder(choice: EncoderChoice) -> Encoder:
@@ -55,53 +76,58 @@ def load_encoder(choice: EncoderChoice) -> Encoder:
     return load_lite(choice.weights) if choice.name == "lite" else load_vgg19(choice.weights, choice.convention)
 
 
-def render(scene: Scene, encoder: Encoder, plan: Plan, watch: Watch = lambda update: True) -> Rendering:
+def render(
+    scene: Scene,
+    encoder: Encoder,
+    plan: Plan,
+    watch: Watch = lambda update: True,
+    memory: Memory | None = None,
+) -> Rendering:
     """Paint a scene from coarse to fine (Gatys et al. 2017, sec. 6.2), all targets computed anew at each size.
 
-    Ends when all steps are done, or when `watch` returns False, with the picture so far at full size.
+    Ends when all steps are done, or the loss no longer falls, or when `watch` returns False, with the picture so far
+    at full size. `memory` holds what was measured of paintings, for renders that share them.
     """
-    began, done, total = time.monotonic(), 0, sum(stage.steps for stage in plan.stages)
+    began, memory = time.monotonic(), {} if memory is None else memory
     encoder = encoder.to(plan.device, plan.precision).to(memory_format=torch.channels_last)
-    image = begin_image(scene).to(plan.device)
+    scene = replace(scene, paintings=make_paintings_for(scene, encoder, plan))
+    image = begin_image(scene, Canvas.at_size(scene, plan.stages[0].size, plan.device))
+    solutions: list[Solution[Losses]] = []
     for index, stage in enumerate(plan.stages):
-        objective = Objective(scene, encoder, plan, stage)
+        objective = Objective(scene, encoder, plan, stage, memory)
+        before = sum(earlier.steps for earlier in plan.stages[:index])
 
-        def watch_stage(step: Step[Losses], index: int = index, before: int = done) -> bool:
-            return watch(Update(index, before + step.number, total, step))
+        def watch_stage(step: Step[Losses], index: int = index, before: int = before) -> bool:
+            return watch(Update(index, before + step.number, step))
 
-        method = scene.recipe.solver.method
-        solution = minimise(objective, resize(image, stage.size), method, stage.steps, watch_stage)
-        image, done = solution.image, done + solution.steps
-        if not solution.finished:
+        solver = scene.recipe.solver
+        solutions.append(
+            minimise(
+                objective,
+                resize(image, stage.size),
+                solver.method,
+                stage.steps,
+                watch_stage,
+                solver.rate,
+                solver.tolerance,
+            )
+        )
+        image = solutions[-1].image
+        if not solutions[-1].finished:
             break
     with torch.no_grad():
         losses = objective(image)
         picture, paint = finish_image(scene, plan, image)
-    reason = f"{solution.reason} ({done} of {total})"
-    return Rendering(picture, paint, losses, reason, solution.finished, done, time.monotonic() - began)
+    return Rendering(picture, paint, losses, tuple(solutions), time.monotonic() - began)
 
 
-def begin_image(scene: Scene) -> Tensor:
-    """Make the image (1, 3, H, W) that the recipe starts from."""
-    init = scene.recipe.solver.init
-    content = torch.from_numpy(scene.content)
-    if isinstance(init, Path):
-        return resize(torch.from_numpy(to_array(read_picture(init))), (content.shape[3], content.shape[2]))
-    if init == "noise":
-        generator = torch.Generator().manual_seed(scene.recipe.solver.seed)
-        return torch.rand(content.shape, generator=generator)
-    return content if init == "content" else _lay_paintings(scene)
+def make_paintings_for(scene: Scene, encoder: Encoder, plan: Plan) -> dict[str, Painting]:
+    """Make the paintings of a scene that are made of two, each by a render of its own."""
 
+    def paint(synthesis: Scene) -> Array:
+        return render(synthesis, encoder, make_plan(synthesis, encoder, str(plan.device))).image
 
-def _lay_paintings(scene: Scene) -> Tensor:
-    """Put into every region the painting that weighs most in it."""
-    height, width = scene.content.shape[2:]
-    image = torch.from_numpy(scene.content) * torch.from_numpy(scene.weights[-1])
-    for region, weights in zip(scene.recipe.regions, scene.weights, strict=False):
-        name = max(region.style, key=lambda style: region.style[style], default=None)
-        source = scene.paintings[name].image if name else scene.content
-        image = image + resize(torch.from_numpy(source), (width, height)) * torch.from_numpy(weights)
-    return image
+    return make_paintings(scene, encoder, paint)
 
 
 def finish_image(scene: Scene, plan: Plan, image: Tensor) -> tuple[Array, Array]:

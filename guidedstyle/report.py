@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from guidedstyle.recipe import Region
 from guidedstyle.scene import Scene
-from guidedstyle.stages import OCTAVES
 from guidedstyle.survey import Survival, collect_notes, survey_scene
 
 if TYPE_CHECKING:
@@ -34,15 +34,19 @@ def print_scene(scene: Scene, notes: Sequence[str]) -> None:
     """Print what a recipe's regions and styles come to, and what else should be known."""
     console = _console()
     table = Table("region", "share", "style", "strength", "content", box=None, title_justify="left")
-    for region, share in zip(scene.recipe.regions, scene.shares, strict=False):
-        mix = " + ".join(
-            f"{weight:g} {name}" if len(region.style) > 1 else name for name, weight in region.style.items()
-        )
-        style = "kept as it is" if region.keep else mix
-        table.add_row(escape(region.name), f"{share:.1%}", escape(style), f"{region.strength:g}", f"{region.content:g}")
+    for region, controls, share in zip(scene.recipe.regions, scene.recipe.controls, scene.shares, strict=False):
+        strengths = ("", "") if region.keep else (f"{controls.strength:g}", f"{controls.content_strength:g}")
+        table.add_row(escape(region.name), f"{share:.1%}", escape(_describe_style(region)), *strengths)
     console.print(table)
     _print_notes(console, notes)
     console.print(f"content {scene.full_size[0]} x {scene.full_size[1]} px -> {escape(str(scene.recipe.output))}")
+
+
+def _describe_style(region: Region) -> str:
+    if region.keep:
+        return "kept as it is"
+    mix = [f"{use.weight:g} {name}{' (varies)' if use.where else ''}" for name, use in region.style.items()]
+    return " + ".join(mix) if len(mix) > 1 else next(iter(region.style), "none")
 
 
 def _print_notes(console: Console, notes: Sequence[str]) -> None:
@@ -57,25 +61,26 @@ def print_masks(scene: Scene) -> None:
         region.name: (f"{scene.shares[index]:.1%}", "-" if region.mask.rest else f"{scene.overlaps[index]:.1%}")
         for index, region in enumerate(scene.recipe.regions)
     }
-    table = _tabulate_survival(("region", "share", "overlap"), regions, survey.regions)
+    octaves = scene.stages[-1].octaves
+    table = _tabulate_survival(("region", "share", "overlap"), regions, survey.regions, octaves)
     table.add_row("no region", f"{scene.shares[-1]:.1%}", style="dim")
     console.print(table)
     console.print(f"pixels of colours that no mask names: {scene.unmatched:,}")
     if survey.paintings:
         paintings = {name: (f"{scene.paintings[name].mask.mean():.1%}",) for name in survey.paintings}
         console.print(
-            _tabulate_survival(("style", "share of its painting"), paintings, list(survey.paintings.values()))
+            _tabulate_survival(("style", "share of its painting"), paintings, list(survey.paintings.values()), octaves)
         )
     _print_notes(console, collect_notes(scene, survey))
 
 
 def _tabulate_survival(
-    heads: tuple[str, ...], rows: Mapping[str, tuple[str, ...]], surveys: list[list[Survival]]
+    heads: tuple[str, ...], rows: Mapping[str, tuple[str, ...]], surveys: list[list[Survival]], octaves: int
 ) -> Table:
-    """Tabulate the layers that survive at each size of the picture; of its coarser stages only where some do not."""
+    """Tabulate the layers that survive at each octave; of the coarser stages' only where some do not."""
     sizes = max(surveys, key=len)
     lossy = {index for survey in surveys for index, survival in enumerate(survey) if survival.lost}
-    shown = [index for index in range(len(sizes)) if index < OCTAVES or index in lossy]
+    shown = [index for index in range(len(sizes)) if index < octaves or index in lossy]
     table = Table(*heads, *(f"{sizes[i].longest} px" for i in shown), box=None)
     for (name, cells), survey in zip(rows.items(), surveys, strict=True):
         table.add_row(escape(name), *cells, *(str(survey[i]) for i in shown if i < len(survey)))
@@ -88,9 +93,8 @@ def print_plan(plan: Plan) -> None:
     precision = str(plan.precision).removeprefix("torch.")
     console = _console()
     console.print(f"sizes   {stages}")
-    console.print(
-        f"layers  {', '.join(plan.style_layers)} over {plan.stages[-1].octaves} octaves; {plan.content_layer}"
-    )
+    console.print(f"style   {', '.join(plan.style_layers) or 'none'} over {plan.stages[-1].octaves} octaves")
+    console.print(f"drawing {', '.join(plan.content_layers) or 'none'}")
     console.print(f"device  {plan.device}, {precision}, about {plan.memory / 2**20:,.0f} MiB")
 
 
@@ -115,23 +119,33 @@ def _make_bar(console: Console) -> Progress:
 
 class _PlainProgress:
     def __init__(self, console: Console, plan: Plan) -> None:
-        self.console, self.plan = console, plan
+        self.console, self.plan, self.total = console, plan, sum(stage.steps for stage in plan.stages)
         self.began = self.last = time.monotonic()
 
     def __call__(self, update: Update) -> None:
         now = time.monotonic()
-        if now - self.last < PLAIN_EVERY and update.done < update.total:
+        if now - self.last < PLAIN_EVERY and update.done < self.total:
             return
         self.last = now
         spent = f"{now - self.began:.0f} s"
-        self.console.print(
-            f"step {update.done}/{update.total}  {spent}  {_describe(update, self.plan)}", soft_wrap=True
-        )
+        self.console.print(f"step {update.done}/{self.total}  {spent}  {_describe(update, self.plan)}", soft_wrap=True)
 
 
 def _describe(update: Update, plan: Plan) -> str:
     losses, size = update.step.losses, plan.stages[update.stage].size
     return f"{max(size)} px  style {losses.style.mean():.3f}  content {losses.content.mean():.3f}"
+
+
+def print_variant(number: int, count: int, label: str, record: Mapping[str, Any], known: bool) -> None:
+    """Say what became of a variant of a sweep."""
+    losses, result = record["losses"], record["result"]
+    how = "is there already" if known else f"{result['seconds']:.0f} s, {result['reason']}"
+    _console().print(f"{number}/{count}  [bold]{escape(label)}[/]  loss {losses['total']:.4g}  {how}")
+
+
+def print_sweep(sheet: Path, table: Path) -> None:
+    """Say where the sheet and the table of a sweep are."""
+    _console().print(f"[bold]{escape(str(sheet))}[/]  {escape(str(table))}")
 
 
 def print_result(output: Path, rendering: Rendering) -> None:

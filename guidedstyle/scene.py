@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
+from guidedstyle.errors import GuidedStyleError, KeyPath
 from guidedstyle.images import (
     MOST_PIXELS,
     SMALLEST_SIDE,
@@ -24,32 +24,27 @@ from guidedstyle.images import (
     to_array,
 )
 from guidedstyle.keys import measure_length
-from guidedstyle.masks import MaskReader, find_palettes, resize_mask
+from guidedstyle.listing import list_starts
+from guidedstyle.masks import resize_mask
+from guidedstyle.opening import Opener
+from guidedstyle.paintings import Painting, turn_painting
 from guidedstyle.reading import Reading
-from guidedstyle.recipe import Recipe, StyleImage
+from guidedstyle.recipe import Recipe
 from guidedstyle.stacking import add_borders, measure_overlaps, settle_neighbours, stack_weights
+from guidedstyle.stages import Stage, plan_stages
 
 CHECK_SIZE = 1024
 STACKING_SIZE = 2048  # masks meet at this size at least: shrunk before, hard edges would seem to overlap
 FAINT = 5e-4  # of the picture
 NOTHING = 1e-3  # of a pixel; less is what rounding leaves
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Painting:
-    """A style's picture (1, 3, h, w) in [0, 1] and the opacities (h, w) of the part that is used."""
-
-    image: Array
-    mask: Array
-    size: Size  # of the file, (width, height)
 
 
 @dataclass(frozen=True)
 class Scene:
     """The inputs of a render at its final size.
 
-    `weights` (R + 1, H, W) sum to 1 at every pixel; the last is what belongs to no region and stays as it is.
+    `content` is grey where there is only a canvas. `weights` (R + 1, H, W) sum to 1 at every pixel; the last is what
+    belongs to no region and stays as it is. `mixes` are each region's shares of its styles, (S,) or (S, H, W).
     `shares` are those that the masks give to the regions and last to none, `overlaps` how much of the picture
     each covers over or under another, `unmatched` the pixels of colours that no mask names, `remarks` what else was
     met when the masks were read.
@@ -59,6 +54,7 @@ class Scene:
     content: Array
     paintings: dict[str, Painting]
     weights: Array
+    mixes: tuple[Array, ...]
     full_size: Size
     shares: tuple[float, ...]
     overlaps: tuple[float, ...] = ()
@@ -71,45 +67,30 @@ class Scene:
         return fit_size(self.full_size, self.recipe.size)
 
     @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The sizes of the render, from coarse to fine."""
+        solver, most = self.recipe.solver, max(len(controls.octaves) for controls in self.recipe.controls)
+        return plan_stages(self.size, solver.most_steps, most, solver.sizes)
+
+    @property
     def notes(self) -> Iterator[str]:
         """What a person should know before the render, in words."""
         yield from self.remarks
         if self.shares[-1] > FAINT:
             yield f"{self.shares[-1]:.1%} of the picture belongs to no region and stays as it is (mask: rest takes it)"
         for name, painting in self.paintings.items():
-            wanted = self.recipe.styles[name].scale * (self.recipe.size or max(self.full_size))
+            wanted = self.recipe.largest_scale(name) * painting.extent * max(self.size)
             if wanted > 2 * max(painting.size):
                 yield f"style {name} is enlarged {wanted / max(painting.size):.1f} times and will look soft"
 
 
 class Layout(NamedTuple):
-    """Where the regions are: weights (R + 1, H, W), shares and overlaps, as in `Scene`."""
+    """Where the regions are: weights (R + 1, H, W), mixes, shares and overlaps, as in `Scene`."""
 
     weights: Array
+    mixes: tuple[Array, ...]
     shares: tuple[float, ...]
     overlaps: tuple[float, ...]
-
-
-class _Opener:
-    """Opens one thing after another and collects the problems instead of stopping at the first."""
-
-    def __init__(self, reading: Reading) -> None:
-        self.reading = reading
-        self.problems = list(reading.document.problems)
-        self.masks = MaskReader(find_palettes(reading.recipe))
-
-    def attempt(self, path: KeyPath, action: Callable[[], T]) -> T | None:
-        if self.reading.is_mistaken(path):
-            return None
-        try:
-            return action()
-        except GuidedStyleError as error:
-            place = self.reading.document.locate(path)
-            self.problems += [Problem(f"{place}: {p.place}", p.rule, p.remedy) for p in error.problems]
-            return None
-
-    def complain(self, path: KeyPath, rule: str, remedy: str) -> None:
-        self.problems.append(Problem(self.reading.document.locate(path), rule, remedy))
 
 
 def open_scene(reading: Reading, largest: int | None = None) -> Scene:
@@ -117,23 +98,35 @@ def open_scene(reading: Reading, largest: int | None = None) -> Scene:
 
     `largest` bounds the working size: a check needs only the shapes and shares, not the pixels.
     """
-    opener, recipe = _Opener(reading), reading.recipe
-    content = opener.attempt(("content",), lambda: _read_framed(recipe.content, recipe.size, largest))
+    opener, recipe = Opener(reading), reading.recipe
+    content = _open_content(opener, largest)
     longest = max(content[0].size) if content else CHECK_SIZE
     if content:
         _check_size(opener, fit_size(content[1].size, recipe.size))
-    paintings = {name: _open_painting(opener, name, style, longest) for name, style in recipe.styles.items()}
+    paintings = _open_paintings(opener, longest)
     layout = _open_regions(opener, content[1] if content else None, content[0].size if content else (longest, longest))
-    if isinstance(init := recipe.solver.init, Path):
-        opener.attempt(("solver", "init"), lambda: read_picture(init, CHECK_SIZE))
+    for path, start in list_starts(recipe):
+        if start.file:
+            opener.attempt((*path, "file"), partial(read_picture, start.file, CHECK_SIZE))
     if opener.problems or content is None or layout is None:
         raise GuidedStyleError(opener.problems)
-    opened = {name: painting for name, painting in paintings.items() if painting}
-    parts = (layout.weights, content[1].size, layout.shares, layout.overlaps)
-    return Scene(recipe, to_array(content[0]), opened, *parts, opener.masks.unmatched, opener.masks.notes)
+    parts = (layout.weights, layout.mixes, content[1].size, layout.shares, layout.overlaps)
+    return Scene(recipe, to_array(content[0]), paintings, *parts, opener.masks.unmatched, opener.masks.notes)
 
 
-def _check_size(opener: _Opener, size: Size) -> None:
+def _open_content(opener: Opener, largest: int | None) -> tuple[Image.Image, Frame] | None:
+    """Open the photograph, or make a grey sheet where there is only a canvas."""
+    recipe = opener.reading.recipe
+    if photo := recipe.content:
+        return opener.attempt(("content",), lambda: _read_framed(photo, recipe.size, largest))
+    if not recipe.canvas:
+        return None
+    frame = Frame(recipe.canvas)
+    longest = min(recipe.size or max(frame.size), largest or MOST_PIXELS)
+    return Image.new("RGB", fit_size(frame.size, longest), (128, 128, 128)), frame
+
+
+def _check_size(opener: Opener, size: Size) -> None:
     if min(size) < SMALLEST_SIDE:
         rule = f"the picture would be {size[0]} x {size[1]} px"
         opener.complain(("size",), rule, f"let its shorter side have at least {SMALLEST_SIDE} px")
@@ -150,15 +143,27 @@ def stacking_size(frame: Frame, working: Size) -> Size:
     return fit_size(frame.size, min(max(frame.size), max(*working, STACKING_SIZE)))
 
 
-def _open_painting(opener: _Opener, name: str, style: StyleImage, longest: int) -> Painting | None:
+def _open_paintings(opener: Opener, longest: int) -> dict[str, Painting]:
+    """Open every painting, then put together those that are made of two."""
+    recipe, opened = opener.reading.recipe, dict[str, Painting]()
+    for name, style in recipe.styles.items():
+        if image := style.image:
+            painting = _open_painting(opener, name, image, round(recipe.largest_scale(name) * longest))
+            opened |= {name: turn_painting(painting, style)} if painting else {}
+    for name, style in recipe.styles.items():
+        if style.fine in opened and style.coarse in opened:
+            opened[name] = replace(opened[style.coarse], fine=opened[style.fine])
+    return opened
+
+
+def _open_painting(opener: Opener, name: str, image: Path, longest: int) -> Painting | None:
     path: KeyPath = ("styles", name)
-    wanted = max(SMALLEST_SIDE, round(style.scale * longest))
-    read = opener.attempt((*path, "image"), lambda: _read_framed(style.image, wanted))
+    read = opener.attempt((*path, "image"), lambda: _read_framed(image, max(SMALLEST_SIDE, longest)))
     if read is None:
         return None
     picture, frame = read
     mask: Array | None = np.ones(picture.size[::-1], np.float32)
-    if chosen := style.mask:
+    if chosen := opener.reading.recipe.styles[name].mask:
         read_mask = partial(opener.masks.read, chosen, frame, stacking_size(frame, picture.size))
         large = opener.attempt((*path, "mask"), read_mask)
         mask = None if large is None else resize_mask(large, picture.size)
@@ -168,7 +173,7 @@ def _open_painting(opener: _Opener, name: str, style: StyleImage, longest: int) 
     return Painting(to_array(picture), mask, frame.size) if mask is not None else None
 
 
-def _open_regions(opener: _Opener, frame: Frame | None, working: Size) -> Layout | None:
+def _open_regions(opener: Opener, frame: Frame | None, working: Size) -> Layout | None:
     """Open the regions' masks; without the `frame` of a photograph that was not read, only open them."""
     regions, size = opener.reading.recipe.regions, stacking_size(frame or Frame(working), working)
     opacities: list[Array | None] = []
@@ -185,10 +190,34 @@ def _open_regions(opener: _Opener, frame: Frame | None, working: Size) -> Layout
     weights = _keep_and_resize(opener, weights, frame, working)
     if not opener.reading.is_mistaken(("regions",)):
         _complain_of_nothing(opener, weights)
-    return Layout(weights, tuple(shares), tuple(overlaps))
+    mixes = tuple(_open_mix(opener, index, frame, weights[index]) for index in range(len(regions)))
+    return Layout(weights, mixes, tuple(shares), tuple(overlaps))
 
 
-def _keep_and_resize(opener: _Opener, weights: Array, frame: Frame, working: Size) -> Array:
+def _open_mix(opener: Opener, index: int, frame: Frame, weights: Array) -> Array:
+    """Open a region's shares of its styles: (S,), or (S, H, W) where a weight is a mask. They sum to 1."""
+    uses = opener.reading.recipe.regions[index].style
+    size = (weights.shape[1], weights.shape[0])
+    painted: list[Array | float] = []
+    for name, use in uses.items():
+        path: KeyPath = ("regions", index, "style", name, "where")
+        read = partial(opener.masks.read, use.where, frame, stacking_size(frame, size)) if use.where else None
+        large = opener.attempt(path, read) if read else None
+        painted.append(use.weight if large is None else use.weight * resize_mask(large, size))
+    if not any(isinstance(weight, np.ndarray) for weight in painted):
+        weights_alone = np.array([use.weight for use in uses.values()], np.float32)
+        return np.asarray(weights_alone / (weights_alone.sum() or 1), np.float32)
+    layers = np.stack(np.broadcast_arrays(*painted)).astype(np.float32)
+    total = layers.sum(0)
+    if (bare := float(((total < FAINT) * weights).sum() / max(weights.sum(), NOTHING))) > FAINT:
+        rule = f"the weights of its styles sum to 0 over {bare:.1%} of the region"
+        opener.complain(("regions", index, "style"), rule, "give one of them a weight there, or cut the region's mask")
+    layers[:, total < FAINT] = 1
+    shares: Array = layers / layers.sum(0)
+    return shares
+
+
+def _keep_and_resize(opener: Opener, weights: Array, frame: Frame, working: Size) -> Array:
     longest = max(frame.size)
     scale = max(weights.shape[1:]) / longest
     kept = {i: region for i, region in enumerate(opener.reading.recipe.regions) if region.keep}
@@ -196,7 +225,7 @@ def _keep_and_resize(opener: _Opener, weights: Array, frame: Frame, working: Siz
     return np.stack([resize_mask(weight, working) for weight in add_borders(weights, widths)])
 
 
-def _complain_of_nothing(opener: _Opener, weights: Array) -> None:
+def _complain_of_nothing(opener: Opener, weights: Array) -> None:
     for index, region in enumerate(opener.reading.recipe.regions):
         if weights[index].max() < NOTHING:
             why = "its mask is black or empty, or regions in front of it hide it"

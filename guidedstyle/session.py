@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from guidedstyle.allocator import keep_freed_memory
 from guidedstyle.commands import BUG, DONE, INTERRUPTED
 from guidedstyle.editing import save_layers
 from guidedstyle.images import save_picture, to_picture, write_file
-from guidedstyle.plan import make_plan
+from guidedstyle.plan import Plan, make_plan
 from guidedstyle.reading import RECIPE_KEY, Reading, write_recipe
-from guidedstyle.record import describe_render
-from guidedstyle.render import Update, load_encoder, render
+from guidedstyle.record import describe_render, write_record
+from guidedstyle.render import Rendering, Update, load_encoder, render
 from guidedstyle.report import print_plan, print_result, print_scene, show_progress
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.survey import collect_notes, survey_scene
@@ -34,26 +35,33 @@ def run_render(reading: Reading, sketch: Scene, device: str, dry_run: bool, quie
     if dry_run:
         return DONE
     scene = open_scene(reading)
-    with _interruptible() as interrupted, show_progress(plan, quiet) as show:
+    with interruptible() as interrupted, show_progress(plan, quiet) as show:
 
         def watch(update: Update) -> bool:
             show(update)
             return not interrupted
 
         rendering = render(scene, encoder, plan, watch)
+    save_rendering(scene, plan, rendering, notes)
+    if not quiet:
+        print_result(scene.recipe.output, rendering)
+    return DONE if rendering.finished else INTERRUPTED if interrupted else BUG
+
+
+def save_rendering(scene: Scene, plan: Plan, rendering: Rendering, notes: Sequence[str]) -> dict[str, Any]:
+    """Write the picture, or its layers, and the record beside it, which is returned."""
     output = scene.recipe.output
     if output.suffix.lower() == ".ora":
         save_layers(scene, rendering.paint, rendering.image, output)
     else:
         save_picture(to_picture(rendering.image), output, (RECIPE_KEY, write_recipe(scene.recipe, output.parent)))
-    write_file(output.with_name(output.name + ".json"), describe_render(scene, plan, rendering, notes).encode())
-    if not quiet:
-        print_result(output, rendering)
-    return DONE if rendering.finished else INTERRUPTED if interrupted else BUG
+    record = describe_render(scene, plan, rendering, notes)
+    write_file(output.with_name(output.name + ".json"), write_record(record))
+    return record
 
 
 @contextmanager
-def _interruptible() -> Iterator[list[float]]:
+def interruptible() -> Iterator[list[float]]:
     """Collect the time of the first Ctrl-C instead of breaking off; a second one breaks off at once."""
     interrupts: list[float] = []
 

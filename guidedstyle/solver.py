@@ -21,6 +21,7 @@ class HasTotal(Protocol):
 
 ADAM_RATE = 0.03  # in units of the pixels' range
 SGD_RATE, SGD_LIMIT = 0.01, 0.3
+PATIENCE = 10  # steps
 LBFGS_FIRST, LBFGS_LEAP, LBFGS_HISTORY = 0.02, 2.0, 10
 
 L = TypeVar("L", bound=HasTotal)
@@ -48,37 +49,49 @@ class Solution(Generic[L]):
 
 
 def minimise(
-    objective: Objective[L], start: Tensor, method: str, steps: int, watch: Callable[[Step[L]], bool]
+    objective: Objective[L],
+    start: Tensor,
+    method: str,
+    steps: int,
+    watch: Callable[[Step[L]], bool],
+    rate: float | None = None,
+    tolerance: float = 0.0,
 ) -> Solution[L]:
     """Minimise `objective` from `start` (1, 3, H, W) within [0, 1], handing each step to `watch`.
 
-    Stops after `steps`, when `watch` returns False, or when the loss is no longer a number; the last returns the
-    image before it broke.
+    Stops after `steps`, when PATIENCE steps have lowered the loss by less than `tolerance` of it, when `watch`
+    returns False, or when the loss is no longer a number; the last returns the image before it broke. `rate` is the
+    size of the first steps, in units of the pixels' range.
     """
     solve = {"adam": _solve_adam, "lbfgs": _solve_lbfgs, "sgd": _solve_sgd}[method]
     whole = before = start
-    for number, (image, losses) in enumerate(solve(objective, start.detach().clone(), steps), 1):
+    least: list[float] = []
+    for number, (image, losses) in enumerate(solve(objective, start.detach().clone(), steps, rate), 1):
         if not torch.isfinite(losses.total):
             return Solution(whole, number, losses, "the loss was no longer a number", False)
         whole, before = before, image  # the losses are those of the image before the step
+        least.append(min([float(losses.total.detach()), *least[-1:]]))
         if not watch(Step(number, image, losses)):
             return Solution(image, number, losses, "stopped by hand", False)
+        if number > PATIENCE and least[-1] > (1 - tolerance) * least[-1 - PATIENCE] and tolerance:
+            return Solution(image, number, losses, "the loss no longer falls", True)
     return Solution(image, number, losses, "all steps are done", True)
 
 
 Steps = Iterator[tuple[Tensor, L]]
 
 
-def _solve_adam(objective: Objective[L], image: Tensor, steps: int) -> Steps[L]:
+def _solve_adam(objective: Objective[L], image: Tensor, steps: int, rate: float | None) -> Steps[L]:
     """Adam (Kingma & Ba 2015) with a step that shrinks to a tenth along a cosine."""
-    optimiser = torch.optim.Adam([image.requires_grad_()], lr=ADAM_RATE, betas=(0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=ADAM_RATE / 10)
+    first = rate or ADAM_RATE
+    optimiser = torch.optim.Adam([image.requires_grad_()], lr=first, betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=first / 10)
     return _descend(objective, image, optimiser, steps, schedule.step)
 
 
-def _solve_sgd(objective: Objective[L], image: Tensor, steps: int) -> Steps[L]:
+def _solve_sgd(objective: Objective[L], image: Tensor, steps: int, rate: float | None) -> Steps[L]:
     """Gradient descent with Nesterov momentum; the slope is limited to a root mean square of SGD_LIMIT."""
-    optimiser = torch.optim.SGD([image.requires_grad_()], lr=SGD_RATE, momentum=0.9, nesterov=True)
+    optimiser = torch.optim.SGD([image.requires_grad_()], lr=rate or SGD_RATE, momentum=0.9, nesterov=True)
     limit = SGD_LIMIT * image.numel() ** 0.5
     clip = partial(torch.nn.utils.clip_grad_norm_, image, limit)
     return _descend(objective, image, optimiser, steps, lambda: None, clip)
@@ -100,12 +113,12 @@ def _descend(
         yield _clamp(image), losses
 
 
-def _solve_lbfgs(objective: Objective[L], image: Tensor, steps: int) -> Steps[L]:
+def _solve_lbfgs(objective: Objective[L], image: Tensor, steps: int, rate: float | None) -> Steps[L]:
     """L-BFGS (Liu & Nocedal 1989) without a line search, as Gatys et al. use it, yielding the best image so far.
 
     Departs from them where the loss leaps: it goes back to the best image and sets out anew with half the first step.
     """
-    first, best, least = LBFGS_FIRST, image, float("inf")
+    first, best, least = rate or LBFGS_FIRST, image, float("inf")
     descent = _Lbfgs(best, first)
     for _ in range(steps):
         tried = descent.image

@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from guidedstyle.architecture import LITE, VGG19, Architecture, Layer
+from guidedstyle.architecture import ARCHITECTURES, Architecture, Layer
+from guidedstyle.controls import Controls
 from guidedstyle.guidance import MOSTLY, Kind, cover_cells, halve
-from guidedstyle.images import SMALLEST_SIDE, Array, Size, fit_size
+from guidedstyle.images import Array, Size
 from guidedstyle.scene import Scene
-from guidedstyle.stages import count_octaves, plan_stages
-
-ARCHITECTURES = {architecture.name: architecture for architecture in (LITE, VGG19)}
 
 
 @dataclass(frozen=True)
@@ -49,33 +47,30 @@ class Survey:
 
 def survey_scene(scene: Scene) -> Survey:
     """Survey a scene at every size that its render sees: the octaves of the final size, then of coarser stages."""
-    recipe, sizes = scene.recipe, _count_sizes(scene)
+    recipe = scene.recipe
+    sizes = max(stage.halvings + stage.octaves for stage in scene.stages)
     architecture = ARCHITECTURES[recipe.encoder.name]
     regions = [
-        _survey(weights, scene.size, sizes, architecture, region.guides)
-        for weights, region in zip(scene.weights, recipe.regions, strict=False)
+        _survey(weights, scene.size, sizes, architecture, controls)
+        for weights, controls in zip(scene.weights, recipe.controls, strict=False)
     ]
     paintings = {}
     for name, painting in scene.paintings.items():
-        size = fit_size(painting.size, max(SMALLEST_SIDE, round(recipe.styles[name].scale * max(scene.size))))
-        kinds = {region.guides for region in recipe.regions if name in region.style}
-        if recipe.styles[name].mask:  # inside, if any region asks for it
-            paintings[name] = _survey(painting.mask, size, sizes, architecture, min(kinds))
+        users = recipe.users(name)
+        if recipe.styles[name].mask and users:  # inside, if any region asks for it
+            chosen = min(users, key=lambda controls: controls.guides)
+            size = painting.fit(recipe.largest_scale(name) * max(scene.size))
+            paintings[name] = _survey(painting.mask, size, sizes, architecture, chosen)
     return Survey(regions, paintings)
 
 
-def _count_sizes(scene: Scene) -> int:
-    """Count the sizes, each half the one before, that the stages and their octaves come to."""
-    stages = plan_stages(scene.size, scene.recipe.solver.steps)
-    return max(smaller + stage.octaves for smaller, stage in enumerate(reversed(stages)))
-
-
-def _survey(weights: Array, size: Size, sizes: int, architecture: Architecture, kind: Kind) -> list[Survival]:
+def _survey(weights: Array, size: Size, sizes: int, architecture: Architecture, controls: Controls) -> list[Survival]:
     """Survey weights (h, w), which may be coarser than the picture of (width, height) that they are of."""
-    names, found = architecture.style_layers, []
+    wanted = controls.style_layers or architecture.style_layers
+    names, found = tuple(name for name in architecture.layers if name in wanted), []
     for octave in range(sizes):
         shape = halve(size[::-1], octave)
-        alive = tuple(name for name in names if _survives(weights, shape, architecture.layers[name], kind))
+        alive = tuple(name for name in names if _survives(weights, shape, architecture.layers[name], controls.guides))
         found.append(Survival(max(shape), alive, names))
     return found
 
@@ -100,17 +95,19 @@ def collect_notes(scene: Scene, survey: Survey) -> tuple[str, ...]:
 
 def _describe_survival(scene: Scene, survey: Survey) -> Iterator[str]:
     """Say in a painter's words which regions are too faint or thin, or fall back from `inside` to `simple` guides."""
-    for weights, region, found in zip(scene.weights, scene.recipe.regions, survey.regions, strict=False):
-        if region.keep:
+    for weights, region, controls, found in zip(
+        scene.weights, scene.recipe.regions, scene.recipe.controls, survey.regions, strict=False
+    ):
+        if not region.style or not controls.strength:
             continue
         if (most := weights.max()) < MOSTLY:
             yield f"{region.name} is nowhere more than {most:.0%} opaque: most of its paint is what lies around it"
-        elif region.guides == "simple":
-            yield from _describe_thinness(region.name, found[: count_octaves(scene.size)])
+        elif controls.guides == "simple":
+            yield from _describe_thinness(region.name, found[: scene.stages[-1].octaves])
         else:
             yield from _describe_fall_back(region.name, found)
     for name, found in survey.paintings.items():
-        if any(region.guides == "inside" for region in scene.recipe.regions if name in region.style):
+        if any(controls.guides == "inside" for controls in scene.recipe.users(name)):
             yield from _describe_fall_back(f"the mask of style {name}", found)
 
 

@@ -9,11 +9,13 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from guidedstyle.controls import Overrides
 from guidedstyle.document import Document, name_key
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
 from guidedstyle.recipe import Recipe
 
 PLACEHOLDER = "?"
+OPTIONAL = {*Overrides.model_fields, "where", "canvas"}  # entries that are left out where something in them is wrong
 WANTED = {  # by pydantic's name of the mistake
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -87,12 +89,15 @@ def _mend(data: Any, path: KeyPath, detail: ErrorDetails, broken: set[KeyPath]) 
         return _replace_shared_masks(data, broken)
     if path[0] in ("regions", "styles") and path[2:3] == ("mask",):
         return _replace_mask(data, path[:3], broken)
+    path = _cut_to_control(path)
     broken.add(path)
     data, last = _walk_to(data, path[:-1]), path[-1]
     if not isinstance(data, dict):
         return False
-    if detail["type"] == "missing":
-        data[last] = {"style": {"image": PLACEHOLDER}} if last == "styles" else PLACEHOLDER
+    if last in OPTIONAL:
+        data.pop(last, None)
+    elif detail["type"] == "missing":
+        data[last] = PLACEHOLDER
     elif path[-2:-1] == ("style",):
         data[last] = 1.0
     elif isinstance(data.get(last), dict | list) or last in ("content", "image", "mask", "name"):
@@ -100,6 +105,12 @@ def _mend(data: Any, path: KeyPath, detail: ErrorDetails, broken: set[KeyPath]) 
     else:
         data.pop(last, None)
     return True
+
+
+def _cut_to_control(path: KeyPath) -> KeyPath:
+    """Cut a path off at an entry that can be left out as a whole."""
+    ends = [index for index, key in enumerate(path, 1) if key in OPTIONAL]
+    return path[: ends[0]] if ends else path
 
 
 def _walk_to(data: Any, path: KeyPath) -> Any:
@@ -142,7 +153,7 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
         case "extra_forbidden":
             return f"there is no key {key!r} here", _suggest(str(key), known_keys(path[:-1]))
         case "missing":
-            return f"{key} is missing", "add style: PAINTING" if path == ("styles",) else f"add {key}:"
+            return f"{key} is missing", f"add {key}:"
         case "greater_than_equal":
             return f"{value} is too small", f"{key} must be at least {context['ge']:g}"
         case "less_than_equal":
@@ -158,7 +169,7 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
             return f"{value} has too many entries", f"{key} must have at most {context['max_length']}"
         case "model_type" if path == ("masks",):
             return f"{value} does not fit", "masks must be a file, or {file: labels.png}"
-        case "model_type" if path[-1] == "mask" or path[-2:-1] in (("any",), ("both",), ("except",)):
+        case "model_type" if path[-1] in ("mask", "where") or path[-2:-1] in (("any",), ("both",), ("except",)):
             remedy = "a mask is a file, rest, all, or keys such as {file: labels.png, colour: red}"
             return f"{value} does not fit", remedy
         case "literal_error":

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from guidedstyle.objective import Objective
+from guidedstyle.paintings import Painting
 from guidedstyle.plan import make_plan
 from guidedstyle.recipe import EncoderChoice, Recipe
 from guidedstyle.render import load_encoder
-from guidedstyle.scene import Painting, Scene
+from guidedstyle.scene import Scene
 
 
 def make_scene(count: int, size: int) -> Scene:
@@ -44,6 +45,7 @@ def make_scene(count: int, size: int) -> Scene:
         noise.random((1, 3, size, size), np.float32),
         paintings,
         weights,
+        (np.ones(1, np.float32),) * count,
         (size, size),
         tuple(weights.mean((1, 2))),
     )

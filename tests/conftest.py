@@ -12,6 +12,7 @@ from torch import Tensor
 
 from guidedstyle.gram import Guides, make_guides
 from guidedstyle.guidance import average_cells, normalise_cells
+from guidedstyle.losses import Place, StyleTarget, relative_norms
 
 torch.set_num_threads(2)
 
@@ -33,6 +34,13 @@ def weigh(weights: Tensor, grid: tuple[int, int]) -> Tensor:
 def guide(weights: Tensor, grid: tuple[int, int]) -> Guides:
     """Make `simple` guides on a grid."""
     return make_guides(weigh(weights, grid))
+
+
+def aim_at(guides: Guides, wanted: Tensor, place: Place) -> StyleTarget:
+    """Make the target of Gram matrices (R, C, C), one of each region, with the same weight for all."""
+    everywhere = torch.ones(len(wanted), dtype=wanted.dtype)
+    numbers = torch.arange(len(wanted))
+    return StyleTarget(place, "gram", guides, wanted, relative_norms(wanted, None), numbers, everywhere)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_render_writes_the_picture_and_its_record_and_nothing_else(studio: Path)
     assert files(studio) - before == {"recipe.png", "recipe.png.json"}
     assert pixels(studio / "recipe.png").shape == (64, 96, 3)
     record = json.loads((studio / "recipe.png.json").read_text())
-    assert record["result"]["reason"] == "all steps are done (4 of 4)"
+    assert record["result"]["reason"] == "all steps are done (4)"
     assert record["versions"]["guidedstyle"] == __version__
     assert set(record["losses"]["regions"]) == {"right", "left"}
     assert set(record["losses"]["regions"]["left"]) == {"style", "content"}
@@ -49,7 +49,7 @@ def test_render_writes_the_picture_and_its_record_and_nothing_else(studio: Path)
 
 
 def test_a_picture_is_rendered_again_from_itself_bit_by_bit(studio: Path) -> None:
-    assert run("render", "recipe.yaml", "--set", "solver.init=noise", "--seed", 3, "-q", folder=studio).returncode == 0
+    assert run("render", "recipe.yaml", "--set", "init=noise", "--seed", 3, "-q", folder=studio).returncode == 0
     (studio / "recipe.yaml").unlink()
     done = run("render", "recipe.png", "--quiet", folder=studio)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -23,14 +23,13 @@ from guidedstyle.scene import open_scene
 def measure_distances(objective: Objective, image: torch.Tensor) -> torch.Tensor:
     """Measure the guided style distance of every region (rows) to the style of every region (columns)."""
     targets = objective.style_targets
-    layers = objective.plan.style_layers
     with torch.no_grad():
-        features = encode_octaves(objective.encoder, image, layers, objective.stage.octaves)
+        features = encode_octaves(objective.encoder, image, [target.place for target in targets])
         per_place = []
-        for place, target in targets.items():
-            found = guided_grams(features[place], target.guides)
-            errors = (found[:, None] - target.grams[None]).square().sum((2, 3))
-            per_place.append(errors / target.grams.square().sum((1, 2)))
+        for target in targets:
+            found = guided_grams(features[target.place], target.guides)
+            errors = (found[:, None] - target.wanted[None]).square().sum((2, 3))
+            per_place.append(errors / target.wanted.square().sum((1, 2)))
     return torch.stack(per_place).mean(0)
 
 

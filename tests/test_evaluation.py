@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
+from guidedstyle.contact_sheet import make_sheet
 from guidedstyle.evaluation.__main__ import open_scenes
 from guidedstyle.evaluation.judging import Comparison, Judge
-from guidedstyle.evaluation.sheet import make_sheet
 from guidedstyle.evaluation.spectrum import TILE, measure_grid
 from guidedstyle.images import Array
 from guidedstyle.reading import read_recipe

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import guide, weigh
+from conftest import aim_at, guide, weigh
 from torch import Tensor
 
-from guidedstyle.gram import guided_grams, measure_grams, mix_grams
-from guidedstyle.losses import StyleTarget, style_losses
+from guidedstyle.gram import guided_grams, measure_statistics, mix_grams
+from guidedstyle.losses import style_losses
 
 GRID = (6, 7)
 
@@ -152,17 +152,17 @@ def test_metric_changes_distances_as_features_seen_through_it() -> None:
     features, metric = make_features(), torch.randn(3, 3, dtype=torch.float64)
     guides = guide(make_weights(2), GRID)
     seen = torch.einsum("dc,bchw->bdhw", metric, features)
-    found = measure_grams(guided_grams(features, guides), metric.T @ metric)
+    found = measure_statistics(guided_grams(features, guides), metric.T @ metric)
     torch.testing.assert_close(found, guided_grams(seen, guides).square().sum((1, 2)))
 
 
 def test_gradient_in_a_metric_is_the_numerical_one() -> None:
     guides, metric = guide(make_weights(2), GRID), torch.eye(3, dtype=torch.float64) + 0.2
     wanted, features = guided_grams(make_features(seed=4), guides), make_features().requires_grad_()
-    (found,) = torch.autograd.grad(measure_grams(guided_grams(features, guides) - wanted, metric).sum(), features)
+    (found,) = torch.autograd.grad(measure_statistics(guided_grams(features, guides) - wanted, metric).sum(), features)
     step, shift = make_features(seed=8), 1e-6
     above, below = (
-        measure_grams(guided_grams((features + sign * shift * step).detach(), guides) - wanted, metric).sum()
+        measure_statistics(guided_grams((features + sign * shift * step).detach(), guides) - wanted, metric).sum()
         for sign in (1, -1)
     )
     torch.testing.assert_close((found * step).sum(), (above - below) / (2 * shift), rtol=1e-6, atol=1e-9)
@@ -173,6 +173,7 @@ def test_half_opacity_regions_in_the_loss_weigh_as_one() -> None:
     whole = guide(torch.ones(1, *GRID, dtype=torch.float64), GRID)
     halves = guide(torch.full((2, *GRID), 0.5, dtype=torch.float64), GRID)
     gram = guided_grams(target, whole)
-    one = style_losses({(0, "relu"): features}, {(0, "relu"): StyleTarget(whole, gram)})
-    two = style_losses({(0, "relu"): features}, {(0, "relu"): StyleTarget(halves, gram.expand(2, -1, -1))})
+    place, nothing = (0, "relu"), torch.zeros(2, dtype=torch.float64)
+    one = style_losses({place: features}, [aim_at(whole, gram, place)], nothing[:1])
+    two = style_losses({place: features}, [aim_at(halves, gram.expand(2, -1, -1), place)], nothing)
     torch.testing.assert_close(two.mean(), one.mean())

@@ -14,6 +14,7 @@ from PIL import Image
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.mask_keys import Mask
 from guidedstyle.reading import load_recipe, parse_setting, read_recipe, write_recipe
+from guidedstyle.recipe import StyleUse
 from guidedstyle.scene import open_scene
 from guidedstyle.schema import make_schema
 
@@ -33,7 +34,7 @@ def test_the_smallest_recipe(studio: Path) -> None:
     assert recipe.output == studio / "small.png"
     assert recipe.styles["style"].image == studio / "ink.png"
     (region,) = recipe.regions
-    assert (region.name, region.mask, region.style) == ("picture", Mask(rest=True), {"style": 1.0})
+    assert (region.name, region.mask, region.style) == ("picture", Mask(rest=True), {"style": StyleUse(weight=1.0)})
 
 
 @pytest.mark.parametrize("style", ["", "style: ink\n", "style: {ink: 3}\n"])
@@ -85,14 +86,14 @@ def test_settings_reach_short_forms_lists_and_names(studio: Path) -> None:
     settings = [
         "styles.ink.scale=2",
         "regions.left.strength=1e-1",
-        "regions.0.content=3",
+        "regions.0.content_strength=3",
         "solver.method=sgd",
         "encoder=vgg19",
     ]
     recipe = load_recipe(studio / "recipe.yaml", [parse_setting(setting) for setting in settings])
     assert recipe.styles["ink"].scale == 2
     assert recipe.regions[1].strength == 0.1
-    assert recipe.regions[0].content == 3
+    assert recipe.regions[0].content_strength == 3
     assert recipe.solver.method == "sgd"
     assert recipe.encoder.name == "vgg19"
 
@@ -126,8 +127,8 @@ solver: {method: adm, steps: many}
             "bad.yaml:9: regions[0].style.inc: there is no style 'inc' | use one of ink, oil, text, or add it to styles",
             "bad.yaml:10: regions[1].name: 'a' names 2 regions | give each its own name",
             "bad.yaml:10: regions[1].mask: 2 regions have mask: rest | leave it to one region",
-            "bad.yaml:10: regions[1].style.ink: -1 is too small | ink must be at least 0",
-            "bad.yaml:11: regions[2]: region 'b' has no style | add style: NAME, or keep: true",
+            "bad.yaml:10: regions[1].style.ink.weight: -1 is too small | weight must be at least 0",
+            "bad.yaml:11: regions[2]: region 'b' has no style | add style: NAME, or keep: true, or strength: 0",
             "bad.yaml:11: regions[2].mask: there is no file nowhere.png | paths are relative to the recipe file; check the name and the folder",
             "bad.yaml:12: regions[3].name: name is missing | add name:",
             "bad.yaml:12: regions[3]: region '?' has both keep and style | remove one of the two",
@@ -155,10 +156,10 @@ REGIONS = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n"
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "a.yaml: content is missing | add content:"),
+        ("", "a.yaml: content is missing | add content: PHOTO, or canvas: [WIDTH, HEIGHT] for a texture without one"),
         ("just words", "a.yaml: it holds no keys | start with content: PHOTO and style: PAINTING"),
         ("- a\n- b\n", "a.yaml: it holds no keys | start with content: PHOTO and style: PAINTING"),
-        ("content: photo.png\n", "a.yaml:1: styles: styles is missing | add style: PAINTING"),
+        ("content: photo.png\n", "a.yaml:1: styles: style is missing | add style: PAINTING"),
         (SMALL + "regions: 3\n", "a.yaml:3: regions: 3 does not fit | regions must be a list"),
         (SMALL + "regions: [sky]\n", "a.yaml:3: regions[0]: 'sky' does not fit | regions[0] must be keys with values"),
         (REGIONS + "  - {name: a, mask: 3, style: ink}\n", "a.yaml:4: regions[0].mask: 3 does not fit | a mask is a file, rest, all, or keys such as {file: labels.png, colour: red}"),
@@ -238,7 +239,7 @@ def test_the_schema_accepts_what_the_reader_accepts() -> None:
     accepts = jsonschema.Draft202012Validator(schema)
     for text in (
         SMALL,
-        REGIONS + "  - {name: a, mask: rest, style: ink}\nencoder: vgg19\nsolver: {init: photo.png}\n",
+        REGIONS + "  - {name: a, mask: rest, style: ink}\nencoder: vgg19\ninit: photo.png\n",
         MASKS,
     ):
         accepts.validate(yaml.safe_load(text))

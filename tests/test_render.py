@@ -11,6 +11,7 @@ import torch
 from conftest import draw_picture
 from PIL import Image
 
+from guidedstyle.losses import Place, StyleTarget
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe
@@ -28,6 +29,11 @@ def write_and_aim(studio: Path, regions: str, **settings: object) -> Objective:
     return Objective(scene, encoder, plan, plan.stages[-1])
 
 
+def find_target(objective: Objective, place: Place) -> StyleTarget:
+    (target,) = (target for target in objective.style_targets if target.place == place)
+    return target
+
+
 def paint(file: Path, precision: torch.dtype | None = None, **settings: object) -> Rendering:
     scene = open_scene(read_recipe(file, [(key.replace("__", "."), value, "here") for key, value in settings.items()]))
     encoder = load_encoder(scene.recipe.encoder)
@@ -38,7 +44,7 @@ def paint(file: Path, precision: torch.dtype | None = None, **settings: object) 
 def write(folder: Path, regions: str) -> Path:
     file = folder / "trial.yaml"
     styles = "styles: {ink: ink.png}\n" if "oil" not in regions else "styles: {ink: ink.png, oil: oil.png}\n"
-    file.write_text(f"content: photo.png\n{styles}regions:\n{regions}solver: {{steps: 12}}\n")
+    file.write_text(f"content: photo.png\n{styles}regions:\n{regions}solver: {{steps: 12, tolerance: 0}}\n")
     return file
 
 
@@ -58,7 +64,7 @@ def paint_nothing(studio: Path) -> np.ndarray:
 def test_strength_and_content_pull_their_own_way(studio: Path) -> None:
     file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
     plain = paint(file)
-    faithful = paint(file, regions__a__content=100.0)
+    faithful = paint(file, regions__a__content_strength=100.0)
     weak = paint(file, regions__a__strength=0.02)
     assert faithful.losses.content[0] < 0.5 * plain.losses.content[0]
     assert weak.losses.style[0] > 1.2 * plain.losses.style[0]
@@ -74,8 +80,8 @@ def test_smoothness_makes_it_smoother(studio: Path) -> None:
 @pytest.mark.parametrize("init", ["content", "noise", "style"])
 def test_every_solver_and_start_lowers_the_loss(studio: Path, method: str, init: str) -> None:
     file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
-    short = paint(file, solver={"method": method, "init": init, "steps": 1})
-    longer = paint(file, solver={"method": method, "init": init, "steps": 30})
+    short = paint(file, init=init, solver={"method": method, "steps": 1})
+    longer = paint(file, init=init, solver={"method": method, "steps": 30, "tolerance": 0})
     assert longer.losses.total < 0.6 * short.losses.total
 
 
@@ -83,7 +89,7 @@ def test_a_render_starts_from_a_file(studio: Path) -> None:
     file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
     red = Image.new("RGB", (48, 32), (255, 0, 0))
     red.save(studio / "red.png")
-    image = paint(file, solver={"init": "red.png", "steps": 1}).image
+    image = paint(file, init="red.png", solver={"steps": 1}).image
     assert image[0, 0].mean() > 0.9
     assert image[0, 1:].mean() < 0.1
 
@@ -91,18 +97,18 @@ def test_a_render_starts_from_a_file(studio: Path) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_same_recipe_gives_the_same_picture(studio: Path, threads: int) -> None:
     torch.set_num_threads(threads)
-    pictures = [paint(studio / "recipe.yaml", solver__init="noise").image for _ in range(2)]
+    pictures = [paint(studio / "recipe.yaml", init="noise").image for _ in range(2)]
     torch.set_num_threads(2)
     assert (pictures[0] == pictures[1]).all()
 
 
 def test_colour_content_leaves_the_chroma(studio: Path) -> None:
     image = paint(studio / "recipe.yaml", colour="content").image
-    before = paint_nothing(studio)
-    inside = (image > 0).all(1) & (image < 1).all(1)  # where nothing was clipped
-    difference = image - before
-    assert inside.mean() > 0.5
-    np.testing.assert_allclose(difference[0, 0][inside[0]], difference[0, 2][inside[0]], rtol=0, atol=1e-5)
+    difference = image - paint_nothing(studio)
+    assert np.abs(difference).mean() > 0.01
+    np.testing.assert_allclose(difference[0, 1:], difference[0, [0, 0]], rtol=0, atol=1e-5)
+    assert image.min() >= 0
+    assert image.max() <= 1
 
 
 def test_colour_match_takes_the_photographs_colours(studio: Path) -> None:
@@ -162,13 +168,13 @@ def test_balance_by_area_or_equally(studio: Path) -> None:
     ],
 )
 def test_stages_run_from_coarse_to_fine(size: tuple[int, int], steps: int, wanted: list[object]) -> None:
-    stages = plan_stages(size, steps)
+    stages = plan_stages(size, steps, 3)
     assert [(stage.size, stage.steps) for stage in stages] == wanted
 
 
 @pytest.mark.parametrize("steps", range(1, 40))
 def test_stages_take_all_steps_and_no_more(steps: int) -> None:
-    stages = plan_stages((2000, 1500), steps)
+    stages = plan_stages((2000, 1500), steps, 3)
     assert sum(stage.steps for stage in stages) == steps
     assert all(stage.steps >= 1 for stage in stages)
 
@@ -181,8 +187,9 @@ def test_the_target_of_a_mix_is_the_weighted_mean_of_its_styles(studio: Path) ->
     Image.new("L", (96, 64), 100).save(studio / "left.png")
     targets = write_and_aim(studio, regions).style_targets
     assert len(targets) == 4 * 3
-    for target in targets.values():
-        ink, oil, mix = target.grams
+    for target in targets:
+        assert target.indices.tolist() == [0, 1, 2]
+        ink, oil, mix = target.wanted
         torch.testing.assert_close(mix, 0.25 * ink + 0.75 * oil)
         assert (ink - oil).norm() > 0.01 * ink.norm()
 
@@ -196,14 +203,11 @@ def test_only_the_masked_part_of_a_painting_is_its_style(studio: Path) -> None:
     mask[:, 40:] = 255
     Image.fromarray(mask).save(studio / "part.png")
     one = "  - {name: a, mask: rest, style: ink}\n"
-    masked = write_and_aim(studio, one, styles__ink__mask="part.png").style_targets
-    whole = write_and_aim(studio, one).style_targets
+    masked = find_target(write_and_aim(studio, one, styles__ink__mask="part.png"), (0, "relu1_1")).wanted
+    whole = find_target(write_and_aim(studio, one), (0, "relu1_1")).wanted
     Image.new("RGB", (80, 80), (255, 0, 0)).save(studio / "ink.png")
-    red = write_and_aim(studio, one).style_targets
-    place = (0, "relu1_1")
-    off = [
-        float((targets[place].grams - red[place].grams).norm() / red[place].grams.norm()) for targets in (masked, whole)
-    ]
+    red = find_target(write_and_aim(studio, one), (0, "relu1_1")).wanted
+    off = [float((wanted - red).norm() / red.norm()) for wanted in (masked, whole)]
     assert off[0] < 0.2 * off[1]
 
 
@@ -211,7 +215,7 @@ def test_scale_makes_the_strokes_larger(studio: Path) -> None:
     """A painting shown larger is smoother from pixel to pixel, and so is what is painted after it."""
     file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
     rough, smooth = (
-        paint(file, styles__ink__scale=scale, regions__a__content=0.0, solver__steps=60).losses.smoothness
+        paint(file, styles__ink__scale=scale, regions__a__content_strength=0.0, solver__steps=60).losses.smoothness
         for scale in (0.5, 2.0)
     )
     assert smooth < 0.7 * rough
@@ -228,4 +232,4 @@ def test_several_sizes_end_at_the_full_one(studio: Path) -> None:
     ("size", "octaves"), [((384, 288), 3), ((64, 64), 3), ((300, 40), 2), ((31, 31), 1), ((16, 16), 1)]
 )
 def test_octaves_as_long_as_there_are_pixels(size: tuple[int, int], octaves: int) -> None:
-    assert count_octaves(size) == octaves
+    assert count_octaves(size, 3) == octaves

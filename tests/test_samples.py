@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from guidedstyle.reading import read_recipe
 from guidedstyle.samples import paint_samples
 from guidedstyle.scene import CHECK_SIZE, open_scene
+from guidedstyle.schema import list_keys, make_schema
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,15 +34,42 @@ def test_shipped_recipes_are_right(recipe: Path) -> None:
 
 
 def test_one_recipe_shows_every_key() -> None:
-    """Every key of the schema stands in recipes/everything.yaml and in the README's table."""
-    from guidedstyle.schema import make_schema
+    text = (ROOT / "recipes" / "everything.yaml").read_text()
+    for keys in list_keys().values():
+        for key in keys:
+            last = key.name.rsplit(".", 1)[-1].removesuffix("[]")
+            assert f"{last}:" in text or f"`{last}:" in text, key.name
 
+
+def test_the_readme_tells_of_every_key_what_the_schema_does() -> None:
+    """One line each: its default, its range with a unit or its choices, and what it means."""
+    readme, titles = (ROOT / "README.md").read_text(), list_keys()
+    told = set(re.findall(r"^\| (`\S+` \| .* \| .* \| .*) \|$", readme, re.M))
+    known = {f"`{key.name}` | {key.default} | {key.values} | {key.meaning}" for keys in titles.values() for key in keys}
+    assert told == known
+    assert all(f"**{title}**" in readme for title in titles)
+
+
+def test_the_schema_gives_every_key_a_description_and_a_range_or_choices() -> None:
     schema = make_schema()
-    text, readme = ((ROOT / name).read_text() for name in ("recipes/everything.yaml", "README.md"))
-    parts = {"": schema} | {f"{name}.": schema["$defs"][name] for name in schema["$defs"]}
-    prefixes = {"": "", "StyleImage.": "styles.NAME.", "Region.": "regions[].", "SolverChoice.": "solver."}
-    for part, model in parts.items():
-        for key in model["properties"]:
-            assert f"{key}:" in text or f"`{key}:" in text, key
-            if part in prefixes:
-                assert f"| `{prefixes[part]}{key}" in readme, key
+    for name, model in [("", schema), *schema["$defs"].items()]:
+        for key, entry in model["properties"].items():
+            assert entry["description"] and "\n" not in entry["description"], (name, key)
+    for keys in list_keys().values():
+        for key in keys:
+            assert key.values and key.meaning, key.name
+
+
+def test_every_number_of_the_schema_has_limits_and_a_unit() -> None:
+    for name, model in [("", make_schema()), *make_schema()["$defs"].items()]:
+        for key, entry in model["properties"].items():
+            numbers = [kind for kind in walk(entry) if kind.get("type") in ("number", "integer")]
+            if numbers and "enum" not in entry:
+                assert "unit" in entry or key in {"weight", "style"}, (name, key)
+
+
+def walk(entry: object) -> list[dict[str, object]]:
+    """List a schema's entry and all within it."""
+    if isinstance(entry, list):
+        return [found for part in entry for found in walk(part)]
+    return [entry, *walk(list(entry.values()))] if isinstance(entry, dict) else []

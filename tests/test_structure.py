@@ -20,23 +20,41 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
     "document": set(),
     "keys": set(),
     "mask_keys": {"keys"},
-    "recipe": {"keys", "mask_keys"},
-    "mistakes": {"mask_keys", "recipe"},
-    "validation": {"document", "recipe"},
-    "reading": {"document", "images", "mistakes", "recipe", "validation"},
-    "schema": {"recipe"},
+    "controls": {"keys"},
+    "short_forms": {"controls", "mask_keys"},
+    "recipe": {"controls", "keys", "mask_keys", "short_forms"},
+    "listing": {"controls", "mask_keys", "recipe"},
+    "architecture": set(),
+    "control_mistakes": {"architecture", "controls", "listing", "recipe"},
+    "mistakes": {"control_mistakes", "listing", "mask_keys", "recipe"},
+    "validation": {"controls", "document", "recipe"},
     "images": set(),
+    "reading": {"document", "images", "listing", "mistakes", "recipe", "short_forms", "validation"},
+    "schema": {"controls", "mask_keys", "recipe"},
     "mask_files": {"images", "keys"},
     "labels": {"images", "keys", "mask_files"},
     "layered": {"images", "mask_files"},
     "geometry": {"images"},
-    "masks": {"geometry", "images", "keys", "labels", "layered", "mask_files", "mask_keys", "recipe"},
+    "masks": {"geometry", "images", "keys", "labels", "layered", "listing", "mask_files", "mask_keys", "recipe"},
     "stacking": {"geometry", "images"},
-    "scene": {"images", "keys", "masks", "reading", "recipe", "stacking"},
-    "architecture": set(),
+    "paintings": {"images", "recipe"},
     "stages": {"images"},
+    "opening": {"masks", "reading"},
+    "scene": {
+        "images",
+        "keys",
+        "listing",
+        "masks",
+        "opening",
+        "paintings",
+        "reading",
+        "recipe",
+        "stacking",
+        "stages",
+    },
+    "variants": {"document", "reading", "scene"},
     "guidance": {"architecture", "images"},
-    "survey": {"architecture", "guidance", "images", "scene", "stages"},
+    "survey": {"architecture", "controls", "guidance", "images", "scene"},
     "mask_sheet": {"images", "keys", "mask_keys", "masks", "mistakes", "scene"},
     "segmentation": {"images", "mask_files"},
     "editing": {
@@ -51,17 +69,53 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
         "segmentation",
         "stacking",
     },
+    "contact_sheet": set(),
     "encoder": {"architecture"},
     "weights": {"architecture", "encoder"},
     "colour": set(),
+    "recolour": {"images"},
+    "mixing": {"images"},
     "gram": set(),
     "losses": {"encoder", "gram"},
     "solver": set(),
-    "plan": {"encoder", "scene", "solver", "stages"},
-    "objective": {"colour", "encoder", "gram", "guidance", "losses", "plan", "recipe", "scene", "stages"},
-    "render": {"encoder", "images", "losses", "objective", "plan", "recipe", "scene", "solver", "weights"},
-    "record": {"plan", "reading", "recipe", "render", "scene"},
-    "report": {"plan", "render", "scene", "stages", "survey"},
+    "plan": {"encoder", "recipe", "scene", "solver", "stages"},
+    "canvas": {"colour", "controls", "images", "mixing", "recipe", "scene"},
+    "targets": {
+        "canvas",
+        "controls",
+        "encoder",
+        "gram",
+        "guidance",
+        "images",
+        "keys",
+        "losses",
+        "mixing",
+        "plan",
+        "recolour",
+        "scene",
+        "stages",
+    },
+    "objective": {"canvas", "controls", "encoder", "losses", "plan", "recipe", "scene", "stages", "targets"},
+    "starts": {"canvas", "controls", "images", "scene"},
+    "cache": {"images"},
+    "synthesis": {"cache", "canvas", "encoder", "images", "mask_keys", "paintings", "recipe", "scene"},
+    "render": {
+        "canvas",
+        "encoder",
+        "images",
+        "losses",
+        "objective",
+        "plan",
+        "recipe",
+        "scene",
+        "solver",
+        "starts",
+        "synthesis",
+        "targets",
+        "weights",
+    },
+    "record": {"listing", "plan", "reading", "recipe", "render", "scene"},
+    "report": {"plan", "recipe", "render", "scene", "survey"},
     "allocator": set(),
     "commands": set(),
     "session": {
@@ -77,6 +131,35 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
         "scene",
         "survey",
     },
+    "sweep": {
+        "allocator",
+        "commands",
+        "contact_sheet",
+        "encoder",
+        "images",
+        "plan",
+        "recipe",
+        "record",
+        "render",
+        "report",
+        "scene",
+        "session",
+        "survey",
+        "targets",
+        "variants",
+    },
+}
+MATHEMATICS = {  # of pictures and numbers alone
+    "architecture",
+    "colour",
+    "encoder",
+    "gram",
+    "guidance",
+    "losses",
+    "mixing",
+    "recolour",
+    "solver",
+    "stages",
 }
 
 
@@ -91,6 +174,20 @@ def test_imports_run_one_way(module: str) -> None:
     trees = PARTS.get(module) or [MODULES[module]]
     found = {name.split(".")[1] for tree in trees for name in imports(tree) if name.startswith("guidedstyle.")}
     assert found - {"errors", module} <= ALLOWED[module]
+
+
+def test_modules_import_only_those_above_them() -> None:
+    above: set[str] = set()
+    for module, allowed in ALLOWED.items():
+        assert allowed <= above, module
+        above.add(module)
+
+
+@pytest.mark.parametrize("module", sorted(MATHEMATICS))
+def test_mathematics_knows_of_no_recipe(module: str) -> None:
+    """Not even by way of the modules that it imports."""
+    assert ALLOWED[module] <= MATHEMATICS | {"images"}
+    assert "recipe" not in ALLOWED["images"]
 
 
 def test_every_module_has_its_place() -> None:

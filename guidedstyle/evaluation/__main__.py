@@ -13,10 +13,10 @@ from PIL import Image
 
 from guidedstyle.allocator import keep_freed_memory
 from guidedstyle.commands import exit_on_mistake, make_folder, whole_number
+from guidedstyle.contact_sheet import make_sheet
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.evaluation.judging import Comparison, Judge
-from guidedstyle.evaluation.sheet import make_sheet
 from guidedstyle.evaluation.spectrum import TILE, TINY
 from guidedstyle.images import save_picture, to_picture
 from guidedstyle.plan import make_plan

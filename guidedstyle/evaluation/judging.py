@@ -67,7 +67,7 @@ class Judge:
 
     def paint(self, scene: Scene, encoder: Encoder, steps: int) -> Rendering:
         """Render a scene in so many steps."""
-        solver = scene.recipe.solver.model_copy(update={"steps": steps})
+        solver = scene.recipe.solver.model_copy(update={"steps": steps, "tolerance": 0.0})
         scene = replace(scene, recipe=scene.recipe.model_copy(update={"solver": solver}))
         rendering = render(scene, encoder, make_plan(scene, encoder))
         if not rendering.finished:

@@ -1,0 +1,177 @@
+"""What can be asked of every region alike, or of one alone: strengths, layers, statistics, colours, starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from guidedstyle.keys import Colour, Model, RecipePath, Share, Weight, unit
+
+Guides = Literal["simple", "inside"]
+Statistics = Literal["gram", "mean", "covariance"]
+Method = Literal["symmetric", "pca", "cholesky", "histogram"]
+Layers = Annotated[dict[str, Weight], Field(min_length=1)]
+Octaves = Annotated[tuple[Weight, ...], Field(strict=False, min_length=1, max_length=8)]
+
+EVEN: tuple[float, ...] = (1.0, 1.0, 1.0)
+OCTAVES = {"even": EVEN, "fine": (1.0, 0.2, 0.04), "coarse": (0.04, 0.2, 1.0)}  # the finest first
+
+
+class ColourChoice(Model):
+    """Where a region's colours come from: one of four ways."""
+
+    style: bool = Field(False, description="as the painting has them")
+    content: bool = Field(False, description="only the luminance is painted; the photograph's chroma stays")
+    match: Method | None = Field(
+        None, description="the painting is first recoloured to the region's pixels; `match` alone is `symmetric`"
+    )
+    palette: Annotated[tuple[Colour, ...], Field(strict=False, max_length=64)] = Field(
+        (),
+        description="the painting is first recoloured towards these colours",
+        json_schema_extra=unit("up to 64 colours"),
+    )
+
+    @model_serializer(mode="wrap")
+    def _leave_out_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value}
+
+    @property
+    def ways(self) -> list[str]:
+        """The keys that are given; a right choice has one."""
+        return [key for key in type(self).model_fields if getattr(self, key)]
+
+
+class Start(Model):
+    """What the optimisation starts from: a blend by weight."""
+
+    content: Weight = Field(0.0, description="weight of the photograph", json_schema_extra=unit("share"))
+    noise: Weight = Field(0.0, description="weight of noise", json_schema_extra=unit("share"))
+    style: Weight = Field(0.0, description="weight of the region's painting", json_schema_extra=unit("share"))
+    picture: Weight = Field(0.0, description="weight of `file`", json_schema_extra=unit("share"))
+    file: RecipePath | None = Field(None, description="a picture to start from, stretched over this one")
+
+    @property
+    def total(self) -> float:
+        """The sum of the weights."""
+        return self.content + self.noise + self.style + self.picture
+
+
+class Controls(Model):
+    """What every region is asked for unless it asks for something else itself."""
+
+    strength: Weight = Field(1.0, description="how much paint; 0: none", json_schema_extra=unit("times"))
+    content_strength: Weight = Field(
+        1.0, description="how strongly the photograph's drawing is kept", json_schema_extra=unit("times")
+    )
+    smoothness: Weight = Field(1.0, description="total variation", json_schema_extra=unit("times"))
+    guides: Guides = Field(
+        "simple",
+        description="features that are a region's own: `simple` by area, `inside` where all they see is in the region",
+    )
+    statistics: Statistics = Field(
+        "gram", description="what is matched of the features: their `gram`, their `mean`, or their `covariance`"
+    )
+    style_layers: Layers | None = Field(
+        None,
+        description="layers whose statistics are matched, a list or {layer: weight}; default: the encoder's four",
+        json_schema_extra=unit("share"),
+    )
+    content_layers: Layers | None = Field(
+        None,
+        description="layers that keep the drawing, a list or {layer: weight}; default: the encoder's own",
+        json_schema_extra=unit("share"),
+    )
+    octaves: Octaves = Field(
+        EVEN,
+        description="weights of the picture's halvings, the finest first: a list, `even`, `fine` or `coarse`",
+        json_schema_extra=unit("share"),
+    )
+    colour: ColourChoice = Field(
+        ColourChoice(style=True),
+        description="`style`, `match` or {match: METHOD}, `content`, or {palette: [COLOUR, ...]}",
+        json_schema_extra=unit("a word, or keys"),
+    )
+    colour_strength: Share = Field(
+        1.0, description="how far `colour` goes; 0: colours as in `style`", json_schema_extra=unit("share")
+    )
+    init: Start = Field(
+        Start(content=1.0),
+        description="what to start from: `content`, `noise`, `style`, a picture's file, or {content: 1, noise: 1}",
+        json_schema_extra=unit("a word, a file, or keys"),
+    )
+
+
+def _as_the_picture(key: str) -> Any:
+    field = Controls.model_fields[key]
+    extra = field.json_schema_extra
+    return Field(None, description=field.description, json_schema_extra=extra)
+
+
+class Overrides(Model):
+    """The same controls of one region; what is not given is as for the whole picture."""
+
+    strength: Weight | None = _as_the_picture("strength")
+    content_strength: Weight | None = _as_the_picture("content_strength")
+    smoothness: Weight | None = _as_the_picture("smoothness")
+    guides: Guides | None = _as_the_picture("guides")
+    statistics: Statistics | None = _as_the_picture("statistics")
+    style_layers: Layers | None = _as_the_picture("style_layers")
+    content_layers: Layers | None = _as_the_picture("content_layers")
+    octaves: Octaves | None = _as_the_picture("octaves")
+    colour: ColourChoice | None = _as_the_picture("colour")
+    colour_strength: Share | None = _as_the_picture("colour_strength")
+    init: Start | None = _as_the_picture("init")
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The controls that this region asks for itself."""
+        found = {key: getattr(self, key) for key in Controls.model_fields}
+        return {key: value for key, value in found.items() if value is not None}
+
+    def over(self, picture: Controls) -> Controls:
+        """Lay what is given here over what the whole `picture` is asked for."""
+        shared = {key: getattr(picture, key) for key in Controls.model_fields}
+        return Controls.model_construct(**shared | self.given)
+
+
+def lengthen_controls(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Rewrite the short forms of controls, where a word or a list stands for an entry, as the long ones."""
+    found = {key: lengthen(data[key]) for key, lengthen in LONG_FORMS.items() if key in data}
+    return {**data, **found}
+
+
+def _lengthen_layers(layers: object) -> object:
+    if isinstance(layers, str):
+        return {layers: 1.0}
+    if isinstance(layers, list) and all(isinstance(layer, str) for layer in layers):
+        return dict.fromkeys(layers, 1.0)
+    return layers
+
+
+def _lengthen_octaves(octaves: object) -> object:
+    return list(OCTAVES[octaves]) if isinstance(octaves, str) and octaves in OCTAVES else octaves
+
+
+def _lengthen_colour(colour: object) -> object:
+    if isinstance(colour, str):
+        return {colour: "symmetric" if colour == "match" else True}
+    return colour
+
+
+def _lengthen_start(start: object) -> object:
+    if isinstance(start, str):
+        return {start: 1.0} if start in ("content", "noise", "style") else {"file": start, "picture": 1.0}
+    if isinstance(start, dict) and "file" in start:
+        return {"picture": 1.0, **start}
+    return start
+
+
+LONG_FORMS = {
+    "style_layers": _lengthen_layers,
+    "content_layers": _lengthen_layers,
+    "octaves": _lengthen_octaves,
+    "colour": _lengthen_colour,
+    "init": _lengthen_start,
+}

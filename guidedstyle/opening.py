@@ -1,0 +1,36 @@
+"""One thing opened after another, with all problems collected instead of stopping at the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
+from guidedstyle.masks import MaskReader, find_palettes
+from guidedstyle.reading import Reading
+
+T = TypeVar("T")
+
+
+class Opener:
+    """Opens what a recipe names; `problems` are those of the recipe and of all that was opened so far."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self.problems = list(reading.document.problems)
+        self.masks = MaskReader(find_palettes(reading.recipe))
+
+    def attempt(self, path: KeyPath, action: Callable[[], T]) -> T | None:
+        """Do `action` for the key at `path`; None where it fails, or a mistake was reported there before."""
+        if self.reading.is_mistaken(path):
+            return None
+        try:
+            return action()
+        except GuidedStyleError as error:
+            place = self.reading.document.locate(path)
+            self.problems += [Problem(f"{place}: {p.place}", p.rule, p.remedy) for p in error.problems]
+            return None
+
+    def complain(self, path: KeyPath, rule: str, remedy: str) -> None:
+        """Note a problem of the key at `path`."""
+        self.problems.append(Problem(self.reading.document.locate(path), rule, remedy))

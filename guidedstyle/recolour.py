@@ -1,0 +1,134 @@
+"""Paintings recoloured, before their style is measured: pictures (1, 3, h, w) in [0, 1]. Without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guidedstyle.images import Array
+
+Method = Literal["symmetric", "pca", "cholesky", "histogram"]
+Matrix = NDArray[np.float64]
+
+LUMA = np.array([0.299, 0.587, 0.114])
+RIDGE = 1e-5  # on the covariances: without it a grey picture has no inverse
+KNOTS = 256
+ROTATIONS = 16
+DECIMALS = 9
+
+
+class Swatch(NamedTuple):
+    """Colours (3, N) with weights (N,): the pixels of a region, or a palette."""
+
+    colours: Matrix
+    weights: Matrix
+
+
+def take_swatch(image: Array, weights: Array) -> Swatch:
+    """Take the pixels of an image (1, 3, h, w) where weights (h, w) are above 0."""
+    chosen = weights > 0
+    return Swatch(image[0][:, chosen].astype(np.float64), weights[chosen].astype(np.float64))
+
+
+def make_swatch(palette: Sequence[tuple[int, int, int]]) -> Swatch:
+    """Make a palette of red, green and blue of 0 to 255; every colour weighs the same."""
+    return Swatch(np.array(palette, np.float64).T / 255, np.ones(len(palette)))
+
+
+def match_colours(image: Array, mask: Array, target: Swatch, method: Method = "symmetric") -> Array:
+    """Recolour an image so that its masked part has the colours of `target`.
+
+    The linear methods bring mean and covariance there, x' = A (x - mu) + mu_target: `symmetric` is optimal transport
+    between Gaussians, which moves colours least; `pca` and `cholesky` are those of Gatys et al. 2017, sec. 5.2.
+    `histogram` brings the whole distribution there, by matching it along axes turned again and again (Pitie et al.
+    2007, doi:10.1016/j.cviu.2006.11.011); it begins with the symmetric one.
+    """
+    colours = image[0].reshape(3, -1).astype(np.float64)
+    source = Swatch(colours, mask.reshape(-1).astype(np.float64))
+    linear: Method = "symmetric" if method == "histogram" else method
+    matched = _match_moments(source, target, linear)
+    if method == "histogram":
+        for rotation in _draw_rotations():
+            matched = _match_axes(rotation, Swatch(matched, source.weights), target)
+    return matched.reshape(image.shape).astype(np.float32)
+
+
+def match_luminance(image: Array, mask: Array, target: Swatch) -> Array:
+    """Make a grey picture of an image, the luminance of its masked part with the target's mean and deviation.
+
+    As the paper has it (Gatys et al. 2017, sec. 5.1); the authors' own code matches the mean only.
+    """
+    grey = np.tensordot(LUMA, image[0], 1)
+    mean, deviation = _measure_spread(grey.reshape(-1), mask.reshape(-1))
+    wanted_mean, wanted = _measure_spread(LUMA @ target.colours, target.weights)
+    matched = (grey - mean) * (wanted / deviation) + wanted_mean
+    return np.broadcast_to(matched, image.shape).astype(np.float32)
+
+
+def _measure_spread(values: Matrix, weights: NDArray[np.floating]) -> tuple[float, float]:
+    mean = np.average(values, weights=weights)
+    return float(mean), float(np.sqrt(np.average((values - mean) ** 2, weights=weights) + RIDGE))
+
+
+def _match_moments(source: Swatch, target: Swatch, method: Method) -> Matrix:
+    (mean, covariance), (wanted_mean, wanted) = _measure_moments(source), _measure_moments(target)
+    if method == "cholesky":
+        change = np.linalg.cholesky(wanted) @ np.linalg.inv(np.linalg.cholesky(covariance))
+    elif method == "pca":
+        change = _power(wanted, 0.5) @ _power(covariance, -0.5)
+    else:
+        root, inverse = _power(covariance, 0.5), _power(covariance, -0.5)
+        change = inverse @ _power(root @ wanted @ root, 0.5) @ inverse
+    moved: Matrix = change @ (source.colours - mean) + wanted_mean
+    return moved
+
+
+def _measure_moments(swatch: Swatch) -> tuple[Matrix, Matrix]:
+    """Measure mean (3, 1) and covariance (3, 3) of colours, with the ridge."""
+    shares = swatch.weights / swatch.weights.sum()
+    mean = (swatch.colours @ shares)[:, None]
+    centred = swatch.colours - mean
+    return mean, (centred * shares) @ centred.T + RIDGE * np.eye(3)
+
+
+def _power(matrix: Matrix, exponent: float) -> Matrix:
+    values, vectors = np.linalg.eigh(matrix)
+    powered: Matrix = (vectors * values.clip(1e-12) ** exponent) @ vectors.T
+    return powered
+
+
+def _draw_rotations() -> list[Matrix]:
+    """Draw turned axes, always the same; the last are those of red, green and blue themselves."""
+    noise = np.random.default_rng(0)
+    turned = [np.linalg.qr(noise.normal(size=(3, 3)))[0] for _ in range(ROTATIONS - 1)]
+    return [*turned, np.eye(3)]
+
+
+def _match_axes(rotation: Matrix, source: Swatch, target: Swatch) -> Matrix:
+    """Give the colours along every axis of a rotation the distribution of the target's."""
+    seen = (rotation @ source.colours).round(DECIMALS)  # so that flat stays flat
+    wanted = rotation @ target.colours
+    pairs = zip(seen, wanted, strict=True)
+    matched = [
+        _look_up(values, _find_quantiles(values, source.weights), _find_quantiles(goals, target.weights))
+        for values, goals in pairs
+    ]
+    moved: Matrix = rotation.T @ np.stack(matched)
+    return moved
+
+
+def _find_quantiles(values: Matrix, weights: Matrix) -> Matrix:
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order]) - weights[order] / 2
+    return np.interp(np.linspace(0, 1, KNOTS), reached / weights.sum(), values[order]).round(DECIMALS)
+
+
+def _look_up(values: Matrix, before: Matrix, after: Matrix) -> Matrix:
+    """Give values what stands at their place among others; those that many share stand in their middle."""
+    places = np.linspace(0, 1, KNOTS)
+    last = np.interp(values, before, places)
+    first = 1 - np.interp(-values, -before[::-1], places)
+    return np.interp((first + last) / 2, places, after)

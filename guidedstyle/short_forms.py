@@ -1,0 +1,113 @@
+"""What people may write for short, rewritten as the long form: one word or list for an entry, and presets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from guidedstyle.controls import lengthen_controls
+from guidedstyle.mask_keys import Mask, lengthen_mask
+
+CANVAS = {"init": "noise", "content_strength": 0.0}  # there is no photograph to start from, or to keep
+CLASSIC = {  # Gatys et al. 2016 and the authors' own code
+    "encoder": "vgg19",
+    "style_layers": ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"],
+    "content_layers": "relu4_2",
+    "octaves": [1.0],
+    "smoothness": 0.0,
+    "solver": {"method": "lbfgs", "steps": 500, "sizes": 1},
+}
+MASK_KEYS = {field.alias or key for key, field in Mask.model_fields.items()}
+
+
+def lengthen(data: dict[str, Any]) -> dict[str, Any]:
+    """Rewrite the short forms of a recipe, and fill in the defaults of a preset where nothing else is given."""
+    data = _expand_style(data)
+    if "canvas" in data:
+        data = CANVAS | data
+    if data.get("method") == "classic":
+        data = _prefer(data, CLASSIC)
+    data = lengthen_controls(data)
+    for key, long_form in (("encoder", "name"), ("masks", "file")):
+        if isinstance(word := data.get(key), str):
+            data[key] = {long_form: word}
+    if isinstance(styles := data.get("styles"), dict):
+        data["styles"] = {key: _lengthen_style(style) for key, style in styles.items()}
+    if isinstance(regions := data.get("regions"), list | tuple):
+        data["regions"] = [_lengthen_region(region, data.setdefault("styles", {})) for region in regions]
+    return data
+
+
+def _prefer(given: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what is not given, also within entries; a word for an entry stands for all of it."""
+    both = {
+        key: _prefer(given[key], preset[key])
+        for key in given
+        if isinstance(preset.get(key), dict)
+        if isinstance(given[key], dict)
+    }
+    return preset | given | both
+
+
+def _lengthen_style(style: object) -> object:
+    style = _lengthen_entry(style, lambda image: {"image": image})
+    return {**style, "mask": lengthen_mask(style["mask"])} if isinstance(style, dict) and "mask" in style else style
+
+
+def _lengthen_region(region: object, styles: Any) -> object:
+    if not isinstance(region, dict):
+        return region
+    region = lengthen_controls(region)
+    if "mask" in region:
+        region["mask"] = lengthen_mask(region["mask"])
+    if "style" in region:
+        style = _lengthen_entry(region["style"], lambda name: {name: 1.0})
+        region["style"] = _lengthen_mix(style, styles) if isinstance(style, dict) else style
+    return region
+
+
+def _lengthen_mix(mix: dict[str, Any], styles: Any) -> dict[str, Any]:
+    """Rewrite a region's mix; `{fine: A, coarse: B}` becomes a style of its own, made of the two."""
+    if mix.keys() == {"fine", "coarse"} and all(isinstance(name, str) for name in mix.values()):
+        made = f"{mix['fine']} on {mix['coarse']}"
+        if isinstance(styles, dict):
+            styles.setdefault(made, dict(mix))
+        mix = {made: 1.0}
+    return {name: _lengthen_use(use) for name, use in mix.items()}
+
+
+def _lengthen_use(use: object) -> object:
+    if isinstance(use, str):
+        return {"where": lengthen_mask(use)}
+    if isinstance(use, int | float) and not isinstance(use, bool):
+        return {"weight": use}
+    if not isinstance(use, dict):
+        return use
+    where = {key: value for key, value in use.items() if key in MASK_KEYS}
+    others = {key: value for key, value in use.items() if key not in MASK_KEYS}
+    mask = where or others.get("where")
+    return others | {"where": lengthen_mask(mask)} if mask is not None else others
+
+
+def _lengthen_entry(entry: object, long_form: Callable[[str], object]) -> object:
+    return long_form(entry) if isinstance(entry, str) else entry
+
+
+def _expand_style(data: dict[str, Any]) -> dict[str, Any]:
+    """Rewrite the smallest recipe, `style:` and no regions, as one region that covers the picture.
+
+    `style` is a file, the name of one of `styles`, or a mix of their names. A recipe with `styles` of which there
+    is only one needs no `style` at all; with `strength: 0` nothing is painted, and no style is needed.
+    """
+    data = dict(data)
+    styles = data.get("styles", {})
+    if not isinstance(styles, dict) or data.get("regions"):
+        return data
+    style = data.pop("style", None)
+    if isinstance(style, str) and style not in styles:
+        data["styles"], style = {**styles, "style": style}, "style"
+    if style is None and len(styles) == 1:
+        (style,) = styles
+    if style or data.get("strength") == 0:
+        data["regions"] = [{"name": "picture", "mask": "rest", "style": style or {}}]
+    return data

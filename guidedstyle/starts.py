@@ -1,0 +1,60 @@
+"""What a render starts from: photograph, noise, paintings, a file, or a blend of them, in every region its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from guidedstyle.canvas import Canvas, resize
+from guidedstyle.controls import Start
+from guidedstyle.images import read_picture, to_array
+from guidedstyle.scene import Scene
+
+
+def begin_image(scene: Scene, canvas: Canvas) -> Tensor:
+    """Make the image (1, 3, h, w) in [0, 1] that a recipe starts from, at the size of a canvas."""
+    image = canvas.content * canvas.weights[-1]
+    for index, controls in enumerate(scene.recipe.controls):
+        kept = scene.recipe.regions[index].keep
+        start = Start(content=1.0) if kept else controls.init
+        image = image + canvas.weights[index] * _blend(start, scene, canvas, index)
+    return image.clamp(0, 1)
+
+
+def _blend(start: Start, scene: Scene, canvas: Canvas, index: int) -> Tensor:
+    ways: dict[str, Callable[[], Tensor]] = {
+        "content": lambda: canvas.content,
+        "noise": lambda: _draw_noise(scene.recipe.solver.seed, canvas.content),
+        "style": lambda: _lay_painting(scene, canvas, index),
+        "picture": lambda: _read_start(start, canvas),
+    }
+    parts: Iterator[Tensor] = (getattr(start, key) * make() for key, make in ways.items() if getattr(start, key))
+    return sum(parts, torch.zeros_like(canvas.content)) / start.total
+
+
+def _draw_noise(seed: int, like: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(like.shape, generator=generator).to(like.device)
+
+
+def _read_start(start: Start, canvas: Canvas) -> Tensor:
+    assert start.file  # the recipe was validated
+    height, width = canvas.content.shape[2:]
+    return resize(torch.from_numpy(to_array(read_picture(start.file))), (width, height)).to(canvas.content.device)
+
+
+def _lay_painting(scene: Scene, canvas: Canvas, index: int) -> Tensor:
+    """Lay the painting that weighs most in a region at its scale, mirrored on and on where it is too small."""
+    region = scene.recipe.regions[index]
+    if not region.style:
+        return canvas.content
+    name = max(region.style, key=lambda style: region.style[style].weight)
+    painting, (height, width) = scene.paintings[name], canvas.content.shape[2:]
+    size = painting.fit(scene.recipe.scale(name, region.style[name]) * max(height, width))
+    image = resize(torch.from_numpy(painting.image), size).numpy()[0]
+    missing = [(0, max(0, wanted - there)) for wanted, there in zip((height, width), image.shape[1:], strict=True)]
+    laid = np.pad(image, [(0, 0), *missing], mode="symmetric")[:, :height, :width]
+    return torch.from_numpy(np.ascontiguousarray(laid))[None].to(canvas.content.device)

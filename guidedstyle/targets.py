@@ -1,0 +1,171 @@
+"""What the regions are to match: statistics of the paintings, measured once, mixed, and put under guides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from guidedstyle.canvas import Canvas, resize, resize_layers
+from guidedstyle.controls import Controls
+from guidedstyle.encoder import Encoder
+from guidedstyle.gram import STATISTICS, Statistic, make_guides, mix_grams
+from guidedstyle.guidance import Kind, Shape, halve, weigh_cells
+from guidedstyle.images import Array
+from guidedstyle.keys import parse_colour
+from guidedstyle.losses import Place, StyleTarget, encode_octaves, published_norms, relative_norms
+from guidedstyle.mixing import Part
+from guidedstyle.plan import Plan
+from guidedstyle.recolour import Swatch, make_swatch, match_colours, match_luminance, take_swatch
+from guidedstyle.scene import Scene
+from guidedstyle.stages import Stage
+
+Found = dict[Place, Tensor]
+Memory = dict[bytes, Found]  # statistics of paintings by all that they depend on
+
+
+@dataclass
+class Atelier:
+    """Where the targets of one stage are made: a scene's paintings, the canvas, the encoder."""
+
+    scene: Scene
+    encoder: Encoder
+    plan: Plan
+    stage: Stage
+    canvas: Canvas
+    memory: Memory = field(default_factory=dict)
+
+    @cached_property
+    def metrics(self) -> dict[str, Tensor]:
+        """W = M^T M of every layer that has a metric M."""
+        return {layer: (metric.T @ metric).to(self.plan.device) for layer, metric in self.encoder.metrics.items()}
+
+    def weigh_places(self, controls: Controls) -> dict[Place, float]:
+        """Weigh the octaves and layers at which a region's style is matched; those without weight are left out.
+
+        Octaves are counted from the finished picture's own size down, so that a coarse stage has only the coarse ones.
+        """
+        layers = controls.style_layers or dict.fromkeys(self.encoder.architecture.style_layers, 1.0)
+        count = min(self.stage.octaves, len(controls.octaves))
+        octaves = [_pick(controls.octaves, self.stage.halvings + octave) for octave in range(count)]
+        sums = 1.0 if self.plan.published else sum(layers.values()) * count * _mean(controls.octaves)
+        return {
+            (octave, layer): weight * factor / sums
+            for octave, factor in enumerate(octaves)
+            for layer, weight in layers.items()
+            if weight * factor
+        }
+
+    def make_targets(self) -> list[StyleTarget]:
+        """Make the targets of all parts, each place once for every statistic that is matched there."""
+        parts, controls = self.canvas.parts, self.canvas.controls
+        weights = [self.weigh_places(controls[part.region]) for part in parts]
+        statistics = [controls[part.region].statistics for part in parts]
+        wanted = [self._measure_part(part) for part in parts]
+        groups: dict[tuple[Place, Statistic], list[int]] = {}
+        for index, places in enumerate(weights):
+            for place in places:
+                groups.setdefault((place, statistics[index]), []).append(index)
+        return [
+            self._make_target(place, statistic, indices, [wanted[i][place] for i in indices], weights)
+            for (place, statistic), indices in sorted(groups.items())
+        ]
+
+    def _make_target(
+        self,
+        place: Place,
+        statistic: Statistic,
+        indices: Sequence[int],
+        found: Sequence[Tensor],
+        weights: Sequence[Mapping[Place, float]],
+    ) -> StyleTarget:
+        parts = [self.canvas.parts[index] for index in indices]
+        kinds = [self.canvas.controls[part.region].guides for part in parts]
+        cells = self.weigh_cells(np.stack([part.weights for part in parts]), place, self.shape(place), kinds)
+        wanted, metric = torch.stack(list(found)), self.metrics.get(place[1])
+        published = self.plan.published
+        norms = published_norms(wanted, self.encoder.unit) if published else relative_norms(wanted, metric)
+        counts = torch.tensor([weights[index][place] for index in indices], device=self.plan.device)
+        numbers = torch.tensor(indices, device=self.plan.device)
+        return StyleTarget(place, statistic, make_guides(cells), wanted, norms, numbers, counts, metric)
+
+    def shape(self, place: Place) -> Shape:
+        """Return the (height, width) of the features of a picture of this stage."""
+        octave, layer = place
+        height, width = halve((self.stage.size[1], self.stage.size[0]), octave)
+        stride = self.encoder.layers[layer].stride
+        return height // stride, width // stride
+
+    def _measure_part(self, part: Part) -> Found:
+        """Mix what is measured of the paintings of a part."""
+        region = self.scene.recipe.regions[self.canvas.painted[part.region]]
+        used = [(name, share) for name, share in zip(region.style, part.mix, strict=True) if share]
+        found = [self._measure_painting(part.region, name) for name, _ in used]
+        shares = [share for _, share in used]
+        return {place: mix_grams([one[place] for one in found], shares) for place in found[0]}
+
+    def _measure_painting(self, number: int, name: str) -> Found:
+        """Measure a painting at every place of a painted region, in the region's colours, statistic and guides."""
+        controls = self.canvas.controls[number]
+        use = self.scene.recipe.regions[self.canvas.painted[number]].style[name]
+        painting = self.scene.paintings[name]
+        size = painting.fit(self.scene.recipe.scale(name, use) * max(self.stage.size))
+        image = resize(torch.from_numpy(painting.image), size).numpy()
+        mask = resize_layers(painting.mask[None], size).numpy()
+        image = recolour(image, mask[0], controls, self._take_swatch(number))
+        return self._recall(image, mask, controls.guides, controls.statistics, sorted(self.weigh_places(controls)))
+
+    def _recall(self, image: Array, mask: Array, kind: Kind, statistic: Statistic, places: Sequence[Place]) -> Found:
+        """Measure a painting, or remember what was measured of the same pixels before."""
+        key = hashlib.sha256(repr((id(self.encoder), image.shape, kind, statistic, places)).encode())
+        key.update(np.ascontiguousarray(image).tobytes() + np.ascontiguousarray(mask).tobytes())
+        if key.digest() not in self.memory:
+            self.memory[key.digest()] = self._measure(image, mask, kind, statistic, places)
+        return self.memory[key.digest()]
+
+    def _measure(self, image: Array, mask: Array, kind: Kind, statistic: Statistic, places: Sequence[Place]) -> Found:
+        features = encode_octaves(self.encoder, torch.from_numpy(image).to(self.plan.device), places)
+        return {
+            place: STATISTICS[statistic](found, make_guides(self.weigh_cells(mask, place, found.shape[2:], [kind])))[0]
+            for place, found in features.items()
+        }
+
+    def _take_swatch(self, number: int) -> Swatch:
+        """Take the colours of the photograph's pixels in a painted region."""
+        weights = self.canvas.weights[self.canvas.painted[number]]
+        return take_swatch(self.canvas.content.cpu().numpy(), weights.cpu().numpy())
+
+    def weigh_cells(self, weights: Array, place: Place, shape: Sequence[int], kinds: Sequence[Kind]) -> Tensor:
+        """Weigh the cells of a place's grid for regions (R, H, W), each to a sum of 1: (R, h * w)."""
+        height, width = shape
+        octave, layer = place
+        cells = weigh_cells(weights, octave, (height, width), self.encoder.layers[layer], kinds)
+        return torch.from_numpy(cells).to(self.plan.device)
+
+
+def recolour(image: Array, mask: Array, controls: Controls, region: Swatch) -> Array:
+    """Recolour a painting's image (1, 3, h, w) as a region asks for it, as far as it asks for it."""
+    colour, strength = controls.colour, np.float32(controls.colour_strength)
+    if colour.style or not strength:
+        return image
+    if colour.content:
+        changed = match_luminance(image, mask, region)
+    elif colour.match:
+        changed = match_colours(image, mask, region, colour.match)
+    else:
+        changed = match_colours(image, mask, make_swatch([parse_colour(name) for name in colour.palette]))
+    return image + strength * (changed - image)
+
+
+def _pick(octaves: Sequence[float], index: int) -> float:
+    """Pick an octave's weight; those that are coarser than all listed weigh as the last."""
+    return octaves[min(index, len(octaves) - 1)]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,138 @@
+"""The variants of a recipe over a grid of values: what a sweep renders. Without torch."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from guidedstyle.document import read_document, write_yaml
+from guidedstyle.errors import GuidedStyleError, Problem
+from guidedstyle.reading import Override, Reading, read_recipe
+from guidedstyle.scene import CHECK_SIZE, open_scene
+
+MOST_VARIANTS = 400
+LONGEST_LABEL = 100  # letters of a file's name
+
+Axis = tuple[str, list[Any]]  # a key and its values
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One recipe of a sweep: the values that make it, by key, as they are written, and where its picture goes."""
+
+    values: Mapping[str, str]
+    reading: Reading
+
+    @property
+    def label(self) -> str:
+        """What it is called: `scale=0.5, seed=3`."""
+        return ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in self.values.items())
+
+    @property
+    def output(self) -> Path:
+        """Where its picture goes."""
+        return self.reading.recipe.output
+
+
+def parse_axis(text: str) -> Axis:
+    """Parse `KEY=A,B,C`, each value written as in YAML: `style_layers=[relu1_1],[relu1_1, relu2_1]`."""
+    key, equals, values = text.partition("=")
+    place = f"--vary {text}"
+    found = read_document(place, f"[{values}]").data if key and equals and values else None
+    if not isinstance(found, list) or not found:
+        raise GuidedStyleError.of(place, "there is no KEY=A,B,C here", "write, for example, --vary solver.seed=1,2,3")
+    return key.strip(), found
+
+
+def make_variants(recipe: Path, axes: Sequence[Axis], overrides: Sequence[Override], folder: Path) -> list[Variant]:
+    """Read the recipe once for every combination of values; raises GuidedStyleError with the mistakes of all."""
+    _check_axes(axes)
+    variants, problems = [], dict[str, Problem]()
+    for values in product(*(choices for _, choices in axes)):
+        chosen = {key: value for (key, _), value in zip(axes, values, strict=True)}
+        try:
+            variants.append(_make_variant(recipe, chosen, overrides, folder))
+            found: Sequence[Problem] = variants[-1].reading.document.problems
+        except GuidedStyleError as error:
+            found = error.problems
+        problems |= {str(problem): problem for problem in found}
+    if problems:
+        raise GuidedStyleError(list(problems.values()))
+    return variants
+
+
+def check_scenes(variants: Sequence[Variant]) -> None:
+    """Open what the variants name, small; raises GuidedStyleError with the mistakes of all."""
+    problems = dict[str, Problem]()
+    for variant in variants:
+        try:
+            open_scene(variant.reading, CHECK_SIZE)
+        except GuidedStyleError as error:
+            problems |= {str(problem): problem for problem in error.problems}
+    if problems:
+        raise GuidedStyleError(list(problems.values()))
+
+
+def _check_axes(axes: Sequence[Axis]) -> None:
+    keys = [key for key, _ in axes]
+    count = len(list(product(*(values for _, values in axes))))
+    if not axes:
+        raise GuidedStyleError.of("--vary", "there is nothing to vary", "write, for example, --vary solver.seed=1,2,3")
+    if len(set(keys)) < len(keys):
+        raise GuidedStyleError.of("--vary", "a key is varied twice", "give it all of its values at once")
+    if "output" in keys:
+        raise GuidedStyleError.of("--vary", "output cannot be varied", "name a folder for all with -o")
+    if count > MOST_VARIANTS:
+        rule = f"{count} variants are too many"
+        raise GuidedStyleError.of("--vary", rule, f"vary less, at most {MOST_VARIANTS} at once")
+
+
+def _make_variant(recipe: Path, chosen: dict[str, Any], overrides: Sequence[Override], folder: Path) -> Variant:
+    written = {key: write_yaml([value], in_line=True).strip()[1:-1] for key, value in chosen.items()}
+    varied = [(key, value, f"--vary {key}={written[key]}") for key, value in chosen.items()]
+    output = ("output", str(folder.absolute() / f"{_name_file(written)}.png"), "--output")
+    return Variant(written, read_recipe(recipe, [*overrides, *varied, output]))
+
+
+def _name_file(written: Mapping[str, str]) -> str:
+    """Name a variant's file by its values; where that is too long, or leaves letters out, also by their digest."""
+    plain = ",".join(f"{key}={value}" for key, value in written.items())
+    short = re.sub(r"[^\w.,=+-]+", "-", ",".join(f"{k.rsplit('.', 1)[-1]}={v}" for k, v in written.items()))
+    same = short == ",".join(f"{k.rsplit('.', 1)[-1]}={v}" for k, v in written.items())
+    distinct = len({key.rsplit(".", 1)[-1] for key in written}) == len(written)
+    if same and distinct and len(short) <= LONGEST_LABEL:
+        return short
+    return f"{short[:LONGEST_LABEL]}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
+
+
+def arrange(variants: Sequence[Variant], last: int) -> Iterator[Sequence[Variant]]:
+    """Arrange variants in rows as long as the `last` axis, or as a sheet is wide."""
+    width = last if last < len(variants) else min(last, 6)
+    for start in range(0, len(variants), width):
+        yield variants[start : start + width]
+
+
+def write_table(variants: Sequence[Variant], records: Sequence[dict[str, Any]]) -> str:
+    """Write values, losses, steps and times as CSV, a line for each variant that was rendered."""
+    rows = [_describe(variant, record) for variant, record in zip(variants, records, strict=True)]
+    columns = dict.fromkeys(column for row in rows for column in row)
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(columns), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()
+
+
+def _describe(variant: Variant, record: dict[str, Any]) -> dict[str, Any]:
+    losses, result = record["losses"], record["result"]
+    regions = {f"{name}: {term}": value for name, terms in losses["regions"].items() for term, value in terms.items()}
+    ended = {key: result[key] for key in ("steps", "seconds", "reason")}
+    whole = {key: losses[key] for key in ("total", "smoothness")}
+    return {"file": variant.output.name, **variant.values, **whole, **regions, **ended}

@@ -1,0 +1,140 @@
+"""Recolouring brings a painting's colours to its target, whatever the target, the mask and the method."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from guidedstyle.recolour import Swatch, make_swatch, match_colours, match_luminance, take_swatch
+
+LINEAR = ("symmetric", "pca", "cholesky")
+METHODS = (*LINEAR, "histogram")
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def draw(seed: int, height: int, width: int) -> np.ndarray:
+    """Draw correlated colours with a skewed distribution."""
+    noise = np.random.default_rng(seed)
+    mix = np.array([[0.6, 0.3, 0.1], [0.1, 0.7, 0.2], [0.2, 0.1, 0.5]]) + seed / 20
+    return np.einsum("ij,bjhw->bihw", mix, noise.random((1, 3, height, width)) ** (1 + seed)).astype(np.float32)
+
+
+def flatten(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return image[0][:, mask > 0].astype(np.float64)
+
+
+def moments(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return colours.mean(1), np.cov(colours, ddof=0)
+
+
+@pytest.fixture
+def mask() -> np.ndarray:
+    half = np.zeros((40, 50), np.float32)
+    half[:, :25] = 1
+    return half
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_used_part_gets_mean_and_covariance_of_the_target(method: str, mask: np.ndarray) -> None:
+    image, target = draw(1, 40, 50), draw(3, 30, 20)
+    image[0, :, :, 25:] = 0.9  # not used, and must not count
+    matched = match_colours(image, mask, take_swatch(target, np.ones((30, 20), np.float32)), method)
+    mean, covariance = moments(flatten(matched, mask))
+    wanted_mean, wanted = moments(target[0].reshape(3, -1).astype(np.float64))
+    tolerance = 2e-4 if method in LINEAR else 6e-3
+    np.testing.assert_allclose(mean, wanted_mean, atol=tolerance)
+    np.testing.assert_allclose(covariance, wanted, atol=tolerance)
+
+
+def test_only_the_pixels_of_the_region_are_the_target() -> None:
+    picture, region = draw(1, 10, 10), np.zeros((10, 10), np.float32)
+    picture[0, :, :, :4] = np.array([0.2, 0.5, 0.7]).reshape(3, 1, 1)
+    region[:, :4] = 0.5
+    matched = match_colours(draw(2, 9, 9), np.ones((9, 9), np.float32), take_swatch(picture, region))
+    np.testing.assert_allclose(matched.mean((0, 2, 3)), [0.2, 0.5, 0.7], atol=1e-5)
+    assert matched.std((2, 3)).max() < 0.01
+
+
+def test_histogram_brings_the_whole_distribution_where_the_linear_ones_do_not(mask: np.ndarray) -> None:
+    """Every tenth of the target's distribution, also along axes that are none of red, green and blue."""
+    image, target = draw(1, 40, 50), draw(3, 60, 40)
+    apart = {}
+    for method in METHODS:
+        matched = match_colours(image, np.ones_like(mask), take_swatch(target, np.ones((60, 40))), method)
+        axes = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.6, -0.8, 0], [0.5, 0.5, 0.7]])
+        found, wanted = (axes @ picture[0].reshape(3, -1) for picture in (matched, target))
+        tenths = np.linspace(0.05, 0.95, 10)
+        apart[method] = np.abs(np.quantile(found, tenths, axis=1) - np.quantile(wanted, tenths, axis=1)).max()
+    assert apart["histogram"] < 0.02
+    assert min(apart[method] for method in LINEAR) > 2 * apart["histogram"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_picture_matched_to_itself_stays(method: str) -> None:
+    image, whole = draw(1, 30, 30), np.ones((30, 30), np.float32)
+    tolerance = 1e-4 if method in LINEAR else 0.02
+    np.testing.assert_allclose(match_colours(image, whole, take_swatch(image, whole), method), image, atol=tolerance)
+
+
+def test_symmetric_moves_colours_least() -> None:
+    """It is the optimal transport between Gaussians: the published closed form of its cost is reached."""
+    image, target, whole = draw(1, 40, 40), draw(2, 40, 40), np.ones((40, 40), np.float32)
+    moved = {
+        method: float(((match_colours(image, whole, take_swatch(target, whole), method) - image) ** 2).sum(1).mean())
+        for method in LINEAR
+    }
+    (mean, one), (wanted_mean, other) = (
+        moments(picture[0].reshape(3, -1).astype(float)) for picture in (image, target)
+    )
+    cross = np.sqrt(np.linalg.eigvals(one @ other)).real.sum()
+    least = ((mean - wanted_mean) ** 2).sum() + np.trace(one) + np.trace(other) - 2 * cross
+    assert moved["symmetric"] == pytest.approx(least, rel=0.01)
+    assert moved["symmetric"] <= min(moved.values())
+
+
+def test_known_answer_of_diagonal_covariances() -> None:
+    """Independent channels are scaled by the ratio of their deviations, by every linear method alike."""
+    base = np.array([[-1, -1, 1, 1], [-1, 1, -1, 1], [1, -1, -1, 1]]) * 0.1
+    image = (0.5 + base * np.array([[1], [2], [0.5]])).reshape(1, 3, 2, 2).astype(np.float32)
+    target = 0.4 + base * np.array([[2], [1], [1]])
+    for method in LINEAR:
+        matched = match_colours(image, np.ones((2, 2), np.float32), Swatch(target, np.ones(4)), method)
+        np.testing.assert_allclose(matched[0].reshape(3, 4), target, atol=2e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_grey_flat_and_one_pixel_pictures_are_safe(method: str) -> None:
+    whole = np.ones((8, 8), np.float32)
+    grey = np.repeat(draw(1, 8, 8).mean(1, keepdims=True), 3, 1)
+    flat, one = np.full((1, 3, 8, 8), 0.4, np.float32), Swatch(np.array([[0.1], [0.2], [0.3]]), np.ones(1))
+    for image in (grey, flat, draw(2, 8, 8)):
+        for target in (take_swatch(grey, whole), take_swatch(flat, whole), take_swatch(draw(2, 8, 8), whole), one):
+            matched = match_colours(image, whole, target, method)
+            assert np.isfinite(matched).all()
+            assert np.isfinite(match_luminance(image, whole, target)).all()
+        np.testing.assert_allclose(matched.mean((0, 2, 3)), [0.1, 0.2, 0.3], atol=2e-3)
+
+
+def test_a_flat_painting_takes_the_middle_of_what_it_is_matched_to() -> None:
+    flat, target = np.full((1, 3, 8, 8), 0.4, np.float32), draw(2, 30, 30)
+    matched = match_colours(flat, np.ones((8, 8), np.float32), take_swatch(target, np.ones((30, 30))), "histogram")
+    assert np.abs(matched.mean((0, 2, 3)) - target.mean((0, 2, 3))).max() < 0.1
+    assert matched.std((2, 3)).max() < 1e-5
+
+
+def test_a_palette_gives_its_mean_and_spread() -> None:
+    swatch = make_swatch([(255, 0, 0), (0, 0, 255), (255, 255, 0), (0, 51, 0)])
+    np.testing.assert_allclose(swatch.colours[:, 3], [0, 0.2, 0])
+    matched = match_colours(draw(1, 30, 30), np.ones((30, 30), np.float32), swatch)
+    mean, covariance = moments(matched[0].reshape(3, -1).astype(float))
+    np.testing.assert_allclose(mean, swatch.colours.mean(1), atol=1e-3)
+    np.testing.assert_allclose(covariance, np.cov(swatch.colours, ddof=0), atol=1e-3)
+
+
+def test_matched_luminance_is_grey_with_mean_and_deviation_of_the_target(mask: np.ndarray) -> None:
+    image, target = draw(1, 40, 50), draw(2, 30, 30)
+    matched = match_luminance(image, mask, take_swatch(target, np.ones((30, 30))))
+    assert np.ptp(matched, axis=1).max() == 0
+    seen, wanted = matched[0, 0][mask > 0], LUMA @ target[0].reshape(3, -1)
+    assert seen.mean() == pytest.approx(wanted.mean(), abs=1e-4)
+    assert seen.std() == pytest.approx(wanted.std(), rel=1e-3)
