@@ -82,7 +82,9 @@ class Canvas:
         weights = self.weights[self.painted]
         chroma = torch.tensordot(torch.tensor(asked).to(weights), weights, 1)
         around = chroma.sum() / weights.sum()
-        return torch.where(weights.sum(0) > NOTHING, chroma / weights.sum(0).clamp(min=NOTHING), around)[None, None]
+        share = torch.where(weights.sum(0) > NOTHING, chroma / weights.sum(0).clamp(min=NOTHING), around)
+        share = torch.where(share > 1 - NOTHING, 1.0, torch.where(share < NOTHING, 0.0, share))  # what rounding left
+        return share[None, None]
 
     @cached_property
     def smoothness(self) -> Tensor:

@@ -20,7 +20,9 @@ def fill_polygon(corners: Sequence[Point], size: Size) -> Array:
     """Fill a polygon, its corners in fractions of (width, height)."""
     factor = max(1, min(SUPERSAMPLING, LARGEST_DRAWN // max(size)))
     canvas = np.zeros((size[1] * factor, size[0] * factor), np.uint8)
-    points = np.array(corners) * (size[0] * factor, size[1] * factor) - 0.5
+    fractions = np.array(corners)
+    points = fractions * (size[0] * factor, size[1] * factor) - 0.5
+    points += (fractions >= 1).astype(float) - (fractions <= 0)  # so that no outline is drawn along the border
     outline = [np.round(points * 16).astype(np.int32)]
     cv2.fillPoly(canvas, outline, 255, shift=4)
     cv2.polylines(canvas, outline, True, 128, shift=4)  # opencv fills it whole, though half of it lies outside

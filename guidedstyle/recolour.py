@@ -33,11 +33,6 @@ def take_swatch(image: Array, weights: Array) -> Swatch:
     return Swatch(image[0][:, chosen].astype(np.float64), weights[chosen].astype(np.float64))
 
 
-def make_swatch(palette: Sequence[tuple[int, int, int]]) -> Swatch:
-    """Make a palette of red, green and blue of 0 to 255; every colour weighs the same."""
-    return Swatch(np.array(palette, np.float64).T / 255, np.ones(len(palette)))
-
-
 def match_colours(image: Array, mask: Array, target: Swatch, method: Method = "symmetric") -> Array:
     """Recolour an image so that its masked part has the colours of `target`.
 
@@ -54,6 +49,17 @@ def match_colours(image: Array, mask: Array, target: Swatch, method: Method = "s
         for rotation in _draw_rotations():
             matched = _match_axes(rotation, Swatch(matched, source.weights), target)
     return matched.reshape(image.shape).astype(np.float32)
+
+
+def match_palette(image: Array, mask: Array, palette: Sequence[tuple[int, int, int]]) -> Array:
+    """Recolour an image towards colours of 0 to 255, its masked part using all of them alike.
+
+    Half-way between the linear map, which makes colours that are not in the palette, and the whole distribution, which
+    is the palette's few colours and nothing between: so strokes keep their shading.
+    """
+    target = Swatch(np.array(palette, np.float64).T / 255, np.ones(len(palette)))
+    linear, flat = (match_colours(image, mask, target, method) for method in ("symmetric", "histogram"))
+    return (linear + flat) / 2
 
 
 def match_luminance(image: Array, mask: Array, target: Swatch) -> Array:

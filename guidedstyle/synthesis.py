@@ -20,17 +20,17 @@ from guidedstyle.scene import Scene
 
 Paint = Callable[[Scene], Array]
 
-FINE_OCTAVES = (1.0,)
-FINE_STEPS = 100
+FINE_OCTAVES, COARSE_OCTAVES = (1.0,), (0.0, 1.0, 1.0)
 FINE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0}
+STEPS = 100
 
 
 def make_paintings(scene: Scene, encoder: Encoder, paint: Paint) -> dict[str, Painting]:
-    """Make the paintings of a scene that are made of two, in two steps (Gatys et al. 2017, sec. 6.1).
+    """Make the paintings of a scene that are made of two, before anything is painted with them.
 
-    The fine painting's style is matched from the coarse one on, at the finest octave and in shallow layers only, with
-    no drawing to keep; what comes of it is a painting as any other. `paint` renders; what was made of the same two
-    before is taken from the cache.
+    Departs from the two steps of Gatys et al. 2017, sec. 6.1, who match shallow layers of the fine painting from the
+    coarse one on and nothing else: then its colours seep into the large forms. Here the coarse painting's own
+    statistics hold the coarse octaves. `paint` renders; what was made of the same two is taken from the cache.
     """
     return {
         name: _make_painting(_set_scene(name, painting, scene), encoder, painting, paint) if painting.fine else painting
@@ -39,26 +39,32 @@ def make_paintings(scene: Scene, encoder: Encoder, paint: Paint) -> dict[str, Pa
 
 
 def _set_scene(name: str, painting: Painting, scene: Scene) -> Scene:
-    """Set the scene of a synthesis: the coarse painting as the photograph, the fine one as its only style."""
-    assert painting.fine
-    outer, fine = scene.recipe, scene.recipe.styles[name].fine
-    width, height = size = painting.fit(outer.largest_scale(name) * max(scene.size))
-    assert fine
-    scale = outer.scale(fine) * max(scene.size) / max(size)
-    recipe = Recipe(
-        content=outer.styles[outer.styles[name].coarse or ""].image,
-        styles={"fine": StyleImage.model_construct(**dict(outer.styles[fine]) | {"scale": scale})},
-        regions=(Region(name="picture", mask=Mask(rest=True), style={"fine": StyleUse()}),),
-        encoder=outer.encoder,
+    """Set the scene of a synthesis: the coarse painting as the photograph, half given to each of the two styles."""
+    style, recipe = scene.recipe.styles[name], scene.recipe
+    assert painting.fine and style.fine and style.coarse
+    width, height = size = painting.fit(recipe.largest_scale(name) * max(scene.size))
+    scale = recipe.scale(style.fine) * max(scene.size) / max(size)
+    styles = {
+        "fine": StyleImage.model_construct(**dict(recipe.styles[style.fine]) | {"scale": scale}),
+        "coarse": StyleImage(image=recipe.styles[style.coarse].image),
+    }
+    synthesis = Recipe(
+        content=recipe.styles[style.coarse].image,
+        styles=styles,
+        regions=(_make_region("fine", FINE_OCTAVES, FINE_LAYERS), _make_region("coarse", COARSE_OCTAVES, None)),
+        encoder=recipe.encoder,
         content_strength=0.0,
         smoothness=0.0,
-        octaves=FINE_OCTAVES,
-        style_layers=FINE_LAYERS,
-        solver=SolverChoice(steps=FINE_STEPS, sizes=1),
+        solver=SolverChoice(steps=STEPS, sizes=1),
     )
     content = resize(torch.from_numpy(painting.image), size).numpy()
-    weights = np.stack([np.ones((height, width), np.float32), np.zeros((height, width), np.float32)])
-    return Scene(recipe, content, {"fine": painting.fine}, weights, (np.ones(1, np.float32),), size, (1.0, 0.0))
+    paintings = {"fine": painting.fine, "coarse": replace(painting, fine=None)}
+    weights = np.stack([np.full((height, width), weight, np.float32) for weight in (0.5, 0.5, 0)])
+    return Scene(synthesis, content, paintings, weights, (np.ones(1, np.float32),) * 2, size, (0.5, 0.5, 0.0))
+
+
+def _make_region(name: str, octaves: tuple[float, ...], layers: dict[str, float] | None) -> Region:
+    return Region(name=name, mask=Mask(all=True), style={name: StyleUse()}, octaves=octaves, style_layers=layers)
 
 
 def _make_painting(scene: Scene, encoder: Encoder, painting: Painting, paint: Paint) -> Painting:

@@ -21,7 +21,7 @@ from guidedstyle.keys import parse_colour
 from guidedstyle.losses import Place, StyleTarget, encode_octaves, published_norms, relative_norms
 from guidedstyle.mixing import Part
 from guidedstyle.plan import Plan
-from guidedstyle.recolour import Swatch, make_swatch, match_colours, match_luminance, take_swatch
+from guidedstyle.recolour import Swatch, match_colours, match_luminance, match_palette, take_swatch
 from guidedstyle.scene import Scene
 from guidedstyle.stages import Stage
 
@@ -158,7 +158,7 @@ def recolour(image: Array, mask: Array, controls: Controls, region: Swatch) -> A
     elif colour.match:
         changed = match_colours(image, mask, region, colour.match)
     else:
-        changed = match_colours(image, mask, make_swatch([parse_colour(name) for name in colour.palette]))
+        changed = match_palette(image, mask, [parse_colour(name) for name in colour.palette])
     return image + strength * (changed - image)
 
 

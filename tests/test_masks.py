@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.geometry import fade_outwards, feather, fill_gradient, grow, shrink
+from guidedstyle.geometry import fade_outwards, feather, fill_gradient, fill_rectangle, grow, shrink
 from guidedstyle.images import Array, Frame
 from guidedstyle.mask_files import read_grey
 from guidedstyle.mask_keys import Mask, lengthen_mask
@@ -78,6 +78,14 @@ def test_the_black_and_white_of_a_jpeg_are_0_and_1(tmp_path: Path) -> None:
     assert (stored[away < -2].min(), stored[away > 2].max()) != (255, 0)
     assert (mask[away < -2] == 1).all()
     assert (mask[away > 2] == 0).all()
+
+
+@pytest.mark.parametrize("size", [(96, 64), (403, 301), (2000, 1500)])
+def test_a_shape_that_reaches_the_border_is_whole_there(size: tuple[int, int]) -> None:
+    for box in ([0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]):
+        mask = fill_rectangle(box, size)
+        corner = mask[:4, :4] if box[0] == 0 else mask[-4:, -4:]
+        assert (corner == 1).all()
 
 
 def test_convention_shapes_are_in_fractions_of_the_picture() -> None:

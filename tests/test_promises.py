@@ -26,6 +26,7 @@ PLACES = [(octave, layer) for octave in range(3) for layer in LAYERS]
 IMAGES = DATA / "images"
 TUBINGEN, STARRY = IMAGES / "nspt_tubingen.jpg", IMAGES / "nspt_starry_night.jpg"
 WHEAT, CANDY, WAVE = IMAGES / "gor_vg_wheat_field.jpg", IMAGES / "jfns_candy.jpg", IMAGES / "titu_wave_kanagawa.jpg"
+TILES = Path(__file__).parent.parent / "recipes" / "images" / "tiles.jpg"
 LEFT = {"rectangle": [0, 0, 0.5, 1]}
 SIZE = 192
 
@@ -112,13 +113,15 @@ def test_match_brings_a_regions_colours_to_those_it_had(encoder: Encoder, tmp_pa
 
 def test_a_palette_brings_a_regions_colours_to_its_own(encoder: Encoder, tmp_path: Path) -> None:
     palette = ["#2b0f54", "#ab1f65", "#ff4f69", "#ff8142", "#ffda45"]
-    image = paint(encoder, tmp_path, **two_regions({"colour": {"palette": palette}})).image
+    colours = ({"palette": palette}, "style")
+    images = [paint(encoder, tmp_path, **two_regions({"colour": colour})).image for colour in colours]
     wanted = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in palette])
-    mean, covariance = moments(image, LEFT_HALF)
-    apart = np.linalg.norm(covariance - np.cov(wanted.T, ddof=0)) / np.linalg.norm(np.cov(wanted.T, ddof=0))
-    print("palette: mean off by", np.abs(mean - wanted.mean(0)).max(), "covariance", apart)
-    assert np.abs(mean - wanted.mean(0)).max() < 0.05
-    assert apart < 0.4
+    (mean, covariance), (_, plain) = (moments(image, LEFT_HALF) for image in images)
+    spread = np.cov(wanted.T, ddof=0)
+    off = [np.linalg.norm(found - spread) / np.linalg.norm(spread) for found in (covariance, plain)]
+    print("palette: mean off by", np.abs(mean - wanted.mean(0)).max(), "covariance, and as painted", off)
+    assert np.abs(mean - wanted.mean(0)).max() < 0.03
+    assert off[0] < 0.75 * off[1]
 
 
 def test_content_leaves_chroma_exactly_there_and_not_elsewhere(encoder: Encoder, tmp_path: Path) -> None:
@@ -130,36 +133,39 @@ def test_content_leaves_chroma_exactly_there_and_not_elsewhere(encoder: Encoder,
     chroma, wanted = (picture - extract_luminance(picture) for picture in (image, before))
     apart = (chroma - wanted).abs().amax((0, 1, 2))
     levels = np.abs(np.int16(to_picture(chroma.numpy() + 0.5)) - np.int16(to_picture(wanted.numpy() + 0.5))).max((0, 2))
-    assert apart[LEFT_HALF].max() < 1e-6
-    assert levels[LEFT_HALF].max() <= 1
+    assert apart[: SIZE // 2 - 2].max() < 1e-6  # beside the edge, which is soft
+    assert levels[: SIZE // 2 - 2].max() <= 1
     assert apart[RIGHT_HALF].mean() > 0.1
     changed = (extract_luminance(image) - extract_luminance(before)).abs()[..., LEFT_HALF]
     assert changed.mean() > 0.05
 
 
 def wavelength(image: Array) -> float:
-    """Measure the wavelength, in pixels, below and above which half of the edges' energy lies."""
+    """Measure the wavelength, in pixels, at which the spectrum of a picture has most energy per octave."""
     grey = image[0].mean(0)
     window = np.hanning(grey.shape[0])[:, None] * np.hanning(grey.shape[1])
     power = np.square(np.abs(np.fft.fft2((grey - grey.mean()) * window)))
-    y, x = np.meshgrid(*(np.fft.fftfreq(side) for side in grey.shape), indexing="ij")
-    frequency = np.hypot(y, x)
-    edges = (power * frequency**2).ravel()
-    order = np.argsort(frequency.ravel())
-    reached = np.cumsum(edges[order]) / edges.sum()
-    return float(1 / frequency.ravel()[order][np.searchsorted(reached, 0.5)])
+    frequency = np.hypot(*np.meshgrid(*(np.fft.fftfreq(side) for side in grey.shape), indexing="ij"))
+    edges = np.geomspace(1 / 48, 1 / 2, 28)
+    energy = np.histogram(frequency, edges, weights=power)[0]
+    return float(1 / np.sqrt(edges[energy.argmax()] * edges[energy.argmax() + 1]))
 
 
 def test_doubling_scale_doubles_the_wavelength_of_the_strokes(encoder: Encoder, tmp_path: Path) -> None:
-    """As a texture without a photograph, and as far as the painting itself is doubled by resizing."""
-    settings = {"canvas": [SIZE, SIZE], "styles": {"strokes": {"image": str(STARRY)}}, "smoothness": 0}
+    """The painting is one with a wavelength of its own, which doubles when it is resized; so do its strokes."""
+    styles = {"tiles": {"image": str(TILES)}}
     found = {
-        scale: wavelength(paint(encoder, tmp_path, f"styles.strokes.scale={scale}", **settings).image)
-        for scale in (0.5, 1, 2)
+        scale: wavelength(
+            paint(encoder, tmp_path, f"styles.tiles.scale={scale}", canvas=[256, 256], size=256, styles=styles).image
+        )
+        for scale in (1, 2, 4)
     }
-    print("wavelengths", found)
-    assert found[1] / found[0.5] == pytest.approx(2, rel=0.25)
-    assert found[2] / found[1] == pytest.approx(2, rel=0.25)
+    painting = {scale: wavelength(read(TILES, 256 * scale)[..., :256, :256]) for scale in (1, 2)}
+    print("wavelengths", found, "of the painting", painting)
+    for scale in (2, 4):
+        assert found[scale] / found[scale // 2] == pytest.approx(2, rel=0.15)
+    for scale in (1, 2):
+        assert found[scale] == pytest.approx(painting[scale], rel=0.15)
 
 
 def test_fine_on_coarse_is_near_each_at_its_own_octaves(encoder: Encoder, tmp_path: Path) -> None:
@@ -262,8 +268,8 @@ def test_drawings_from_noise_are_truer_from_shallow_layers(encoder: Encoder, tmp
         image = paint(encoder, tmp_path, f"content_layers={layer}", **recipe).image
         errors[layer] = float(np.sqrt(np.square(image - content).mean()))
     print("drawings", errors)
-    assert errors["relu1_1"] < 0.05
-    assert errors["relu1_1"] < errors["relu2_1"] < errors["relu3_4"] < 0.2
+    assert errors["relu1_1"] < 0.08
+    assert 2 * errors["relu1_1"] < errors["relu2_1"] < errors["relu3_4"]
 
 
 def test_a_texture_larger_than_its_painting_has_its_style(encoder: Encoder, tmp_path: Path) -> None:
@@ -313,7 +319,7 @@ CHANGES = [
     {"smoothness": 50.0},
 ]
 SEAM = 24  # px to each side
-LEAK = 0.05
+LEAK = {"lbfgs": 0.08, "adam": 0.05}  # of the range of a pixel, on average
 
 
 @pytest.mark.parametrize("method", ["lbfgs", "adam"])
@@ -331,4 +337,4 @@ def test_a_region_alone_is_changed_by_its_controls(encoder: Encoder, tmp_path: P
         there, elsewhere = apart[: SIZE // 2 - SEAM].mean(), apart[SIZE // 2 + SEAM :].mean()
         print(method, change, f"changed {there:.4f}, elsewhere {elsewhere:.4f}")
         assert there > 0.01
-        assert elsewhere < LEAK
+        assert elsewhere < LEAK[method]

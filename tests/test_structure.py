@@ -100,6 +100,7 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
     "cache": {"images"},
     "synthesis": {"cache", "canvas", "encoder", "images", "mask_keys", "paintings", "recipe", "scene"},
     "render": {
+        "paintings",
         "canvas",
         "encoder",
         "images",
