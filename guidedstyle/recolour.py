@@ -59,7 +59,7 @@ def match_palette(image: Array, mask: Array, palette: Sequence[tuple[int, int, i
     """
     target = Swatch(np.array(palette, np.float64).T / 255, np.ones(len(palette)))
     linear, flat = (match_colours(image, mask, target, method) for method in ("symmetric", "histogram"))
-    return (linear + flat) / 2
+    return np.asarray((linear + flat) / 2, np.float32)
 
 
 def match_luminance(image: Array, mask: Array, target: Swatch) -> Array:

@@ -39,6 +39,7 @@ class Atelier:
     stage: Stage
     canvas: Canvas
     memory: Memory = field(default_factory=dict)
+    measured: dict[tuple[int, str], Found] = field(default_factory=dict)  # by region and style
 
     @cached_property
     def metrics(self) -> dict[str, Tensor]:
@@ -105,7 +106,10 @@ class Atelier:
         """Mix what is measured of the paintings of a part."""
         region = self.scene.recipe.regions[self.canvas.painted[part.region]]
         used = [(name, share) for name, share in zip(region.style, part.mix, strict=True) if share]
-        found = [self._measure_painting(part.region, name) for name, _ in used]
+        for name, _ in used:
+            if (part.region, name) not in self.measured:
+                self.measured[part.region, name] = self._measure_painting(part.region, name)
+        found = [self.measured[part.region, name] for name, _ in used]
         shares = [share for _, share in used]
         return {place: mix_grams([one[place] for one in found], shares) for place in found[0]}
 
@@ -149,7 +153,7 @@ class Atelier:
 
 
 def recolour(image: Array, mask: Array, controls: Controls, region: Swatch) -> Array:
-    """Recolour a painting's image (1, 3, h, w) as a region asks for it, as far as it asks for it."""
+    """Recolour a painting's image (1, 3, h, w) as a region asks for it, as far as it asks for it, within [0, 1]."""
     colour, strength = controls.colour, np.float32(controls.colour_strength)
     if colour.style or not strength:
         return image
@@ -159,7 +163,8 @@ def recolour(image: Array, mask: Array, controls: Controls, region: Swatch) -> A
         changed = match_colours(image, mask, region, colour.match)
     else:
         changed = match_palette(image, mask, [parse_colour(name) for name in colour.palette])
-    return image + strength * (changed - image)
+    recoloured: Array = np.clip(image + strength * (changed - image), 0, 1)
+    return recoloured
 
 
 def _pick(octaves: Sequence[float], index: int) -> float:

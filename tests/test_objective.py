@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from guidedstyle.architecture import VGG19
 from guidedstyle.canvas import resize
 from guidedstyle.encoder import Encoder
+from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import to_array
 from guidedstyle.losses import Place, StyleTarget
 from guidedstyle.objective import Objective
@@ -146,7 +147,7 @@ def test_a_painting_is_matched_to_the_pixels_of_its_region_alone(studio: Path) -
     left[:, :48] = 1
     painting = objective.atelier.scene.paintings["ink"]
     image = resize(torch.from_numpy(painting.image), painting.fit(96)).numpy()
-    matched = match_colours(image, np.ones(image.shape[2:], np.float32), take_swatch(content, left))
+    matched = match_colours(image, np.ones(image.shape[2:], np.float32), take_swatch(content, left)).clip(0, 1)
     found = find(objective, (0, "relu1_1")).wanted
     for index, wanted in ((0, image), (1, matched)):
         features = objective.encoder.encode(torch.from_numpy(wanted), ["relu1_1"])["relu1_1"][0].flatten(1)
@@ -238,6 +239,11 @@ def test_nothing_leaks_the_gradient_beyond_the_seam_stays_as_it_was(studio: Path
     if not control.startswith("init"):
         assert apart[:80].max() > 1e-3 * size
     assert apart[80 + 2 * 48 + 8 :].max() < (5e-3 if control == "colour: content" else 1e-5) * size
+
+
+def test_octaves_that_a_small_picture_has_not_are_refused(studio: Path) -> None:
+    with pytest.raises(GuidedStyleError, match=r"96 x 64 px has 3, and none of them has weight"):
+        aim(studio, TWO % "octaves: [0, 0, 0, 1]")
 
 
 @pytest.fixture

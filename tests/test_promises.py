@@ -116,12 +116,14 @@ def test_a_palette_brings_a_regions_colours_to_its_own(encoder: Encoder, tmp_pat
     colours = ({"palette": palette}, "style")
     images = [paint(encoder, tmp_path, **two_regions({"colour": colour})).image for colour in colours]
     wanted = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in palette])
-    (mean, covariance), (_, plain) = (moments(image, LEFT_HALF) for image in images)
-    spread = np.cov(wanted.T, ddof=0)
-    off = [np.linalg.norm(found - spread) / np.linalg.norm(spread) for found in (covariance, plain)]
-    print("palette: mean off by", np.abs(mean - wanted.mean(0)).max(), "covariance, and as painted", off)
-    assert np.abs(mean - wanted.mean(0)).max() < 0.03
-    assert off[0] < 0.75 * off[1]
+    off = [
+        np.linalg.norm(image[0, :, :, LEFT_HALF].reshape(3, -1, 1) - wanted.T[:, None], axis=0).min(1).mean()
+        for image in images
+    ]
+    mean = moments(images[0], LEFT_HALF)[0]
+    print("palette: mean off by", np.abs(mean - wanted.mean(0)).max(), "nearest colour, and as painted, off by", off)
+    assert np.abs(mean - wanted.mean(0)).max() < 0.05
+    assert off[0] < 0.5 * off[1]
 
 
 def test_content_leaves_chroma_exactly_there_and_not_elsewhere(encoder: Encoder, tmp_path: Path) -> None:
@@ -227,8 +229,8 @@ def test_fine_and_coarse_octaves_paint_their_own(encoder: Encoder, tmp_path: Pat
     finest, coarsest = range(0, 1), range(2, 3)
     distances = {key: (compare(found[key], style, finest), compare(found[key], style, coarsest)) for key in found}
     print("octaves: distance to the style at the finest, the coarsest", distances, compare(content, style, coarsest))
-    assert distances["fine"][0] < 0.5 * distances["coarse"][0]
-    assert distances["coarse"][1] < 0.5 * distances["fine"][1]
+    assert distances["fine"][0] < 0.1 * distances["coarse"][0]
+    assert distances["coarse"][1] < 0.2 * distances["fine"][1]
 
 
 STATISTIC_NAMES: tuple[Statistic, ...] = ("gram", "mean", "covariance")

@@ -116,7 +116,7 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
         "weights",
     },
     "record": {"listing", "plan", "reading", "recipe", "render", "scene"},
-    "report": {"plan", "recipe", "render", "scene", "survey"},
+    "report": {"document", "plan", "recipe", "render", "scene", "survey"},
     "allocator": set(),
     "commands": set(),
     "session": {
