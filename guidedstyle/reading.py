@@ -64,12 +64,16 @@ def read_recipe(file: Path, overrides: Sequence[Override] = ()) -> Reading:
     if default_output(file) != file.with_suffix(".png"):  # a picture's own recipe must not overwrite it
         document.data.pop("output", None)
     document.data.setdefault("output", default_output(file).name)
+    for override in overrides:
+        if _is_short(override[0]):
+            document.override(*override)
     document.data = lengthen(document.data)
     if ("style",) in document.places:
         derived = dict.fromkeys([("styles", "style"), ("regions",)], document.places["style",])
         document.places = derived | document.places
-    for key, value, place in overrides:
-        document.override(key, value, place)
+    for override in overrides:
+        if not _is_short(override[0]):
+            document.override(*override)
     recipe, broken = validate(document)
     reading = Reading(share_masks(_anchor(recipe, file.parent)), document, frozenset(broken), set())
     reading.report(find_mistakes(reading.recipe))
@@ -77,6 +81,11 @@ def read_recipe(file: Path, overrides: Sequence[Override] = ()) -> Reading:
     if ("masks",) in reading.mistaken and (shared := reading.recipe.masks):
         reading.mistaken.update(path for path, mask in list_masks(reading.recipe) if mask.file == shared.file)
     return reading
+
+
+def _is_short(key: str) -> bool:
+    """Tell whether a key stands only in the short form of a recipe: there it must be set before that is rewritten."""
+    return key.split(".")[0] == "style"
 
 
 def parse_setting(setting: str) -> Override:

@@ -103,13 +103,13 @@ def _make_variant(recipe: Path, chosen: dict[str, Any], overrides: Sequence[Over
 
 def _name_file(written: Mapping[str, str]) -> str:
     """Name a variant's file by its values; where that is too long, or leaves letters out, also by their digest."""
-    plain = ",".join(f"{key}={value}" for key, value in written.items())
-    short = re.sub(r"[^\w.,=+-]+", "-", ",".join(f"{k.rsplit('.', 1)[-1]}={v}" for k, v in written.items()))
-    same = short == ",".join(f"{k.rsplit('.', 1)[-1]}={v}" for k, v in written.items())
+    whole = ",".join(f"{key}={value}" for key, value in written.items())
+    label = ",".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in written.items())
+    short = "".join(re.findall(r"[\w.,=+-]", label.replace(" ", "-")))
     distinct = len({key.rsplit(".", 1)[-1] for key in written}) == len(written)
-    if same and distinct and len(short) <= LONGEST_LABEL:
+    if short == label and distinct and len(short) <= LONGEST_LABEL:
         return short
-    return f"{short[:LONGEST_LABEL]}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
+    return f"{short[:LONGEST_LABEL]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
 def arrange(variants: Sequence[Variant], last: int) -> Iterator[Sequence[Variant]]:

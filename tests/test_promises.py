@@ -123,7 +123,7 @@ def test_a_palette_brings_a_regions_colours_to_its_own(encoder: Encoder, tmp_pat
     mean = moments(images[0], LEFT_HALF)[0]
     print("palette: mean off by", np.abs(mean - wanted.mean(0)).max(), "nearest colour, and as painted, off by", off)
     assert np.abs(mean - wanted.mean(0)).max() < 0.05
-    assert off[0] < 0.5 * off[1]
+    assert off[0] < 0.7 * off[1]
 
 
 def test_content_leaves_chroma_exactly_there_and_not_elsewhere(encoder: Encoder, tmp_path: Path) -> None:

@@ -98,6 +98,16 @@ def test_settings_reach_short_forms_lists_and_names(studio: Path) -> None:
     assert recipe.encoder.name == "vgg19"
 
 
+@pytest.mark.parametrize("setting", ["style=oil.png", "style={oil: 1}", "style.oil=2"])
+def test_the_style_of_the_smallest_recipe_can_be_set(studio: Path, setting: str) -> None:
+    text = SMALL if ".png" in setting else "content: photo.png\nstyles: {oil: oil.png}\nstyle: {oil: 1}\n"
+    (studio / "a.yaml").write_text(text)
+    recipe = load_recipe(studio / "a.yaml", [parse_setting(setting)])
+    ((name, use),) = recipe.regions[0].style.items()
+    assert recipe.styles[name].image == studio / "oil.png"
+    assert use.weight == (2 if "." in setting and "=2" in setting else 1)
+
+
 def test_all_problems_are_reported_at_once(studio: Path) -> None:
     text = """\
 content: gone.jpg
