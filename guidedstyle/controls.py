@@ -16,7 +16,8 @@ Layers = Annotated[dict[str, Weight], Field(min_length=1)]
 Octaves = Annotated[tuple[Weight, ...], Field(strict=False, min_length=1, max_length=8)]
 
 EVEN: tuple[float, ...] = (1.0, 1.0, 1.0)
-OCTAVES = {"even": EVEN, "fine": (1.0, 0.1, 0.0), "coarse": (0.0, 0.1, 1.0)}  # the finest first
+# A finest octave of no weight at all fills with noise, which nothing holds down.
+OCTAVES = {"even": EVEN, "fine": (1.0, 0.1, 0.0), "coarse": (0.04, 0.2, 1.0)}  # the finest first
 
 
 class ColourChoice(Model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from guidedstyle.reading import Override, Reading, read_recipe
 from guidedstyle.scene import CHECK_SIZE, open_scene
 
 MOST_VARIANTS = 400
+WIDEST = 6  # pictures side by side, where there is one axis
 LONGEST_LABEL = 100  # letters of a file's name
 
 Axis = tuple[str, list[Any]]  # a key and its values
@@ -114,7 +116,8 @@ def _name_file(written: Mapping[str, str]) -> str:
 
 def arrange(variants: Sequence[Variant], last: int) -> Iterator[Sequence[Variant]]:
     """Arrange variants in rows as long as the `last` axis, or as a sheet is wide."""
-    width = last if last < len(variants) else min(last, 6)
+    lines = math.ceil(len(variants) / WIDEST)
+    width = last if last < len(variants) else math.ceil(len(variants) / max(1, lines))
     for start in range(0, len(variants), width):
         yield variants[start : start + width]
 

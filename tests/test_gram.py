@@ -7,7 +7,14 @@ import torch
 from conftest import aim_at, guide, weigh
 from torch import Tensor
 
-from guidedstyle.gram import guided_grams, measure_statistics, mix_grams
+from guidedstyle.gram import (
+    STATISTICS,
+    guided_covariances,
+    guided_grams,
+    guided_means,
+    measure_statistics,
+    mix_grams,
+)
 from guidedstyle.losses import style_losses
 
 GRID = (6, 7)
@@ -52,6 +59,47 @@ def test_one_region_over_everything_is_the_plain_gram() -> None:
     flat = features[0].flatten(1)
     found = guided_grams(features, guide(torch.ones(1, *GRID, dtype=torch.float64), GRID))[0]
     torch.testing.assert_close(found, flat @ flat.T / flat.shape[1])
+
+
+@pytest.mark.parametrize("statistic", ["mean", "covariance"])
+def test_means_and_covariances_equal_plain_python(statistic: str) -> None:
+    features, weights = make_features(), make_weights(2)
+    found = STATISTICS[statistic](features, guide(weights, GRID))
+    for region, measured in zip(weights, found, strict=True):
+        shares, f = (region / region.sum()).flatten().tolist(), features[0].flatten(1).tolist()
+        means = [sum(s * v for s, v in zip(shares, channel, strict=True)) for channel in f]
+        spread = [
+            [
+                sum(s * (a - m) * (b - n) for s, a, b in zip(shares, f[i], f[j], strict=True))
+                for j, n in enumerate(means)
+            ]
+            for i, m in enumerate(means)
+        ]
+        wanted = means if statistic == "mean" else spread
+        torch.testing.assert_close(measured, torch.tensor(wanted, dtype=torch.float64), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("regions", [1, 3])
+@pytest.mark.parametrize("statistic", ["mean", "covariance"])
+def test_gradients_of_other_statistics_are_the_numerical_ones(statistic: str, regions: int) -> None:
+    weights = make_weights(regions) if regions > 1 else torch.ones(1, *GRID, dtype=torch.float64)
+    guides = guide(weights, GRID)
+    assert torch.autograd.gradcheck(lambda f: STATISTICS[statistic](f, guides), make_features().requires_grad_())
+
+
+def test_covariance_does_not_see_the_mean_and_keeps_its_bits_in_bfloat16() -> None:
+    features, guides = make_features().float(), guide(make_weights(2).float(), GRID)
+    wanted = guided_covariances(features, guides)
+    torch.testing.assert_close(guided_covariances(features + 5, guides), wanted, rtol=1e-3, atol=1e-4)
+    rough = guided_covariances((features + 5).bfloat16(), guides)
+    assert (rough - wanted).norm() < 0.05 * wanted.norm()
+
+
+def test_a_mean_in_a_metric_is_that_of_features_seen_through_it() -> None:
+    features, metric, guides = make_features(), torch.randn(3, 3, dtype=torch.float64), guide(make_weights(2), GRID)
+    seen = torch.einsum("dc,bchw->bdhw", metric, features)
+    found = measure_statistics(guided_means(features, guides), metric.T @ metric)
+    torch.testing.assert_close(found, guided_means(seen, guides).square().sum(1))
 
 
 def test_gradient_is_the_numerical_one() -> None:

@@ -83,6 +83,50 @@ def test_convention_a_step_does_not_depend_on_the_size(method: str) -> None:
     torch.testing.assert_close(ended[0], ended[1], rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_stops_when_the_loss_no_longer_falls_and_says_so(method: str) -> None:
+    """The bowl's loss has a floor of 1: near it, ten steps lower it by less than a thousandth."""
+    target = torch.full((1, 3, 8, 8), 0.6)
+    start = torch.full_like(target, 0.4)
+
+    def bowl(image: torch.Tensor) -> Loss:
+        return Loss(1 + (image - target).square().mean())
+
+    solution = minimise(bowl, start, method, 3000, lambda step: True, tolerance=1e-3)
+    assert (solution.reason, solution.finished) == ("the loss no longer falls", True)
+    assert 10 < solution.steps < 3000
+    assert float(bowl(solution.image).total) < 1.005
+    assert minimise(bowl, start, method, 40, lambda step: True).reason == "all steps are done"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_rate_is_the_size_of_the_first_step(method: str) -> None:
+    target = torch.ones(1, 3, 8, 8)
+    start = torch.full_like(target, 0.1)
+    moved = [
+        float((minimise(distance_to(target), start, method, 1, lambda step: True, rate=rate).image - start).mean())
+        for rate in (0.004, 0.008)
+    ]
+    moved = moved if method != "lbfgs" else first_steps(target, start)
+    assert moved[1] == pytest.approx(2 * moved[0], rel=0.02)
+    assert moved[0] > 0
+
+
+def first_steps(target: torch.Tensor, start: torch.Tensor) -> list[float]:
+    """Measure where L-BFGS looks after its first step, which it yields only as the best it has seen."""
+    seen: list[list[torch.Tensor]] = []
+    for rate in (0.004, 0.008):
+        images: list[torch.Tensor] = []
+
+        def watch_images(image: torch.Tensor, images: list[torch.Tensor] = images) -> Loss:
+            images.append(image.detach().clone())
+            return distance_to(target)(image)
+
+        minimise(watch_images, start, "lbfgs", 2, lambda step: True, rate=rate)
+        seen.append(images)
+    return [float((images[1] - start).mean()) for images in seen]
+
+
 def test_lbfgs_goes_back_to_the_best_image_when_the_loss_leaps() -> None:
     seen = []
 

@@ -19,7 +19,7 @@ from guidedstyle.contact_sheet import CELL, make_sheet
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.sweep import Sweep
-from guidedstyle.variants import make_variants, parse_axis
+from guidedstyle.variants import arrange, make_variants, parse_axis
 
 RECIPE = "content: photo.png\nstyle: ink\nstyles: {ink: ink.png}\nsolver: {steps: 2}\n"
 GRID = ("--vary", "styles.ink.scale=0.5,1", "--vary", "content_strength=0.5,1,4")
@@ -182,6 +182,11 @@ def test_dry_run_lists_the_variants(small: Path) -> None:
     done = run("sweep", "small.yaml", *GRID, "--dry-run", folder=small)
     assert done.stdout.splitlines()[:2] == ["scale=0.5, content_strength=0.5", "scale=0.5, content_strength=1"]
     assert not list(small.rglob("*=*"))
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, [1]), (6, [6]), (7, [4, 3]), (13, [5, 5, 3])])
+def test_one_axis_is_broken_into_rows_of_about_one_length(count: int, rows: list[int]) -> None:
+    assert [len(row) for row in arrange(list(range(count)), count)] == rows
 
 
 def test_values_that_look_alike_as_names_have_files_of_their_own(small: Path) -> None:

@@ -1,0 +1,83 @@
+"""What a render starts from is what was asked for, in every region."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from guidedstyle.canvas import Canvas
+from guidedstyle.reading import parse_setting, read_recipe
+from guidedstyle.scene import open_scene
+from guidedstyle.starts import begin_image
+
+TEXT = "content: photo.png\nstyles: {ink: {image: ink.png, scale: %s}}\nregions:\n"
+REGIONS = "  - {name: right, mask: rest, style: ink}\n  - {name: left, mask: left.png, style: ink, init: %s}\n"
+
+
+def begin(studio: Path, *settings: str, left: str = "content", scale: float = 1, size: tuple[int, int] = (96, 64)):
+    (studio / "a.yaml").write_text(TEXT % scale + REGIONS % left)
+    scene = open_scene(read_recipe(studio / "a.yaml", [parse_setting(setting) for setting in settings]))
+    return begin_image(scene, Canvas.at_size(scene, size, torch.device("cpu"))).numpy()
+
+
+def read(file: Path) -> np.ndarray:
+    return np.asarray(Image.open(file), np.float32).transpose(2, 0, 1)[None] / 255
+
+
+def test_each_region_starts_as_it_asks(studio: Path) -> None:
+    image = begin(studio, "init=noise", left="content")
+    np.testing.assert_allclose(image[..., :46], read(studio / "photo.png")[..., :46], atol=1e-6)
+    right = image[..., 50:]
+    assert right.std() == pytest.approx(1 / 12**0.5, rel=0.05)
+    assert np.abs(np.corrcoef(right.ravel(), read(studio / "photo.png")[..., 50:].ravel())[0, 1]) < 0.1
+
+
+def test_a_blend_is_weighed(studio: Path) -> None:
+    noise, content = begin(studio, "init=noise", left="noise"), read(studio / "photo.png")
+    blend = begin(studio, "init={content: 3, noise: 1}", left="{content: 3, noise: 1}")
+    np.testing.assert_allclose(blend, 0.75 * content + 0.25 * noise, atol=1e-5)
+
+
+def test_seeds_make_the_noise(studio: Path) -> None:
+    one, same, other = (begin(studio, "init=noise", f"solver.seed={seed}", left="noise") for seed in (1, 1, 2))
+    assert (one == same).all()
+    assert np.abs(one - other).mean() > 0.2
+
+
+def test_noise_is_as_strong_at_any_size(studio: Path) -> None:
+    small = begin(studio, "init=noise", left="noise", size=(48, 32))
+    assert small.std() == pytest.approx(1 / 12**0.5, rel=0.05)
+
+
+def test_a_painting_is_laid_at_its_scale_and_goes_on_mirrored(studio: Path) -> None:
+    Image.fromarray(np.uint8(np.random.default_rng(0).random((24, 48, 3)) * 255)).save(studio / "ink.png")
+    image = begin(studio, "init=style", left="style", scale=0.5)
+    painting = read(studio / "ink.png")
+    np.testing.assert_allclose(image[..., :24, :48], painting, atol=1e-6)
+    np.testing.assert_allclose(image[..., :24, 48:], painting[..., ::-1], atol=1e-6)
+    np.testing.assert_allclose(image[..., 24:48, :48], painting[..., ::-1, :], atol=1e-6)
+
+
+def test_a_picture_of_yours_is_stretched_over_it(studio: Path) -> None:
+    Image.new("RGB", (30, 30), (255, 0, 102)).save(studio / "plain.png")
+    image = begin(studio, "init=plain.png", left="{file: plain.png, content: 1}")
+    np.testing.assert_allclose(image[0, :, 30, 80], [1, 0, 0.4], atol=1e-6)
+    mixed = (read(studio / "photo.png")[0, :, 30, 10] + [1, 0, 0.4]) / 2
+    np.testing.assert_allclose(image[0, :, 30, 10], mixed, atol=1e-5)
+
+
+def test_what_is_kept_or_nobodys_starts_as_it_is(studio: Path) -> None:
+    regions = (
+        "  - {name: a, mask: {rectangle: [0, 0, 0.25, 1]}, style: ink}\n"
+        "  - {name: b, mask: {rectangle: [0.5, 0, 1, 1]}, keep: true}\n"
+    )
+    text = TEXT % 1 + regions
+    (studio / "a.yaml").write_text(text + "init: noise\n")
+    scene = open_scene(read_recipe(studio / "a.yaml"))
+    image = begin_image(scene, Canvas.at_size(scene, (96, 64), torch.device("cpu"))).numpy()
+    np.testing.assert_allclose(image[..., 27:], read(studio / "photo.png")[..., 27:], atol=1e-5)
+    assert np.abs(image - read(studio / "photo.png"))[..., :22].mean() > 0.1
