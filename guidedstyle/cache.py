@@ -21,8 +21,8 @@ def find_cache() -> Path:
     return Path(named) if named else user_cache_path("guidedstyle")
 
 
-def recall_picture(key: str, make: Callable[[], Array]) -> Image.Image:
-    """Return the picture kept under a key, or make and keep it; where it cannot be kept it is made each time.
+def recall_picture(key: str, make: Callable[[], tuple[Array, bool]]) -> Image.Image:
+    """Return the picture kept under a key, or make it, and keep it if it was finished and there is a place for it.
 
     What was just made is returned as it would be read, so that both are the same.
     """
@@ -30,10 +30,16 @@ def recall_picture(key: str, make: Callable[[], Array]) -> Image.Image:
     try:
         return read_picture(file)
     except GuidedStyleError:  # there is none, or it is damaged
-        picture = to_picture(make())
+        made, finished = make()
+    picture = to_picture(made)
+    if finished:
+        _keep(picture, file)
+    return picture
+
+
+def _keep(picture: Image.Image, file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         save_picture(picture, file)
-    except (OSError, GuidedStyleError):
+    except (OSError, GuidedStyleError):  # it will be made anew the next time
         pass
-    return picture

@@ -80,6 +80,7 @@ def sweep_command(
     ] = None,
     size: Size = None,
     steps: Steps = None,
+    seed: Seed = None,
     device: Device = "auto",
     encoder: Encoder = None,
     settings: Settings = None,
@@ -91,19 +92,21 @@ def sweep_command(
     Example: guidedstyle sweep recipe.yaml --vary styles.ink.scale=0.5,1,2 --vary content_strength=0.5,2
     """
     from guidedstyle.commands import make_folder
-    from guidedstyle.variants import check_scenes, make_variants, parse_axis
+    from guidedstyle.variants import make_variants, open_sketches, parse_axis
 
     axes, folder = [parse_axis(axis) for axis in vary], output or recipe.with_name(f"{recipe.stem}-sweep")
-    make_folder(folder, "--output")
-    overrides = _collect_overrides(settings, {"size": size, "solver.steps": steps, "encoder": encoder}, None)
-    variants = make_variants(recipe, axes, overrides, folder)
-    check_scenes(variants)
+    flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
+    variants = make_variants(recipe, axes, _collect_overrides(settings, flags, None), folder)
+    sketches = open_sketches(variants)
     if dry_run:
         typer.echo("\n".join(variant.label for variant in variants))
         return
     from guidedstyle.sweep import Sweep
 
-    raise typer.Exit(Sweep(variants, len(axes[-1][1]), folder, device, quiet).run())
+    sweep = Sweep(variants, len(axes[-1][1]), folder, device, quiet)
+    sweep.check(sketches)
+    make_folder(folder, "--output")
+    raise typer.Exit(sweep.run())
 
 
 @app.command("check")

@@ -27,11 +27,13 @@ def find_control_mistakes(recipe: Recipe) -> Iterator[Mistake]:
         yield from _find_idle_controls(("regions", index), region, recipe)
     if recipe.colour_strength < 1 and not any(_has_use_of_strength(recipe, region) for region in recipe.regions):
         yield ("colour_strength",), *IDLE_STRENGTH
+    yield from _find_idle_defaults(recipe)
     yield from _find_method_mistakes(recipe)
     if not recipe.content:
         yield from _find_canvas_mistakes(recipe)
 
 
+PAINT_CONTROLS = {"statistics", "style_layers", "octaves", "guides"}  # of no use where nothing is painted
 IDLE_STRENGTH = ("it has nothing to do: colour is style", "choose a colour, such as match, or remove colour_strength")
 
 
@@ -80,9 +82,34 @@ def _find_idle_controls(path: KeyPath, region: Region, recipe: Recipe) -> Iterat
         yield (*path, "border"), "only a kept region has a border", "remove border, or add keep: true"
     if region.colour_strength is not None and region.colour_strength < 1 and settled.colour.style:
         yield (*path, "colour_strength"), *IDLE_STRENGTH
+    for key in sorted(PAINT_CONTROLS & region.given.keys()) if not settled.strength else ():
+        yield (
+            (*path, key),
+            "it has nothing to do: strength is 0, so nothing is painted",
+            f"remove {key}, or set strength",
+        )
+    if region.content_layers and not settled.content_strength:
+        rule = "it has nothing to do: content_strength is 0, so no drawing is kept"
+        yield (*path, "content_layers"), rule, "remove content_layers, or set content_strength"
+    if len(region.style) == 1 and any(use.where for use in region.style.values()):
+        rule = "a mix of one style cannot vary: its share is all of the region"
+        yield (*path, "style"), rule, "add a second style, or give the region the mask"
+    if settled.init.style and not region.style:
+        yield (*path, "init") if region.init else ("init",), "there is no painting to start from", "give it a style"
     if not region.style and not settled.strength and not settled.content_strength:
         rule = f"region {region.name!r} has neither style nor drawing: strength and content_strength are 0"
         yield path, rule, "give it one of the two"
+
+
+def _find_idle_defaults(recipe: Recipe) -> Iterator[Mistake]:
+    """Find controls of the whole picture that no region has a use for."""
+    painted = [controls for controls, region in zip(recipe.controls, recipe.regions, strict=True) if not region.keep]
+    if recipe.method == "classic" or not painted:
+        return
+    for keys, term in ((PAINT_CONTROLS, "strength"), ({"content_layers"}, "content_strength")):
+        for key in sorted(keys) if not any(getattr(controls, term) for controls in painted) else ():
+            if getattr(recipe, key) != Controls.model_fields[key].default:
+                yield (key,), f"it has nothing to do: {term} is 0 everywhere", f"remove {key}, or set {term}"
 
 
 def _find_method_mistakes(recipe: Recipe) -> Iterator[Mistake]:

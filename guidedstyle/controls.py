@@ -49,9 +49,15 @@ class Start(Model):
 
     content: Weight = Field(0.0, description="weight of the photograph", json_schema_extra=unit("share"))
     noise: Weight = Field(0.0, description="weight of noise", json_schema_extra=unit("share"))
-    style: Weight = Field(0.0, description="weight of the region's painting", json_schema_extra=unit("share"))
+    style: Weight = Field(
+        0.0, description="weight of the region's painting, of a mix the heaviest", json_schema_extra=unit("share")
+    )
     picture: Weight = Field(0.0, description="weight of `file`", json_schema_extra=unit("share"))
     file: RecipePath | None = Field(None, description="a picture to start from, stretched over this one")
+
+    @model_serializer(mode="wrap")
+    def _leave_out_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value}
 
     @property
     def total(self) -> float:

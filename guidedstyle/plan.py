@@ -34,7 +34,6 @@ class Plan:
 def make_plan(scene: Scene, encoder: Encoder, device: str = "auto") -> Plan:
     """Plan the render of a scene; raises GuidedStyleError where the device is not there or has too little memory."""
     chosen, recipe = choose_device(device), scene.recipe
-    _check_octaves(scene)
     style_layers, content_layers = _find_layers(recipe, encoder)
     precision = choose_precision(chosen)
     kept = 2 * LBFGS_HISTORY if recipe.solver.method == "lbfgs" else 3
@@ -44,22 +43,14 @@ def make_plan(scene: Scene, encoder: Encoder, device: str = "auto") -> Plan:
     return Plan(scene.stages, style_layers, content_layers, published, chosen, precision, memory)
 
 
-def _check_octaves(scene: Scene) -> None:
-    """Refuse octave weights of which none is left in so small a picture."""
-    count = scene.stages[-1].octaves
-    for region, controls in zip(scene.recipe.regions, scene.recipe.controls, strict=True):
-        if region.style and not region.keep and controls.strength and not any(controls.octaves[:count]):
-            rule = f"a picture of {scene.size[0]} x {scene.size[1]} px has {count}, and none of them has weight"
-            place = f"octaves of region {region.name!r}"
-            raise GuidedStyleError.of(place, rule, "give a finer one weight, or choose a larger size")
-
-
 def _find_layers(recipe: Recipe, encoder: Encoder) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Find the layers at which the painted regions match style and content, in the order of computation."""
     architecture, painted = encoder.architecture, [region.over(recipe) for region in recipe.regions if not region.keep]
-    style = {layer for one in painted if one.strength for layer in one.style_layers or architecture.style_layers}
-    drawn = [one.content_layers or (architecture.content_layer,) for one in painted if one.content_strength]
-    content = {layer for layers in drawn for layer in layers}
+    matched = [one.style_layers or dict.fromkeys(architecture.style_layers, 1.0) for one in painted if one.strength]
+    drawn = [one.content_layers or {architecture.content_layer: 1.0} for one in painted if one.content_strength]
+    style, content = (
+        {layer for layers in found for layer, weight in layers.items() if weight} for found in (matched, drawn)
+    )
     missing = sorted((style | content) - encoder.layers.keys())
     if missing:
         rule = f"the weights end before {', '.join(missing)}"

@@ -51,7 +51,7 @@ class StyleImage(Model):
     )
     scale: Scale = Field(
         1.0,
-        description="size of its strokes; 1: the painting is as long as the picture's longest side",
+        description="size of its strokes; 1: the painting is as long as the picture; of a made style, times its parts'",
         json_schema_extra=unit("times"),
     )
     rotate: float = Field(0.0, ge=-360, le=360, description="turn it anticlockwise", json_schema_extra=unit("degrees"))
@@ -222,4 +222,4 @@ class Recipe(Controls):
         uses = [self.scale(name, region.style[name]) for region in self.regions if name in region.style]
         own = not self.styles[name].parts
         made = [self.largest_scale(other) for other, style in self.styles.items() if own and style.coarse == name]
-        return max([self.styles[name].scale, *uses, *made])
+        return max([self.scale(name), *uses, *made])

@@ -90,7 +90,7 @@ def render(
     """
     began, memory = time.monotonic(), {} if memory is None else memory
     encoder = encoder.to(plan.device, plan.precision).to(memory_format=torch.channels_last)
-    scene = replace(scene, paintings=make_paintings_for(scene, encoder, plan))
+    scene = replace(scene, paintings=make_paintings_for(scene, encoder, plan, watch))
     image = begin_image(scene, Canvas.at_size(scene, plan.stages[0].size, plan.device))
     solutions: list[Solution[Losses]] = []
     for index, stage in enumerate(plan.stages):
@@ -121,11 +121,15 @@ def render(
     return Rendering(picture, paint, losses, tuple(solutions), time.monotonic() - began)
 
 
-def make_paintings_for(scene: Scene, encoder: Encoder, plan: Plan) -> dict[str, Painting]:
-    """Make the paintings of a scene that are made of two, each by a render of its own."""
+def make_paintings_for(
+    scene: Scene, encoder: Encoder, plan: Plan, watch: Watch = lambda update: True
+) -> dict[str, Painting]:
+    """Make the paintings of a scene that are made of two, each by a render of its own, watched as step 0."""
 
-    def paint(synthesis: Scene) -> Array:
-        return render(synthesis, encoder, make_plan(synthesis, encoder, str(plan.device))).image
+    def paint(synthesis: Scene) -> tuple[Array, bool]:
+        own = make_plan(synthesis, encoder, str(plan.device))
+        rendering = render(synthesis, encoder, own, lambda update: watch(Update(0, 0, update.step)))
+        return rendering.image, rendering.finished
 
     return make_paintings(scene, encoder, paint)
 

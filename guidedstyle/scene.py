@@ -111,7 +111,21 @@ def open_scene(reading: Reading, largest: int | None = None) -> Scene:
     if opener.problems or content is None or layout is None:
         raise GuidedStyleError(opener.problems)
     parts = (layout.weights, layout.mixes, content[1].size, layout.shares, layout.overlaps)
-    return Scene(recipe, to_array(content[0]), paintings, *parts, opener.masks.unmatched, opener.masks.notes)
+    scene = Scene(recipe, to_array(content[0]), paintings, *parts, opener.masks.unmatched, opener.masks.notes)
+    _check_octaves(opener, scene)
+    return scene
+
+
+def _check_octaves(opener: Opener, scene: Scene) -> None:
+    """Refuse octave weights of which none is left in so small a picture."""
+    count = scene.stages[-1].octaves
+    for index, (region, controls) in enumerate(zip(scene.recipe.regions, scene.recipe.controls, strict=True)):
+        if region.style and controls.strength and not any(controls.octaves[:count]):
+            rule = f"a picture of {scene.size[0]} x {scene.size[1]} px has {count}, and none of them has weight"
+            path: KeyPath = ("regions", index, "octaves") if region.octaves else ("octaves",)
+            opener.complain(path, rule, "give a finer one weight, or choose a larger size")
+    if opener.problems:
+        raise GuidedStyleError(opener.problems)
 
 
 def _open_content(opener: Opener, largest: int | None) -> tuple[Image.Image, Frame] | None:
@@ -208,11 +222,11 @@ def _open_mix(opener: Opener, index: int, frame: Frame, weights: Array) -> Array
         weights_alone = np.array([use.weight for use in uses.values()], np.float32)
         return np.asarray(weights_alone / (weights_alone.sum() or 1), np.float32)
     layers = np.stack(np.broadcast_arrays(*painted)).astype(np.float32)
-    total = layers.sum(0)
-    if (bare := float(((total < FAINT) * weights).sum() / max(weights.sum(), NOTHING))) > FAINT:
+    total, faint = layers.sum(0), FAINT * max(use.weight for use in uses.values())
+    if (bare := float(((total < faint) * weights).sum() / max(weights.sum(), NOTHING))) > FAINT:
         rule = f"the weights of its styles sum to 0 over {bare:.1%} of the region"
         opener.complain(("regions", index, "style"), rule, "give one of them a weight there, or cut the region's mask")
-    layers[:, total < FAINT] = 1
+    layers[:, total < faint] = 1
     shares: Array = layers / layers.sum(0)
     return shares
 

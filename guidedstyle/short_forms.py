@@ -10,12 +10,12 @@ from guidedstyle.mask_keys import Mask, lengthen_mask
 
 CANVAS = {"init": "noise", "content_strength": 0.0}  # there is no photograph to start from, or to keep
 CLASSIC = {  # Gatys et al. 2016 and the authors' own code
-    "encoder": "vgg19",
+    "encoder": {"name": "vgg19"},
     "style_layers": ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"],
     "content_layers": "relu4_2",
     "octaves": [1.0],
     "smoothness": 0.0,
-    "solver": {"method": "lbfgs", "steps": 500, "sizes": 1},
+    "solver": {"method": "lbfgs", "steps": 500, "sizes": 1, "tolerance": 0.0},
 }
 MASK_KEYS = {field.alias or key for key, field in Mask.model_fields.items()}
 
@@ -23,14 +23,14 @@ MASK_KEYS = {field.alias or key for key, field in Mask.model_fields.items()}
 def lengthen(data: dict[str, Any]) -> dict[str, Any]:
     """Rewrite the short forms of a recipe, and fill in the defaults of a preset where nothing else is given."""
     data = _expand_style(data)
-    if "canvas" in data:
+    for key, long_form in (("encoder", "name"), ("masks", "file")):
+        if isinstance(word := data.get(key), str):
+            data[key] = {long_form: word}
+    if data.get("canvas"):
         data = CANVAS | data
     if data.get("method") == "classic":
         data = _prefer(data, CLASSIC)
     data = lengthen_controls(data)
-    for key, long_form in (("encoder", "name"), ("masks", "file")):
-        if isinstance(word := data.get(key), str):
-            data[key] = {long_form: word}
     if isinstance(styles := data.get("styles"), dict):
         data["styles"] = {key: _lengthen_style(style) for key, style in styles.items()}
     if isinstance(regions := data.get("regions"), list | tuple):
@@ -39,7 +39,7 @@ def lengthen(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _prefer(given: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what is not given, also within entries; a word for an entry stands for all of it."""
+    """Fill in what is not given, also within entries."""
     both = {
         key: _prefer(given[key], preset[key])
         for key in given
@@ -68,11 +68,12 @@ def _lengthen_region(region: object, styles: Any) -> object:
 
 def _lengthen_mix(mix: dict[str, Any], styles: Any) -> dict[str, Any]:
     """Rewrite a region's mix; `{fine: A, coarse: B}` becomes a style of its own, made of the two."""
-    if mix.keys() == {"fine", "coarse"} and all(isinstance(name, str) for name in mix.values()):
-        made = f"{mix['fine']} on {mix['coarse']}"
+    parts = {key: mix[key] for key in ("fine", "coarse") if isinstance(mix.get(key), str)}
+    if len(parts) == 2:
+        made = f"{parts['fine']} on {parts['coarse']}"
         if isinstance(styles, dict):
-            styles.setdefault(made, dict(mix))
-        mix = {made: 1.0}
+            styles.setdefault(made, parts)
+        mix = {made: 1.0, **{name: use for name, use in mix.items() if name not in parts}}
     return {name: _lengthen_use(use) for name, use in mix.items()}
 
 
@@ -85,6 +86,8 @@ def _lengthen_use(use: object) -> object:
         return use
     where = {key: value for key, value in use.items() if key in MASK_KEYS}
     others = {key: value for key, value in use.items() if key not in MASK_KEYS}
+    if where and "where" in use:
+        return use  # one of the two is too much, and will be told
     mask = where or others.get("where")
     return others | {"where": lengthen_mask(mask)} if mask is not None else others
 

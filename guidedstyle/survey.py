@@ -32,6 +32,8 @@ class Survival:
         return tuple(layer for layer in self.of if layer not in self.layers)
 
     def __str__(self) -> str:
+        if not self.of:
+            return "-"
         if not self.lost or not self.layers:
             return "none" if self.lost else "all"
         return f"to {self.layers[-1]}" if self.of[: len(self.layers)] == self.layers else ", ".join(self.layers)
@@ -67,11 +69,13 @@ def survey_scene(scene: Scene) -> Survey:
 def _survey(weights: Array, size: Size, sizes: int, architecture: Architecture, controls: Controls) -> list[Survival]:
     """Survey weights (h, w), which may be coarser than the picture of (width, height) that they are of."""
     wanted = controls.style_layers or architecture.style_layers
-    names, found = tuple(name for name in architecture.layers if name in wanted), []
+    names: tuple[str, ...] = tuple(name for name in architecture.layers if name in wanted)
+    found = []
     for octave in range(sizes):
         shape = halve(size[::-1], octave)
-        alive = tuple(name for name in names if _survives(weights, shape, architecture.layers[name], controls.guides))
-        found.append(Survival(max(shape), alive, names))
+        seen = names if controls.octaves[min(octave, len(controls.octaves) - 1)] else ()
+        alive = tuple(name for name in seen if _survives(weights, shape, architecture.layers[name], controls.guides))
+        found.append(Survival(max(shape), alive, seen))
     return found
 
 
@@ -112,7 +116,7 @@ def _describe_survival(scene: Scene, survey: Survey) -> Iterator[str]:
 
 
 def _describe_thinness(name: str, found: Sequence[Survival]) -> Iterator[str]:
-    gone = [f"{survival.longest} px" for survival in found if not survival.layers]
+    gone = [f"{survival.longest} px" for survival in found if survival.of and not survival.layers]
     if gone:
         yield (
             f"{name} is so thin that nothing of it is left at {' and '.join(gone)}: its larger strokes will take after "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from guidedstyle.recipe import EncoderChoice
 from guidedstyle.record import describe_identity
 from guidedstyle.render import Rendering, Update, load_encoder, render
 from guidedstyle.report import print_sweep, print_variant, show_progress
-from guidedstyle.scene import open_scene
+from guidedstyle.scene import Scene, open_scene
 from guidedstyle.session import interruptible, save_rendering
 from guidedstyle.survey import collect_notes, survey_scene
 from guidedstyle.targets import Memory
@@ -35,6 +35,16 @@ class Sweep:
         self.encoders: dict[EncoderChoice, Encoder] = {}
         self.memory: Memory = {}
         self.records = {variant.output: record for variant in variants if (record := find_record(variant))}
+
+    def check(self, sketches: Iterable[Scene]) -> None:
+        """Plan every variant by its scene opened small; raises GuidedStyleError where one cannot be rendered."""
+        for sketch in sketches:
+            make_plan(sketch, self._load(sketch.recipe.encoder), self.device)
+
+    def _load(self, choice: EncoderChoice) -> Encoder:
+        if choice not in self.encoders:
+            self.encoders[choice] = load_encoder(choice)
+        return self.encoders[choice]
 
     def run(self) -> int:
         """Render what is not there yet, and return the exit code."""
@@ -57,18 +67,15 @@ class Sweep:
         return code
 
     def _render(self, variant: Variant, interrupted: Sequence[float]) -> Rendering:
-        choice = variant.reading.recipe.encoder
-        if choice not in self.encoders:
-            self.encoders[choice] = load_encoder(choice)
-        scene = open_scene(variant.reading)
-        plan, notes = make_plan(scene, self.encoders[choice], self.device), collect_notes(scene, survey_scene(scene))
+        scene, encoder = open_scene(variant.reading), self._load(variant.reading.recipe.encoder)
+        plan, notes = make_plan(scene, encoder, self.device), collect_notes(scene, survey_scene(scene))
         with show_progress(plan, self.quiet) as show:
 
             def watch(update: Update) -> bool:
                 show(update)
                 return not interrupted
 
-            rendering = render(scene, self.encoders[choice], plan, watch, self.memory)
+            rendering = render(scene, encoder, plan, watch, self.memory)
         if not interrupted:
             self.records[variant.output] = save_rendering(scene, plan, rendering, notes)
         return rendering

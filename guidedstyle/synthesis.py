@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from guidedstyle import __version__
 from guidedstyle.cache import recall_picture
 from guidedstyle.canvas import resize, resize_layers
 from guidedstyle.encoder import Encoder
@@ -18,11 +19,12 @@ from guidedstyle.paintings import Painting
 from guidedstyle.recipe import Recipe, Region, SolverChoice, StyleImage, StyleUse
 from guidedstyle.scene import Scene
 
-Paint = Callable[[Scene], Array]
+Paint = Callable[[Scene], tuple[Array, bool]]  # the picture, and whether it was finished
 
 FINE_OCTAVES, COARSE_OCTAVES = (1.0,), (0.0, 1.0, 1.0)
 FINE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0}
 STEPS = 100
+SHORTEST = 64  # px: as much as all of these octaves take
 
 
 def make_paintings(scene: Scene, encoder: Encoder, paint: Paint) -> dict[str, Painting]:
@@ -42,8 +44,10 @@ def _set_scene(name: str, painting: Painting, scene: Scene) -> Scene:
     """Set the scene of a synthesis: the coarse painting as the photograph, half given to each of the two styles."""
     style, recipe = scene.recipe.styles[name], scene.recipe
     assert painting.fine and style.fine and style.coarse
-    width, height = size = painting.fit(recipe.largest_scale(name) * max(scene.size))
-    scale = recipe.scale(style.fine) * max(scene.size) / max(size)
+    long, short = max(painting.mask.shape), min(painting.mask.shape)
+    smallest = SHORTEST * long / short / painting.extent
+    width, height = size = painting.fit(max(smallest, recipe.largest_scale(name) * max(scene.size)))
+    scale = recipe.scale(style.fine) / recipe.scale(style.coarse) / painting.extent
     styles = {
         "fine": StyleImage.model_construct(**dict(recipe.styles[style.fine]) | {"scale": scale}),
         "coarse": StyleImage(image=recipe.styles[style.coarse].image),
@@ -58,7 +62,7 @@ def _set_scene(name: str, painting: Painting, scene: Scene) -> Scene:
         solver=SolverChoice(steps=STEPS, sizes=1),
     )
     content = resize(torch.from_numpy(painting.image), size).numpy()
-    paintings = {"fine": painting.fine, "coarse": replace(painting, fine=None)}
+    paintings = {"fine": painting.fine, "coarse": replace(painting, fine=None, extent=1.0)}
     weights = np.stack([np.full((height, width), weight, np.float32) for weight in (0.5, 0.5, 0)])
     return Scene(synthesis, content, paintings, weights, (np.ones(1, np.float32),) * 2, size, (0.5, 0.5, 0.0))
 
@@ -70,8 +74,11 @@ def _make_region(name: str, octaves: tuple[float, ...], layers: dict[str, float]
 def _make_painting(scene: Scene, encoder: Encoder, painting: Painting, paint: Paint) -> Painting:
     """Paint a synthesis, or take it from the cache."""
     fine, key = scene.paintings["fine"], hashlib.sha256()
-    key.update(repr((scene.recipe.model_dump(mode="json"), scene.size, encoder.dtype, fine.extent)).encode())
-    for array in (scene.content, fine.image, fine.mask, *(p.float().cpu().numpy() for p in encoder.parameters())):
+    device = next(encoder.parameters()).device.type
+    made_by = (__version__, torch.__version__, device, encoder.dtype)
+    key.update(repr((scene.recipe.model_dump(mode="json"), scene.size, fine.extent, made_by)).encode())
+    weights = [parameter.float().cpu().numpy() for parameter in encoder.parameters()]
+    for array in (scene.content, painting.mask, fine.image, fine.mask, *weights):
         key.update(np.ascontiguousarray(array).tobytes())
     picture = recall_picture(key.hexdigest(), lambda: paint(scene))
     mask = resize_layers(painting.mask[None], scene.size)[0].numpy()

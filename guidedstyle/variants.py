@@ -16,7 +16,7 @@ from typing import Any
 from guidedstyle.document import read_document, write_yaml
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.reading import Override, Reading, read_recipe
-from guidedstyle.scene import CHECK_SIZE, open_scene
+from guidedstyle.scene import CHECK_SIZE, Scene, open_scene
 
 MOST_VARIANTS = 400
 WIDEST = 6  # pictures side by side, where there is one axis
@@ -34,13 +34,19 @@ class Variant:
 
     @property
     def label(self) -> str:
-        """What it is called: `scale=0.5, seed=3`."""
-        return ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in self.values.items())
+        """What it is called: `scale=0.5, seed=3`; of a file's path only the name."""
+        short = {key: key.rsplit(".", 1)[-1] for key in self.values}
+        names = short if len(set(short.values())) == len(short) else dict(zip(short, short, strict=True))
+        return ", ".join(f"{names[key]}={_show(value)}" for key, value in self.values.items())
 
     @property
     def output(self) -> Path:
         """Where its picture goes."""
         return self.reading.recipe.output
+
+
+def _show(value: str) -> str:
+    return value if value[0] in "[{" else Path(value).name or value
 
 
 def parse_axis(text: str) -> Axis:
@@ -70,16 +76,17 @@ def make_variants(recipe: Path, axes: Sequence[Axis], overrides: Sequence[Overri
     return variants
 
 
-def check_scenes(variants: Sequence[Variant]) -> None:
+def open_sketches(variants: Sequence[Variant]) -> list[Scene]:
     """Open what the variants name, small; raises GuidedStyleError with the mistakes of all."""
-    problems = dict[str, Problem]()
+    problems, sketches = dict[str, Problem](), []
     for variant in variants:
         try:
-            open_scene(variant.reading, CHECK_SIZE)
+            sketches.append(open_scene(variant.reading, CHECK_SIZE))
         except GuidedStyleError as error:
             problems |= {str(problem): problem for problem in error.problems}
     if problems:
         raise GuidedStyleError(list(problems.values()))
+    return sketches
 
 
 def _check_axes(axes: Sequence[Axis]) -> None:
@@ -137,5 +144,5 @@ def _describe(variant: Variant, record: dict[str, Any]) -> dict[str, Any]:
     losses, result = record["losses"], record["result"]
     regions = {f"{name}: {term}": value for name, terms in losses["regions"].items() for term, value in terms.items()}
     ended = {key: result[key] for key in ("steps", "seconds", "reason")}
-    whole = {key: losses[key] for key in ("total", "smoothness")}
+    whole = {f"loss: {key}": losses[key] for key in ("total", "smoothness")}
     return {"file": variant.output.name, **variant.values, **whole, **regions, **ended}

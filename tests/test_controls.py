@@ -107,6 +107,9 @@ def test_classic_has_the_published_defaults_and_lets_them_be_changed(studio: Pat
     assert (changed.solver.steps, changed.solver.sizes, changed.smoothness) == (200, 1, 2)
     assert list(changed.content_layers) == ["relu2_2"]
     assert load(studio, "content: photo.png\nstyle: ink.png\n", "method=classic").encoder.name == "vgg19"
+    assert recipe.solver.tolerance == 0
+    named = load(studio, text + "encoder: {convention: original}\n").encoder
+    assert (named.name, named.convention) == ("vgg19", "original")
 
 
 @pytest.mark.parametrize(("method", "steps"), [("lbfgs", 150), ("adam", 300), ("sgd", 500)])
@@ -124,6 +127,13 @@ def test_a_weight_that_is_a_mask_varies_over_the_region(studio: Path) -> None:
     wanted = rise / 255 / (1 + rise / 255)
     np.testing.assert_allclose(mix[1], wanted, atol=0.01)
     np.testing.assert_allclose(mix.sum(0), 1, atol=1e-5)
+
+
+def test_tiny_weights_are_as_good_as_large_ones(studio: Path) -> None:
+    mix = "{ink: {weight: 0.0004, gradient: {from: [0, 0], to: [1, 0]}}, oil: {weight: 0.0004, gradient: {from: [1, 0], to: [0, 0]}}}"
+    (studio / "a.yaml").write_text(f"{HEAD}regions:\n  - {{name: a, mask: rest, style: {mix}}}\n")
+    (mix,) = open_scene(read_recipe(studio / "a.yaml")).mixes
+    np.testing.assert_allclose(mix[0, 0], (np.arange(96) + 0.5) / 96, atol=1e-4)
 
 
 def test_a_canvas_needs_no_photograph(studio: Path) -> None:
@@ -168,6 +178,14 @@ SMALL = "content: photo.png\nstyle: ink.png\n"
         (HEAD + REGIONS.replace("style: ink", "style: {ink: gone.png}") % "strength: 1", "a.yaml:5: regions[1].style.ink.where: there is no file gone.png | paths are relative to the recipe file; check the name and the folder"),
         (HEAD + REGIONS.replace("style: ink", "style: {ink: {weight: -1}}") % "strength: 1", "a.yaml:5: regions[1].style.ink.weight: -1 is too small | weight must be at least 0"),
         (HEAD + REGIONS.replace("style: ink", "style: {ink: [1]}") % "strength: 1", "a.yaml:5: regions[1].style.ink: [1] does not fit | ink must be keys with values"),
+        (HEAD + REGIONS % "strength: 0, statistics: mean", "a.yaml:5: regions[1].statistics: it has nothing to do: strength is 0, so nothing is painted | remove statistics, or set strength"),
+        (HEAD + REGIONS % "content_strength: 0, content_layers: relu1_1", "a.yaml:5: regions[1].content_layers: it has nothing to do: content_strength is 0, so no drawing is kept | remove content_layers, or set content_strength"),
+        (SMALL + "strength: 0\noctaves: fine\n", "a.yaml:4: octaves: it has nothing to do: strength is 0 everywhere | remove octaves, or set strength"),
+        (SMALL + "content_strength: 0\ncontent_layers: relu1_1\n", "a.yaml:4: content_layers: it has nothing to do: content_strength is 0 everywhere | remove content_layers, or set content_strength"),
+        (HEAD + REGIONS.replace("style: ink", "style: {ink: left.png}") % "strength: 1", "a.yaml:5: regions[1].style: a mix of one style cannot vary: its share is all of the region | add a second style, or give the region the mask"),
+        (HEAD + REGIONS.replace("style: ink, ", "") % "strength: 0, init: style", "a.yaml:5: regions[1].init: there is no painting to start from | give it a style"),
+        (HEAD + REGIONS.replace("style: ink", "style: {ink: 1, oil: {where: left.png, grow: 2}}") % "strength: 1", "a.yaml:5: regions[1].style.oil.grow: there is no key 'grow' here"),
+        (HEAD + REGIONS.replace("style: ink", "style: {fine: ink, coarse: oil, scale: 2}") % "strength: 1", "a.yaml:5: regions[1].style.scale: there is no style 'scale'"),
         (SMALL + "method: classic\nencoder: lite\n", "a.yaml:3: method: the classic set-up is made of layers of vgg19, not of lite | set encoder: vgg19, or remove method"),
         (SMALL + "method: classic\nstatistics: mean\n", "a.yaml:4: statistics: the published weights of the classic set-up are for gram, not for mean | remove it, or set method: octaves"),
         (CANVAS + "content: photo.png\n", "a.yaml:1: canvas: a picture cannot have both content and canvas | remove one of the two"),

@@ -20,7 +20,7 @@ from guidedstyle.losses import Place, StyleTarget
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import parse_setting, read_recipe
-from guidedstyle.recolour import match_colours, take_swatch
+from guidedstyle.recolour import Method, match_colours, take_swatch
 from guidedstyle.render import load_encoder
 from guidedstyle.scene import Scene, open_scene
 
@@ -140,14 +140,15 @@ def pictures(objective: Objective) -> list[tuple[Place, torch.Tensor]]:
     return [(place, octaves[place[0]]) for place in objective.places]
 
 
-def test_a_painting_is_matched_to_the_pixels_of_its_region_alone(studio: Path) -> None:
+@pytest.mark.parametrize("method", ["symmetric", "pca", "cholesky", "histogram"])
+def test_a_painting_is_matched_to_the_pixels_of_its_region_alone(studio: Path, method: Method) -> None:
     """The target is that of the painting recoloured by hand to the left half's pixels; the other region's is not."""
-    objective = aim(studio, TWO % "colour: match")
+    objective = aim(studio, TWO % f"colour: {{match: {method}}}")
     content, left = to_array(Image.open(studio / "photo.png")), np.zeros((64, 96), np.float32)
     left[:, :48] = 1
     painting = objective.atelier.scene.paintings["ink"]
     image = resize(torch.from_numpy(painting.image), painting.fit(96)).numpy()
-    matched = match_colours(image, np.ones(image.shape[2:], np.float32), take_swatch(content, left)).clip(0, 1)
+    matched = match_colours(image, np.ones(image.shape[2:], np.float32), take_swatch(content, left), method).clip(0, 1)
     found = find(objective, (0, "relu1_1")).wanted
     for index, wanted in ((0, image), (1, matched)):
         features = objective.encoder.encode(torch.from_numpy(wanted), ["relu1_1"])["relu1_1"][0].flatten(1)
@@ -242,7 +243,9 @@ def test_nothing_leaks_the_gradient_beyond_the_seam_stays_as_it_was(studio: Path
 
 
 def test_octaves_that_a_small_picture_has_not_are_refused(studio: Path) -> None:
-    with pytest.raises(GuidedStyleError, match=r"96 x 64 px has 3, and none of them has weight"):
+    with pytest.raises(
+        GuidedStyleError, match=r"regions\[1\].octaves: a picture of 96 x 64 px has 3, and none of them has weight"
+    ):
         aim(studio, TWO % "octaves: [0, 0, 0, 1]")
 
 

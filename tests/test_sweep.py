@@ -197,6 +197,12 @@ def test_values_that_look_alike_as_names_have_files_of_their_own(small: Path) ->
     assert all(len(v.output.name) < 200 for v in make_variants(small / "small.yaml", long, (), small))
 
 
+def test_labels_name_files_without_their_folders(small: Path) -> None:
+    axes = [("content", [str(small / "photo.png"), "oil.png"])]
+    variants = make_variants(small / "small.yaml", axes, (), small)
+    assert [variant.label for variant in variants] == ["content=photo.png", "content=oil.png"]
+
+
 def test_a_folder_that_cannot_be_made_is_told(small: Path) -> None:
     (small / "file").write_text("")
     done = run("sweep", "small.yaml", *GRID, "-o", "file", folder=small)

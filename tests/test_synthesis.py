@@ -1,0 +1,145 @@
+"""Paintings made of two: at the size of their strokes, made once, and anew when one of the two has changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from guidedstyle.cache import find_cache
+from guidedstyle.encoder import Encoder
+from guidedstyle.plan import make_plan
+from guidedstyle.reading import parse_setting, read_recipe
+from guidedstyle.render import load_encoder, make_paintings_for, render
+from guidedstyle.scene import Scene, open_scene
+
+TEXT = """\
+content: photo.png
+styles: {ink: ink.png, oil: {image: oil.png}}
+style: {fine: ink, coarse: oil}
+solver: {steps: 1}
+"""
+MADE = "ink on oil"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guidedstyle.synthesis.STEPS", 4)
+
+
+def open_(studio: Path, *settings: str) -> tuple[Scene, Encoder]:
+    (studio / "a.yaml").write_text(TEXT)
+    scene = open_scene(read_recipe(studio / "a.yaml", [parse_setting(setting) for setting in settings]))
+    return scene, load_encoder(scene.recipe.encoder)
+
+
+def make(studio: Path, *settings: str, watch=lambda update: True) -> np.ndarray:
+    scene, encoder = open_(studio, *settings)
+    return make_paintings_for(scene, encoder, make_plan(scene, encoder, "cpu"), watch)[MADE].image
+
+
+def spy_on_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """Note the size of the fine painting's strokes, in those of the coarse one, of every synthesis."""
+    from guidedstyle import synthesis
+
+    found: list[tuple[float, float]] = []
+    made = synthesis._set_scene
+
+    def note(*arguments):
+        scene = made(*arguments)
+        fine, coarse = (
+            scene.paintings[name].fit(scene.recipe.styles[name].scale * 1000) for name in ("fine", "coarse")
+        )
+        found.append((max(fine) / scene.paintings["fine"].extent, max(coarse)))
+        return scene
+
+    monkeypatch.setattr(synthesis, "_set_scene", note)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("settings", "ratio"),
+    [
+        ((), 1),
+        (("styles.oil.scale=0.5",), 2),
+        (("styles.ink.scale=0.5",), 0.5),
+        (("styles.ink on oil.scale=2",), 1),
+        (("styles.oil.rotate=90",), 1),
+    ],
+)
+def test_both_are_made_at_their_own_sizes(
+    studio: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...], ratio: float
+) -> None:
+    """The scale of the made style enlarges both together, and so leaves their ratio."""
+    found = spy_on_sizes(monkeypatch)
+    make(studio, *settings)
+    ((fine, coarse),) = found
+    assert fine / coarse == pytest.approx(ratio, rel=0.01)
+
+
+def test_it_is_made_once_and_then_taken_from_the_cache(studio: Path, cache: Path) -> None:
+    steps = []
+    first = make(studio, watch=lambda update: steps.append(update) or True)
+    count = len(steps)
+    again = make(studio, watch=lambda update: steps.append(update) or True)
+    assert (first == again).all()
+    assert 0 < count == len(steps)
+    assert len(list(cache.iterdir())) == 1
+    assert find_cache() == cache
+
+
+@pytest.mark.parametrize("change", ["fine", "coarse", "mask", "scale"])
+def test_it_is_made_anew_when_something_has_changed(studio: Path, cache: Path, change: str) -> None:
+    before = make(studio)
+    mask = np.zeros((60, 90), np.uint8)
+    mask[:, :30] = 255
+    Image.fromarray(mask).save(studio / "mask.png")
+    settings = {"mask": ("styles.oil.mask=mask.png",), "scale": ("styles.ink.scale=0.5",)}.get(change, ())
+    if not settings:
+        Image.new("RGB", (90, 60), "red").save(studio / ("ink.png" if change == "fine" else "oil.png"))
+    after = make(studio, *settings)
+    assert len(list(cache.iterdir())) == 2
+    assert np.abs(after - before).mean() > 1e-3
+
+
+def test_a_broken_file_in_the_cache_is_made_anew(studio: Path, cache: Path) -> None:
+    first = make(studio)
+    (file,) = cache.iterdir()
+    file.write_bytes(b"broken")
+    assert (make(studio) == first).all()
+
+
+def test_what_was_stopped_is_not_kept(studio: Path, cache: Path) -> None:
+    make(studio, watch=lambda update: False)
+    assert not cache.exists() or not list(cache.iterdir())
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (studio / "file").write_text("")
+    monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(studio / "file"))
+    assert make(studio).shape[1] == 3
+
+
+def test_a_small_one_is_made_large_enough_for_its_octaves(studio: Path) -> None:
+    image = make(studio, "styles.ink on oil.scale=0.1")
+    assert min(image.shape[2:]) >= 64
+
+
+def test_it_can_be_mixed_and_rendered_with_others(studio: Path) -> None:
+    scene, encoder = open_(
+        studio,
+        "regions=[{name: a, mask: rest, style: {ink on oil: 1, ink: 1}}]",
+        f"styles.{MADE}={{fine: ink, coarse: oil}}",
+    )
+    rendering = render(scene, encoder, make_plan(scene, encoder, "cpu"))
+    assert rendering.finished
+    assert torch.isfinite(rendering.losses.total)
