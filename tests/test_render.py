@@ -225,7 +225,9 @@ def test_several_sizes_end_at_the_full_one(studio: Path) -> None:
     file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
     rendering = paint(file, size=280)
     assert rendering.image.shape == (1, 3, 187, 280)
-    assert rendering.steps == 12
+    assert [solution.steps for solution in rendering.solutions] == [8, 4]
+    alone = paint(file, size=280, solver__sizes=1)
+    assert [solution.steps for solution in alone.solutions] == [12]
 
 
 @pytest.mark.parametrize(
