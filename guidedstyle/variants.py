@@ -15,6 +15,7 @@ from typing import Any
 
 from guidedstyle.document import read_document, write_yaml
 from guidedstyle.errors import GuidedStyleError, Problem
+from guidedstyle.mistakes import find_overwritten
 from guidedstyle.reading import Override, Reading, read_recipe
 from guidedstyle.scene import CHECK_SIZE, Scene, open_scene
 
@@ -106,8 +107,10 @@ def _check_axes(axes: Sequence[Axis]) -> None:
 def _make_variant(recipe: Path, chosen: dict[str, Any], overrides: Sequence[Override], folder: Path) -> Variant:
     written = {key: write_yaml([value], in_line=True).strip()[1:-1] for key, value in chosen.items()}
     varied = [(key, value, f"--vary {key}={written[key]}") for key, value in chosen.items()]
-    output = ("output", str(folder.absolute() / f"{_name_file(written)}.png"), "--output")
-    return Variant(written, read_recipe(recipe, [*overrides, *varied, output]))
+    reading, output = read_recipe(recipe, [*overrides, *varied]), folder / f"{_name_file(written)}.png"
+    if overwritten := find_overwritten(reading.recipe, output):
+        raise GuidedStyleError.of("--output", f"{output} would overwrite {overwritten}", "choose another folder")
+    return Variant(written, reading._replace(recipe=reading.recipe.model_copy(update={"output": output})))
 
 
 def _name_file(written: Mapping[str, str]) -> str:

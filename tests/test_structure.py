@@ -52,7 +52,7 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
         "stacking",
         "stages",
     },
-    "variants": {"document", "reading", "scene"},
+    "variants": {"mistakes", "document", "reading", "scene"},
     "guidance": {"architecture", "images"},
     "survey": {"architecture", "controls", "guidance", "images", "scene"},
     "mask_sheet": {"images", "keys", "mask_keys", "masks", "mistakes", "scene"},

@@ -47,7 +47,7 @@ def test_a_sweep_renders_the_grid_with_a_sheet_and_a_table(small: Path) -> None:
         record = json.loads((folder / f"{row['file']}.json").read_text())
         assert record["recipe"]["styles"]["ink"]["scale"] == float(row["styles.ink.scale"])
         assert record["recipe"]["content_strength"] == float(row["content_strength"])
-        assert float(row["total"]) == pytest.approx(record["losses"]["total"])
+        assert float(row["loss: total"]) == pytest.approx(record["losses"]["total"])
         assert float(row["picture: style"]) == pytest.approx(record["losses"]["regions"]["picture"]["style"])
         assert (row["steps"], row["reason"]) == ("2", "all steps are done (2)")
     with Image.open(folder / "sheet.png") as sheet:
@@ -195,6 +195,36 @@ def test_values_that_look_alike_as_names_have_files_of_their_own(small: Path) ->
     assert len(names) == 4
     long = [("style_layers", [{f"relu{a}_{b}": 1.0 for a in (1, 2, 3) for b in (1, 2)}, ["relu1_1"]])]
     assert all(len(v.output.name) < 200 for v in make_variants(small / "small.yaml", long, (), small))
+
+
+def test_a_sweep_overwrites_no_picture_that_it_is_made_of(small: Path) -> None:
+    (small / "photo.png").rename(small / "seed=1.png")
+    (small / "small.yaml").write_text(RECIPE.replace("photo.png", "seed=1.png"))
+    before = (small / "seed=1.png").read_bytes()
+    done = run("sweep", "small.yaml", "--vary", "solver.seed=1,2", "-o", ".", folder=small)
+    assert done.returncode == 2
+    assert "seed=1.png would overwrite content" in done.stderr
+    assert (small / "seed=1.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("arguments", [["--vary", "smothness=1,2"], ["--vary", "solver.seed=1", "--dry-run"]])
+def test_no_folder_is_made_before_there_is_something_to_put_in(small: Path, arguments: list[str]) -> None:
+    run("sweep", "small.yaml", *arguments, folder=small)
+    assert not (small / "small-sweep").exists()
+
+
+def test_what_cannot_be_rendered_is_told_before_anything_is(small: Path) -> None:
+    done = run("sweep", "small.yaml", "--vary", "octaves=[1],[0, 0, 0, 1]", folder=small)
+    assert done.returncode == 2
+    assert "none of them has weight" in done.stderr
+    assert not (small / "small-sweep").exists()
+
+
+def test_a_varied_loss_control_has_a_column_of_its_own(small: Path) -> None:
+    assert run("sweep", "small.yaml", "--vary", "smoothness=0,2", folder=small).returncode == 0
+    rows = table(small / "small-sweep")
+    assert [row["smoothness"] for row in rows] == ["0", "2"]
+    assert all(float(row["loss: smoothness"]) > 0 for row in rows)
 
 
 def test_labels_name_files_without_their_folders(small: Path) -> None:
