@@ -99,10 +99,15 @@ class Canvas:
         return self.lay(self.colour(image))
 
     def colour(self, image: Tensor) -> Tensor:
-        """Give a painted `image` the photograph's chroma where that is kept."""
+        """Give a painted `image` the photograph's chroma where that is kept.
+
+        Its gradient is that of a luminance without limits: a pixel at its limit would have none, and stay there.
+        """
         if self.kept_chroma is None:
             return image
-        return torch.lerp(image, replace_luminance(self.content, image), self.kept_chroma)
+        free = self.content + extract_luminance(image) - extract_luminance(self.content)
+        limited = free + (replace_luminance(self.content, image) - free).detach()
+        return torch.lerp(image, limited, self.kept_chroma)
 
     def lay(self, paint: Tensor) -> Tensor:
         """Lay `paint` over what is kept; there the content comes back exactly."""

@@ -182,6 +182,15 @@ def test_scale_in_a_region_is_that_of_this_use_alone(studio: Path) -> None:
         torch.testing.assert_close(second, find(everywhere, place).wanted[1])
 
 
+def test_a_pixel_at_the_limit_of_its_luminance_is_not_stuck_there(studio: Path) -> None:
+    """A photograph of deep blue leaves little room for light; white paint over it can still be darkened."""
+    Image.new("RGB", (96, 64), (40, 40, 250)).save(studio / "photo.png")
+    objective = aim(studio, TWO % "colour: content", "colour=content")
+    white = torch.ones(1, 3, 64, 96, requires_grad=True)
+    objective(white).total.backward()
+    assert (white.grad.abs().sum(1) > 0).float().mean() > 0.9
+
+
 def test_content_layers_of_each_region_are_weighed(studio: Path) -> None:
     objective = aim(studio, TWO % "content_layers: {relu1_2: 1, relu2_2: 3}", "content_layers=relu3_1")
     image = content_of(objective).roll(3, 3)
