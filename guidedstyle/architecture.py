@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -43,6 +44,18 @@ class Architecture:
                 found[name] = Layer(name, channels, stride, extent)
             extent, stride = extent + stride, stride * 2
         return found
+
+    def weigh_style(self, asked: Mapping[str, float] | None) -> dict[str, float]:
+        """Weigh the layers at which style is matched, in their order: those asked for, or its own, alike."""
+        return self._weigh(asked or dict.fromkeys(self.style_layers, 1.0))
+
+    def weigh_content(self, asked: Mapping[str, float] | None) -> dict[str, float]:
+        """Weigh the layers that keep a drawing, likewise."""
+        return self._weigh(asked or {self.content_layer: 1.0})
+
+    def _weigh(self, layers: Mapping[str, float]) -> dict[str, float]:
+        order = list(VGG19.layers)
+        return {layer: layers[layer] for layer in sorted(layers, key=order.index) if layers[layer]}
 
     @cached_property
     def max_pooled(self) -> set[str]:

@@ -101,9 +101,9 @@ class Objective:
     def _weigh_content_layers(self, controls: Controls) -> dict[str, float]:
         if not controls.content_strength:
             return {}
-        layers = controls.content_layers or {self.encoder.architecture.content_layer: 1.0}
+        layers = self.encoder.architecture.weigh_content(controls.content_layers)
         total = 1.0 if self.plan.published else sum(layers.values())
-        return {layer: weight / total for layer, weight in layers.items() if weight}
+        return {layer: weight / total for layer, weight in layers.items()}
 
 
 def _balance(weights: Tensor, recipe: Recipe) -> Tensor:

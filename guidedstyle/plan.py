@@ -46,11 +46,9 @@ def make_plan(scene: Scene, encoder: Encoder, device: str = "auto") -> Plan:
 def _find_layers(recipe: Recipe, encoder: Encoder) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Find the layers at which the painted regions match style and content, in the order of computation."""
     architecture, painted = encoder.architecture, [region.over(recipe) for region in recipe.regions if not region.keep]
-    matched = [one.style_layers or dict.fromkeys(architecture.style_layers, 1.0) for one in painted if one.strength]
-    drawn = [one.content_layers or {architecture.content_layer: 1.0} for one in painted if one.content_strength]
-    style, content = (
-        {layer for layers in found for layer, weight in layers.items() if weight} for found in (matched, drawn)
-    )
+    matched = [architecture.weigh_style(one.style_layers) for one in painted if one.strength]
+    drawn = [architecture.weigh_content(one.content_layers) for one in painted if one.content_strength]
+    style, content = ({layer for layers in found for layer in layers} for found in (matched, drawn))
     missing = sorted((style | content) - encoder.layers.keys())
     if missing:
         rule = f"the weights end before {', '.join(missing)}"

@@ -68,9 +68,7 @@ def survey_scene(scene: Scene) -> Survey:
 
 def _survey(weights: Array, size: Size, sizes: int, architecture: Architecture, controls: Controls) -> list[Survival]:
     """Survey weights (h, w), which may be coarser than the picture of (width, height) that they are of."""
-    wanted = controls.style_layers or architecture.style_layers
-    names: tuple[str, ...] = tuple(name for name in architecture.layers if name in wanted)
-    found = []
+    names, found = tuple(architecture.weigh_style(controls.style_layers)), []
     for octave in range(sizes):
         shape = halve(size[::-1], octave)
         seen = names if controls.octaves[min(octave, len(controls.octaves) - 1)] else ()

@@ -51,7 +51,7 @@ class Atelier:
 
         Octaves are counted from the finished picture's own size down, so that a coarse stage has only the coarse ones.
         """
-        layers = controls.style_layers or dict.fromkeys(self.encoder.architecture.style_layers, 1.0)
+        layers = self.encoder.architecture.weigh_style(controls.style_layers)
         count = min(self.stage.octaves, len(controls.octaves))
         octaves = [_pick(controls.octaves, self.stage.halvings + octave) for octave in range(count)]
         sums = 1.0 if self.plan.published else sum(layers.values()) * count * _mean(controls.octaves)
@@ -59,7 +59,7 @@ class Atelier:
             (octave, layer): weight * factor / sums
             for octave, factor in enumerate(octaves)
             for layer, weight in layers.items()
-            if weight * factor
+            if factor
         }
 
     def make_targets(self) -> list[StyleTarget]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import draw_picture
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from guidedstyle.architecture import VGG19
 from guidedstyle.canvas import resize
@@ -256,6 +256,18 @@ def test_octaves_that_a_small_picture_has_not_are_refused(studio: Path) -> None:
         GuidedStyleError, match=r"regions\[1\].octaves: a picture of 96 x 64 px has 3, and none of them has weight"
     ):
         aim(studio, TWO % "octaves: [0, 0, 0, 1]")
+
+
+def test_layers_without_weight_need_not_be_in_the_weights(deep: Path) -> None:
+    state = {key: value for key, value in load_file(deep / "deep.safetensors").items() if int(key.split(".")[1]) < 10}
+    save_file(state, deep / "short.safetensors")
+    text = (
+        "content: photo.png\nstyle: ink.png\nencoder: {name: vgg19, weights: short.safetensors, convention: original}\n"
+    )
+    settings = ("content_layers=relu2_2", "style_layers={relu1_1: 1, relu4_1: 0}")
+    assert list(aim(deep, text, *settings).plan.style_layers) == ["relu1_1"]
+    with pytest.raises(GuidedStyleError, match="the weights end before relu4_1"):
+        aim(deep, text, settings[0], "style_layers={relu1_1: 1, relu4_1: 1}")
 
 
 @pytest.fixture

@@ -233,3 +233,17 @@ def test_hard_masks_that_fit_together_leave_nothing_between_them(tmp_path: Path)
     assert ((scene.weights[0] > 0.1) & (scene.weights[0] < 0.9)).mean() > 0.2
     assert scene.weights[2].max() == 0
     assert scene.overlaps == (0, 0)
+
+
+def test_what_is_not_looked_at_is_not_surveyed(tmp_path: Path) -> None:
+    """A region matched at its second octave alone, and at one layer, says nothing of the others."""
+    file, _ = open_line(tmp_path, 6, "inside")
+    settings = [
+        ("regions.line.octaves", [0, 1, 0], "here"),
+        ("regions.line.style_layers", {"relu1_1": 1, "relu3_4": 0}, "here"),
+    ]
+    scene = open_scene(read_recipe(file, settings), CHECK_SIZE)
+    found = survey_scene(scene).regions[1]
+    assert [survival.of for survival in found[:3]] == [(), ("relu1_1",), ()]
+    assert str(found[0]) == "-"
+    assert not any("relu3_4" in note or "400 px" in note for note in collect_notes(scene, survey_scene(scene)))
