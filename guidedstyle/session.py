@@ -11,6 +11,7 @@ from typing import Any
 from guidedstyle.allocator import keep_freed_memory
 from guidedstyle.commands import BUG, DONE, INTERRUPTED
 from guidedstyle.editing import save_layers
+from guidedstyle.encoder import Encoder
 from guidedstyle.images import save_picture, to_picture, write_file
 from guidedstyle.plan import Plan, make_plan
 from guidedstyle.reading import RECIPE_KEY, Reading, write_recipe
@@ -19,6 +20,7 @@ from guidedstyle.render import Rendering, Update, load_encoder, render
 from guidedstyle.report import print_plan, print_result, print_scene, show_progress
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.survey import collect_notes, survey_scene
+from guidedstyle.targets import Memory
 
 
 def run_render(reading: Reading, sketch: Scene, device: str, dry_run: bool, quiet: bool) -> int:
@@ -35,17 +37,25 @@ def run_render(reading: Reading, sketch: Scene, device: str, dry_run: bool, quie
     if dry_run:
         return DONE
     scene = open_scene(reading)
-    with interruptible() as interrupted, show_progress(plan, quiet) as show:
+    with interruptible() as interrupted:
+        rendering = render_shown(scene, encoder, plan, quiet, interrupted)
+    save_rendering(scene, plan, rendering, notes)
+    if not quiet:
+        print_result(scene.recipe.output, rendering)
+    return DONE if rendering.finished else INTERRUPTED if interrupted else BUG
+
+
+def render_shown(
+    scene: Scene, encoder: Encoder, plan: Plan, quiet: bool, interrupted: Sequence[float], memory: Memory | None = None
+) -> Rendering:
+    """Render with progress on the screen, until it is done or interrupted."""
+    with show_progress(plan, quiet) as show:
 
         def watch(update: Update) -> bool:
             show(update)
             return not interrupted
 
-        rendering = render(scene, encoder, plan, watch)
-    save_rendering(scene, plan, rendering, notes)
-    if not quiet:
-        print_result(scene.recipe.output, rendering)
-    return DONE if rendering.finished else INTERRUPTED if interrupted else BUG
+        return render(scene, encoder, plan, watch, memory)
 
 
 def save_rendering(scene: Scene, plan: Plan, rendering: Rendering, notes: Sequence[str]) -> dict[str, Any]:

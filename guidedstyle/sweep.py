@@ -15,10 +15,10 @@ from guidedstyle.images import read_picture, save_picture, write_file
 from guidedstyle.plan import make_plan
 from guidedstyle.recipe import EncoderChoice
 from guidedstyle.record import describe_identity
-from guidedstyle.render import Rendering, Update, load_encoder, render
-from guidedstyle.report import print_sweep, print_variant, show_progress
+from guidedstyle.render import Rendering, load_encoder
+from guidedstyle.report import print_sweep, print_variant
 from guidedstyle.scene import Scene, open_scene
-from guidedstyle.session import interruptible, save_rendering
+from guidedstyle.session import interruptible, render_shown, save_rendering
 from guidedstyle.survey import collect_notes, survey_scene
 from guidedstyle.targets import Memory
 from guidedstyle.variants import Variant, arrange, write_table
@@ -37,9 +37,10 @@ class Sweep:
         self.records = {variant.output: record for variant in variants if (record := find_record(variant))}
 
     def check(self, sketches: Iterable[Scene]) -> None:
-        """Plan every variant by its scene opened small; raises GuidedStyleError where one cannot be rendered."""
-        for sketch in sketches:
-            make_plan(sketch, self._load(sketch.recipe.encoder), self.device)
+        """Plan what is not there yet by its scene opened small; raises GuidedStyleError where it cannot be rendered."""
+        for variant, sketch in zip(self.variants, sketches, strict=True):
+            if variant.output not in self.records:
+                make_plan(sketch, self._load(sketch.recipe.encoder), self.device)
 
     def _load(self, choice: EncoderChoice) -> Encoder:
         if choice not in self.encoders:
@@ -69,13 +70,7 @@ class Sweep:
     def _render(self, variant: Variant, interrupted: Sequence[float]) -> Rendering:
         scene, encoder = open_scene(variant.reading), self._load(variant.reading.recipe.encoder)
         plan, notes = make_plan(scene, encoder, self.device), collect_notes(scene, survey_scene(scene))
-        with show_progress(plan, self.quiet) as show:
-
-            def watch(update: Update) -> bool:
-                show(update)
-                return not interrupted
-
-            rendering = render(scene, encoder, plan, watch, self.memory)
+        rendering = render_shown(scene, encoder, plan, self.quiet, interrupted, self.memory)
         if not interrupted:
             self.records[variant.output] = save_rendering(scene, plan, rendering, notes)
         return rendering

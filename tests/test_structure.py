@@ -120,6 +120,8 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
     "allocator": set(),
     "commands": set(),
     "session": {
+        "encoder",
+        "targets",
         "allocator",
         "commands",
         "editing",
