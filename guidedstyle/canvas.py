@@ -55,7 +55,8 @@ class Canvas:
     @cached_property
     def controls(self) -> list[Controls]:
         """What each painted region is asked for."""
-        return [self.recipe.controls[index] for index in self.painted]
+        controls = self.recipe.controls
+        return [controls[index] for index in self.painted]
 
     @cached_property
     def parts(self) -> list[Part]:

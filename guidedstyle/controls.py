@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
-from guidedstyle.keys import Colour, Model, RecipePath, Share, Weight, unit
+from guidedstyle.keys import Colour, Model, RecipePath, Share, Terse, Weight, unit
 
 Guides = Literal["simple", "inside"]
 Statistics = Literal["gram", "mean", "covariance"]
@@ -20,7 +20,7 @@ EVEN: tuple[float, ...] = (1.0, 1.0, 1.0)
 OCTAVES = {"even": EVEN, "fine": (1.0, 0.1, 0.0), "coarse": (0.04, 0.2, 1.0)}  # the finest first
 
 
-class ColourChoice(Model):
+class ColourChoice(Terse):
     """Where a region's colours come from: one of four ways."""
 
     style: bool = Field(False, description="as the painting has them")
@@ -34,17 +34,13 @@ class ColourChoice(Model):
         json_schema_extra=unit("up to 64 colours"),
     )
 
-    @model_serializer(mode="wrap")
-    def _leave_out_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in handler(self).items() if value}
-
     @property
     def ways(self) -> list[str]:
         """The keys that are given; a right choice has one."""
         return [key for key in type(self).model_fields if getattr(self, key)]
 
 
-class Start(Model):
+class Start(Terse):
     """What the optimisation starts from: a blend by weight."""
 
     content: Weight = Field(0.0, description="weight of the photograph", json_schema_extra=unit("share"))
@@ -54,10 +50,6 @@ class Start(Model):
     )
     picture: Weight = Field(0.0, description="weight of `file`", json_schema_extra=unit("share"))
     file: RecipePath | None = Field(None, description="a picture to start from, stretched over this one")
-
-    @model_serializer(mode="wrap")
-    def _leave_out_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in handler(self).items() if value}
 
     @property
     def total(self) -> float:
@@ -112,8 +104,7 @@ class Controls(Model):
 
 def _as_the_picture(key: str) -> Any:
     field = Controls.model_fields[key]
-    extra = field.json_schema_extra
-    return Field(None, description=field.description, json_schema_extra=extra)
+    return Field(None, description=field.description, json_schema_extra=field.json_schema_extra)
 
 
 class Overrides(Model):

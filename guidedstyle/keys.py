@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from PIL import ImageColor
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 from pydantic_core import PydanticCustomError
 
 LONGEST_NAME = 200  # bytes of a file's name; file systems allow 255, and names get endings added
@@ -19,6 +28,14 @@ class Model(BaseModel):
     """Frozen, strict, without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Terse(Model):
+    """Written without what is not given: false, nothing or 0 in all of its keys."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value}
 
 
 def _limit_length(path: Path) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from guidedstyle.images import Array, Size
+from guidedstyle.images import SMALLEST_SIDE, Array, Size
 from guidedstyle.recipe import StyleImage
 
 
@@ -29,7 +29,7 @@ class Painting:
         """Return the (width, height) at which the painting, before it was turned, is `longest`."""
         height, width = self.mask.shape
         scale = longest * self.extent / max(height, width)
-        return max(16, round(width * scale)), max(16, round(height * scale))
+        return max(SMALLEST_SIDE, round(width * scale)), max(SMALLEST_SIDE, round(height * scale))
 
 
 def turn_painting(painting: Painting, style: StyleImage) -> Painting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from typing import Generic, Protocol, TypeVar
 
 import torch
@@ -67,10 +68,11 @@ def minimise(
     whole = before = start
     least: list[float] = []
     for number, (image, losses) in enumerate(solve(objective, start.detach().clone(), steps, rate), 1):
-        if not torch.isfinite(losses.total):
+        loss = float(losses.total.detach())
+        if not isfinite(loss):
             return Solution(whole, number, losses, "the loss was no longer a number", False)
         whole, before = before, image  # the losses are those of the image before the step
-        least.append(min([float(losses.total.detach()), *least[-1:]]))
+        least.append(min([loss, *least[-1:]]))
         if not watch(Step(number, image, losses)):
             return Solution(image, number, losses, "stopped by hand", False)
         if number > PATIENCE and least[-1] > (1 - tolerance) * least[-1 - PATIENCE] and tolerance:

@@ -49,8 +49,6 @@ def _read_start(start: Start, canvas: Canvas) -> Tensor:
 def _lay_painting(scene: Scene, canvas: Canvas, index: int) -> Tensor:
     """Lay the painting that weighs most in a region at its scale, mirrored on and on where it is too small."""
     region = scene.recipe.regions[index]
-    if not region.style:
-        return canvas.content
     name = max(region.style, key=lambda style: region.style[style].weight)
     painting, (height, width) = scene.paintings[name], canvas.content.shape[2:]
     size = painting.fit(scene.recipe.scale(name, region.style[name]) * max(height, width))
