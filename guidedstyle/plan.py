@@ -12,7 +12,7 @@ from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.recipe import Recipe
 from guidedstyle.scene import Scene
-from guidedstyle.solver import LBFGS_HISTORY
+from guidedstyle.lbfgs import HISTORY
 from guidedstyle.stages import Stage
 
 RUNTIME_MEMORY = 1000 * 2**20  # bytes that torch and its libraries take, measured on a CPU
@@ -36,7 +36,7 @@ def make_plan(scene: Scene, encoder: Encoder, device: str = "auto") -> Plan:
     chosen, recipe = choose_device(device), scene.recipe
     style_layers, content_layers = _find_layers(recipe, encoder)
     precision = choose_precision(chosen)
-    kept = 2 * LBFGS_HISTORY if recipe.solver.method == "lbfgs" else 3
+    kept = 2 * HISTORY if recipe.solver.method == "lbfgs" else 3
     memory = estimate_memory(encoder, scene.stages[-1], style_layers, content_layers, precision, kept)
     _check_memory(memory, measure_memory(chosen))
     published = recipe.method == "classic"

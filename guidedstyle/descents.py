@@ -1,0 +1,79 @@
+"""Ways down: each says where the next loss is asked for, and steps from it. Nothing waits for the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import cos, pi
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from guidedstyle.lbfgs import Lbfgs
+
+ADAM_RATE, ADAM_BETAS, ADAM_TINY = 0.03, (0.9, 0.99), 1e-8  # the rate in units of the pixels' range
+SGD_RATE, SGD_MOMENTUM, SGD_LIMIT = 0.01, 0.9, 0.3
+
+
+class Descent(Protocol):
+    """Where the next loss is asked for, and the best image (1, 3, H, W) so far."""
+
+    @property
+    def image(self) -> Tensor:
+        """Where the next loss and gradient are asked for."""
+
+    @property
+    def best(self) -> Tensor:
+        """The best image so far."""
+
+    def step(self, loss: Tensor, gradient: Tensor) -> None:
+        """Take a step from the loss () and its gradient per pixel at `image`."""
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980) with a step that shrinks to a tenth along a cosine."""
+
+    def __init__(self, image: Tensor, rate: float | None, steps: int) -> None:
+        self.image, self.rate, self.steps, self.number = image, rate or ADAM_RATE, steps, 0
+        self.mean, self.power = torch.zeros_like(image), torch.zeros_like(image)
+
+    @property
+    def best(self) -> Tensor:
+        """The image: every step counts as an improvement."""
+        return self.image
+
+    def step(self, loss: Tensor, gradient: Tensor) -> None:
+        """Take a step; none where the loss is no longer a number."""
+        rate = self.rate * (0.55 + 0.45 * cos(pi * self.number / self.steps))
+        self.number += 1
+        self.mean.lerp_(gradient, 1 - ADAM_BETAS[0])
+        self.power.mul_(ADAM_BETAS[1]).addcmul_(gradient, gradient, value=1 - ADAM_BETAS[1])
+        mean, power = (one / (1 - beta**self.number) for one, beta in zip((self.mean, self.power), ADAM_BETAS, strict=True))
+        self.image = _move(self.image, -rate * mean / (power.sqrt() + ADAM_TINY), loss)
+
+
+class Sgd:
+    """Gradient descent with Nesterov momentum; the slope is limited to a root mean square of SGD_LIMIT."""
+
+    def __init__(self, image: Tensor, rate: float | None, steps: int) -> None:
+        self.image, self.rate = image, rate or SGD_RATE
+        self.momentum = torch.zeros_like(image)
+
+    @property
+    def best(self) -> Tensor:
+        """The image: every step counts as an improvement."""
+        return self.image
+
+    def step(self, loss: Tensor, gradient: Tensor) -> None:
+        """Take a step; none where the loss is no longer a number."""
+        steepness = gradient.square().mean().sqrt()
+        gradient = gradient * (SGD_LIMIT / steepness.clamp(min=SGD_LIMIT))
+        self.momentum = SGD_MOMENTUM * self.momentum + gradient
+        self.image = _move(self.image, -self.rate * (gradient + SGD_MOMENTUM * self.momentum), loss)
+
+
+def _move(image: Tensor, change: Tensor, loss: Tensor) -> Tensor:
+    return torch.where(torch.isfinite(loss), (image + change).clamp_(0, 1), image)
+
+
+DESCENTS: dict[str, Callable[[Tensor, float | None, int], Descent]] = {"lbfgs": Lbfgs, "adam": Adam, "sgd": Sgd}
