@@ -17,6 +17,8 @@ from guidedstyle.mixing import Part, split_region
 from guidedstyle.recipe import Recipe
 from guidedstyle.scene import NOTHING, Scene
 
+ROUNDING = 1e-6  # of weights that sum to 1
+
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (B, C, H, W) to (width, height) with averaging, within its range."""
@@ -27,6 +29,8 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 def resize_layers(layers: Array, size: tuple[int, int]) -> Tensor:
     """Resize weights (R, H, W) to (width, height) by averaging."""
+    if (layers.shape[2], layers.shape[1]) == size:
+        return torch.from_numpy(layers)
     return functional.adaptive_avg_pool2d(torch.from_numpy(layers), size[::-1])
 
 
@@ -75,6 +79,11 @@ class Canvas:
         return self.weights[self.painted].sum(0)[None, None].clamp(max=1)
 
     @cached_property
+    def covered(self) -> bool:
+        """Whether paint covers everything."""
+        return bool(self.paint.amin() > 1 - ROUNDING)
+
+    @cached_property
     def kept_chroma(self) -> Tensor | None:
         """How much of its chroma (1, 1, h, w) the photograph keeps under the paint; None: nothing anywhere."""
         asked = [controls.colour_strength if controls.colour.content else 0.0 for controls in self.controls]
@@ -90,10 +99,11 @@ class Canvas:
     @cached_property
     def smoothness(self) -> Tensor:
         """The strength (h, w) of the smoothness at every pixel; beyond all regions it is that of the whole picture."""
-        weights = self.weights[self.painted]
+        everywhere = self.weights.new_tensor(self.recipe.smoothness).expand_as(self.weights[0])
         wanted = torch.tensor([controls.smoothness - self.recipe.smoothness for controls in self.controls])
-        beyond: Tensor = torch.tensordot(wanted.to(weights), weights, 1)
-        return beyond + self.recipe.smoothness
+        if not wanted.any():
+            return everywhere
+        return everywhere + torch.tensordot(wanted.to(self.weights), self.weights[self.painted], 1)
 
     def compose(self, image: Tensor) -> Tensor:
         """Make the picture of a painted `image`."""
@@ -112,6 +122,8 @@ class Canvas:
 
     def lay(self, paint: Tensor) -> Tensor:
         """Lay `paint` over what is kept; there the content comes back exactly."""
+        if self.covered:
+            return paint
         return torch.where(self.paint > 0, torch.lerp(self.content, paint, self.paint), self.content)
 
     def show(self, picture: Tensor, image: Tensor) -> Tensor:

@@ -48,7 +48,9 @@ class Adam:
         self.number += 1
         self.mean.lerp_(gradient, 1 - ADAM_BETAS[0])
         self.power.mul_(ADAM_BETAS[1]).addcmul_(gradient, gradient, value=1 - ADAM_BETAS[1])
-        mean, power = (one / (1 - beta**self.number) for one, beta in zip((self.mean, self.power), ADAM_BETAS, strict=True))
+        mean, power = (
+            one / (1 - beta**self.number) for one, beta in zip((self.mean, self.power), ADAM_BETAS, strict=True)
+        )
         self.image = _move(self.image, -rate * mean / (power.sqrt() + ADAM_TINY), loss)
 
 

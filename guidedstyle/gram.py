@@ -10,39 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-
-@dataclass(frozen=True)
-class Guides:
-    """The guides of R regions on one grid, holding only the positions where a region has weight.
-
-    A guide is t = sqrt(weight), normalised so that the squares of each region sum to 1. The rows of region r
-    follow those of region r - 1: `positions` (M,) are flat grid indices, `roots` (M, 1) the values of t, and
-    `counts` the rows of each region. M is the grid's size plus the overlaps, however many regions there are.
-    One region that covers the `whole` grid evenly needs neither positions nor roots: 1 / M scales its Gram matrix.
-    """
-
-    positions: Tensor
-    roots: Tensor
-    counts: tuple[int, ...]
-    whole: bool
-
-    @property
-    def scale(self) -> float:
-        """The factor that `roots` leave to the Gram matrix."""
-        return 1 / self.counts[0] if self.whole else 1.0
-
-
-def make_guides(cells: Tensor) -> Guides:
-    """Make the guides of regions whose weights in the `cells` (R, h * w) of a grid sum to 1 each.
-
-    Departs from Gatys et al. 2017 (arXiv:1611.07865), whose guides are the masks themselves: with the square
-    root the guided Gram is linear in the mask, so that two soft masks that sum to 1 leave no unstyled seam. For
-    masks of 0 and 1 both are the same.
-    """
-    regions, positions = torch.nonzero(cells, as_tuple=True)
-    counts = torch.bincount(regions, minlength=len(cells)).tolist()
-    whole = len(cells) == 1 and bool(cells.amin() == cells.amax())
-    return Guides(positions, cells[regions, positions].sqrt()[:, None], tuple(counts), whole)
+from guidedstyle.guides import Guides, Rows
 
 
 def guided_grams(features: Tensor, guides: Guides) -> Tensor:
@@ -64,54 +32,95 @@ class _GuidedGrams(Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, guides: Guides) -> Tensor:
-        rows = features.permute(0, 2, 3, 1).flatten(0, 2)
-        if not guides.whole:
-            rows = rows.index_select(0, guides.positions) * guides.roots.to(rows)
-        ctx.save_for_backward(rows)
+        blocks = _take_blocks(features, guides)
+        ctx.save_for_backward(blocks)
         ctx.guides, ctx.shape = guides, features.shape
-        grams = torch.stack([region.T @ region for region in rows.split(guides.counts)])
-        return grams.to(torch.promote_types(grams.dtype, torch.float32)) * guides.scale
+        return _sum_blocks(torch.bmm(blocks.mT, blocks), guides)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (rows,), guides = ctx.saved_tensors, ctx.guides
-        both = (gradients[0] + gradients[0].mT).to(rows.dtype) * guides.scale
-        gradient = torch.empty(ctx.shape, dtype=rows.dtype, device=rows.device, memory_format=torch.channels_last)
-        everywhere = gradient.permute(0, 2, 3, 1).view(-1, rows.shape[1])
-        back = everywhere if guides.whole else torch.empty_like(rows)
-        for region, side, out in zip(rows.split(guides.counts), both, back.split(guides.counts), strict=True):
-            torch.mm(region, side, out=out)
-        if not guides.whole:
-            everywhere.zero_().index_add_(0, guides.positions, back.mul_(guides.roots.to(back)))
+        (blocks,), guides = ctx.saved_tensors, ctx.guides
+        both = ((gradients[0] + gradients[0].mT) * guides.scales[:, None, None]).to(blocks.dtype)[guides.owners]
+        gradient = torch.empty(ctx.shape, dtype=blocks.dtype, device=blocks.device, memory_format=torch.channels_last)
+        everywhere = gradient.permute(0, 2, 3, 1).view(-1, blocks.shape[2])
+        if guides.rows:
+            back = blocks.new_empty(len(guides.rows.positions) + 1, blocks.shape[2])
+            torch.bmm(blocks, both, out=back[:-1].view_as(blocks))
+            _put_back(back, guides.rows, everywhere)
+        else:
+            torch.bmm(blocks, both, out=everywhere.view_as(blocks))
         return gradient, None
+
+
+def _take_blocks(features: Tensor, guides: Guides) -> Tensor:
+    """Take guided features (1, C, h, w) in blocks (n, B, C) of one region each."""
+    taken = features.permute(0, 2, 3, 1).flatten(0, 2)
+    if rows := guides.rows:
+        taken = taken.index_select(0, rows.positions)
+        taken[rows.mixed :] *= rows.roots.to(taken)
+    return taken.view(len(guides.owners), -1, taken.shape[1])
+
+
+def _sum_blocks(blocks: Tensor, guides: Guides) -> Tensor:
+    """Sum what was found of the blocks (n, ...) into that of the regions (R, ...), in at least float32."""
+    blocks = blocks.to(torch.promote_types(blocks.dtype, torch.float32))
+    return torch.tensordot(guides.sums.to(blocks), blocks, 1)
+
+
+def _put_back(blocks: Tensor, rows: Rows, everywhere: Tensor) -> None:
+    """Put rows (M + 1, C) back to their positions, added up where regions overlap, zero where there is none."""
+    blocks[rows.mixed : -1] *= rows.roots.to(blocks)
+    blocks[-1] = 0
+    torch.index_select(blocks, 0, rows.first, out=everywhere)
+    if len(rows.again):
+        everywhere.index_add_(0, rows.positions[rows.again], blocks[rows.again])
 
 
 def guided_means(features: Tensor, guides: Guides) -> Tensor:
     """Compute the guided mean of each region: m_r = sum over p of t_rp^2 f_p, (R, C) in at least float32."""
-    rows = features.permute(0, 2, 3, 1).flatten(0, 2)
-    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
-    if guides.whole:
-        return rows.mean(0, keepdim=True)
-    squares = guides.roots.to(rows).square()
-    parts = zip(squares.split(guides.counts), rows.index_select(0, guides.positions).split(guides.counts), strict=True)
-    return torch.cat([square.T @ region for square, region in parts])
+    blocks = _take_blocks(features.to(torch.promote_types(features.dtype, torch.float32)), guides)
+    taken = blocks.flatten(0, 1)
+    if rows := guides.rows:
+        taken = torch.cat([taken[: rows.mixed], taken[rows.mixed :] * rows.roots.to(taken)])
+    return _sum_blocks(taken.view_as(blocks).sum(1), guides)
 
 
-def guided_covariances(features: Tensor, guides: Guides) -> Tensor:
-    """Compute the guided covariance of each region, G_r - m_r m_r^T: (R, C, C).
+def guided_moments(features: Tensor, guides: Guides) -> Tensor:
+    """Compute the guided Gram matrix of each region, and its mean as one more row: (R, C + 1, C).
 
     In at least float32: in fewer bits the mean, which is most of a Gram matrix, drowns the rest.
     """
     features = features.to(torch.promote_types(features.dtype, torch.float32))
-    means = guided_means(features, guides)
-    return guided_grams(features, guides) - means[:, :, None] * means[:, None, :]
+    return torch.cat([guided_grams(features, guides), guided_means(features, guides)[:, None]], 1)
+
+
+def _centre(moments: Tensor) -> Tensor:
+    """Make covariances G_r - m_r m_r^T (R, C, C) of moments."""
+    grams, means = moments[:, :-1], moments[:, -1]
+    return grams - means[:, :, None] * means[:, None, :]
+
+
+def _keep(sums: Tensor) -> Tensor:
+    return sums
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a statistic of regions is measured: what is summed over parts of a picture, and what is made of the sum."""
+
+    collect: Callable[[Tensor, Guides], Tensor]
+    finish: Callable[[Tensor], Tensor]
+
+    def __call__(self, features: Tensor, guides: Guides) -> Tensor:
+        """Measure the statistic (R, C, C) or (R, C) of features (1, C, h, w) in one part."""
+        return self.finish(self.collect(features, guides))
 
 
 Statistic = Literal["gram", "mean", "covariance"]
-STATISTICS: dict[Statistic, Callable[[Tensor, Guides], Tensor]] = {
-    "gram": guided_grams,
-    "mean": guided_means,
-    "covariance": guided_covariances,
+STATISTICS: dict[Statistic, Measure] = {
+    "gram": Measure(guided_grams, _keep),
+    "mean": Measure(guided_means, _keep),
+    "covariance": Measure(guided_moments, _centre),
 }
 
 

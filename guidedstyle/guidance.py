@@ -61,19 +61,21 @@ def cover_cells(weights: Array, picture: Shape, grid: Shape, layer: Layer, kind:
 
 
 def weigh_cells(weights: Array, octave: int, grid: Shape, layer: Layer, kinds: Sequence[Kind]) -> Array:
-    """Weigh the cells of a grid for regions (R, H, W), each of its kind, to a sum of 1: (R, h * w).
+    """Weigh the cells of a grid for regions (R, H, W), each of its kind, to a sum of 1: (R, h, w).
 
     A region with no position `inside` at this octave and layer falls back to `simple` there.
     """
     picture = halve((weights.shape[1], weights.shape[2]), octave)
-    cells = np.stack([_cover_or_fall_back(weights[i : i + 1], picture, grid, layer, k) for i, k in enumerate(kinds)])
+    cells = np.empty((len(weights), *grid), weights.dtype)
+    for index, kind in enumerate(kinds):
+        cells[index] = _cover_or_fall_back(weights[index : index + 1], picture, grid, layer, kind)
     return normalise_cells(cells)
 
 
 def normalise_cells(cells: Array) -> Array:
-    """Flatten cells (R, h, w) to (R, h * w), each region to a sum of 1."""
-    flat = cells.reshape(len(cells), -1)
-    normal: Array = flat / flat.sum(1, keepdims=True)
+    """Divide cells (R, h, w) by the sum of each region."""
+    sums = cells.sum((1, 2), keepdims=True, dtype=np.float64)
+    normal: Array = np.divide(cells, sums.astype(cells.dtype), out=cells)
     return normal
 
 

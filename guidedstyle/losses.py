@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from guidedstyle.encoder import Encoder
-from guidedstyle.gram import STATISTICS, Guides, Statistic, measure_statistics
+from guidedstyle.gram import STATISTICS, Statistic, measure_statistics
 
 Place = tuple[int, str]  # octave, layer
 TINY = 1e-12
@@ -30,50 +29,35 @@ def build_octaves(image: Tensor, count: int) -> list[Tensor]:
     return octaves
 
 
-def encode_octaves(encoder: Encoder, image: Tensor, places: Collection[Place]) -> dict[Place, Tensor]:
-    """Encode an image at the octaves and layers that are asked for: {(octave, layer): (1, C, h, w)}."""
-    wanted: dict[int, set[str]] = {}
-    for octave, layer in places:
-        wanted.setdefault(octave, set()).add(layer)
-    pictures = build_octaves(image, max(wanted) + 1) if wanted else []
-    return {
-        (octave, layer): features
-        for octave, layers in wanted.items()
-        for layer, features in encoder.encode(pictures[octave], layers).items()
-    }
-
-
 @dataclass(frozen=True)
 class StyleTarget:
     """What P parts of regions are to match at one octave and layer: one statistic, (P, C, C) or (P, C).
 
-    `guides` select the parts' features; `indices` (P,) number the parts among all of a picture, and `weights` (P,)
-    say how much the place counts for each. Distances are taken in the layer's `metric` (C, C), where it has one,
-    and divided by `norms` (P,).
+    `indices` (P,) number the parts among all of a picture, and `weights` (P,) say how much the place counts for each.
+    Distances are taken in the layer's `metric` (C, C), where it has one, and divided by `norms` (P,).
     """
 
     place: Place
     statistic: Statistic
-    guides: Guides
     wanted: Tensor
     norms: Tensor
     indices: Tensor
     weights: Tensor
     metric: Tensor | None = None
 
-    def measure(self, features: dict[Place, Tensor]) -> Tensor:
-        """Measure the distance (P,) of features to the target."""
-        found = STATISTICS[self.statistic](features[self.place], self.guides)
+    def compare(self, sums: Tensor) -> Tensor:
+        """Measure the distance (P,) of what was summed over a picture to the target."""
+        found = STATISTICS[self.statistic].finish(sums)
         return measure_statistics(found - self.wanted, self.metric) / self.norms
 
 
-def style_losses(features: dict[Place, Tensor], targets: Iterable[StyleTarget], losses: Tensor) -> Tensor:
+def style_losses(sums: Iterable[Tensor], targets: Iterable[StyleTarget], losses: Tensor) -> Tensor:
     """Compute each part's style loss (P,): the weighted sum over octaves and layers of its distances there.
 
-    `losses` (P,) are zeros, or what the losses are added to.
+    `sums` are those of the targets' statistics; `losses` (P,) are zeros, or what the losses are added to.
     """
-    for target in targets:
-        losses = losses.index_add(0, target.indices, target.weights * target.measure(features))
+    for found, target in zip(sums, targets, strict=True):
+        losses = losses.index_add(0, target.indices, target.weights * target.compare(found))
     return losses
 
 
@@ -104,11 +88,6 @@ def content_losses(features: Tensor, target: Tensor, cells: Tensor, norm: Tensor
     squares = torch.linalg.vecdot(error, error, dim=1).to(cells).flatten()
     losses: Tensor = cells @ squares / norm
     return losses
-
-
-def measure_power(target: Tensor) -> Tensor:
-    """Measure the mean |P|^2 of features (1, C, h, w): what content losses are relative to ()."""
-    return target.square().sum(1, dtype=torch.promote_types(target.dtype, torch.float32)).mean().clamp(min=TINY)
 
 
 def measure_roughness(image: Tensor) -> Tensor:

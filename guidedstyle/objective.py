@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from guidedstyle.canvas import Canvas, measure_areas
+from guidedstyle.content import ContentFeatures
 from guidedstyle.controls import Controls
 from guidedstyle.encoder import Encoder
 from guidedstyle.losses import (
@@ -13,18 +17,25 @@ from guidedstyle.losses import (
     PUBLISHED_CONTENT,
     SMOOTHNESS_WEIGHT,
     Losses,
-    Place,
-    content_losses,
-    encode_octaves,
-    measure_power,
-    measure_roughness,
+    build_octaves,
     style_losses,
 )
 from guidedstyle.plan import Plan
+from guidedstyle.probes import ContentProbe, Probe, RoughnessProbe, StyleProbe, measure_octave
 from guidedstyle.recipe import Recipe
 from guidedstyle.scene import Scene
 from guidedstyle.stages import Stage
 from guidedstyle.targets import Atelier, Memory
+from guidedstyle.tiles import Tile
+
+
+@dataclass(frozen=True)
+class Octave:
+    """What is measured of one octave of the picture: first the style, then the rest."""
+
+    tiles: Sequence[Tile]
+    styles: Sequence[StyleProbe]
+    others: Sequence[Probe]
 
 
 class Objective:
@@ -35,10 +46,22 @@ class Objective:
         self.canvas = Canvas.at_size(scene, stage.size, plan.device)
         self.atelier = Atelier(scene, encoder, plan, stage, self.canvas, {} if memory is None else memory)
         with torch.no_grad():
-            self.style_targets = self.atelier.make_targets()
+            self.style_targets, self.style_probes = self.atelier.make_targets()
             self._weigh_regions()
-            self._set_content()
-        self.places = {target.place for target in self.style_targets} | {(0, layer) for layer in self.content_targets}
+            self.contents = self._aim_at_content()
+        self.roughness = RoughnessProbe(self.canvas.smoothness)
+        self.octaves = self._gather()
+
+    def _gather(self) -> list[Octave]:
+        """Gather what is measured of each octave; smoothness with the finest, unless that shows other colours."""
+        styles = [(target.place[0], probe) for target, probe in zip(self.style_targets, self.style_probes, strict=True)]
+        fine: list[Probe] = [probe for probe, _ in self.contents]
+        fine += [self.roughness] if self.canvas.kept_chroma is None else []
+        count = max([1, *(octave + 1 for octave, _ in styles)])
+        return [
+            Octave(self.atelier.tiles[octave], [one for at, one in styles if at == octave], [] if octave else fine)
+            for octave in range(count)
+        ]
 
     def __call__(self, image: Tensor) -> Losses:
         """Compute the losses of a painted image, per painted region and in all."""
@@ -49,19 +72,29 @@ class Objective:
         return self._measure(picture, picture)
 
     def _measure(self, picture: Tensor, image: Tensor) -> Losses:
-        features = encode_octaves(self.encoder, self.canvas.show(picture, image), self.places)
-        style = self.sharing @ style_losses(features, self.style_targets, self.nothing)
-        content = self._measure_content(features)
-        roughness = measure_roughness(picture)
+        styles, others = self._probe(self.canvas.show(picture, image))
+        if self.canvas.kept_chroma is not None:
+            others = [*others, *self._probe_octave(picture, Octave(self.octaves[0].tiles, [], [self.roughness]))]
+        *contents, roughness = others
+        style = self.sharing @ style_losses(styles, self.style_targets, self.nothing)
+        content = torch.zeros_like(self.strength)
+        for found, (_, weights) in zip(contents, self.contents, strict=True):
+            content = content + weights * found
         per_region = self.strength * style + self.content_weight * content
-        smoothness = SMOOTHNESS_WEIGHT * (self.canvas.smoothness * roughness).mean()
-        return Losses(self.balance @ per_region + smoothness, style, content, roughness.mean())
+        return Losses(self.balance @ per_region + SMOOTHNESS_WEIGHT * roughness[0], style, content, roughness[1])
 
-    def _measure_content(self, features: dict[Place, Tensor]) -> Tensor:
-        losses = torch.zeros_like(self.strength)
-        for layer, (target, cells, norm, weights) in self.content_targets.items():
-            losses = losses + weights * content_losses(features[0, layer], target, cells, norm)
-        return losses
+    def _probe(self, shown: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Measure all octaves of a picture: what is found of style, and of all else."""
+        styles, others = list[Tensor](), list[Tensor]()
+        for picture, octave in zip(build_octaves(shown, len(self.octaves)), self.octaves, strict=True):
+            found = self._probe_octave(picture, octave)
+            styles += found[: len(octave.styles)]
+            others += found[len(octave.styles) :]
+        return styles, others
+
+    def _probe_octave(self, picture: Tensor, octave: Octave) -> Sequence[Tensor]:
+        kept = round(self.plan.tiling(self.stage).kept * len(octave.tiles))
+        return measure_octave(self.encoder, picture, octave.tiles, [*octave.styles, *octave.others], kept)
 
     def _weigh_regions(self) -> None:
         """Weigh painted regions against each other, and the parts of each."""
@@ -79,24 +112,29 @@ class Objective:
         self.sharing[owners, torch.arange(len(parts), device=device)] = areas
         self.sharing /= self.sharing.sum(1, keepdim=True).clamp(min=1e-12)
 
-    def _set_content(self) -> None:
-        """Encode the photograph at the layers that keep its drawing."""
-        controls, content = self.canvas.controls, self.canvas.content
-        wanted = [self._weigh_content_layers(one) for one in controls]
+    def _aim_at_content(self) -> list[tuple[ContentProbe, Tensor]]:
+        """Aim at the photograph at the layers that keep its drawing, each with its weights (R,)."""
+        wanted = [self._weigh_content_layers(one) for one in self.canvas.controls]
         layers = sorted({layer for weights in wanted for layer in weights})
-        places = [(0, layer) for layer in layers]
-        plain = encode_octaves(self.encoder, content, places)
+        content = self.canvas.content
+        plain = self._read_content(content, layers)
         shown = self.canvas.show(content, content)
-        features = plain if shown is content else encode_octaves(self.encoder, shown, places)
-        regions = self.canvas.weights[self.canvas.painted].cpu().numpy()
-        self.content_targets = {}
-        for layer in layers:
-            target = features[0, layer]
-            cells = self.atelier.weigh_cells(regions, (0, layer), target.shape[2:], ["simple"] * len(controls))
-            published = target.shape[1] / self.encoder.unit**2
-            norm = published if self.plan.published else measure_power(plain[0, layer])
-            weights = torch.tensor([weights.get(layer, 0.0) for weights in wanted], device=self.plan.device)
-            self.content_targets[layer] = (target, cells, norm, weights)
+        features = plain if shown is content else self._read_content(shown, layers)
+        norms = self._publish_norms(layers) if self.plan.published else plain.measure_powers()
+        return [
+            (
+                self.atelier.probe_content(layer, features, norms[layer]),
+                torch.tensor([weights.get(layer, 0.0) for weights in wanted], device=self.plan.device),
+            )
+            for layer in layers
+        ]
+
+    def _read_content(self, picture: Tensor, layers: Sequence[str]) -> ContentFeatures:
+        remembered = self.plan.tiling(self.stage).content
+        return ContentFeatures(self.encoder, picture, self.atelier.tiles[0], layers, remembered)
+
+    def _publish_norms(self, layers: Sequence[str]) -> dict[str, float]:
+        return {layer: self.encoder.layers[layer].channels / self.encoder.unit**2 for layer in layers}
 
     def _weigh_content_layers(self, controls: Controls) -> dict[str, float]:
         if not controls.content_strength:

@@ -10,12 +10,24 @@ import torch
 
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.lbfgs import HISTORY
 from guidedstyle.recipe import Recipe
 from guidedstyle.scene import Scene
-from guidedstyle.lbfgs import HISTORY
 from guidedstyle.stages import Stage
 
 RUNTIME_MEMORY = 1000 * 2**20  # bytes that torch and its libraries take, measured on a CPU
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a size is computed: in tiles of `side` px (None: whole), of which a share is `kept` in memory.
+
+    `content` tells whether the photograph's features stay in memory.
+    """
+
+    side: int | None = None
+    kept: float = 0.0
+    content: bool = True
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,11 @@ class Plan:
     device: torch.device
     precision: torch.dtype
     memory: int  # bytes
+    tilings: tuple[Tiling, ...] = ()
+
+    def tiling(self, stage: Stage) -> Tiling:
+        """Return how a size is computed."""
+        return self.tilings[self.stages.index(stage)] if self.tilings else Tiling()
 
 
 def make_plan(scene: Scene, encoder: Encoder, device: str = "auto") -> Plan:

@@ -11,19 +11,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from guidedstyle.architecture import Layer
 from guidedstyle.canvas import Canvas, resize, resize_layers
+from guidedstyle.content import ContentFeatures
 from guidedstyle.controls import Controls
 from guidedstyle.encoder import Encoder
-from guidedstyle.gram import STATISTICS, Statistic, make_guides, mix_grams
+from guidedstyle.gram import STATISTICS, Statistic, mix_grams
 from guidedstyle.guidance import Kind, Shape, halve, weigh_cells
-from guidedstyle.images import Array
+from guidedstyle.guides import Guides, make_guides
+from guidedstyle.images import Array, Size
 from guidedstyle.keys import parse_colour
-from guidedstyle.losses import Place, StyleTarget, encode_octaves, published_norms, relative_norms
+from guidedstyle.losses import Place, StyleTarget, build_octaves, published_norms, relative_norms
 from guidedstyle.mixing import Part
 from guidedstyle.plan import Plan
+from guidedstyle.probes import ContentProbe, StyleProbe, measure_octave, tile_octave
 from guidedstyle.recolour import Swatch, match_colours, match_luminance, match_palette, take_swatch
 from guidedstyle.scene import Scene
 from guidedstyle.stages import Stage
+from guidedstyle.tiles import Tile
 
 Found = dict[Place, Tensor]
 Memory = dict[bytes, Found]  # statistics of paintings by all that they depend on
@@ -40,6 +45,7 @@ class Atelier:
     canvas: Canvas
     memory: Memory = field(default_factory=dict)
     measured: dict[tuple[int, str], Found] = field(default_factory=dict)  # by region and style
+    guides: dict[tuple[object, ...], Sequence[Guides]] = field(default_factory=dict)  # by grid and parts
 
     @cached_property
     def metrics(self) -> dict[str, Tensor]:
@@ -62,8 +68,8 @@ class Atelier:
             if factor
         }
 
-    def make_targets(self) -> list[StyleTarget]:
-        """Make the targets of all parts, each place once for every statistic that is matched there."""
+    def make_targets(self) -> tuple[list[StyleTarget], list[StyleProbe]]:
+        """Make the targets of all parts, each place once for every statistic matched there, and what measures them."""
         parts, controls = self.canvas.parts, self.canvas.controls
         weights = [self.weigh_places(controls[part.region]) for part in parts]
         statistics = [controls[part.region].statistics for part in parts]
@@ -72,10 +78,13 @@ class Atelier:
         for index, places in enumerate(weights):
             for place in places:
                 groups.setdefault((place, statistics[index]), []).append(index)
-        return [
-            self._make_target(place, statistic, indices, [wanted[i][place] for i in indices], weights)
-            for (place, statistic), indices in sorted(groups.items())
-        ]
+        targets, probes = list[StyleTarget](), list[StyleProbe]()
+        for (place, statistic), indices in sorted(groups.items()):
+            found = [wanted[index][place] for index in indices]
+            targets.append(self._make_target(place, statistic, indices, found, weights))
+            guides = self._guide_parts(place, tuple(indices))
+            probes.append(StyleProbe(place[1], self.stride(place), statistic, guides))
+        return targets, probes
 
     def _make_target(
         self,
@@ -85,22 +94,62 @@ class Atelier:
         found: Sequence[Tensor],
         weights: Sequence[Mapping[Place, float]],
     ) -> StyleTarget:
-        parts = [self.canvas.parts[index] for index in indices]
-        kinds = [self.canvas.controls[part.region].guides for part in parts]
-        cells = self.weigh_cells(np.stack([part.weights for part in parts]), place, self.shape(place), kinds)
         wanted, metric = torch.stack(list(found)), self.metrics.get(place[1])
         published = self.plan.published
         norms = published_norms(wanted, self.encoder.unit) if published else relative_norms(wanted, metric)
         counts = torch.tensor([weights[index][place] for index in indices], device=self.plan.device)
         numbers = torch.tensor(indices, device=self.plan.device)
-        return StyleTarget(place, statistic, make_guides(cells), wanted, norms, numbers, counts, metric)
+        return StyleTarget(place, statistic, wanted, norms, numbers, counts, metric)
 
-    def shape(self, place: Place) -> Shape:
-        """Return the (height, width) of the features of a picture of this stage."""
-        octave, layer = place
-        height, width = halve((self.stage.size[1], self.stage.size[0]), octave)
-        stride = self.encoder.layers[layer].stride
-        return height // stride, width // stride
+    def _guide_parts(self, place: Place, indices: tuple[int, ...]) -> Sequence[Guides]:
+        """Make the guides of parts in every tile; layers with one grid share them, unless receptive fields matter."""
+        parts = [self.canvas.parts[index] for index in indices]
+        kinds = [self.canvas.controls[part.region].guides for part in parts]
+        stride = self.stride(place)
+        key = (place[0], place[1] if "inside" in kinds else stride, indices)
+        if key not in self.guides:
+            weights = parts[0].weights[None] if len(parts) == 1 else np.stack([part.weights for part in parts])
+            size = (self.stage.size[1], self.stage.size[0])
+            cells = weigh_cells(weights, place[0], self.grid(place, size), self.layer(place), kinds)
+            self.guides[key] = self._guide_tiles(cells, self.tiles[place[0]], stride)
+        return self.guides[key]
+
+    def _guide_tiles(self, cells: Array, tiles: Sequence[Tile], stride: int) -> Sequence[Guides]:
+        """Make the guides of cells (R, h, w) in every tile."""
+        own = (cells[(slice(None), *tile.cells(stride))].reshape(len(cells), -1) for tile in tiles)
+        return [make_guides(torch.from_numpy(np.ascontiguousarray(part)).to(self.plan.device)) for part in own]
+
+    def probe_content(self, layer: str, features: ContentFeatures, norm: float) -> ContentProbe:
+        """Make what measures the distance to the photograph's features in every painted region."""
+        weights = self.canvas.weights[self.canvas.painted].cpu().numpy()
+        place, size = (0, layer), (self.stage.size[1], self.stage.size[0])
+        cells = weigh_cells(weights, 0, self.grid(place, size), self.layer(place), ["simple"] * len(weights))
+        there = torch.from_numpy(cells).to(self.plan.device)
+        return ContentProbe(layer, self.stride(place), lambda number: features.at(number)[layer], there, norm)
+
+    @cached_property
+    def tiles(self) -> list[tuple[Tile, ...]]:
+        """The tiles of every octave of the picture."""
+        return [self.tile_octave(self.stage.size, octave) for octave in range(self.stage.octaves)]
+
+    def tile_octave(self, size: Size, octave: int) -> tuple[Tile, ...]:
+        """Divide an octave of a picture of (width, height) into tiles for all layers that are read."""
+        height, width = halve((size[1], size[0]), octave)
+        layers = (*self.plan.style_layers, *self.plan.content_layers)
+        return tile_octave(self.encoder.architecture, (width, height), layers, self.plan.tiling(self.stage).side)
+
+    def layer(self, place: Place) -> Layer:
+        """Return what is known of the layer of a place."""
+        return self.encoder.layers[place[1]]
+
+    def stride(self, place: Place) -> int:
+        """Return the stride of the layer of a place."""
+        return self.layer(place).stride
+
+    def grid(self, place: Place, size: Shape) -> Shape:
+        """Return the (height, width) of the features of a picture of (height, width)."""
+        height, width = halve(size, place[0])
+        return height // self.stride(place), width // self.stride(place)
 
     def _measure_part(self, part: Part) -> Found:
         """Mix what is measured of the paintings of a part."""
@@ -133,23 +182,27 @@ class Atelier:
         return self.memory[key.digest()]
 
     def _measure(self, image: Array, mask: Array, kind: Kind, statistic: Statistic, places: Sequence[Place]) -> Found:
-        features = encode_octaves(self.encoder, torch.from_numpy(image).to(self.plan.device), places)
-        return {
-            place: STATISTICS[statistic](found, make_guides(self.weigh_cells(mask, place, found.shape[2:], [kind])))[0]
-            for place, found in features.items()
-        }
+        found: Found = {}
+        pictures = build_octaves(torch.from_numpy(image).to(self.plan.device), places[-1][0] + 1)
+        for octave, picture in enumerate(pictures):
+            tiles = self.tile_octave((image.shape[3], image.shape[2]), octave)
+            here = [place for place in places if place[0] == octave]
+            probes = [self._probe_painting(mask, kind, statistic, place, tiles) for place in here]
+            sums = measure_octave(self.encoder, picture, tiles, probes)
+            found |= {place: STATISTICS[statistic].finish(one)[0] for place, one in zip(here, sums, strict=True)}
+        return found
+
+    def _probe_painting(
+        self, mask: Array, kind: Kind, statistic: Statistic, place: Place, tiles: Sequence[Tile]
+    ) -> StyleProbe:
+        grid = self.grid(place, (mask.shape[1], mask.shape[2]))
+        cells = weigh_cells(mask, place[0], grid, self.layer(place), [kind])
+        return StyleProbe(place[1], self.stride(place), statistic, self._guide_tiles(cells, tiles, self.stride(place)))
 
     def _take_swatch(self, number: int) -> Swatch:
         """Take the colours of the photograph's pixels in a painted region."""
         weights = self.canvas.weights[self.canvas.painted[number]]
         return take_swatch(self.canvas.content.cpu().numpy(), weights.cpu().numpy())
-
-    def weigh_cells(self, weights: Array, place: Place, shape: Sequence[int], kinds: Sequence[Kind]) -> Tensor:
-        """Weigh the cells of a place's grid for regions (R, H, W), each to a sum of 1: (R, h * w)."""
-        height, width = shape
-        octave, layer = place
-        cells = weigh_cells(weights, octave, (height, width), self.encoder.layers[layer], kinds)
-        return torch.from_numpy(cells).to(self.plan.device)
 
 
 def recolour(image: Array, mask: Array, controls: Controls, region: Swatch) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from guidedstyle.gram import Guides, make_guides
+from guidedstyle.encoder import Encoder
+from guidedstyle.gram import guided_grams
 from guidedstyle.guidance import average_cells, normalise_cells
-from guidedstyle.losses import Place, StyleTarget, relative_norms
+from guidedstyle.guides import Guides, make_guides
+from guidedstyle.losses import Place, StyleTarget, build_octaves, relative_norms
 
 torch.set_num_threads(2)
 
@@ -28,7 +31,7 @@ def draw_picture(width: int, height: int, seed: int) -> Image.Image:
 
 def weigh(weights: Tensor, grid: tuple[int, int]) -> Tensor:
     """Average weights (R, H, W) over the cells of a grid: (R, h * w), each region to a sum of 1."""
-    return torch.from_numpy(normalise_cells(average_cells(weights.numpy(), grid)))
+    return torch.from_numpy(normalise_cells(average_cells(weights.numpy(), grid).copy())).flatten(1)
 
 
 def guide(weights: Tensor, grid: tuple[int, int]) -> Guides:
@@ -36,11 +39,23 @@ def guide(weights: Tensor, grid: tuple[int, int]) -> Guides:
     return make_guides(weigh(weights, grid))
 
 
-def aim_at(guides: Guides, wanted: Tensor, place: Place) -> StyleTarget:
+def aim_at(wanted: Tensor, place: Place) -> StyleTarget:
     """Make the target of Gram matrices (R, C, C), one of each region, with the same weight for all."""
     everywhere = torch.ones(len(wanted), dtype=wanted.dtype)
     numbers = torch.arange(len(wanted))
-    return StyleTarget(place, "gram", guides, wanted, relative_norms(wanted, None), numbers, everywhere)
+    return StyleTarget(place, "gram", wanted, relative_norms(wanted, None), numbers, everywhere)
+
+
+def sum_squares(guides: Guides) -> Tensor:
+    """Sum the squares of each region's guide: its Gram matrix of features that are 1 everywhere."""
+    size = len(guides.rows.first) if guides.rows else 1
+    return guided_grams(torch.ones(1, 1, 1, size, dtype=torch.float64), guides)[:, 0, 0]
+
+
+def encode_octaves(encoder: Encoder, image: Tensor, places: Sequence[Place]) -> dict[Place, Tensor]:
+    """Encode a picture at the octaves and layers of places: {(octave, layer): (1, C, h, w)}."""
+    octaves = build_octaves(image, 1 + max(octave for octave, _ in places))
+    return {(octave, layer): encoder.encode(octaves[octave], [layer])[layer] for octave, layer in places}
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from cases import needs_data, vgg19, write_city, write_pair
+from conftest import encode_octaves
 
 from guidedstyle.gram import guided_grams
 from guidedstyle.images import save_picture, to_picture
-from guidedstyle.losses import encode_octaves
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe
@@ -26,8 +26,8 @@ def measure_distances(objective: Objective, image: torch.Tensor) -> torch.Tensor
     with torch.no_grad():
         features = encode_octaves(objective.encoder, image, [target.place for target in targets])
         per_place = []
-        for target in targets:
-            found = guided_grams(features[target.place], target.guides)
+        for target, probe in zip(targets, objective.style_probes, strict=True):
+            found = guided_grams(features[target.place], probe.guides[0])
             errors = (found[:, None] - target.wanted[None]).square().sum((2, 3))
             per_place.append(errors / target.wanted.square().sum((1, 2)))
     return torch.stack(per_place).mean(0)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import aim_at, guide, weigh
+from conftest import aim_at, guide, sum_squares, weigh
 from torch import Tensor
 
 from guidedstyle.gram import (
     STATISTICS,
-    guided_covariances,
     guided_grams,
     guided_means,
     measure_statistics,
@@ -89,9 +88,9 @@ def test_gradients_of_other_statistics_are_the_numerical_ones(statistic: str, re
 
 def test_covariance_does_not_see_the_mean_and_keeps_its_bits_in_bfloat16() -> None:
     features, guides = make_features().float(), guide(make_weights(2).float(), GRID)
-    wanted = guided_covariances(features, guides)
-    torch.testing.assert_close(guided_covariances(features + 5, guides), wanted, rtol=1e-3, atol=1e-4)
-    rough = guided_covariances((features + 5).bfloat16(), guides)
+    wanted = STATISTICS["covariance"](features, guides)
+    torch.testing.assert_close(STATISTICS["covariance"](features + 5, guides), wanted, rtol=1e-3, atol=1e-4)
+    rough = STATISTICS["covariance"]((features + 5).bfloat16(), guides)
     assert (rough - wanted).norm() < 0.05 * wanted.norm()
 
 
@@ -142,22 +141,27 @@ def test_touches_only_positions_that_a_region_owns() -> None:
 
 def test_guides_hold_as_many_rows_as_positions_however_many_regions() -> None:
     stripes = torch.eye(16).repeat_interleave(4, 1)[:, None].expand(16, 64, 64)
-    assert len(guide(stripes, (32, 32)).positions) == 32 * 32
-    assert len(guide(torch.ones(1, 64, 64), (32, 32)).positions) == 32 * 32
+    rows = guide(stripes, (32, 32)).rows
+    assert rows
+    assert len(rows.positions) == len(rows.first) == 32 * 32
+    assert len(rows.again) == 0
+    overlapping = guide(torch.cat([stripes, stripes[:1]]), (32, 32)).rows
+    assert overlapping
+    assert len(overlapping.again) == 64
 
 
 def test_convention_squares_of_a_guide_sum_to_1_on_every_grid() -> None:
     weights = make_weights(3, (37, 41))
     for grid in [(37, 41), (18, 20), (9, 10), (2, 3), (1, 1)]:
         guides = guide(weights, grid)
-        sums = [rows.square().sum().item() for rows in guides.roots.split(guides.counts)]
-        assert sums == pytest.approx([1, 1, 1])
+        assert sum_squares(guides).tolist() == pytest.approx([1, 1, 1])
 
 
 def test_convention_weights_are_averaged_before_the_root() -> None:
     weights = torch.tensor([[[1.0, 0, 0, 0]]])
     guides = guide(weights, (1, 2))
-    assert guides.positions.tolist() == [0]
+    assert guides.rows
+    assert guides.rows.first.tolist() == [0, len(guides.rows.positions)]
     cells = weigh(torch.tensor([[[1.0, 0, 1, 1]]]), (1, 2))
     torch.testing.assert_close(cells, torch.tensor([[1 / 3, 2 / 3]]))
 
@@ -185,15 +189,15 @@ def test_sums_of_bfloat16_features_are_rounded_once() -> None:
 
 def test_gradient_of_a_whole_picture_is_the_numerical_one() -> None:
     guides = guide(torch.ones(1, *GRID, dtype=torch.float64), GRID)
-    assert guides.whole
+    assert guides.rows is None
     assert torch.autograd.gradcheck(lambda f: guided_grams(f, guides), make_features().requires_grad_())
 
 
 def test_a_region_with_a_hole_or_a_slope_is_not_whole() -> None:
     hole = torch.ones(1, *GRID)
     hole[0, 2, 3] = 0
-    assert not guide(hole, GRID).whole
-    assert not guide(torch.ones(1, *GRID).cumsum(1), GRID).whole
+    assert guide(hole, GRID).rows
+    assert guide(torch.ones(1, *GRID).cumsum(1), GRID).rows
 
 
 def test_metric_changes_distances_as_features_seen_through_it() -> None:
@@ -222,6 +226,6 @@ def test_half_opacity_regions_in_the_loss_weigh_as_one() -> None:
     halves = guide(torch.full((2, *GRID), 0.5, dtype=torch.float64), GRID)
     gram = guided_grams(target, whole)
     place, nothing = (0, "relu"), torch.zeros(2, dtype=torch.float64)
-    one = style_losses({place: features}, [aim_at(whole, gram, place)], nothing[:1])
-    two = style_losses({place: features}, [aim_at(halves, gram.expand(2, -1, -1), place)], nothing)
+    one = style_losses([guided_grams(features, whole)], [aim_at(gram, place)], nothing[:1])
+    two = style_losses([guided_grams(features, halves)], [aim_at(gram.expand(2, -1, -1), place)], nothing)
     torch.testing.assert_close(two.mean(), one.mean())

@@ -69,7 +69,11 @@ def test_layers_and_octaves_are_weighed_as_asked_and_the_others_are_not_computed
         }
     )
     assert weights_of(objective, 1) == pytest.approx({(1, "relu3_1"): 1})
-    assert objective.places == {target.place for target in objective.style_targets} | {(0, "relu3_1")}
+    assert [sorted({probe.layer for probe in octave.styles}) for octave in objective.octaves] == [
+        ["relu1_1", "relu2_1"],
+        ["relu1_1", "relu2_1", "relu3_1"],
+    ]
+    assert {probe.layer for probe in objective.octaves[0].others} == {"relu3_1", "pixels"}
 
 
 def test_even_weights_make_a_mean_over_all_places(studio: Path) -> None:
@@ -127,8 +131,9 @@ def test_a_regions_loss_is_the_mean_of_its_parts_by_area(studio: Path) -> None:
     losses = objective(content_of(objective))
     parts = torch.zeros(len(objective.canvas.parts))
     features = {place: objective.encoder.encode(image, [place[1]])[place[1]] for place, image in pictures(objective)}
-    for target in objective.style_targets:
-        parts[target.indices] += target.weights * target.measure(features)
+    for target, probe in zip(objective.style_targets, objective.style_probes, strict=True):
+        sums = probe.measure(features[target.place], objective.atelier.tiles[target.place[0]][0], 0)
+        parts[target.indices] += target.weights * target.compare(sums)
     areas = torch.tensor([part.weights.sum() for part in objective.canvas.parts])
     assert float(losses.style[0]) == pytest.approx(float((areas * parts).sum() / areas.sum()), rel=1e-4)
 
@@ -137,7 +142,7 @@ def pictures(objective: Objective) -> list[tuple[Place, torch.Tensor]]:
     from guidedstyle.losses import build_octaves
 
     octaves = build_octaves(content_of(objective), 3)
-    return [(place, octaves[place[0]]) for place in objective.places]
+    return [(place, octaves[place[0]]) for place in {target.place for target in objective.style_targets}]
 
 
 @pytest.mark.parametrize("method", ["symmetric", "pca", "cholesky", "histogram"])
@@ -202,7 +207,7 @@ def test_content_layers_of_each_region_are_weighed(studio: Path) -> None:
         error = (found[layer] - kept[layer]).square().sum(1)[0]
         total += weight * float(error[:, : error.shape[1] // 2].mean() / kept[layer].square().sum(1).mean())
     assert float(losses.content[1]) == pytest.approx(total, rel=1e-4)
-    assert objective.content_targets.keys() == {"relu1_2", "relu2_2", "relu3_1"}
+    assert {probe.layer for probe, _ in objective.contents} == {"relu1_2", "relu2_2", "relu3_1"}
 
 
 def test_smoothness_of_one_region_acts_there_alone(studio: Path) -> None:

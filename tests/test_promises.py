@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from cases import DATA, needs_data, vgg19, write_recipe
+from conftest import encode_octaves
 
 from guidedstyle.colour import extract_luminance
 from guidedstyle.encoder import Encoder
-from guidedstyle.gram import STATISTICS, Statistic, make_guides
+from guidedstyle.gram import STATISTICS, Statistic
+from guidedstyle.guides import make_guides
 from guidedstyle.images import Array, read_picture, to_array, to_picture
-from guidedstyle.losses import Place, encode_octaves
+from guidedstyle.losses import Place
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import parse_setting, read_recipe
 from guidedstyle.render import Rendering, load_encoder, make_paintings_for, render

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import draw_picture
+from conftest import draw_picture, sum_squares
 from PIL import Image
 from test_render import find_target, paint
 
 from guidedstyle.architecture import LITE
 from guidedstyle.guidance import MOSTLY, cover_cells, enclose_fields, halve, weigh_cells
+from guidedstyle.guides import Guides
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe
@@ -99,11 +100,10 @@ def test_a_thin_line_never_becomes_nothing(tmp_path: Path, width: int, guides: s
         losses = objective.measure(torch.nn.functional.interpolate(image, objective.canvas.content.shape[2:]))
         assert torch.isfinite(losses.total)
         assert (losses.style > 0).all()
-        for target in objective.style_targets:
+        for target, probe in zip(objective.style_targets, objective.style_probes, strict=True):
             assert torch.isfinite(target.wanted).all()
             assert (target.norms > 1e-6).all()
-            sums = [rows.square().sum().item() for rows in target.guides.roots.split(target.guides.counts)]
-            assert sums == pytest.approx([1, 1], abs=1e-4)
+            assert sum_squares(probe.guides[0]).tolist() == pytest.approx([1, 1], abs=1e-4)
 
 
 @pytest.mark.parametrize("guides", ["simple", "inside"])
@@ -208,12 +208,23 @@ def test_inside_guides_keep_the_neighbours_edge_out_of_the_style(tmp_path: Path)
     assert errors["inside"] < 0.1 * errors["simple"]
 
 
+def count_positions(guides: Guides) -> tuple[int, ...]:
+    """Count the positions of each region."""
+    assert guides.rows
+    padding = torch.ones_like(guides.rows.positions)
+    padding[guides.rows.mixed :] = guides.rows.roots[:, 0] > 0
+    counts = padding.view(len(guides.owners), -1).sum(1)
+    return tuple(int(counts[guides.owners == region].sum()) for region in range(len(guides.scales)))
+
+
 def test_a_regions_own_guides_are_inside_where_it_asks_for_it(tmp_path: Path) -> None:
     """On the painted picture too: no position near its border is counted."""
     counts = {}
     for guides in ("simple", "inside"):
         _, scene = open_line(tmp_path, 120, guides)
-        counts[guides] = find_target(aim(scene), (0, "relu3_1")).guides.counts
+        objective = aim(scene)
+        probes = dict(zip([target.place for target in objective.style_targets], objective.style_probes, strict=True))
+        counts[guides] = count_positions(probes[0, "relu3_1"].guides[0])
     cells = 400 // 4
     assert counts["simple"] == (300 // 4 * cells - 120 // 4 * cells, 120 // 4 * cells)
     assert counts["inside"] == (counts["simple"][0], (120 - 24) // 4 * cells)

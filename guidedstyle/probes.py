@@ -1,0 +1,95 @@
+"""What is measured of a picture: each probe reads one layer of an octave, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from guidedstyle.architecture import Architecture
+from guidedstyle.encoder import Encoder
+from guidedstyle.gram import STATISTICS, Statistic
+from guidedstyle.guides import Guides
+from guidedstyle.images import Size
+from guidedstyle.losses import content_losses, measure_roughness
+from guidedstyle.tiles import Tile, make_tiles, sum_tiles
+
+PIXELS = "pixels"  # a picture's own values, as if they were its first layer
+
+
+class Probe(Protocol):
+    """Measures something that can be summed over tiles."""
+
+    @property
+    def layer(self) -> str:
+        """The layer whose features are read."""
+
+    def measure(self, features: Tensor, tile: Tile, number: int) -> Tensor:
+        """Measure the features (1, C, h, w) of a tile's window."""
+
+
+@dataclass(frozen=True)
+class StyleProbe:
+    """Sums up a statistic of regions under their guides, one of each tile."""
+
+    layer: str
+    stride: int
+    statistic: Statistic
+    guides: Sequence[Guides]
+
+    def measure(self, features: Tensor, tile: Tile, number: int) -> Tensor:
+        """Collect what the statistic needs: (R, C, C), (R, C), or (R, C + 1, C)."""
+        return STATISTICS[self.statistic].collect(tile.take_own(features, self.stride), self.guides[number])
+
+
+@dataclass(frozen=True)
+class ContentProbe:
+    """Sums up the distance of features to those `wanted` of each tile, in cells (R, h, w) of regions, over `norm`."""
+
+    layer: str
+    stride: int
+    wanted: Callable[[int], Tensor]
+    cells: Tensor
+    norm: Tensor | float
+
+    def measure(self, features: Tensor, tile: Tile, number: int) -> Tensor:
+        """Collect the content losses (R,)."""
+        cells = self.cells[(slice(None), *tile.cells(self.stride))].flatten(1)
+        return content_losses(tile.take_own(features, self.stride), self.wanted(number), cells, self.norm)
+
+
+@dataclass(frozen=True)
+class RoughnessProbe:
+    """Sums up the roughness of pixels: weighed by `smoothness` (H, W), and as it is."""
+
+    smoothness: Tensor
+    layer: str = PIXELS
+
+    def measure(self, features: Tensor, tile: Tile, number: int) -> Tensor:
+        """Collect the mean roughness, weighed and not: (2,)."""
+        roughness = tile.take_own(measure_roughness(features)[None, None], 1) / self.smoothness.numel()
+        return torch.stack([(self.smoothness[tile.own] * roughness).sum(), roughness.sum()])
+
+
+def measure_octave(
+    encoder: Encoder, picture: Tensor, tiles: Sequence[Tile], probes: Sequence[Probe], kept: int = 0
+) -> Sequence[Tensor]:
+    """Measure with every probe an octave (1, 3, H, W) of a picture; see `sum_tiles` for `kept`."""
+    layers = {probe.layer for probe in probes} - {PIXELS}
+
+    def measure(window: Tensor, number: int) -> list[Tensor]:
+        features = {PIXELS: window} | (encoder.encode(window, layers) if layers else {})
+        return [probe.measure(features[probe.layer], tiles[number], number) for probe in probes]
+
+    return sum_tiles(picture, tiles, measure, kept) if probes else []
+
+
+def tile_octave(architecture: Architecture, size: Size, layers: Sequence[str], side: int | None) -> tuple[Tile, ...]:
+    """Divide an octave of (width, height) into tiles of `side` px for the layers that are read; None: into one."""
+    found = [architecture.layers[layer] for layer in layers if layer != PIXELS]
+    stride = max([layer.stride for layer in found], default=1)
+    sight = max([(layer.receptive_field - layer.stride + 1) // 2 for layer in found], default=1)
+    return make_tiles(size, side or max(size), -(-sight // stride) * stride, stride)

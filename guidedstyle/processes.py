@@ -1,0 +1,59 @@
+"""Several processes for one picture: each takes its share of the work, and all add up what they found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from torch import Tensor, distributed
+
+T = TypeVar("T")
+
+
+def count_processes() -> int:
+    """Count the processes that render one picture together, as torchrun started them."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Tell whether this is the process that prints and writes."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def join_processes() -> Iterator[None]:
+    """Join the processes that torchrun started; without it there is only this one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def take_share(items: Sequence[T]) -> Sequence[T]:
+    """Take this process's share."""
+    return items[distributed.get_rank() :: count_processes()] if distributed.is_initialized() else items
+
+
+def add_up(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Add up what all processes found, so that each has the sums."""
+    if not distributed.is_initialized():
+        return tensors
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    distributed.all_reduce(flat)
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+def agree(goes_on: bool, device: torch.device) -> bool:
+    """Tell whether all processes want to go on; one that stops alone would leave the others waiting."""
+    if not distributed.is_initialized():
+        return goes_on
+    (votes,) = add_up([torch.tensor([float(goes_on)], device=device)])
+    return bool(votes == count_processes())

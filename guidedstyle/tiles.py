@@ -1,0 +1,134 @@
+"""Pictures in tiles: sums over all of them and their exact gradient, in the memory of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from guidedstyle.images import Size
+from guidedstyle.processes import add_up, take_share
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of a picture, [start, end) px down and across, and the window around it that its features see."""
+
+    own: tuple[slice, slice]
+    window: tuple[slice, slice]
+
+    def cut(self, picture: Tensor) -> Tensor:
+        """Cut the window out of a picture (..., H, W)."""
+        return picture[(..., *self.window)]
+
+    def cells(self, stride: int) -> tuple[slice, slice]:
+        """Return the tile's own cells of a picture's grid at a stride."""
+        down, across = (slice(side.start // stride, side.stop // stride) for side in self.own)
+        return down, across
+
+    def take_own(self, features: Tensor, stride: int) -> Tensor:
+        """Take the tile's own cells from the features (1, C, h, w) of its window."""
+        starts = (window.start // stride for window in self.window)
+        cells = [slice(c.start - start, c.stop - start) for c, start in zip(self.cells(stride), starts, strict=True)]
+        whole = all(c.start == 0 and c.stop == side for c, side in zip(cells, features.shape[2:], strict=True))
+        own: Tensor = features if whole else _Crop.apply(features, cells)
+        return own
+
+
+class _Crop(Function):
+    """Cut cells out of features, keeping their channels last on the way back too, which slicing would not."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, cells: Sequence[slice]) -> Tensor:
+        ctx.cells, ctx.shape = cells, features.shape
+        return features[(..., *cells)].contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        like = gradients[0]
+        gradient = torch.empty(ctx.shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+        gradient.zero_()[(..., *ctx.cells)] = like
+        return gradient, None
+
+
+def make_tiles(size: Size, side: int, halo: int, stride: int) -> tuple[Tile, ...]:
+    """Divide (width, height) evenly into tiles of at most about `side` px, cut at multiples of a stride.
+
+    A `halo` of as many px as the deepest features see beyond their cells, and a multiple of the stride, makes the
+    features of a tile those of the whole picture.
+    """
+    width, height = size
+    return tuple(
+        Tile((down, across), (_widen(down, halo, height), _widen(across, halo, width)))
+        for down, across in product(_divide(height, side, stride), _divide(width, side, stride))
+    )
+
+
+def _divide(length: int, side: int, stride: int) -> Iterator[slice]:
+    count = max(1, -(-length // max(side, stride)))
+    edges = [length * index // count // stride * stride for index in range(count)]
+    return (slice(start, end) for start, end in pairwise([*edges, length]))
+
+
+def _widen(side: slice, halo: int, length: int) -> slice:
+    return slice(max(0, side.start - halo), min(length, side.stop + halo))
+
+
+Measure = Callable[[Tensor, int], Sequence[Tensor]]  # a window (1, C, h, w) and the number of its tile
+
+
+def sum_tiles(picture: Tensor, tiles: Sequence[Tile], measure: Measure, kept: int = 0) -> Sequence[Tensor]:
+    """Sum what is measured of each tile of a picture (1, C, H, W), with its exact gradient.
+
+    Of more than one tile the first pass computes only the sums; the second, when the gradient is asked for, computes
+    each tile again and sends the sums' gradient back through it alone, so no more than one tile is in memory at a
+    time. The first `kept` tiles stay there and are not computed again. Processes share the tiles between them.
+    """
+    if len(tiles) == 1:
+        return measure(picture, 0)
+    sums: tuple[Tensor, ...] = _SumTiles.apply(picture, tiles, measure, kept)
+    return sums
+
+
+class _SumTiles(Function):
+    @staticmethod
+    def forward(ctx: Any, picture: Tensor, tiles: Sequence[Tile], measure: Measure, kept: int) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(picture)
+        share = take_share(range(len(tiles)))
+        ctx.tiles, ctx.measure, ctx.share, ctx.graphs = tiles, measure, share, {}
+        totals: list[Tensor] = []
+        for number in share:
+            with torch.set_grad_enabled(ctx.needs_input_grad[0] and number in share[:kept]):
+                window = tiles[number].cut(picture).detach().requires_grad_(torch.is_grad_enabled())
+                sums = measure(window, number)
+            if window.requires_grad:
+                ctx.graphs[number] = window, sums
+            totals = _accumulate(totals, sums)
+        return tuple(total.to(torch.promote_types(picture.dtype, torch.float32)) for total in add_up(totals))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (picture,) = ctx.saved_tensors
+        gradient = torch.zeros_like(picture)
+        for number in ctx.share:
+            with torch.enable_grad():
+                window, sums = ctx.graphs.pop(number, None) or _measure_again(picture, ctx, number)
+            (back,) = torch.autograd.grad(sums, window, gradients)
+            ctx.tiles[number].cut(gradient).add_(back)
+        return add_up([gradient])[0], None, None, None
+
+
+def _measure_again(picture: Tensor, ctx: Any, number: int) -> tuple[Tensor, Sequence[Tensor]]:
+    window = ctx.tiles[number].cut(picture).detach().requires_grad_()
+    return window, ctx.measure(window, number)
+
+
+def _accumulate(totals: Sequence[Tensor], sums: Sequence[Tensor]) -> list[Tensor]:
+    """Add in as many bits as there are: the order in which processes add up must not show."""
+    precise = [one.detach().to(torch.float32 if one.device.type == "mps" else torch.float64) for one in sums]
+    return [total.add_(one) for total, one in zip(totals, precise, strict=True)] if totals else precise
