@@ -103,7 +103,8 @@ class Canvas:
         wanted = torch.tensor([controls.smoothness - self.recipe.smoothness for controls in self.controls])
         if not wanted.any():
             return everywhere
-        return everywhere + torch.tensordot(wanted.to(self.weights), self.weights[self.painted], 1)
+        beyond: Tensor = torch.tensordot(wanted.to(self.weights), self.weights[self.painted], 1)
+        return everywhere + beyond
 
     def compose(self, image: Tensor) -> Tensor:
         """Make the picture of a painted `image`."""

@@ -36,6 +36,8 @@ Size = Annotated[int | None, typer.Option(help="Longest side in px.")]
 Steps = Annotated[int | None, typer.Option(help="Steps in all.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the noise.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Tile = Annotated[str, typer.Option(help="Compute in tiles of so many px: auto (where needed), off, or a number.")]
+MaxMemory = Annotated[float | None, typer.Option(help="Most memory to take, in GiB; default: what is free.")]
 Encoder = Annotated[str | None, typer.Option(help="lite or vgg19.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. regions.sky.strength=2.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
@@ -50,6 +52,8 @@ def render_command(
     steps: Steps = None,
     seed: Seed = None,
     device: Device = "auto",
+    tile: Tile = "auto",
+    max_memory: MaxMemory = None,
     encoder: Encoder = None,
     settings: Settings = None,
     dry_run: DryRun = False,
@@ -66,9 +70,10 @@ def render_command(
     overrides = _collect_overrides(settings, flags, output)
     reading = read_recipe(recipe, overrides)
     sketch = open_scene(reading, CHECK_SIZE)  # mistakes are told before torch is loaded
+    from guidedstyle.limits import read_limits
     from guidedstyle.session import run_render
 
-    raise typer.Exit(run_render(reading, sketch, device, dry_run, quiet))
+    raise typer.Exit(run_render(reading, sketch, device, read_limits(tile, max_memory), dry_run, quiet))
 
 
 @app.command("sweep")
@@ -82,6 +87,8 @@ def sweep_command(
     steps: Steps = None,
     seed: Seed = None,
     device: Device = "auto",
+    tile: Tile = "auto",
+    max_memory: MaxMemory = None,
     encoder: Encoder = None,
     settings: Settings = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the variants and stop.")] = False,
@@ -101,9 +108,10 @@ def sweep_command(
     if dry_run:
         typer.echo("\n".join(variant.label for variant in variants))
         return
+    from guidedstyle.limits import read_limits
     from guidedstyle.sweep import Sweep
 
-    sweep = Sweep(variants, len(axes[-1][1]), folder, device, quiet)
+    sweep = Sweep(variants, len(axes[-1][1]), folder, device, read_limits(tile, max_memory), quiet)
     sweep.check(sketches)
     make_folder(folder, "--output")
     raise typer.Exit(sweep.run())

@@ -64,7 +64,8 @@ def _take_blocks(features: Tensor, guides: Guides) -> Tensor:
 def _sum_blocks(blocks: Tensor, guides: Guides) -> Tensor:
     """Sum what was found of the blocks (n, ...) into that of the regions (R, ...), in at least float32."""
     blocks = blocks.to(torch.promote_types(blocks.dtype, torch.float32))
-    return torch.tensordot(guides.sums.to(blocks), blocks, 1)
+    sums: Tensor = torch.tensordot(guides.sums.to(blocks), blocks, 1)
+    return sums
 
 
 def _put_back(blocks: Tensor, rows: Rows, everywhere: Tensor) -> None:

@@ -110,6 +110,8 @@ def _join(scales: Tensor, there: Tensor, layouts: Sequence[_Layout], block: int,
     roots = torch.cat([one.roots for one in layouts])
     first, again = _find_rows(positions, roots, counts.tolist(), block, size)
     owners = there.repeat(2).repeat_interleave(counts)
+    indices = (one.int() for one in (positions, first, again))  # half the memory
+    positions, first, again = indices
     return Guides(scales, owners, Rows(positions, roots[:, None], first, again))
 
 

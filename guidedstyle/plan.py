@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.lbfgs import HISTORY
+from guidedstyle.limits import Limits
+from guidedstyle.memory import SIDES, Needs, Tiling, choose_tiling, find_needs, measure_memory, shrink_tiling
+from guidedstyle.processes import count_processes
 from guidedstyle.recipe import Recipe
 from guidedstyle.scene import Scene
 from guidedstyle.stages import Stage
 
-RUNTIME_MEMORY = 1000 * 2**20  # bytes that torch and its libraries take, measured on a CPU
+ANYTHING = Limits()
+LEAST_SHARE = 192  # px a side; for less, sharing costs more than it saves
 
 
-@dataclass(frozen=True)
-class Tiling:
-    """How a size is computed: in tiles of `side` px (None: whole), of which a share is `kept` in memory.
-
-    `content` tells whether the photograph's features stay in memory.
-    """
-
-    side: int | None = None
-    kept: float = 0.0
-    content: bool = True
+ANYTHING = Limits()
+LEAST_SHARE = 192  # px a side; for less, sharing costs more than it saves
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The sizes, layers, device and precision of a render, and the memory it is estimated to take."""
+    """The sizes, layers, device and precision of a render, how each size is computed, and the memory it takes."""
 
     stages: tuple[Stage, ...]
     style_layers: tuple[str, ...]
@@ -40,24 +35,57 @@ class Plan:
     published: bool  # losses and weights of Gatys et al. 2016 instead of relative ones
     device: torch.device
     precision: torch.dtype
-    memory: int  # bytes
-    tilings: tuple[Tiling, ...] = ()
+    tilings: tuple[Tiling, ...]
+    memory: int  # bytes, estimated
 
     def tiling(self, stage: Stage) -> Tiling:
         """Return how a size is computed."""
-        return self.tilings[self.stages.index(stage)] if self.tilings else Tiling()
+        return self.tilings[self.stages.index(stage)]
+
+    def shrink(self, stage: Stage) -> Plan | None:
+        """Plan smaller tiles for a size that did not fit in memory after all; None: there are none."""
+        smaller = shrink_tiling(self.tiling(stage), stage)
+        pairs = zip(self.stages, self.tilings, strict=True)
+        if smaller is None:
+            return None
+        return replace(self, tilings=tuple(smaller if one == stage else tiling for one, tiling in pairs))
 
 
-def make_plan(scene: Scene, encoder: Encoder, device: str = "auto") -> Plan:
+def make_plan(scene: Scene, encoder: Encoder, device: str = "auto", limits: Limits = ANYTHING) -> Plan:
     """Plan the render of a scene; raises GuidedStyleError where the device is not there or has too little memory."""
     chosen, recipe = choose_device(device), scene.recipe
     style_layers, content_layers = _find_layers(recipe, encoder)
     precision = choose_precision(chosen)
-    kept = 2 * HISTORY if recipe.solver.method == "lbfgs" else 3
-    memory = estimate_memory(encoder, scene.stages[-1], style_layers, content_layers, precision, kept)
-    _check_memory(memory, measure_memory(chosen))
+    layers = {"style": set(style_layers), "content": set(content_layers)}
+    needs = find_needs(scene, encoder.architecture, layers, precision.itemsize)
+    tilings = tuple(_choose_tiling(needs, stage, limits, chosen) for stage in scene.stages)
+    memory = max(needs.estimate(stage, tiling) for stage, tiling in zip(scene.stages, tilings, strict=True))
     published = recipe.method == "classic"
-    return Plan(scene.stages, style_layers, content_layers, published, chosen, precision, memory)
+    return Plan(scene.stages, style_layers, content_layers, published, chosen, precision, tilings, memory)
+
+
+def _choose_tiling(needs: Needs, stage: Stage, limits: Limits, device: torch.device) -> Tiling:
+    there = limits.memory or measure_memory(device)
+    whole = [] if isinstance(limits.tile, int) else [Tiling(_share_side(stage))]
+    sides = {"off": (), "auto": SIDES}[limits.tile] if isinstance(limits.tile, str) else (limits.tile,)
+    tiled = [Tiling(side, content=content) for content in (True, False) for side in sides]
+    return _fit(needs, stage, [*whole, *tiled], there)
+
+
+def _share_side(stage: Stage) -> int | None:
+    """Choose tiles that give every process its share; None, the whole picture, where there is but one, or no need."""
+    side = round((math.prod(stage.size) / count_processes()) ** 0.5)
+    return side if count_processes() > 1 and side >= LEAST_SHARE else None
+
+
+def _fit(needs: Needs, stage: Stage, tilings: Sequence[Tiling], there: int) -> Tiling:
+    """Choose the first tiling that fits; raises GuidedStyleError where none does."""
+    if found := choose_tiling(needs, stage, tilings, there):
+        return found
+    least = min(needs.estimate(stage, tiling) for tiling in tilings)
+    rule = f"the render takes at least {least / 2**30:.1f} GiB, and {there / 2**30:.1f} may be taken"
+    remedy = "choose a smaller size (--size), solver.method: sgd, which remembers least, or raise --max-memory"
+    raise GuidedStyleError.of("size", rule, remedy)
 
 
 def _find_layers(recipe: Recipe, encoder: Encoder) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -102,40 +130,3 @@ def cpu_features() -> set[str]:
     """Name the instructions of the processor that matter here."""
     found = torch.cpu.get_capabilities()
     return {name for name, present in found.items() if present is True}
-
-
-def estimate_memory(
-    encoder: Encoder,
-    stage: Stage,
-    style_layers: tuple[str, ...],
-    content_layers: tuple[str, ...],
-    precision: torch.dtype,
-    pictures: int,
-) -> int:
-    """Estimate the bytes a render takes at its largest size, `pictures` being what the solver remembers.
-
-    Features are kept for the backward pass, those that are matched also as the rows of their Grams.
-    """
-    pixels = stage.size[0] * stage.size[1]
-    octaves = sum(0.25**octave for octave in range(stage.octaves))
-    features, names = 3 * 4 * 10.0, list(encoder.layers)
-    depth = max((names.index(name) for name in style_layers + content_layers), default=-1)
-    for name, layer in list(encoder.layers.items())[: depth + 1]:
-        features += layer.channels / layer.stride**2 * (2 * precision.itemsize + (8 if name in style_layers else 0))
-    return round(RUNTIME_MEMORY + pixels * (features * octaves + 3 * 4 * pictures))
-
-
-def measure_memory(device: torch.device) -> int:
-    """Measure the bytes of memory a device has; a large number where it does not say."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Windows
-        return sys.maxsize
-
-
-def _check_memory(needed: int, there: int) -> None:
-    if needed > there:
-        rule = f"the render takes about {needed / 2**30:.1f} GiB, the device has {there / 2**30:.1f}"
-        raise GuidedStyleError.of("size", rule, "choose a smaller size (--size)")

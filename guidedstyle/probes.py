@@ -15,6 +15,7 @@ from guidedstyle.gram import STATISTICS, Statistic
 from guidedstyle.guides import Guides
 from guidedstyle.images import Size
 from guidedstyle.losses import content_losses, measure_roughness
+from guidedstyle.processes import count_processes
 from guidedstyle.tiles import Tile, make_tiles, sum_tiles
 
 PIXELS = "pixels"  # a picture's own values, as if they were its first layer
@@ -92,4 +93,5 @@ def tile_octave(architecture: Architecture, size: Size, layers: Sequence[str], s
     found = [architecture.layers[layer] for layer in layers if layer != PIXELS]
     stride = max([layer.stride for layer in found], default=1)
     sight = max([(layer.receptive_field - layer.stride + 1) // 2 for layer in found], default=1)
-    return make_tiles(size, side or max(size), -(-sight // stride) * stride, stride)
+    tiles = make_tiles(size, side or max(size), -(-sight // stride) * stride, stride)
+    return tiles if len(tiles) >= count_processes() else make_tiles(size, max(size), 0, stride)

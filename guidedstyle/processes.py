@@ -51,9 +51,10 @@ def add_up(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
 
-def agree(goes_on: bool, device: torch.device) -> bool:
+def agree(goes_on: bool) -> bool:
     """Tell whether all processes want to go on; one that stops alone would leave the others waiting."""
     if not distributed.is_initialized():
         return goes_on
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
     (votes,) = add_up([torch.tensor([float(goes_on)], device=device)])
     return bool(votes == count_processes())

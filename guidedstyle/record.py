@@ -15,6 +15,7 @@ import yaml
 
 from guidedstyle.listing import list_files
 from guidedstyle.plan import Plan
+from guidedstyle.processes import count_processes
 from guidedstyle.reading import write_recipe
 from guidedstyle.recipe import Recipe
 from guidedstyle.render import Rendering
@@ -32,7 +33,7 @@ def describe_identity(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def describe_render(scene: Scene, plan: Plan, rendering: Rendering, notes: Sequence[str]) -> dict[str, Any]:
+def describe_render(scene: Scene, rendering: Rendering, notes: Sequence[str]) -> dict[str, Any]:
     """Describe a render: what it depends on, how it ended, notes, losses per term and region, plan."""
     return {
         **describe_identity(scene.recipe),
@@ -46,7 +47,7 @@ def describe_render(scene: Scene, plan: Plan, rendering: Rendering, notes: Seque
         },
         "notes": list(notes),
         "losses": _describe_losses(scene, rendering),
-        "plan": _describe_plan(plan),
+        "plan": _describe_plan(rendering.plan),
     }
 
 
@@ -68,12 +69,16 @@ def _describe_losses(scene: Scene, rendering: Rendering) -> dict[str, Any]:
 def _describe_plan(plan: Plan) -> dict[str, Any]:
     device = torch.cuda.get_device_name(plan.device) if plan.device.type == "cuda" else platform.machine()
     return {
-        "stages": [{"size": stage.size, "steps": stage.steps, "octaves": stage.octaves} for stage in plan.stages],
+        "stages": [
+            {"size": stage.size, "steps": stage.steps, "octaves": stage.octaves, "computed": str(plan.tiling(stage))}
+            for stage in plan.stages
+        ],
         "style_layers": plan.style_layers,
         "content_layers": plan.content_layers,
         "device": f"{plan.device} ({device})",
         "precision": str(plan.precision).removeprefix("torch."),
         "threads": torch.get_num_threads(),
+        "processes": count_processes(),
         "estimated_memory": plan.memory,
     }
 

@@ -13,12 +13,15 @@ from guidedstyle.canvas import Canvas, resize
 from guidedstyle.encoder import Encoder
 from guidedstyle.images import Array
 from guidedstyle.losses import Losses
+from guidedstyle.memory import free_memory, is_out_of_memory
 from guidedstyle.objective import Objective
 from guidedstyle.paintings import Painting
 from guidedstyle.plan import Plan, make_plan
+from guidedstyle.processes import agree
 from guidedstyle.recipe import EncoderChoice
 from guidedstyle.scene import Scene
 from guidedstyle.solver import Solution, Step, minimise
+from guidedstyle.stages import Stage
 from guidedstyle.starts import begin_image
 from guidedstyle.synthesis import make_paintings
 from guidedstyle.targets import Memory
@@ -41,11 +44,13 @@ Watch = Callable[[Update], bool]
 class Rendering:
     """A picture (1, 3, H, W) in [0, 1], the losses at its end, how each size was solved, and the seconds it took.
 
-    `paint` is the picture before it was laid over what is kept.
+    `paint` is the picture before it was laid over what is kept; `plan` is what was done, with smaller tiles than
+    planned where memory did not suffice.
     """
 
     image: Array
     paint: Array
+    plan: Plan
     losses: Losses
     solutions: tuple[Solution[Losses], ...]
     seconds: float
@@ -88,37 +93,52 @@ def render(
     Ends when all steps are done, or the loss no longer falls, or when `watch` returns False, with the picture so far
     at full size. `memory` holds what was measured of paintings, for renders that share them.
     """
-    began, memory = time.monotonic(), {} if memory is None else memory
+    began = time.monotonic()
     encoder = encoder.to(plan.device, plan.precision).to(memory_format=torch.channels_last)
     scene = replace(scene, paintings=make_paintings_for(scene, encoder, plan, watch))
     image = begin_image(scene, Canvas.at_size(scene, plan.stages[0].size, plan.device))
-    solutions: list[Solution[Losses]] = []
-    for index, stage in enumerate(plan.stages):
-        objective = Objective(scene, encoder, plan, stage, memory)
-        before = sum(earlier.steps for earlier in plan.stages[:index])
-
-        def watch_stage(step: Step[Losses], index: int = index, before: int = before) -> bool:
-            return watch(Update(index, before + step.number, step))
-
-        solver = scene.recipe.solver
-        solutions.append(
-            minimise(
-                objective,
-                resize(image, stage.size),
-                solver.method,
-                stage.steps,
-                watch_stage,
-                solver.rate,
-                solver.tolerance,
-            )
-        )
-        image = solutions[-1].image
-        if not solutions[-1].finished:
+    painter = _Painter(scene, encoder, plan, watch, {} if memory is None else memory)
+    for stage in plan.stages:
+        image = painter.solve(stage, resize(image, stage.size))
+        if not painter.solutions[-1].finished:
             break
     with torch.no_grad():
-        losses = objective(image)
+        losses = painter.objective(image)
         picture, paint = finish_image(scene, plan, image)
-    return Rendering(picture, paint, losses, tuple(solutions), time.monotonic() - began)
+    return Rendering(picture, paint, painter.plan, losses, tuple(painter.solutions), time.monotonic() - began)
+
+
+class _Painter:
+    """Solves one size after another."""
+
+    objective: Objective
+
+    def __init__(self, scene: Scene, encoder: Encoder, plan: Plan, watch: Watch, memory: Memory) -> None:
+        self.scene, self.encoder, self.plan, self.watch, self.memory = scene, encoder, plan, watch, memory
+        self.solutions: list[Solution[Losses]] = []
+
+    def solve(self, stage: Stage, start: Tensor) -> Tensor:
+        """Solve one size, and where memory does not suffice, in smaller and smaller tiles, each time from its start."""
+        while True:
+            try:
+                self.solutions.append(self._attempt(stage, start))
+                return self.solutions[-1].image
+            except (MemoryError, RuntimeError) as error:
+                smaller = self.plan.shrink(stage) if is_out_of_memory(error) else None
+                if smaller is None:
+                    raise
+            self.plan = smaller
+            free_memory(self.plan.device)
+
+    def _attempt(self, stage: Stage, start: Tensor) -> Solution[Losses]:
+        index, solver = self.plan.stages.index(stage), self.scene.recipe.solver
+        before = sum(earlier.steps for earlier in self.plan.stages[:index])
+        self.objective = Objective(self.scene, self.encoder, self.plan, stage, self.memory)
+
+        def watch(step: Step[Losses]) -> bool:
+            return agree(self.watch(Update(index, before + step.number, step)))
+
+        return minimise(self.objective, start, solver.method, stage.steps, watch, solver.rate, solver.tolerance)
 
 
 def make_paintings_for(

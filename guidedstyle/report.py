@@ -106,6 +106,8 @@ def print_plan(plan: Plan) -> None:
     console.print(f"style   {', '.join(plan.style_layers) or 'none'} over {plan.stages[-1].octaves} octaves")
     console.print(f"drawing {', '.join(plan.content_layers) or 'none'}")
     console.print(f"device  {plan.device}, {precision}, about {plan.memory / 2**20:,.0f} MiB")
+    if tiled := [f"{max(stage.size)} px in {plan.tiling(stage)}" for stage in plan.stages if plan.tiling(stage).side]:
+        console.print(f"tiles   {'; '.join(tiled)}")
 
 
 @contextmanager

@@ -13,7 +13,9 @@ from guidedstyle.commands import BUG, DONE, INTERRUPTED
 from guidedstyle.editing import save_layers
 from guidedstyle.encoder import Encoder
 from guidedstyle.images import save_picture, to_picture, write_file
+from guidedstyle.limits import Limits
 from guidedstyle.plan import Plan, make_plan
+from guidedstyle.processes import is_first, join_processes
 from guidedstyle.reading import RECIPE_KEY, Reading, write_recipe
 from guidedstyle.record import describe_render, write_record
 from guidedstyle.render import Rendering, Update, load_encoder, render
@@ -23,23 +25,25 @@ from guidedstyle.survey import collect_notes, survey_scene
 from guidedstyle.targets import Memory
 
 
-def run_render(reading: Reading, sketch: Scene, device: str, dry_run: bool, quiet: bool) -> int:
+def run_render(reading: Reading, sketch: Scene, device: str, limits: Limits, dry_run: bool, quiet: bool) -> int:
     """Render a recipe, write the picture and its record, and return the exit code.
 
     `sketch` is the scene opened small: what is wrong with it, or with the plan, is told before the long work.
     """
     keep_freed_memory()
-    encoder = load_encoder(sketch.recipe.encoder)
-    plan, notes = make_plan(sketch, encoder, device), collect_notes(sketch, survey_scene(sketch))
-    if not quiet:
-        print_scene(sketch, notes)
-        print_plan(plan)
-    if dry_run:
-        return DONE
-    scene = open_scene(reading)
-    with interruptible() as interrupted:
+    with join_processes(), interruptible() as interrupted:
+        quiet = quiet or not is_first()
+        encoder = load_encoder(sketch.recipe.encoder)
+        plan, notes = make_plan(sketch, encoder, device, limits), collect_notes(sketch, survey_scene(sketch))
+        if not quiet:
+            print_scene(sketch, notes)
+            print_plan(plan)
+        if dry_run:
+            return DONE
+        scene = open_scene(reading)
         rendering = render_shown(scene, encoder, plan, quiet, interrupted)
-    save_rendering(scene, plan, rendering, notes)
+        if is_first():
+            save_rendering(scene, rendering, notes)
     if not quiet:
         print_result(scene.recipe.output, rendering)
     return DONE if rendering.finished else INTERRUPTED if interrupted else BUG
@@ -58,14 +62,14 @@ def render_shown(
         return render(scene, encoder, plan, watch, memory)
 
 
-def save_rendering(scene: Scene, plan: Plan, rendering: Rendering, notes: Sequence[str]) -> dict[str, Any]:
+def save_rendering(scene: Scene, rendering: Rendering, notes: Sequence[str]) -> dict[str, Any]:
     """Write the picture, or its layers, and the record beside it, which is returned."""
     output = scene.recipe.output
     if output.suffix.lower() == ".ora":
         save_layers(scene, rendering.paint, rendering.image, output)
     else:
         save_picture(to_picture(rendering.image), output, (RECIPE_KEY, write_recipe(scene.recipe, output.parent)))
-    record = describe_render(scene, plan, rendering, notes)
+    record = describe_render(scene, rendering, notes)
     write_file(output.with_name(output.name + ".json"), write_record(record))
     return record
 

@@ -12,6 +12,7 @@ from guidedstyle.commands import BUG, DONE, INTERRUPTED
 from guidedstyle.contact_sheet import make_sheet
 from guidedstyle.encoder import Encoder
 from guidedstyle.images import read_picture, save_picture, write_file
+from guidedstyle.limits import Limits
 from guidedstyle.plan import make_plan
 from guidedstyle.recipe import EncoderChoice
 from guidedstyle.record import describe_identity
@@ -29,9 +30,11 @@ SHEET, TABLE = "sheet.png", "table.csv"
 class Sweep:
     """Renders variants one after another; they share encoders and what is measured of paintings."""
 
-    def __init__(self, variants: Sequence[Variant], columns: int, folder: Path, device: str, quiet: bool) -> None:
+    def __init__(
+        self, variants: Sequence[Variant], columns: int, folder: Path, device: str, limits: Limits, quiet: bool
+    ) -> None:
         self.variants, self.columns, self.folder = variants, columns, folder
-        self.device, self.quiet = device, quiet
+        self.device, self.limits, self.quiet = device, limits, quiet
         self.encoders: dict[EncoderChoice, Encoder] = {}
         self.memory: Memory = {}
         self.records = {variant.output: record for variant in variants if (record := find_record(variant))}
@@ -40,7 +43,7 @@ class Sweep:
         """Plan what is not there yet by its scene opened small; raises GuidedStyleError where it cannot be rendered."""
         for variant, sketch in zip(self.variants, sketches, strict=True):
             if variant.output not in self.records:
-                make_plan(sketch, self._load(sketch.recipe.encoder), self.device)
+                make_plan(sketch, self._load(sketch.recipe.encoder), self.device, self.limits)
 
     def _load(self, choice: EncoderChoice) -> Encoder:
         if choice not in self.encoders:
@@ -69,10 +72,10 @@ class Sweep:
 
     def _render(self, variant: Variant, interrupted: Sequence[float]) -> Rendering:
         scene, encoder = open_scene(variant.reading), self._load(variant.reading.recipe.encoder)
-        plan, notes = make_plan(scene, encoder, self.device), collect_notes(scene, survey_scene(scene))
+        plan, notes = make_plan(scene, encoder, self.device, self.limits), collect_notes(scene, survey_scene(scene))
         rendering = render_shown(scene, encoder, plan, self.quiet, interrupted, self.memory)
         if not interrupted:
-            self.records[variant.output] = save_rendering(scene, plan, rendering, notes)
+            self.records[variant.output] = save_rendering(scene, rendering, notes)
         return rendering
 
     def _summarise(self) -> None:

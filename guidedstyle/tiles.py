@@ -46,13 +46,15 @@ class _Crop(Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, cells: Sequence[slice]) -> Tensor:
         ctx.cells, ctx.shape = cells, features.shape
-        return features[(..., *cells)].contiguous(memory_format=torch.channels_last)
+        down, across = cells
+        return features[..., down, across].contiguous(memory_format=torch.channels_last)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         like = gradients[0]
         gradient = torch.empty(ctx.shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
-        gradient.zero_()[(..., *ctx.cells)] = like
+        down, across = ctx.cells
+        gradient.zero_()[..., down, across] = like
         return gradient, None
 
 

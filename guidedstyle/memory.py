@@ -1,0 +1,169 @@
+"""How much memory a render takes at each size, and what to compute in tiles so that it fits."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from guidedstyle.architecture import Architecture
+from guidedstyle.lbfgs import HISTORY
+from guidedstyle.scene import Scene
+from guidedstyle.stages import Stage
+
+# Measured on CPUs with glibc, where memory that was freed in pieces counts too.
+RUNTIME = 700 * 2**20  # bytes that torch and its libraries take
+SPREAD = 1.55  # of what a step keeps for its way back
+PIXEL = 12  # bytes of three float32
+SIDES = (1024, 512, 256, 128)  # px
+INDEX = 8  # bytes of an index of max pooling
+STATE = {"lbfgs": 8, "adam": 8, "sgd": 6}  # pictures that a step holds, besides a history
+
+
+Layers = dict[str, set[str]]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a size is computed: in tiles of `side` px (None: whole), of which a share is `kept` in memory.
+
+    `content` tells whether the photograph's features stay in memory too.
+    """
+
+    side: int | None = None
+    kept: float = 0.0
+    content: bool = True
+
+    def __str__(self) -> str:
+        return f"tiles of {self.side} px, {self.kept:.0%} of them kept" if self.side else "whole"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the memory of a render depends on besides its size, in bytes a pixel unless told otherwise."""
+
+    runtime: float  # bytes in all
+    pictures: float  # the solver's, the photograph, region weights, guides
+    history: float  # of L-BFGS at full length
+    paintings: float  # bytes in all
+    features: float  # that a step keeps
+    content: float  # the photograph's features
+    halo: int  # px around a tile
+
+    def estimate(self, stage: Stage, tiling: Tiling) -> int:
+        """Estimate the bytes that a size takes."""
+        pixels, octaves = math.prod(stage.size), sum(0.25**octave for octave in range(stage.octaves))
+        window = min(pixels, (tiling.side + 2 * self.halo) ** 2) if tiling.side else 0
+        kept = tiling.kept if tiling.side else 1.0
+        pictures = self.pictures + self.history * min(1.0, stage.steps / HISTORY) + self.content * tiling.content
+        computed = SPREAD * self.features * (window + kept * octaves * pixels)
+        return round(self.runtime + self.paintings + pictures * pixels + computed)
+
+
+def find_needs(scene: Scene, architecture: Architecture, layers: Layers, itemsize: int) -> Needs:
+    """Find what a scene needs whose `style` and `content` are matched at `layers`, features having `itemsize` bytes."""
+    recipe, count = scene.recipe, len(scene.recipe.regions)
+    guides = 10 * 4 / 3 if count > 1 else 0  # two indices of int32 for every position of three grids
+    content = [architecture.layers[name] for name in layers["content"]]
+    return Needs(
+        runtime=RUNTIME,
+        pictures=PIXEL * (STATE[recipe.solver.method] + 2) + 4 * (3 * count + 1) + guides,
+        history=2 * PIXEL * HISTORY if recipe.solver.method == "lbfgs" else 0,
+        paintings=sum(_measure_paintings(scene)),
+        features=_count_features(architecture, layers, itemsize, count > 1),
+        content=sum(layer.channels / layer.stride**2 for layer in content) * itemsize,
+        halo=max([architecture.layers[name].receptive_field // 2 for name in set.union(*layers.values())], default=0),
+    )
+
+
+def _count_features(architecture: Architecture, layers: Layers, itemsize: int, guided: bool) -> float:
+    """Count the bytes a step keeps per pixel: features, indices of max pooling, rows of guided layers."""
+    names = list(architecture.layers)
+    deepest = max((names.index(name) for name in set.union(*layers.values())), default=-1)
+    total = 0.0
+    for name, layer in list(architecture.layers.items())[: deepest + 1]:
+        copies = 1 + (guided and name in layers["style"]) + (0.25 if name in architecture.max_pooled else 0)
+        indices = INDEX / 4 if name in architecture.max_pooled else 0
+        rank = architecture.ranks.get(name, 0) * itemsize
+        total += (layer.channels * (copies * itemsize + indices) + rank) / layer.stride**2
+    return total
+
+
+def _measure_paintings(scene: Scene) -> Iterator[float]:
+    """Measure the bytes of every painting and its mask as they are opened, and once more as they are looked at."""
+    for name, painting in scene.paintings.items():
+        looked_at = math.prod(painting.fit(scene.recipe.largest_scale(name) * max(scene.size)))
+        yield 16.0 * (min(looked_at, math.prod(painting.size)) + looked_at / max(1, len(scene.paintings)))
+
+
+def choose_tiling(needs: Needs, stage: Stage, tilings: Iterable[Tiling], limit: float) -> Tiling | None:
+    """Choose the first tiling of a size that fits within `limit` bytes; None: none does.
+
+    What memory is left keeps tiles, which then need not be computed twice.
+    """
+    for tiling in tilings:
+        if (taken := needs.estimate(stage, tiling)) <= limit:
+            each = needs.estimate(stage, replace(tiling, kept=1.0)) - taken
+            return replace(tiling, kept=min(1.0, (limit - taken) / each)) if tiling.side else tiling
+    return None
+
+
+def shrink_tiling(tiling: Tiling, stage: Stage) -> Tiling | None:
+    """Choose what takes less than a tiling that did not fit after all; None: nothing does."""
+    if tiling.kept:
+        return replace(tiling, kept=0.0)
+    if side := next((side for side in SIDES if side < (tiling.side or max(stage.size))), None):
+        return replace(tiling, side=side)
+    return replace(tiling, content=False) if tiling.content else None
+
+
+def measure_memory(device: torch.device) -> int:
+    """Measure the bytes of memory that are free on a device; a large number where it does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = [_read_available(), *_read_group()]
+    return min((one for one in free if one is not None), default=sys.maxsize)
+
+
+def _read_available() -> int | None:
+    """Read what Linux could still give away; other systems say how much they have in all."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        return _count_pages()
+
+
+def _count_pages() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return None
+
+
+def _read_group() -> Iterator[int]:
+    """Read what is left of the limit of a container (cgroup v2)."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        most, taken = ((group / name).read_text(encoding="ascii") for name in ("memory.max", "memory.current"))
+        yield int(most) - int(taken)
+    except (OSError, ValueError):  # no such limit
+        return
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error says that memory did not suffice; of a CPU's, torch has no class of its own."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back what a failed attempt left behind."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
