@@ -1,0 +1,176 @@
+"""Two plain ways to paint a photograph in a style, as anybody would write them: what this project is compared with.
+
+Both run in float32 and torch's default memory format, at a single size, and see through networks of their own.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from copy import deepcopy
+from itertools import count
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from guidedstyle.encoder import Encoder
+
+Watch = Callable[[int, Callable[[], Tensor]], None]
+"""Is handed each iteration's number from 1 and a function that shows its picture (1, 3, H, W) in [0, 1]."""
+
+
+def ignore(number: int, show: Callable[[], Tensor]) -> None:
+    """Watch nothing."""
+
+
+def build_network(encoder: Encoder) -> nn.Sequential:
+    """Build a plain network of an encoder's convolutions, whose ReLUs bear the names of its layers."""
+    modules, stride = OrderedDict[str, nn.Module](), 1
+    pool = nn.AvgPool2d if encoder.architecture.pooling == "average" else nn.MaxPool2d
+    for layer, convolution in zip(encoder.layers.values(), encoder.features.values(), strict=True):
+        if layer.stride > stride:
+            modules[f"pool before {layer.name}"] = pool(2)
+        modules[f"convolution of {layer.name}"] = deepcopy(convolution)
+        modules[layer.name], stride = nn.ReLU(inplace=True), layer.stride
+    return nn.Sequential(modules).to(torch.float32).to(memory_format=torch.contiguous_format)
+
+
+def see(network: nn.Sequential, image: Tensor) -> dict[str, Tensor]:
+    """Return what all layers of a network make of an image (1, 3, H, W), by their names."""
+    seen = {}
+    for name, module in network.named_children():
+        image = seen[name] = module(image)
+    return seen
+
+
+def multiply(features: Tensor) -> Tensor:
+    """Multiply features (1, C, h, w) with themselves: F F^T (C, C)."""
+    flat = features.flatten(2)[0]
+    return flat @ flat.T
+
+
+class NeuralStyle:
+    """What ProGamerGov's neural-style-pt does by default, as far as the weights at hand go.
+
+    Published are the style layers relu1_1 to relu5_1 and the content layer relu4_2; the weights of the original VGG-19
+    at hand end at relu3_4, so it is these layers instead. The rest are facts of its `neural_style.py`: pictures of
+    0..256 less the mean pixel, max pooling, F F^T over the number of elements C H W, mean squared errors with weights
+    of 100 for every style layer and 5 for content, the total variation (sum of absolute differences) with 1e-3, and
+    one call of L-BFGS without a line search. Nothing is clamped before the picture is shown.
+    """
+
+    style_layers, content_layer = ("relu1_1", "relu2_1", "relu3_1", "relu3_4"), "relu3_1"
+    style_weight, content_weight, variation_weight = 100.0, 5.0, 1e-3
+    history, whole_range, noise = 100, 256, 0.001
+
+    def __init__(self, encoder: Encoder, content: Tensor, painting: Tensor) -> None:
+        """Take the targets, in the precision of the pictures (1, 3, H, W) in [0, 1]; `encoder` holds the weights."""
+        self.network = build_network(encoder).to(content.dtype)
+        self.mean = torch.tensor((123.68, 116.779, 103.939), dtype=content.dtype).view(1, 3, 1, 1)
+        self.content = self.enter(content)
+        with torch.no_grad():
+            self.kept = see(self.network, self.content)[self.content_layer]
+            painted = see(self.network, self.enter(painting))
+            self.wanted = {layer: self.gram(painted[layer]) for layer in self.style_layers}
+
+    def enter(self, picture: Tensor) -> Tensor:
+        """Turn a picture in [0, 1] into what the network takes."""
+        return picture * self.whole_range - self.mean
+
+    def show(self, image: Tensor) -> Tensor:
+        """Turn what the network takes into a picture in [0, 1]."""
+        return ((image.detach() + self.mean) / self.whole_range).clamp(0, 1)
+
+    def gram(self, features: Tensor) -> Tensor:
+        """Compute the Gram matrix of a layer, over the number of its elements."""
+        return multiply(features) / features.numel()
+
+    def loss(self, image: Tensor) -> Tensor:
+        """Compute the loss of an image that has been entered."""
+        seen = see(self.network, image)
+        style = sum(functional.mse_loss(self.gram(seen[layer]), wanted) for layer, wanted in self.wanted.items())
+        content = functional.mse_loss(seen[self.content_layer], self.kept)
+        down, right = image[:, :, 1:] - image[:, :, :-1], image[:, :, :, 1:] - image[:, :, :, :-1]
+        variation = down.abs().sum() + right.abs().sum()
+        return self.style_weight * style + self.content_weight * content + self.variation_weight * variation
+
+    def paint(
+        self, iterations: int, watch: Watch = ignore, start: Literal["noise", "image"] = "noise", seed: int = 0
+    ) -> None:
+        """Paint from noise (its default) or the photograph; what is shown is the image that was evaluated last."""
+        noise = torch.randn(self.content.shape, generator=torch.Generator().manual_seed(seed), dtype=self.content.dtype)
+        image = (self.content.clone() if start == "image" else self.noise * noise).requires_grad_()
+        optimiser = torch.optim.LBFGS(
+            [image], lr=1, max_iter=iterations, tolerance_grad=-1, tolerance_change=-1, history_size=self.history
+        )
+        numbers = count(1)
+
+        def evaluate() -> Tensor:
+            optimiser.zero_grad()
+            loss = self.loss(image)
+            loss.backward()
+            watch(next(numbers), lambda: self.show(image))
+            return loss
+
+        optimiser.step(evaluate)
+
+
+class PlainAdam:
+    """The losses of a recipe that names a photograph and a painting and nothing else, minimised by plain Adam."""
+
+    octaves, rate = 3, 0.02
+    content_weight, smoothness_weight = 0.03, 0.1
+
+    def __init__(self, encoder: Encoder, content: Tensor, painting: Tensor) -> None:
+        """Take the targets, in the precision of the pictures (1, 3, H, W) in [0, 1]."""
+        self.encoder, self.content, self.network = encoder, content, build_network(encoder).to(content.dtype)
+        self.style_layers, self.content_layer = encoder.architecture.style_layers, encoder.architecture.content_layer
+        with torch.no_grad():
+            self.kept = self.see(content)[self.content_layer]
+            self.wanted = self.measure([self.see(octave) for octave in self.halve(painting)])
+
+    def see(self, picture: Tensor) -> dict[str, Tensor]:
+        """Return the features of a picture by layer."""
+        return see(self.network, (picture - self.encoder.mean) / self.encoder.std)
+
+    def halve(self, picture: Tensor) -> list[Tensor]:
+        """Halve a picture again and again, the finest first."""
+        pictures = [picture]
+        while len(pictures) < self.octaves:
+            size = [side // 2 for side in pictures[-1].shape[2:]]
+            pictures.append(functional.interpolate(pictures[-1], size, mode="bilinear", antialias=True))
+        return pictures
+
+    def measure(self, seen: list[dict[str, Tensor]]) -> list[Tensor]:
+        """Measure the Gram matrices of all octaves and layers, M G M^T where a layer has a metric M."""
+        grams = []
+        for features in seen:
+            for layer in self.style_layers:
+                gram = multiply(features[layer]) / features[layer][0, 0].numel()
+                metric = self.encoder.metrics.get(layer)
+                grams.append(gram if metric is None else metric.to(gram) @ gram @ metric.to(gram).T)
+        return grams
+
+    def loss(self, picture: Tensor) -> Tensor:
+        """Compute the loss of a picture: style and content relative to what is wanted, and the mean variation."""
+        seen = [self.see(octave) for octave in self.halve(picture)]
+        pairs = list(zip(self.measure(seen), self.wanted, strict=True))
+        style = sum((gram - wanted).square().sum() / wanted.square().sum() for gram, wanted in pairs) / len(pairs)
+        content = (seen[0][self.content_layer] - self.kept).square().sum() / self.kept.square().sum()
+        down, right = picture[:, :, 1:] - picture[:, :, :-1], picture[:, :, :, 1:] - picture[:, :, :, :-1]
+        variation = (down.square().sum() + right.square().sum()) / picture.numel()
+        return style + self.content_weight * content + self.smoothness_weight * variation
+
+    def paint(self, iterations: int, watch: Watch = ignore) -> None:
+        """Paint from the photograph, clamping after each step."""
+        image = self.content.clone().requires_grad_()
+        optimiser = torch.optim.Adam([image], lr=self.rate)
+        for number in range(1, iterations + 1):
+            optimiser.zero_grad()
+            self.loss(image).backward()
+            optimiser.step()
+            with torch.no_grad():
+                image.clamp_(0, 1)
+            watch(number, lambda: image.detach().clone())
