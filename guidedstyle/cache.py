@@ -1,22 +1,26 @@
-"""Pictures that took long to make, kept on disk by what they were made of."""
+"""What took long to make, kept on disk by what it was made of; it may be removed at any time."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from PIL import Image
 from platformdirs import user_cache_path
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import Array, read_picture, save_picture, to_picture
+from guidedstyle.images import Array, read_picture, save_picture, to_picture, write_file
 
 FOLDER = "GUIDEDSTYLE_CACHE"  # the environment variable that names another place
+LARGEST = 2**30  # bytes in all; what was used longest ago goes first
 
 
 def find_cache() -> Path:
-    """Find the folder of the cache; it may be removed at any time."""
+    """Find the folder of the cache."""
     named = os.environ.get(FOLDER)
     return Path(named) if named else user_cache_path("guidedstyle")
 
@@ -28,18 +32,48 @@ def recall_picture(key: str, make: Callable[[], tuple[Array, bool]]) -> Image.Im
     """
     file = find_cache() / f"{key}.png"
     try:
-        return read_picture(file)
+        picture = read_picture(file)
+        _keep(file, file.touch)
+        return picture
     except GuidedStyleError:  # there is none, or it is damaged
         made, finished = make()
     picture = to_picture(made)
     if finished:
-        _keep(picture, file)
+        _keep(file, lambda: save_picture(picture, file))
     return picture
 
 
-def _keep(picture: Image.Image, file: Path) -> None:
+def recall_tensors(key: str) -> dict[str, Tensor] | None:
+    """Return the tensors kept under a key; None: there are none, or they are damaged."""
+    file = find_cache() / f"{key}.safetensors"
+    try:
+        found = load(file.read_bytes())
+    except (OSError, SafetensorError):
+        return None
+    _keep(file, file.touch)
+    return found
+
+
+def keep_tensors(key: str, tensors: Mapping[str, Tensor]) -> None:
+    """Keep tensors under a key, if there is a place for them."""
+    file = find_cache() / f"{key}.safetensors"
+    _keep(file, lambda: write_file(file, save({name: tensor.contiguous() for name, tensor in tensors.items()})))
+
+
+def _keep(file: Path, write: Callable[[], object]) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_picture(picture, file)
+        write()
+        _remove_oldest(file.parent)
     except (OSError, GuidedStyleError):  # it will be made anew the next time
         pass
+
+
+def _remove_oldest(folder: Path) -> None:
+    """Remove what was used longest ago, until the rest is no larger than LARGEST."""
+    files = [file for file in folder.iterdir() if file.suffix in (".png", ".safetensors")]
+    left = LARGEST
+    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
+        left -= file.stat().st_size
+        if left < 0:
+            file.unlink()

@@ -27,7 +27,7 @@ class Descent(Protocol):
         """The best image so far."""
 
     def step(self, loss: Tensor, gradient: Tensor) -> None:
-        """Take a step from the loss () and its gradient per pixel at `image`."""
+        """Take a step from the loss () and its gradient per pixel at `image`; the gradient's memory may be used."""
 
 
 class Adam:
@@ -48,10 +48,9 @@ class Adam:
         self.number += 1
         self.mean.lerp_(gradient, 1 - ADAM_BETAS[0])
         self.power.mul_(ADAM_BETAS[1]).addcmul_(gradient, gradient, value=1 - ADAM_BETAS[1])
-        mean, power = (
-            one / (1 - beta**self.number) for one, beta in zip((self.mean, self.power), ADAM_BETAS, strict=True)
-        )
-        self.image = _move(self.image, -rate * mean / (power.sqrt() + ADAM_TINY), loss)
+        first, second = (1 - beta**self.number for beta in ADAM_BETAS)
+        deviation = (self.power / second).sqrt_().add_(ADAM_TINY)
+        self.image = _move(self.image, torch.div(self.mean, deviation, out=deviation).mul_(-rate / first), loss)
 
 
 class Sgd:
@@ -68,14 +67,17 @@ class Sgd:
 
     def step(self, loss: Tensor, gradient: Tensor) -> None:
         """Take a step; none where the loss is no longer a number."""
-        steepness = gradient.square().mean().sqrt()
-        gradient = gradient * (SGD_LIMIT / steepness.clamp(min=SGD_LIMIT))
-        self.momentum = SGD_MOMENTUM * self.momentum + gradient
-        self.image = _move(self.image, -self.rate * (gradient + SGD_MOMENTUM * self.momentum), loss)
+        steepness = torch.linalg.vector_norm(gradient) / gradient.numel() ** 0.5
+        gradient.mul_(SGD_LIMIT / steepness.clamp(min=SGD_LIMIT))
+        self.momentum.mul_(SGD_MOMENTUM).add_(gradient)
+        change = gradient.add_(self.momentum, alpha=SGD_MOMENTUM).mul_(-self.rate)
+        self.image = _move(self.image, change, loss)
 
 
 def _move(image: Tensor, change: Tensor, loss: Tensor) -> Tensor:
-    return torch.where(torch.isfinite(loss), (image + change).clamp_(0, 1), image)
+    """Move an image, in the memory of the `change`; leave it as it is where the loss is no longer a number."""
+    moved = change.add_(image).clamp_(0, 1)
+    return torch.where(torch.isfinite(loss), moved, image, out=moved)
 
 
 DESCENTS: dict[str, Callable[[Tensor, float | None, int], Descent]] = {"lbfgs": Lbfgs, "adam": Adam, "sgd": Sgd}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from guidedstyle import __version__
 from guidedstyle.architecture import Architecture, Layer
 
 Features = dict[str, Tensor]
@@ -78,6 +80,14 @@ class Encoder(nn.Module):
     def unit(self) -> float:
         """What makes its features those of inputs of 0 to 255, up to the biases: 1 for the original VGG."""
         return 255 * float(self.std.mean())
+
+    def fingerprint(self) -> str:
+        """Name what its features depend on: weights, precision, device, versions."""
+        device = next(self.parameters()).device.type
+        key = hashlib.sha256(repr((self.architecture, self.dtype, device, torch.__version__, __version__)).encode())
+        for tensor in (*self.parameters(), self.mean, self.std):
+            key.update(tensor.float().cpu().contiguous().numpy().data)
+        return key.hexdigest()
 
     def _pool(self, x: Tensor) -> Tensor:
         if self.architecture.pooling == "average":

@@ -59,7 +59,9 @@ class Objective:
         fine += [self.roughness] if self.canvas.kept_chroma is None else []
         count = max([1, *(octave + 1 for octave, _ in styles)])
         return [
-            Octave(self.atelier.tiles[octave], [one for at, one in styles if at == octave], [] if octave else fine)
+            Octave(
+                self.atelier.guider.tiles[octave], [one for at, one in styles if at == octave], [] if octave else fine
+            )
             for octave in range(count)
         ]
 
@@ -123,7 +125,7 @@ class Objective:
         norms = self._publish_norms(layers) if self.plan.published else plain.measure_powers()
         return [
             (
-                self.atelier.probe_content(layer, features, norms[layer]),
+                self.atelier.guider.probe_content(layer, features, norms[layer]),
                 torch.tensor([weights.get(layer, 0.0) for weights in wanted], device=self.plan.device),
             )
             for layer in layers
@@ -131,7 +133,7 @@ class Objective:
 
     def _read_content(self, picture: Tensor, layers: Sequence[str]) -> ContentFeatures:
         remembered = self.plan.tiling(self.stage).content
-        return ContentFeatures(self.encoder, picture, self.atelier.tiles[0], layers, remembered)
+        return ContentFeatures(self.encoder, picture, self.atelier.guider.tiles[0], layers, remembered)
 
     def _publish_norms(self, layers: Sequence[str]) -> dict[str, float]:
         return {layer: self.encoder.layers[layer].channels / self.encoder.unit**2 for layer in layers}

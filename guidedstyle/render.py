@@ -96,15 +96,14 @@ def render(
     began = time.monotonic()
     encoder = encoder.to(plan.device, plan.precision).to(memory_format=torch.channels_last)
     scene = replace(scene, paintings=make_paintings_for(scene, encoder, plan, watch))
-    image = begin_image(scene, Canvas.at_size(scene, plan.stages[0].size, plan.device))
     painter = _Painter(scene, encoder, plan, watch, {} if memory is None else memory)
     for stage in plan.stages:
-        image = painter.solve(stage, resize(image, stage.size))
+        painter.solve(stage)
         if not painter.solutions[-1].finished:
             break
     with torch.no_grad():
-        losses = painter.objective(image)
-        picture, paint = finish_image(scene, plan, image)
+        losses = painter.objective(painter.image)
+        picture, paint = finish_image(scene, plan, painter.image)
     return Rendering(picture, paint, painter.plan, losses, tuple(painter.solutions), time.monotonic() - began)
 
 
@@ -116,13 +115,15 @@ class _Painter:
     def __init__(self, scene: Scene, encoder: Encoder, plan: Plan, watch: Watch, memory: Memory) -> None:
         self.scene, self.encoder, self.plan, self.watch, self.memory = scene, encoder, plan, watch, memory
         self.solutions: list[Solution[Losses]] = []
+        self.image = begin_image(scene, Canvas.at_size(scene, plan.stages[0].size, plan.device))
 
-    def solve(self, stage: Stage, start: Tensor) -> Tensor:
+    def solve(self, stage: Stage) -> None:
         """Solve one size, and where memory does not suffice, in smaller and smaller tiles, each time from its start."""
         while True:
             try:
-                self.solutions.append(self._attempt(stage, start))
-                return self.solutions[-1].image
+                self.solutions.append(self._attempt(stage))
+                self.image = self.solutions[-1].image
+                return
             except (MemoryError, RuntimeError) as error:
                 smaller = self.plan.shrink(stage) if is_out_of_memory(error) else None
                 if smaller is None:
@@ -130,7 +131,7 @@ class _Painter:
             self.plan = smaller
             free_memory(self.plan.device)
 
-    def _attempt(self, stage: Stage, start: Tensor) -> Solution[Losses]:
+    def _attempt(self, stage: Stage) -> Solution[Losses]:
         index, solver = self.plan.stages.index(stage), self.scene.recipe.solver
         before = sum(earlier.steps for earlier in self.plan.stages[:index])
         self.objective = Objective(self.scene, self.encoder, self.plan, stage, self.memory)
@@ -138,7 +139,8 @@ class _Painter:
         def watch(step: Step[Losses]) -> bool:
             return agree(self.watch(Update(index, before + step.number, step)))
 
-        return minimise(self.objective, start, solver.method, stage.steps, watch, solver.rate, solver.tolerance)
+        settings = (solver.method, stage.steps, watch, solver.rate, solver.tolerance)
+        return minimise(self.objective, resize(self.image, stage.size), *settings)
 
 
 def make_paintings_for(

@@ -40,6 +40,7 @@ def run_render(reading: Reading, sketch: Scene, device: str, limits: Limits, dry
             print_plan(plan)
         if dry_run:
             return DONE
+        keep_freed_memory(large_too=not any(tiling.side for tiling in plan.tilings))
         scene = open_scene(reading)
         rendering = render_shown(scene, encoder, plan, quiet, interrupted)
         if is_first():

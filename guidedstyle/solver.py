@@ -67,6 +67,7 @@ def minimise(
     a GPU need not wait for the host.
     """
     descent, totals = DESCENTS[method](start, rate, steps), list[Tensor]()
+    del start  # of a large picture every copy counts
     for number in range(1, steps + 1):
         losses, gradient = _differentiate(objective, descent.image)
         totals.append(losses.total.detach())

@@ -13,15 +13,19 @@ from guidedstyle.controls import Start
 from guidedstyle.images import read_picture, to_array
 from guidedstyle.scene import Scene
 
+PHOTOGRAPH = Start(content=1.0)
+
 
 def begin_image(scene: Scene, canvas: Canvas) -> Tensor:
     """Make the image (1, 3, h, w) in [0, 1] that a recipe starts from, at the size of a canvas."""
+    pairs = zip(scene.recipe.regions, scene.recipe.controls, strict=True)
+    starts = [PHOTOGRAPH if region.keep else controls.init for region, controls in pairs]
+    if all(start == PHOTOGRAPH for start in starts):
+        return canvas.content
     image = canvas.content * canvas.weights[-1]
-    for index, controls in enumerate(scene.recipe.controls):
-        kept = scene.recipe.regions[index].keep
-        start = Start(content=1.0) if kept else controls.init
-        image = image + canvas.weights[index] * _blend(start, scene, canvas, index)
-    return image.clamp(0, 1)
+    for index, start in enumerate(starts):
+        image.addcmul_(canvas.weights[index], _blend(start, scene, canvas, index))
+    return image.clamp_(0, 1)
 
 
 def _blend(start: Start, scene: Scene, canvas: Canvas, index: int) -> Tensor:

@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from guidedstyle import __version__
 from guidedstyle.cache import recall_picture
 from guidedstyle.canvas import resize, resize_layers
 from guidedstyle.encoder import Encoder
@@ -74,11 +73,9 @@ def _make_region(name: str, octaves: tuple[float, ...], layers: dict[str, float]
 def _make_painting(scene: Scene, encoder: Encoder, painting: Painting, paint: Paint) -> Painting:
     """Paint a synthesis, or take it from the cache."""
     fine, key = scene.paintings["fine"], hashlib.sha256()
-    device = next(encoder.parameters()).device.type
-    made_by = (__version__, torch.__version__, device, encoder.dtype)
-    key.update(repr((scene.recipe.model_dump(mode="json"), scene.size, fine.extent, made_by)).encode())
-    weights = [parameter.float().cpu().numpy() for parameter in encoder.parameters()]
-    for array in (scene.content, painting.mask, fine.image, fine.mask, *weights):
+    made_of = (scene.recipe.model_dump(mode="json"), scene.size, fine.extent, encoder.fingerprint())
+    key.update(repr(made_of).encode())
+    for array in (scene.content, painting.mask, fine.image, fine.mask):
         key.update(np.ascontiguousarray(array).tobytes())
     picture = recall_picture(key.hexdigest(), lambda: paint(scene))
     mask = resize_layers(painting.mask[None], scene.size)[0].numpy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,27 +11,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from guidedstyle.architecture import Layer
+from guidedstyle.cache import keep_tensors, recall_tensors
 from guidedstyle.canvas import Canvas, resize, resize_layers
-from guidedstyle.content import ContentFeatures
 from guidedstyle.controls import Controls
 from guidedstyle.encoder import Encoder
 from guidedstyle.gram import STATISTICS, Statistic, mix_grams
-from guidedstyle.guidance import Kind, Shape, halve, weigh_cells
-from guidedstyle.guides import Guides, make_guides
-from guidedstyle.images import Array, Size
+from guidedstyle.guidance import Kind
+from guidedstyle.guiding import Guider
+from guidedstyle.images import Array
 from guidedstyle.keys import parse_colour
 from guidedstyle.losses import Place, StyleTarget, build_octaves, published_norms, relative_norms
 from guidedstyle.mixing import Part
 from guidedstyle.plan import Plan
-from guidedstyle.probes import ContentProbe, StyleProbe, measure_octave, tile_octave
+from guidedstyle.probes import StyleProbe, measure_octave
+from guidedstyle.processes import agree
 from guidedstyle.recolour import Swatch, match_colours, match_luminance, match_palette, take_swatch
 from guidedstyle.scene import Scene
 from guidedstyle.stages import Stage
-from guidedstyle.tiles import Tile
 
 Found = dict[Place, Tensor]
-Memory = dict[bytes, Found]  # statistics of paintings by all that they depend on
+Memory = dict[str, Found]  # statistics of paintings by all that they depend on
 
 
 @dataclass
@@ -45,7 +44,11 @@ class Atelier:
     canvas: Canvas
     memory: Memory = field(default_factory=dict)
     measured: dict[tuple[int, str], Found] = field(default_factory=dict)  # by region and style
-    guides: dict[tuple[object, ...], Sequence[Guides]] = field(default_factory=dict)  # by grid and parts
+
+    @cached_property
+    def guider(self) -> Guider:
+        """What guides the measurements."""
+        return Guider(self.canvas, self.encoder.architecture, self.plan, self.stage)
 
     @cached_property
     def metrics(self) -> dict[str, Tensor]:
@@ -82,8 +85,7 @@ class Atelier:
         for (place, statistic), indices in sorted(groups.items()):
             found = [wanted[index][place] for index in indices]
             targets.append(self._make_target(place, statistic, indices, found, weights))
-            guides = self._guide_parts(place, tuple(indices))
-            probes.append(StyleProbe(place[1], self.stride(place), statistic, guides))
+            probes.append(self.guider.probe_parts(place, statistic, indices))
         return targets, probes
 
     def _make_target(
@@ -100,56 +102,6 @@ class Atelier:
         counts = torch.tensor([weights[index][place] for index in indices], device=self.plan.device)
         numbers = torch.tensor(indices, device=self.plan.device)
         return StyleTarget(place, statistic, wanted, norms, numbers, counts, metric)
-
-    def _guide_parts(self, place: Place, indices: tuple[int, ...]) -> Sequence[Guides]:
-        """Make the guides of parts in every tile; layers with one grid share them, unless receptive fields matter."""
-        parts = [self.canvas.parts[index] for index in indices]
-        kinds = [self.canvas.controls[part.region].guides for part in parts]
-        stride = self.stride(place)
-        key = (place[0], place[1] if "inside" in kinds else stride, indices)
-        if key not in self.guides:
-            weights = parts[0].weights[None] if len(parts) == 1 else np.stack([part.weights for part in parts])
-            size = (self.stage.size[1], self.stage.size[0])
-            cells = weigh_cells(weights, place[0], self.grid(place, size), self.layer(place), kinds)
-            self.guides[key] = self._guide_tiles(cells, self.tiles[place[0]], stride)
-        return self.guides[key]
-
-    def _guide_tiles(self, cells: Array, tiles: Sequence[Tile], stride: int) -> Sequence[Guides]:
-        """Make the guides of cells (R, h, w) in every tile."""
-        own = (cells[(slice(None), *tile.cells(stride))].reshape(len(cells), -1) for tile in tiles)
-        return [make_guides(torch.from_numpy(np.ascontiguousarray(part)).to(self.plan.device)) for part in own]
-
-    def probe_content(self, layer: str, features: ContentFeatures, norm: float) -> ContentProbe:
-        """Make what measures the distance to the photograph's features in every painted region."""
-        weights = self.canvas.weights[self.canvas.painted].cpu().numpy()
-        place, size = (0, layer), (self.stage.size[1], self.stage.size[0])
-        cells = weigh_cells(weights, 0, self.grid(place, size), self.layer(place), ["simple"] * len(weights))
-        there = torch.from_numpy(cells).to(self.plan.device)
-        return ContentProbe(layer, self.stride(place), lambda number: features.at(number)[layer], there, norm)
-
-    @cached_property
-    def tiles(self) -> list[tuple[Tile, ...]]:
-        """The tiles of every octave of the picture."""
-        return [self.tile_octave(self.stage.size, octave) for octave in range(self.stage.octaves)]
-
-    def tile_octave(self, size: Size, octave: int) -> tuple[Tile, ...]:
-        """Divide an octave of a picture of (width, height) into tiles for all layers that are read."""
-        height, width = halve((size[1], size[0]), octave)
-        layers = (*self.plan.style_layers, *self.plan.content_layers)
-        return tile_octave(self.encoder.architecture, (width, height), layers, self.plan.tiling(self.stage).side)
-
-    def layer(self, place: Place) -> Layer:
-        """Return what is known of the layer of a place."""
-        return self.encoder.layers[place[1]]
-
-    def stride(self, place: Place) -> int:
-        """Return the stride of the layer of a place."""
-        return self.layer(place).stride
-
-    def grid(self, place: Place, size: Shape) -> Shape:
-        """Return the (height, width) of the features of a picture of (height, width)."""
-        height, width = halve(size, place[0])
-        return height // self.stride(place), width // self.stride(place)
 
     def _measure_part(self, part: Part) -> Found:
         """Mix what is measured of the paintings of a part."""
@@ -175,29 +127,39 @@ class Atelier:
 
     def _recall(self, image: Array, mask: Array, kind: Kind, statistic: Statistic, places: Sequence[Place]) -> Found:
         """Measure a painting, or remember what was measured of the same pixels before."""
-        key = hashlib.sha256(repr((id(self.encoder), image.shape, kind, statistic, places)).encode())
-        key.update(np.ascontiguousarray(image).tobytes() + np.ascontiguousarray(mask).tobytes())
-        if key.digest() not in self.memory:
-            self.memory[key.digest()] = self._measure(image, mask, kind, statistic, places)
-        return self.memory[key.digest()]
+        key = hashlib.sha256(repr((self.encoder_print, image.shape, kind, statistic, places)).encode())
+        for array in (image, mask):
+            key.update(np.ascontiguousarray(array).data)
+        if key.hexdigest() not in self.memory:
+            self.memory[key.hexdigest()] = self._recall_from_disk(
+                key.hexdigest(), lambda: self._measure(image, mask, kind, statistic, places)
+            )
+        return self.memory[key.hexdigest()]
+
+    def _recall_from_disk(self, key: str, measure: Callable[[], Found]) -> Found:
+        """Take what was measured from the disk, if all processes find it there, or measure it and keep it."""
+        kept = recall_tensors(key)
+        if agree(kept is not None) and kept is not None:
+            return {_parse_place(name): tensor.to(self.plan.device) for name, tensor in kept.items()}
+        found = measure()
+        keep_tensors(key, {f"{octave}.{layer}": tensor for (octave, layer), tensor in found.items()})
+        return found
+
+    @cached_property
+    def encoder_print(self) -> str:
+        """What measurements depend on besides the painting."""
+        return self.encoder.fingerprint()
 
     def _measure(self, image: Array, mask: Array, kind: Kind, statistic: Statistic, places: Sequence[Place]) -> Found:
         found: Found = {}
         pictures = build_octaves(torch.from_numpy(image).to(self.plan.device), places[-1][0] + 1)
         for octave, picture in enumerate(pictures):
-            tiles = self.tile_octave((image.shape[3], image.shape[2]), octave)
+            tiles = self.guider.tile((image.shape[3], image.shape[2]), octave)
             here = [place for place in places if place[0] == octave]
-            probes = [self._probe_painting(mask, kind, statistic, place, tiles) for place in here]
+            probes = [self.guider.probe_painting(mask, place, statistic, kind, tiles) for place in here]
             sums = measure_octave(self.encoder, picture, tiles, probes)
             found |= {place: STATISTICS[statistic].finish(one)[0] for place, one in zip(here, sums, strict=True)}
         return found
-
-    def _probe_painting(
-        self, mask: Array, kind: Kind, statistic: Statistic, place: Place, tiles: Sequence[Tile]
-    ) -> StyleProbe:
-        grid = self.grid(place, (mask.shape[1], mask.shape[2]))
-        cells = weigh_cells(mask, place[0], grid, self.layer(place), [kind])
-        return StyleProbe(place[1], self.stride(place), statistic, self._guide_tiles(cells, tiles, self.stride(place)))
 
     def _take_swatch(self, number: int) -> Swatch:
         """Take the colours of the photograph's pixels in a painted region."""
@@ -218,6 +180,11 @@ def recolour(image: Array, mask: Array, controls: Controls, region: Swatch) -> A
         changed = match_palette(image, mask, [parse_colour(name) for name in colour.palette])
     recoloured: Array = np.clip(image + strength * (changed - image), 0, 1)
     return recoloured
+
+
+def _parse_place(name: str) -> Place:
+    octave, layer = name.split(".")
+    return int(octave), layer
 
 
 def _pick(octaves: Sequence[float], index: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,15 @@ def encode_octaves(encoder: Encoder, image: Tensor, places: Sequence[Place]) -> 
     """Encode a picture at the octaves and layers of places: {(octave, layer): (1, C, h, w)}."""
     octaves = build_octaves(image, 1 + max(octave for octave, _ in places))
     return {(octave, layer): encoder.encode(octaves[octave], [layer])[layer] for octave, layer in places}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep what tests measure in a folder of their own."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GUIDEDSTYLE_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def test_a_regions_loss_is_the_mean_of_its_parts_by_area(studio: Path) -> None:
     parts = torch.zeros(len(objective.canvas.parts))
     features = {place: objective.encoder.encode(image, [place[1]])[place[1]] for place, image in pictures(objective)}
     for target, probe in zip(objective.style_targets, objective.style_probes, strict=True):
-        sums = probe.measure(features[target.place], objective.atelier.tiles[target.place[0]][0], 0)
+        sums = probe.measure(features[target.place], objective.atelier.guider.tiles[target.place[0]][0], 0)
         parts[target.indices] += target.weights * target.compare(sums)
     areas = torch.tensor([part.weights.sum() for part in objective.canvas.parts])
     assert float(losses.style[0]) == pytest.approx(float((areas * parts).sum() / areas.sum()), rel=1e-4)
