@@ -24,9 +24,14 @@ def build_octaves(image: Tensor, count: int) -> list[Tensor]:
     """Halve an image (1, 3, H, W) again and again: `count` pictures, the finest first (Snelgrove 2017)."""
     octaves = [image]
     for _ in range(count - 1):
-        height, width = (max(1, side // 2) for side in octaves[-1].shape[2:])
-        octaves.append(functional.interpolate(octaves[-1], (height, width), mode="bilinear", antialias=True))
+        octaves.append(halve_picture(octaves[-1]))
     return octaves
+
+
+def halve_picture(picture: Tensor) -> Tensor:
+    """Halve a picture (1, 3, H, W)."""
+    height, width = (max(1, side // 2) for side in picture.shape[2:])
+    return functional.interpolate(picture, (height, width), mode="bilinear", antialias=True)
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch.nn import functional
 
 from guidedstyle.architecture import Architecture
+from guidedstyle.images import Array
 from guidedstyle.lbfgs import HISTORY
 from guidedstyle.scene import Scene
 from guidedstyle.stages import Stage
 
 # Measured on CPUs with glibc, where memory that was freed in pieces counts too.
 RUNTIME = 700 * 2**20  # bytes that torch and its libraries take
+SHAPES = 200 * 2**20  # bytes of kernels for windows of several shapes, in tiles
 SPREAD = 1.55  # of what a step keeps for its way back
 PIXEL = 12  # bytes of three float32
+ROUNDING = 1e-6
 SIDES = (1024, 512, 256, 128)  # px
 INDEX = 8  # bytes of an index of max pooling
-STATE = {"lbfgs": 8, "adam": 8, "sgd": 6}  # pictures that a step holds, besides a history
+STATE = {"lbfgs": 9, "adam": 7, "sgd": 5}  # pictures that a step holds, besides a history
 
 
 Layers = dict[str, set[str]]
@@ -49,7 +53,9 @@ class Needs:
     """What the memory of a render depends on besides its size, in bytes a pixel unless told otherwise."""
 
     runtime: float  # bytes in all
-    pictures: float  # the solver's, the photograph, region weights, guides
+    pictures: float  # the solver's, the photograph, region weights
+    guides: float  # where more than one region is in a tile
+    weights: Array  # of regions (R + 1, h, w), at any size
     history: float  # of L-BFGS at full length
     paintings: float  # bytes in all
     features: float  # that a step keeps
@@ -61,25 +67,37 @@ class Needs:
         pixels, octaves = math.prod(stage.size), sum(0.25**octave for octave in range(stage.octaves))
         window = min(pixels, (tiling.side + 2 * self.halo) ** 2) if tiling.side else 0
         kept = tiling.kept if tiling.side else 1.0
-        pictures = self.pictures + self.history * min(1.0, stage.steps / HISTORY) + self.content * tiling.content
+        guides = self.guides * _share_mixed(self.weights, stage, tiling)
+        pictures = (
+            self.pictures + guides + self.history * min(1.0, stage.steps / HISTORY) + self.content * tiling.content
+        )
         computed = SPREAD * self.features * (window + kept * octaves * pixels)
-        return round(self.runtime + self.paintings + pictures * pixels + computed)
+        runtime = self.runtime + (SHAPES if tiling.side else 0)
+        return round(runtime + self.paintings + pictures * pixels + computed)
 
 
 def find_needs(scene: Scene, architecture: Architecture, layers: Layers, itemsize: int) -> Needs:
     """Find what a scene needs whose `style` and `content` are matched at `layers`, features having `itemsize` bytes."""
     recipe, count = scene.recipe, len(scene.recipe.regions)
-    guides = 10 * 4 / 3 if count > 1 else 0  # two indices of int32 for every position of three grids
     content = [architecture.layers[name] for name in layers["content"]]
     return Needs(
         runtime=RUNTIME,
-        pictures=PIXEL * (STATE[recipe.solver.method] + 2) + 4 * (3 * count + 1) + guides,
+        pictures=PIXEL * STATE[recipe.solver.method] + 4 * (count + 1),
+        guides=10 * 4 / 3,  # two indices of int32 for every position of three grids
+        weights=scene.weights,
         history=2 * PIXEL * HISTORY if recipe.solver.method == "lbfgs" else 0,
         paintings=sum(_measure_paintings(scene)),
         features=_count_features(architecture, layers, itemsize, count > 1),
         content=sum(layer.channels / layer.stride**2 for layer in content) * itemsize,
         halo=max([architecture.layers[name].receptive_field // 2 for name in set.union(*layers.values())], default=0),
     )
+
+
+def _share_mixed(weights: Array, stage: Stage, tiling: Tiling) -> float:
+    """Measure the share of tiles that no region has for itself alone."""
+    counts = [-(-length // (tiling.side or length)) for length in stage.size[::-1]]
+    tiles = functional.adaptive_avg_pool2d(torch.from_numpy(weights), counts)
+    return float((tiles.amax(0) < 1 - ROUNDING).float().mean())
 
 
 def _count_features(architecture: Architecture, layers: Layers, itemsize: int, guided: bool) -> float:
@@ -99,7 +117,7 @@ def _measure_paintings(scene: Scene) -> Iterator[float]:
     """Measure the bytes of every painting and its mask as they are opened, and once more as they are looked at."""
     for name, painting in scene.paintings.items():
         looked_at = math.prod(painting.fit(scene.recipe.largest_scale(name) * max(scene.size)))
-        yield 16.0 * (min(looked_at, math.prod(painting.size)) + looked_at / max(1, len(scene.paintings)))
+        yield 16.0 * min(looked_at, math.prod(painting.size))
 
 
 def choose_tiling(needs: Needs, stage: Stage, tilings: Iterable[Tiling], limit: float) -> Tiling | None:

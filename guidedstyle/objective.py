@@ -17,7 +17,7 @@ from guidedstyle.losses import (
     PUBLISHED_CONTENT,
     SMOOTHNESS_WEIGHT,
     Losses,
-    build_octaves,
+    halve_picture,
     style_losses,
 )
 from guidedstyle.plan import Plan
@@ -76,7 +76,7 @@ class Objective:
     def _measure(self, picture: Tensor, image: Tensor) -> Losses:
         styles, others = self._probe(self.canvas.show(picture, image))
         if self.canvas.kept_chroma is not None:
-            others = [*others, *self._probe_octave(picture, Octave(self.octaves[0].tiles, [], [self.roughness]))]
+            others = [*others, *self._probe_octaves(picture, [Octave(self.octaves[0].tiles, [], [self.roughness])])]
         *contents, roughness = others
         style = self.sharing @ style_losses(styles, self.style_targets, self.nothing)
         content = torch.zeros_like(self.strength)
@@ -87,16 +87,21 @@ class Objective:
 
     def _probe(self, shown: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Measure all octaves of a picture: what is found of style, and of all else."""
-        styles, others = list[Tensor](), list[Tensor]()
-        for picture, octave in zip(build_octaves(shown, len(self.octaves)), self.octaves, strict=True):
-            found = self._probe_octave(picture, octave)
-            styles += found[: len(octave.styles)]
-            others += found[len(octave.styles) :]
-        return styles, others
+        found = self._probe_octaves(shown, self.octaves)
+        finest = self.octaves[0]
+        first, last = len(finest.styles), len(finest.styles) + len(finest.others)
+        return [*found[:first], *found[last:]], [*found[first:last]]
 
-    def _probe_octave(self, picture: Tensor, octave: Octave) -> Sequence[Tensor]:
+    def _probe_octaves(self, picture: Tensor, octaves: Sequence[Octave]) -> Sequence[Tensor]:
+        """Measure an octave, and then all coarser ones in its halved picture."""
+        octave, *others = octaves
         kept = round(self.plan.tiling(self.stage).kept * len(octave.tiles))
-        return measure_octave(self.encoder, picture, octave.tiles, [*octave.styles, *octave.others], kept)
+        probes = [*octave.styles, *octave.others]
+
+        def look_coarser(picture: Tensor) -> Sequence[Tensor]:
+            return self._probe_octaves(halve_picture(picture), others)
+
+        return measure_octave(self.encoder, picture, octave.tiles, probes, kept, look_coarser if others else None)
 
     def _weigh_regions(self) -> None:
         """Weigh painted regions against each other, and the parts of each."""

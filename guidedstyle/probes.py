@@ -16,7 +16,7 @@ from guidedstyle.guides import Guides
 from guidedstyle.images import Size
 from guidedstyle.losses import content_losses, measure_roughness
 from guidedstyle.processes import count_processes
-from guidedstyle.tiles import Tile, make_tiles, sum_tiles
+from guidedstyle.tiles import Coarser, Tile, make_tiles, sum_tiles
 
 PIXELS = "pixels"  # a picture's own values, as if they were its first layer
 
@@ -76,16 +76,23 @@ class RoughnessProbe:
 
 
 def measure_octave(
-    encoder: Encoder, picture: Tensor, tiles: Sequence[Tile], probes: Sequence[Probe], kept: int = 0
+    encoder: Encoder,
+    picture: Tensor,
+    tiles: Sequence[Tile],
+    probes: Sequence[Probe],
+    kept: int = 0,
+    coarser: Coarser | None = None,
 ) -> Sequence[Tensor]:
-    """Measure with every probe an octave (1, 3, H, W) of a picture; see `sum_tiles` for `kept`."""
+    """Measure with every probe an octave (1, 3, H, W) of a picture; see `sum_tiles` for `kept` and `coarser`."""
     layers = {probe.layer for probe in probes} - {PIXELS}
 
     def measure(window: Tensor, number: int) -> list[Tensor]:
         features = {PIXELS: window} | (encoder.encode(window, layers) if layers else {})
         return [probe.measure(features[probe.layer], tiles[number], number) for probe in probes]
 
-    return sum_tiles(picture, tiles, measure, kept) if probes else []
+    if not probes:
+        return coarser(picture) if coarser else []
+    return sum_tiles(picture, tiles, measure, kept, coarser)
 
 
 def tile_octave(architecture: Architecture, size: Size, layers: Sequence[str], side: int | None) -> tuple[Tile, ...]:

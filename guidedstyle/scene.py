@@ -152,6 +152,11 @@ def _read_framed(file: Path, longest: int | None, largest: int | None = None) ->
     return read_picture(file, min(longest or max(frame.size), largest or MOST_PIXELS)), frame
 
 
+def _read_painting(file: Path, longest: int) -> tuple[Image.Image, Frame]:
+    """Read a painting no larger than it is: it is enlarged where it is looked at."""
+    return _read_framed(file, min(longest, max(SMALLEST_SIDE, *read_frame(file).size)))
+
+
 def stacking_size(frame: Frame, working: Size) -> Size:
     """Choose the size at which masks are read and stacked: the picture's own, or as much of it as it takes."""
     return fit_size(frame.size, min(max(frame.size), max(*working, STACKING_SIZE)))
@@ -172,7 +177,7 @@ def _open_paintings(opener: Opener, longest: int) -> dict[str, Painting]:
 
 def _open_painting(opener: Opener, name: str, image: Path, longest: int) -> Painting | None:
     path: KeyPath = ("styles", name)
-    read = opener.attempt((*path, "image"), lambda: _read_framed(image, max(SMALLEST_SIDE, longest)))
+    read = opener.attempt((*path, "image"), lambda: _read_painting(image, max(SMALLEST_SIDE, longest)))
     if read is None:
         return None
     picture, frame = read

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from guidedstyle.images import Size
-from guidedstyle.processes import add_up, take_share
+from guidedstyle.processes import add_up, count_processes, take_share
 
 
 @dataclass(frozen=True)
@@ -84,45 +84,63 @@ def _widen(side: slice, halo: int, length: int) -> slice:
 Measure = Callable[[Tensor, int], Sequence[Tensor]]  # a window (1, C, h, w) and the number of its tile
 
 
-def sum_tiles(picture: Tensor, tiles: Sequence[Tile], measure: Measure, kept: int = 0) -> Sequence[Tensor]:
+Coarser = Callable[[Tensor], Sequence[Tensor]]
+
+
+def sum_tiles(
+    picture: Tensor, tiles: Sequence[Tile], measure: Measure, kept: int = 0, coarser: Coarser | None = None
+) -> Sequence[Tensor]:
     """Sum what is measured of each tile of a picture (1, C, H, W), with its exact gradient.
 
     Of more than one tile the first pass computes only the sums; the second, when the gradient is asked for, computes
     each tile again and sends the sums' gradient back through it alone, so no more than one tile is in memory at a
     time. The first `kept` tiles stay there and are not computed again. Processes share the tiles between them.
+    What `coarser` finds of the picture in its own way follows the sums; both add to one gradient in place.
     """
     if len(tiles) == 1:
-        return measure(picture, 0)
-    sums: tuple[Tensor, ...] = _SumTiles.apply(picture, tiles, measure, kept)
+        return [*measure(picture, 0), *(coarser(picture) if coarser else ())]
+    sums: tuple[Tensor, ...] = _SumTiles.apply(picture, tiles, measure, kept, coarser)
     return sums
 
 
 class _SumTiles(Function):
     @staticmethod
-    def forward(ctx: Any, picture: Tensor, tiles: Sequence[Tile], measure: Measure, kept: int) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, picture: Tensor, tiles: Sequence[Tile], measure: Measure, kept: int, coarser: Coarser | None
+    ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(picture)
-        share = take_share(range(len(tiles)))
+        share, differentiable = take_share(range(len(tiles))), ctx.needs_input_grad[0]
         ctx.tiles, ctx.measure, ctx.share, ctx.graphs = tiles, measure, share, {}
+        ctx.coarse = _look_coarser(picture, coarser, differentiable)
         totals: list[Tensor] = []
         for number in share:
-            with torch.set_grad_enabled(ctx.needs_input_grad[0] and number in share[:kept]):
+            with torch.set_grad_enabled(differentiable and number in share[:kept]):
                 window = tiles[number].cut(picture).detach().requires_grad_(torch.is_grad_enabled())
                 sums = measure(window, number)
             if window.requires_grad:
                 ctx.graphs[number] = window, sums
             totals = _accumulate(totals, sums)
-        return tuple(total.to(torch.promote_types(picture.dtype, torch.float32)) for total in add_up(totals))
+        added = [total.to(torch.promote_types(picture.dtype, torch.float32)) for total in add_up(totals)]
+        return (*added, *(one.detach() for one in ctx.coarse[1]))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (picture,) = ctx.saved_tensors
-        gradient = torch.zeros_like(picture)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (picture,), (seen, coarse) = ctx.saved_tensors, ctx.coarse
+        count = len(gradients) - len(coarse)
+        gradient = torch.autograd.grad(coarse, seen, gradients[count:])[0] if coarse else torch.zeros_like(picture)
+        gradient /= count_processes()  # of which each has looked at all of it
         for number in ctx.share:
             with torch.enable_grad():
                 window, sums = ctx.graphs.pop(number, None) or _measure_again(picture, ctx, number)
-            (back,) = torch.autograd.grad(sums, window, gradients)
+            (back,) = torch.autograd.grad(sums, window, gradients[:count])
             ctx.tiles[number].cut(gradient).add_(back)
-        return add_up([gradient])[0], None, None, None
+        return add_up([gradient])[0], None, None, None, None
+
+
+def _look_coarser(picture: Tensor, coarser: Coarser | None, differentiable: bool) -> tuple[Tensor, Sequence[Tensor]]:
+    with torch.set_grad_enabled(differentiable):
+        seen = picture.detach().requires_grad_(differentiable)
+        return seen, coarser(seen) if coarser else ()
 
 
 def _measure_again(picture: Tensor, ctx: Any, number: int) -> tuple[Tensor, Sequence[Tensor]]:
