@@ -117,6 +117,23 @@ def sweep_command(
     raise typer.Exit(sweep.run())
 
 
+@app.command("bench")
+def bench_command(
+    size: Annotated[int, typer.Option(min=128, max=8192, help="Side of the pictures of noise in px.")] = 512,
+    largest: Annotated[int, typer.Option(min=512, max=16384, help="Growth is measured up to this side in px.")] = 2048,
+    repeats: Annotated[int, typer.Option(min=3, help="Each time is the median of so many.")] = 9,
+    device: Device = "auto",
+    weights: Annotated[Path | None, typer.Option(help="Measure VGG-19 with these weights instead of lite.")] = None,
+) -> None:
+    """Measure this machine: a step against the bare encoder, over regions, pixels and tiles, and what size fits.
+
+    Example: guidedstyle bench --largest 4096
+    """
+    from guidedstyle.session import run_bench
+
+    run_bench(size, largest, repeats, device, weights)
+
+
 @app.command("check")
 def check_command(recipe: RecipeFile, settings: Settings = None) -> None:
     """Check a recipe, its pictures and masks without rendering.

@@ -95,8 +95,8 @@ def find_needs(scene: Scene, architecture: Architecture, layers: Layers, itemsiz
 
 def _share_mixed(weights: Array, stage: Stage, tiling: Tiling) -> float:
     """Measure the share of tiles that no region has for itself alone."""
-    counts = [-(-length // (tiling.side or length)) for length in stage.size[::-1]]
-    tiles = functional.adaptive_avg_pool2d(torch.from_numpy(weights), counts)
+    across, down = (-(-length // (tiling.side or length)) for length in stage.size)
+    tiles = functional.adaptive_avg_pool2d(torch.from_numpy(weights), (down, across))
     return float((tiles.amax(0) < 1 - ROUNDING).float().mean())
 
 
@@ -173,6 +173,17 @@ def _read_group() -> Iterator[int]:
         yield int(most) - int(taken)
     except (OSError, ValueError):  # no such limit
         return
+
+
+def measure_peak(device: torch.device) -> int:
+    """Measure the most bytes of memory that this process has taken so far; 0 where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return 0
 
 
 def is_out_of_memory(error: Exception) -> bool:

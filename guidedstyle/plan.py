@@ -12,6 +12,7 @@ from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.limits import Limits
 from guidedstyle.memory import SIDES, Needs, Tiling, choose_tiling, find_needs, measure_memory, shrink_tiling
+from guidedstyle.precision import choose_precision
 from guidedstyle.processes import count_processes
 from guidedstyle.recipe import Recipe
 from guidedstyle.scene import Scene
@@ -115,18 +116,3 @@ def choose_device(name: str) -> torch.device:
             "--device", rule, "use auto, cpu, or a GPU that is there: cuda, cuda:1, mps"
         ) from error
     return device
-
-
-def choose_precision(device: torch.device) -> torch.dtype:
-    """Choose bfloat16 for features where the hardware multiplies it natively; Grams and losses stay float32."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    if device.type == "cpu" and "avx512_bf16" in cpu_features():
-        return torch.bfloat16
-    return torch.float32
-
-
-def cpu_features() -> set[str]:
-    """Name the instructions of the processor that matter here."""
-    found = torch.cpu.get_capabilities()
-    return {name for name, present in found.items() if present is True}

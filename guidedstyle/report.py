@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from guidedstyle.scene import Scene
 from guidedstyle.survey import Survival, collect_notes, survey_scene
 
 if TYPE_CHECKING:
+    from guidedstyle.benchmark import Line
     from guidedstyle.plan import Plan
     from guidedstyle.render import Rendering, Update
 
@@ -153,6 +154,14 @@ def print_variant(number: int, count: int, label: str, record: Mapping[str, Any]
     losses, result = record["losses"], record["result"]
     how = "is there already" if known else f"{result['seconds']:.0f} s, {result['reason']}"
     _console().print(f"{number}/{count}  [bold]{escape(label)}[/]  loss {losses['total']:.4g}  {how}")
+
+
+def print_bench(lines: Iterable[Line], title: str) -> None:
+    """Print what a machine makes of a step, all lines as one table."""
+    table = Table("measured", "", "ratio", box=None, title=title, title_justify="left")
+    for line in lines:
+        table.add_row(line.what, line.value, line.ratio)
+    _console().print(table)
 
 
 def print_sweep(sheet: Path, table: Path) -> None:

@@ -6,9 +6,13 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import torch
+
 from guidedstyle.allocator import keep_freed_memory
+from guidedstyle.benchmark import Bench
 from guidedstyle.commands import BUG, DONE, INTERRUPTED
 from guidedstyle.editing import save_layers
 from guidedstyle.encoder import Encoder
@@ -17,9 +21,10 @@ from guidedstyle.limits import Limits
 from guidedstyle.plan import Plan, make_plan
 from guidedstyle.processes import is_first, join_processes
 from guidedstyle.reading import RECIPE_KEY, Reading, write_recipe
+from guidedstyle.recipe import EncoderChoice
 from guidedstyle.record import describe_render, write_record
 from guidedstyle.render import Rendering, Update, load_encoder, render
-from guidedstyle.report import print_plan, print_result, print_scene, show_progress
+from guidedstyle.report import print_bench, print_plan, print_result, print_scene, show_progress
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.survey import collect_notes, survey_scene
 from guidedstyle.targets import Memory
@@ -73,6 +78,16 @@ def save_rendering(scene: Scene, rendering: Rendering, notes: Sequence[str]) -> 
     record = describe_render(scene, rendering, notes)
     write_file(output.with_name(output.name + ".json"), write_record(record))
     return record
+
+
+def run_bench(size: int, largest: int, repeats: int, device: str, weights: Path | None) -> None:
+    """Measure this machine and print the table."""
+    keep_freed_memory()
+    choice = EncoderChoice(name="vgg19", weights=weights) if weights else EncoderChoice()
+    bench = Bench(load_encoder(choice), device, size, repeats)
+    precision = str(bench.plan.precision).removeprefix("torch.")
+    title = f"{choice.name} on {bench.plan.device}, {precision}, {torch.get_num_threads()} threads"
+    print_bench(bench.run(largest), title)
 
 
 @contextmanager

@@ -32,7 +32,8 @@ from guidedstyle.allocator import keep_freed_memory
 from guidedstyle.canvas import resize
 from guidedstyle.commands import whole_number
 from guidedstyle.objective import Objective
-from guidedstyle.plan import choose_precision, make_plan
+from guidedstyle.plan import make_plan
+from guidedstyle.precision import choose_precision
 from guidedstyle.reading import read_recipe
 from guidedstyle.render import Update, render
 from guidedstyle.scene import Scene, open_scene

@@ -22,7 +22,8 @@ from guidedstyle.distil.training import Progress, Pupil, Training, save_checkpoi
 from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import write_file
-from guidedstyle.plan import choose_device, choose_precision
+from guidedstyle.plan import choose_device
+from guidedstyle.precision import choose_precision
 from guidedstyle.weights import load_vgg19
 
 EVERY = 25  # steps between two lines of progress
