@@ -17,6 +17,7 @@ def keep_freed_memory(large_too: bool = True) -> None:
     libraries than glibc have no such switch and need none.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.malloc_trim(0)
         library.mallopt(M_MMAP_MAX, 0 if large_too else 2**16)
         library.mallopt(M_MMAP_THRESHOLD, LARGE)
         library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1 if large_too else LARGE)

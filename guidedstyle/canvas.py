@@ -80,8 +80,9 @@ class Canvas:
 
     @cached_property
     def covered(self) -> bool:
-        """Whether paint covers everything."""
-        return bool(self.paint.amin() > 1 - ROUNDING)
+        """Whether paint covers everything: no region is kept anywhere, and none is missing."""
+        others = set(range(len(self.weights))) - set(self.painted)
+        return all(float(self.weights[index].amax()) < ROUNDING for index in others)
 
     @cached_property
     def kept_chroma(self) -> Tensor | None:

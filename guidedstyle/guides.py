@@ -64,6 +64,8 @@ def make_guides(cells: Tensor) -> Guides:
     """
     scales = cells.amax(1)
     there = torch.nonzero(scales).flatten()
+    if not len(there):
+        there = torch.nonzero(scales == 0).flatten()[:1]  # any: of nothing there is as much everywhere
     if len(there) == 1 and bool(cells[there[0]].amin() == scales[there[0]]):
         return Guides(scales, there.expand(_divide(cells.shape[1])))
     block = _choose_block(cells.shape[1], len(there))

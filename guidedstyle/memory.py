@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
+from guidedstyle.allocator import keep_freed_memory
 from guidedstyle.architecture import Architecture
 from guidedstyle.images import Array
 from guidedstyle.lbfgs import HISTORY
@@ -21,13 +22,13 @@ from guidedstyle.stages import Stage
 
 # Measured on CPUs with glibc, where memory that was freed in pieces counts too.
 RUNTIME = 700 * 2**20  # bytes that torch and its libraries take
-SHAPES = 200 * 2**20  # bytes of kernels for windows of several shapes, in tiles
-SPREAD = 1.55  # of what a step keeps for its way back
+SHAPES = 100 * 2**20  # bytes of kernels for windows of several shapes, in tiles
+SPREAD, KEPT = 1.55, 0.9  # of what a step keeps for its way back: on the way, and waiting
 PIXEL = 12  # bytes of three float32
 ROUNDING = 1e-6
 SIDES = (1024, 512, 256, 128)  # px
 INDEX = 8  # bytes of an index of max pooling
-STATE = {"lbfgs": 9, "adam": 7, "sgd": 5}  # pictures that a step holds, besides a history
+STATE = {"lbfgs": 9, "adam": 7, "sgd": 5.8}  # pictures that a step holds, besides a history
 
 
 Layers = dict[str, set[str]]
@@ -65,15 +66,15 @@ class Needs:
     def estimate(self, stage: Stage, tiling: Tiling) -> int:
         """Estimate the bytes that a size takes."""
         pixels, octaves = math.prod(stage.size), sum(0.25**octave for octave in range(stage.octaves))
-        window = min(pixels, (tiling.side + 2 * self.halo) ** 2) if tiling.side else 0
-        kept = tiling.kept if tiling.side else 1.0
         guides = self.guides * _share_mixed(self.weights, stage, tiling)
-        pictures = (
-            self.pictures + guides + self.history * min(1.0, stage.steps / HISTORY) + self.content * tiling.content
-        )
-        computed = SPREAD * self.features * (window + kept * octaves * pixels)
+        history = self.history * min(1.0, stage.steps / HISTORY)
+        pictures = self.pictures + guides + history + self.content * tiling.content
+        computed = SPREAD * octaves * pixels
+        if tiling.side:
+            window = min(pixels, (tiling.side + 2 * self.halo) ** 2)
+            computed = SPREAD * window + KEPT * tiling.kept * octaves * pixels
         runtime = self.runtime + (SHAPES if tiling.side else 0)
-        return round(runtime + self.paintings + pictures * pixels + computed)
+        return round(runtime + self.paintings + pictures * pixels + self.features * computed)
 
 
 def find_needs(scene: Scene, architecture: Architecture, layers: Layers, itemsize: int) -> Needs:
@@ -188,11 +189,13 @@ def measure_peak(device: torch.device) -> int:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Tell whether an error says that memory did not suffice; of a CPU's, torch has no class of its own."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+    words = ("can't allocate memory", "bad_alloc", "could not create a primitive")  # of torch, C++, oneDNN
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
 
 
 def free_memory(device: torch.device) -> None:
     """Give back what a failed attempt left behind."""
     gc.collect()
+    keep_freed_memory(large_too=False)
     if device.type == "cuda":
         torch.cuda.empty_cache()

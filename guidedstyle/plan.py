@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -42,6 +42,12 @@ class Plan:
     def tiling(self, stage: Stage) -> Tiling:
         """Return how a size is computed."""
         return self.tilings[self.stages.index(stage)]
+
+    def tell_smaller(self, planned: Plan) -> Iterator[str]:
+        """Tell which sizes did not fit as they were planned."""
+        for stage in self.stages:
+            if self.tiling(stage) != planned.tiling(stage):
+                yield f"memory did not suffice at {max(stage.size)} px: computed in {self.tiling(stage)}"
 
     def shrink(self, stage: Stage) -> Plan | None:
         """Plan smaller tiles for a size that did not fit in memory after all; None: there are none."""
@@ -84,7 +90,7 @@ def _fit(needs: Needs, stage: Stage, tilings: Sequence[Tiling], there: int) -> T
     if found := choose_tiling(needs, stage, tilings, there):
         return found
     least = min(needs.estimate(stage, tiling) for tiling in tilings)
-    rule = f"the render takes at least {least / 2**30:.1f} GiB, and {there / 2**30:.1f} may be taken"
+    rule = f"the render takes at least {least / 2**30:.2f} GiB, and {there / 2**30:.2f} may be taken"
     remedy = "choose a smaller size (--size), solver.method: sgd, which remembers least, or raise --max-memory"
     raise GuidedStyleError.of("size", rule, remedy)
 

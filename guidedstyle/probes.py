@@ -16,7 +16,7 @@ from guidedstyle.guides import Guides
 from guidedstyle.images import Size
 from guidedstyle.losses import content_losses, measure_roughness
 from guidedstyle.processes import count_processes
-from guidedstyle.tiles import Coarser, Tile, make_tiles, sum_tiles
+from guidedstyle.tiles import Coarser, Tile, make_tiles, split_rows, sum_tiles
 
 PIXELS = "pixels"  # a picture's own values, as if they were its first layer
 
@@ -101,4 +101,4 @@ def tile_octave(architecture: Architecture, size: Size, layers: Sequence[str], s
     stride = max([layer.stride for layer in found], default=1)
     sight = max([(layer.receptive_field - layer.stride + 1) // 2 for layer in found], default=1)
     tiles = make_tiles(size, side or max(size), -(-sight // stride) * stride, stride)
-    return tiles if len(tiles) >= count_processes() else make_tiles(size, max(size), 0, stride)
+    return tiles if len(split_rows(tiles)) >= count_processes() else make_tiles(size, max(size), 0, stride)

@@ -37,8 +37,11 @@ def join_processes() -> Iterator[None]:
 
 
 def take_share(items: Sequence[T]) -> Sequence[T]:
-    """Take this process's share."""
-    return items[distributed.get_rank() :: count_processes()] if distributed.is_initialized() else items
+    """Take this process's share: neighbours, as many as the others have or one more."""
+    if not distributed.is_initialized():
+        return items
+    rank, count = distributed.get_rank(), count_processes()
+    return items[len(items) * rank // count : len(items) * (rank + 1) // count]
 
 
 def add_up(tensors: Sequence[Tensor]) -> Sequence[Tensor]:

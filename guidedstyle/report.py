@@ -169,6 +169,7 @@ def print_sweep(sheet: Path, table: Path) -> None:
     _console().print(f"[bold]{escape(str(sheet))}[/]  {escape(str(table))}")
 
 
-def print_result(output: Path, rendering: Rendering) -> None:
-    """Say where the picture is and why the render ended."""
+def print_result(output: Path, rendering: Rendering, notes: Sequence[str]) -> None:
+    """Say where the picture is and why the render ended, and what came up on the way."""
+    _print_notes(_console(), notes)
     _console().print(f"[bold]{escape(str(output))}[/]  {rendering.seconds:.0f} s, {rendering.reason}")

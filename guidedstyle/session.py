@@ -39,7 +39,8 @@ def run_render(reading: Reading, sketch: Scene, device: str, limits: Limits, dry
     with join_processes(), interruptible() as interrupted:
         quiet = quiet or not is_first()
         encoder = load_encoder(sketch.recipe.encoder)
-        plan, notes = make_plan(sketch, encoder, device, limits), collect_notes(sketch, survey_scene(sketch))
+        plan, notes = make_plan(sketch, encoder, device, limits), [*collect_notes(sketch, survey_scene(sketch))]
+        known = len(notes)
         if not quiet:
             print_scene(sketch, notes)
             print_plan(plan)
@@ -48,10 +49,11 @@ def run_render(reading: Reading, sketch: Scene, device: str, limits: Limits, dry
         keep_freed_memory(large_too=not any(tiling.side for tiling in plan.tilings))
         scene = open_scene(reading)
         rendering = render_shown(scene, encoder, plan, quiet, interrupted)
+        notes += list(rendering.plan.tell_smaller(plan))
         if is_first():
             save_rendering(scene, rendering, notes)
     if not quiet:
-        print_result(scene.recipe.output, rendering)
+        print_result(scene.recipe.output, rendering, notes[known:])
     return DONE if rendering.finished else INTERRUPTED if interrupted else BUG
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import groupby, pairwise, product
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from guidedstyle.images import Size
-from guidedstyle.processes import add_up, count_processes, take_share
+from guidedstyle.processes import add_up, is_first, take_share
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,10 @@ class _SumTiles(Function):
         ctx: Any, picture: Tensor, tiles: Sequence[Tile], measure: Measure, kept: int, coarser: Coarser | None
     ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(picture)
-        share, differentiable = take_share(range(len(tiles))), ctx.needs_input_grad[0]
-        ctx.tiles, ctx.measure, ctx.share, ctx.graphs = tiles, measure, share, {}
+        ctx.tiles, ctx.measure, ctx.rows, ctx.graphs = tiles, measure, take_share(split_rows(tiles)), {}
+        differentiable = ctx.needs_input_grad[0]
         ctx.coarse = _look_coarser(picture, coarser, differentiable)
+        share = [number for row in ctx.rows for number in row]
         totals: list[Tensor] = []
         for number in share:
             with torch.set_grad_enabled(differentiable and number in share[:kept]):
@@ -127,20 +128,40 @@ class _SumTiles(Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (picture,), (seen, coarse) = ctx.saved_tensors, ctx.coarse
         count = len(gradients) - len(coarse)
-        gradient = torch.autograd.grad(coarse, seen, gradients[count:])[0] if coarse else torch.zeros_like(picture)
-        gradient /= count_processes()  # of which each has looked at all of it
-        for number in ctx.share:
-            with torch.enable_grad():
-                window, sums = ctx.graphs.pop(number, None) or _measure_again(picture, ctx, number)
-            (back,) = torch.autograd.grad(sums, window, gradients[:count])
-            ctx.tiles[number].cut(gradient).add_(back)
+        gradient = _differentiate_coarse(coarse, seen, gradients[count:])
+        for row in ctx.rows:
+            down = ctx.tiles[row[0]].window[0]
+            band = torch.zeros_like(picture[:, :, down])
+            for number in row:
+                with torch.enable_grad():
+                    window, sums = ctx.graphs.pop(number, None) or _measure_again(picture, ctx, number)
+                (back,) = torch.autograd.grad(sums, window, gradients[:count])
+                band[..., ctx.tiles[number].window[1]].add_(back)
+            gradient[:, :, down].add_(band)
         return add_up([gradient])[0], None, None, None, None
+
+
+def split_rows(tiles: Sequence[Tile]) -> list[list[int]]:
+    """Split tiles, by their numbers, into rows.
+
+    Rows are what processes share, and what gradients are summed over first: then no pixel is in more than two sums,
+    and it does not matter who adds them up.
+    """
+    return [list(row) for _, row in groupby(range(len(tiles)), lambda number: tiles[number].own[0].start)]
 
 
 def _look_coarser(picture: Tensor, coarser: Coarser | None, differentiable: bool) -> tuple[Tensor, Sequence[Tensor]]:
     with torch.set_grad_enabled(differentiable):
         seen = picture.detach().requires_grad_(differentiable)
         return seen, coarser(seen) if coarser else ()
+
+
+def _differentiate_coarse(coarse: Sequence[Tensor], seen: Tensor, gradients: Sequence[Tensor]) -> Tensor:
+    """Send the gradient back through the coarser octaves: all processes take part, the first one's counts."""
+    if not coarse:
+        return torch.zeros_like(seen)
+    gradient = torch.autograd.grad(coarse, seen, gradients)[0].contiguous()
+    return gradient if is_first() else gradient.zero_()
 
 
 def _measure_again(picture: Tensor, ctx: Any, number: int) -> tuple[Tensor, Sequence[Tensor]]:

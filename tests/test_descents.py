@@ -1,0 +1,123 @@
+"""The solvers against PyTorch's own, which are slower to load and wait for the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from guidedstyle.descents import ADAM_BETAS, SGD_MOMENTUM, Adam, Sgd
+from guidedstyle.lbfgs import HISTORY, Lbfgs
+from guidedstyle.solver import PATIENCE, minimise
+
+SHAPE = (1, 3, 6, 7)
+
+
+def draw(seed: int) -> Tensor:
+    return torch.rand(SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def bowl(image: Tensor) -> Tensor:
+    """Compute a function whose curvature differs from place to place, with its least within the range."""
+    scales = torch.linspace(0.2, 3, image.numel(), dtype=image.dtype).view_as(image)
+    off = image - 0.2 - 0.6 * draw(5)
+    return (scales * off.square()).mean() + 0.1 * (off[..., 1:] * off[..., :-1]).square().mean()
+
+
+def follow(descent, steps: int, function: Callable[[Tensor], Tensor] = bowl) -> list[Tensor]:
+    """Follow a descent: the image after each step."""
+    path = []
+    for _ in range(steps):
+        image = descent.image.clone().requires_grad_()
+        loss = function(image)
+        (gradient,) = torch.autograd.grad(loss * image.numel(), image)
+        descent.step(loss.detach(), gradient)
+        path.append(descent.image.clone())
+    return path
+
+
+def follow_torch(make: Callable[[list[Tensor]], torch.optim.Optimizer], steps: int) -> list[Tensor]:
+    image = (0.4 + 0.2 * draw(1)).requires_grad_()
+    optimiser, path = make([image]), []
+    for _ in range(steps):
+        optimiser.zero_grad()
+        (bowl(image) * image.numel()).backward()
+        optimiser.step(lambda: bowl(image) * image.numel())
+        path.append(image.detach().clone())
+    return path
+
+
+def test_lbfgs_takes_the_steps_of_pytorchs() -> None:
+    """More of them than are remembered. PyTorch's is asked in units in which its first step is this one's."""
+    start, steps = 0.4 + 0.2 * draw(1), HISTORY + 8
+    image = start.clone().requires_grad_()
+    first = 0.001
+    unit = first * image.numel()
+    scaled = (start / unit).requires_grad_()
+    optimiser = torch.optim.LBFGS([scaled], max_iter=1, history_size=HISTORY, tolerance_grad=0, tolerance_change=0)
+    wanted = []
+    for _ in range(steps):
+        optimiser.zero_grad()
+        loss = bowl(scaled * unit) * image.numel()
+        loss.backward()
+        optimiser.step(lambda: 0.0)
+        wanted.append((scaled.detach() * unit).clone())
+    found = follow(Lbfgs(start, first, steps), steps)
+    for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6, msg=f"step {number + 1}")
+    assert float(bowl(found[-1])) < 0.1 * float(bowl(start))
+
+
+def test_adam_takes_the_steps_of_pytorchs_with_a_rate_on_a_cosine() -> None:
+    def make(images: list[Tensor]) -> torch.optim.Optimizer:
+        optimiser = torch.optim.Adam(images, lr=0.01, betas=ADAM_BETAS)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 12, eta_min=0.001)
+        optimiser.register_step_post_hook(lambda *_: schedule.step())
+        return optimiser
+
+    wanted = follow_torch(make, 10)
+    for one, other in zip(follow(Adam(0.4 + 0.2 * draw(1), 0.01, 12), 10), wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
+
+
+def test_sgd_takes_the_steps_of_pytorchs_where_the_slope_is_gentle() -> None:
+    def make(images: list[Tensor]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(images, lr=0.004, momentum=SGD_MOMENTUM, nesterov=True)
+
+    def gentle(image: Tensor) -> Tensor:
+        return 0.2 * bowl(image)
+
+    found = follow(Sgd(0.4 + 0.2 * draw(1), 0.02, 10), 10, gentle)  # a fifth of the slope at five times the rate
+    for one, other in zip(found, follow_torch(make, 10), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
+
+
+class Looks(TorchDispatchMode):
+    """Counts how often a number is copied to the host."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "adam", "sgd"])
+def test_between_two_looks_at_the_losses_nothing_waits_for_the_host(method: str) -> None:
+    class Loss:
+        def __init__(self, image: Tensor) -> None:
+            self.total = bowl(image)
+
+    counts = []
+
+    def watch(step) -> bool:
+        counts.append(looks.count)
+        return True
+
+    with Looks() as looks:
+        minimise(Loss, 0.4 + 0.2 * draw(1), method, 2 * PATIENCE, watch)
+    assert counts[PATIENCE - 1] == counts[0] == 0
+    assert counts[-1] == counts[PATIENCE]
