@@ -13,7 +13,7 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.limits import Limits
 from guidedstyle.memory import SIDES, Needs, Tiling, choose_tiling, find_needs, measure_memory, shrink_tiling
 from guidedstyle.precision import choose_precision
-from guidedstyle.processes import count_processes
+from guidedstyle.processes import count_processes, share_least
 from guidedstyle.recipe import Recipe
 from guidedstyle.scene import Scene
 from guidedstyle.stages import Stage
@@ -72,7 +72,7 @@ def make_plan(scene: Scene, encoder: Encoder, device: str = "auto", limits: Limi
 
 
 def _choose_tiling(needs: Needs, stage: Stage, limits: Limits, device: torch.device) -> Tiling:
-    there = limits.memory or measure_memory(device)
+    there = limits.memory or share_least(measure_memory(device))
     whole = [] if isinstance(limits.tile, int) else [Tiling(_share_side(stage))]
     sides = {"off": (), "auto": SIDES}[limits.tile] if isinstance(limits.tile, str) else (limits.tile,)
     tiled = [Tiling(side, content=content) for content in (True, False) for side in sides]

@@ -29,6 +29,8 @@ def join_processes() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
@@ -54,10 +56,22 @@ def add_up(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
 
+def share_least(memory: int) -> int:
+    """Share out the memory that the process with the least has, between all of its machine: they must plan alike."""
+    if not distributed.is_initialized():
+        return memory
+    least = torch.tensor(memory, device=_find_device())
+    distributed.all_reduce(least, distributed.ReduceOp.MIN)
+    return int(least) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def agree(goes_on: bool) -> bool:
     """Tell whether all processes want to go on; one that stops alone would leave the others waiting."""
     if not distributed.is_initialized():
         return goes_on
-    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    (votes,) = add_up([torch.tensor([float(goes_on)], device=device)])
+    (votes,) = add_up([torch.tensor([float(goes_on)], device=_find_device())])
     return bool(votes == count_processes())
+
+
+def _find_device() -> str:
+    return "cuda" if distributed.get_backend() == "nccl" else "cpu"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from guidedstyle.render import Rendering, Update
 
 PLAIN_EVERY = 5.0  # seconds between lines where there is no terminal
+BAR_EVERY = 0.1  # seconds between two states of the bar
 
 Show = Callable[["Update"], None]
 
@@ -119,8 +120,7 @@ def show_progress(plan: Plan, quiet: bool) -> Iterator[Show]:
         yield lambda update: None
     elif console.is_terminal:
         with _make_bar(console) as bar:
-            task = bar.add_task("", total=sum(stage.steps for stage in plan.stages))
-            yield lambda update: bar.update(task, completed=update.done, description=_describe(update, plan))
+            yield _BarProgress(bar, plan)
     else:
         yield _PlainProgress(console, plan)
 
@@ -128,6 +128,20 @@ def show_progress(plan: Plan, quiet: bool) -> Iterator[Show]:
 def _make_bar(console: Console) -> Progress:
     columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     return Progress(*columns, console=console)
+
+
+class _BarProgress:
+    """Looks at the losses no more often than the eye does: a GPU would have to wait for it at every step."""
+
+    def __init__(self, bar: Progress, plan: Plan) -> None:
+        self.bar, self.plan, self.total, self.last = bar, plan, sum(stage.steps for stage in plan.stages), 0.0
+        self.task = bar.add_task("", total=self.total)
+
+    def __call__(self, update: Update) -> None:
+        now = time.monotonic()
+        if now - self.last >= BAR_EVERY or update.done == self.total:
+            self.last = now
+            self.bar.update(self.task, completed=update.done, description=_describe(update, self.plan))
 
 
 class _PlainProgress:
