@@ -15,9 +15,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -29,13 +32,14 @@ from quality_tables import OURS, Results, describe
 from torch import Tensor
 
 from guidedstyle.allocator import keep_freed_memory
+from guidedstyle.cache import FOLDER
 from guidedstyle.canvas import resize
 from guidedstyle.commands import whole_number
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.precision import choose_precision
 from guidedstyle.reading import read_recipe
-from guidedstyle.render import Update, render
+from guidedstyle.render import render
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.weights import load_lite, load_vgg19
 
@@ -45,6 +49,7 @@ PAIRS = (
     ("nspt_hoovertowernight", "jfns_candy"),
 )
 SPACING = 1.15  # from one iteration whose picture is kept to the next
+OUR_STEPS = (4, 8, 15, 30, 60, 100, 150)  # of renders of their own: a render shows nothing of its size before its end
 WARM_SIZE = 64  # px
 
 
@@ -63,6 +68,10 @@ class Recorder:
     def __init__(self, last: int) -> None:
         self.last, self.watched, self.due = last, 0, 1.0
         self.kept: list[Kept] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Count the time from now on."""
         self.clock, self.work = time.perf_counter(), time.process_time()
 
     def watch(self, number: int, show: Callable[[], Tensor]) -> None:
@@ -93,15 +102,14 @@ def make_methods(iterations: int) -> dict[str, Method]:
         PlainAdam(lite, *take_pictures(scene)).paint(iterations, recorder.watch)
 
     def paint_ours(scene: Scene, recorder: Recorder) -> None:
-        plan = make_plan(scene, ours, "cpu")
-
-        def watch(update: Update) -> bool:
-            if update.stage == len(plan.stages) - 1:
-                recorder.watch(update.done, lambda: update.step.image)
-            return True
-
-        rendering = render(scene, ours, plan, watch)
-        recorder.keep(rendering.steps, lambda: torch.from_numpy(rendering.image))
+        for steps in OUR_STEPS:
+            solver = scene.recipe.solver.model_copy(update={"steps": steps})
+            short = replace(scene, recipe=scene.recipe.model_copy(update={"solver": solver}))
+            with TemporaryDirectory() as cache:  # empty: every run measures its paintings itself
+                os.environ[FOLDER] = cache
+                recorder.restart()
+                rendering = render(short, ours, make_plan(short, ours, "cpu"))
+            recorder.keep(rendering.steps, partial(torch.from_numpy, rendering.image))
 
     return {OURS: paint_ours, "neural-style-pt": paint_as_neural_style, "plain Adam": paint_by_adam}
 
