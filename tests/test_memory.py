@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -132,23 +131,29 @@ import resource, sys
 import guidedstyle.session
 from guidedstyle.cli import main
 taken = int(open("/proc/self/statm").read().split()[0]) * 4096
-resource.setrlimit(resource.RLIMIT_AS, (taken + 1600 * 2**20,) * 2)
-sys.argv = ["guidedstyle", *sys.argv[1:]]
+resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[1]) * 2**20,) * 2)
+sys.argv = ["guidedstyle", *sys.argv[2:]]
 main()
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to such a limit")
 def test_where_memory_does_not_suffice_after_all_smaller_tiles_go_on(studio: Path) -> None:
-    """The plan says whole; the address space, limited behind its back, does not allow it."""
+    """The plan says whole; the address space, limited behind its back, does not allow it.
+
+    How little is enough differs from machine to machine: the least of some limits with which the render ends.
+    """
     recipe = write_large(studio, 1024)
     options = ("--tile", "off", "--max-memory", "16", "--set", "solver.sizes=1", "--steps", "2", "-o", studio / "a.png")
-    command = [sys.executable, "-c", LIMITED, "render", recipe, *options]
-    environment = os.environ | {"OMP_NUM_THREADS": "2"}
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=500, env=environment)
+    for allowed in range(1200, 2400, 150):
+        command = [sys.executable, "-c", LIMITED, allowed, "render", recipe, *options]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=500)
+        if done.returncode == 0:
+            break
     assert done.returncode == 0, done.stderr
     (computed,) = [stage["computed"] for stage in json.loads((studio / "a.png.json").read_text())["plan"]["stages"]]
     assert "tiles of" in computed
+    assert "note: memory did not suffice at 1024 px: computed in tiles of" in done.stdout
 
 
 def test_errors_that_say_so_are_told_from_others() -> None:

@@ -18,6 +18,7 @@ from test_cli import run
 from guidedstyle.contact_sheet import CELL, make_sheet
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.limits import Limits
 from guidedstyle.sweep import Sweep
 from guidedstyle.variants import arrange, make_variants, parse_axis
 
@@ -126,9 +127,10 @@ def test_paintings_are_measured_once_for_all_variants(small: Path, monkeypatch: 
     counts = []
     for number in (1, 2, 3):
         pictures.clear()
+        monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(small / f"cache{number}"))
         for file in (small / "out").iterdir():
             file.unlink()
-        assert Sweep(variants[:number], 3, small / "out", "cpu", True).run() == 0
+        assert Sweep(variants[:number], 3, small / "out", "cpu", Limits(), True).run() == 0
         counts.append(len(pictures))
     assert counts[2] - counts[1] == counts[1] - counts[0] == counts[0] - 3
 
