@@ -57,7 +57,7 @@ class Bench:
         """Compare steps of several regions with the bare encoder, forward and backward over the same octaves."""
         works = {"bare": self._make_bare()} | {str(count): self._make_step(count) for count in REGIONS}
         times = self._time(works)
-        yield Line(f"bare encoder, forward and backward, {self.size} px", _show(times["bare"]))
+        yield Line(f"bare encoder, both ways, {self.size} px", _show(times["bare"]))
         for count in REGIONS:
             taken = times[str(count)]
             yield Line(f"step, regions: {count}", _show(taken), f"{taken / times['bare']:.2f} of the bare encoder")
