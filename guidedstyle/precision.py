@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 WORTH = 0.9  # of the time in float32; less gain than this is not worth the bits
-CHANNELS, SIDE, REPEATS = 64, 64, 5
+CHANNELS, SIDE, REPEATS = 64, 64, 40
 
 
 @cache
@@ -17,21 +19,39 @@ def choose_precision(device: torch.device) -> torch.dtype:
     """Choose bfloat16 for features where this device is faster with it; Grams and losses stay float32."""
     if device.type == "mps":
         return torch.float32
-    times = {dtype: _time_convolution(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
-    return torch.bfloat16 if times[torch.bfloat16] < WORTH * times[torch.float32] else torch.float32
+    rough, fine = _time_convolutions(device, (torch.bfloat16, torch.float32))
+    return torch.bfloat16 if rough < WORTH * fine else torch.float32
 
 
-def _time_convolution(device: torch.device, dtype: torch.dtype) -> float:
-    """Time a layer like those of the encoders: the least of some times, since others only slow it."""
+def _time_convolutions(device: torch.device, dtypes: Sequence[torch.dtype]) -> list[float]:
+    """Time a layer like those of the encoders, by turns, and take the least of many times: others only slow it.
+
+    The choice must not depend on what else the machine does, or the same recipe would give two pictures.
+    """
+    works = [partial(_convolve, *_make_layer(device, dtype)) for dtype in dtypes]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several would wait for each other
+    try:
+        times = [[_time(work, device) for work in works] for _ in range(REPEATS)]
+    finally:
+        torch.set_num_threads(threads)
+    return [min(taken) for taken in zip(*times, strict=True)]
+
+
+def _make_layer(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     features = torch.ones(1, CHANNELS, SIDE, SIDE, device=device, dtype=dtype)
-    features = features.contiguous(memory_format=torch.channels_last)
     weights = torch.ones(CHANNELS, CHANNELS, 3, 3, device=device, dtype=dtype)
-    taken = []
-    for _ in range(REPEATS):
-        began = _read_clock(device)
-        functional.conv2d(features, weights, padding=1)
-        taken.append(_read_clock(device) - began)
-    return min(taken)
+    return features.contiguous(memory_format=torch.channels_last), weights
+
+
+def _convolve(features: Tensor, weights: Tensor) -> Tensor:
+    return functional.conv2d(features, weights, padding=1)
+
+
+def _time(work: Callable[[], object], device: torch.device) -> float:
+    began = _read_clock(device)
+    work()
+    return _read_clock(device) - began
 
 
 def _read_clock(device: torch.device) -> float:

@@ -54,5 +54,6 @@ def test_features_have_few_bits_only_where_that_is_faster(
     rough: float, chosen: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times = {torch.float32: 1.0, torch.bfloat16: rough}
-    monkeypatch.setattr(guidedstyle.precision, "_time_convolution", lambda device, dtype: times[dtype])
+    measured = "_time_convolutions"
+    monkeypatch.setattr(guidedstyle.precision, measured, lambda device, dtypes: [times[dtype] for dtype in dtypes])
     assert choose_precision.__wrapped__(torch.device("cpu")) == chosen
