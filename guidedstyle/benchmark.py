@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from guidedstyle.memory import SIDES, Tiling, find_needs, measure_memory, measur
 from guidedstyle.objective import Objective
 from guidedstyle.paintings import Painting
 from guidedstyle.plan import make_plan
+from guidedstyle.precision import time_work
 from guidedstyle.recipe import Recipe
 from guidedstyle.scene import Scene
 
@@ -88,8 +88,8 @@ class Bench:
     def fit_sizes(self) -> Iterator[Line]:
         """Tell which size fits into the memory that is free, and what this run has taken."""
         scene, free = make_scene(3, BLOBS), measure_memory(self.plan.device)
-        layers = {"style": set(self.plan.style_layers), "content": set(self.plan.content_layers)}
-        needs = find_needs(scene, self.encoder.architecture, layers, self.plan.precision.itemsize)
+        layers, precision = (self.plan.style_layers, self.plan.content_layers), self.plan.precision
+        needs = find_needs(scene, self.encoder.architecture, *layers, precision.itemsize)
 
         def estimate(size: int, tiling: Tiling) -> int:
             return needs.estimate(replace(scene.stages[-1], size=(size, size)), tiling)
@@ -104,15 +104,8 @@ class Bench:
         times: dict[str, list[float]] = {name: [] for name in works}
         for _ in range((repeats or self.repeats) + 1):
             for name, work in works.items():
-                began = self._read_clock()
-                work()
-                times[name].append(self._read_clock() - began)
+                times[name].append(time_work(work, self.plan.device))
         return {name: statistics.median(taken[1:]) for name, taken in times.items()}
-
-    def _read_clock(self) -> float:
-        if self.plan.device.type == "cuda":
-            torch.cuda.synchronize(self.plan.device)
-        return time.perf_counter()
 
     def _make_bare(self) -> Work:
         image = torch.rand(1, 3, self.size, self.size, device=self.plan.device).requires_grad_()

@@ -16,8 +16,7 @@ from guidedstyle.images import Array
 from guidedstyle.mixing import Part, split_region
 from guidedstyle.recipe import Recipe
 from guidedstyle.scene import NOTHING, Scene
-
-ROUNDING = 1e-6  # of weights that sum to 1
+from guidedstyle.stacking import ROUNDING
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 LONGEST_BLOCK = 4096  # rows; longer ones are multiplied no faster, and by one core alone
 SHORTEST_BLOCK = 64
@@ -80,7 +81,7 @@ def _divide(rows: int) -> int:
 
 
 def _choose_block(rows: int, regions: int) -> int:
-    wanted = rows // (BLOCKS * max(1, regions))
+    wanted = rows // (BLOCKS * regions)
     return min(max(SHORTEST_BLOCK, 1 << wanted.bit_length() >> 1), LONGEST_BLOCK)
 
 
@@ -102,7 +103,7 @@ def _lay_out(squares: Tensor, block: int) -> _Layout:
     mixed = torch.cat([left, everywhere[~full]])
     roots = torch.cat([torch.ones_like(left, dtype=found.dtype), found[~full].sqrt()])
     padding = -len(mixed) % block
-    return _Layout(plain, *(torch.nn.functional.pad(one, (0, padding)) for one in (mixed, roots)))
+    return _Layout(plain, *(functional.pad(one, (0, padding)) for one in (mixed, roots)))
 
 
 def _join(scales: Tensor, there: Tensor, layouts: Sequence[_Layout], block: int, size: int) -> Guides:
@@ -112,9 +113,8 @@ def _join(scales: Tensor, there: Tensor, layouts: Sequence[_Layout], block: int,
     roots = torch.cat([one.roots for one in layouts])
     first, again = _find_rows(positions, roots, counts.tolist(), block, size)
     owners = there.repeat(2).repeat_interleave(counts)
-    indices = (one.int() for one in (positions, first, again))  # half the memory
-    positions, first, again = indices
-    return Guides(scales, owners, Rows(positions, roots[:, None], first, again))
+    rows = Rows(positions.int(), roots[:, None], first.int(), again.int())  # half the memory of 64 bits
+    return Guides(scales, owners, rows)
 
 
 def _find_rows(positions: Tensor, roots: Tensor, counts: Sequence[int], block: int, size: int) -> tuple[Tensor, Tensor]:

@@ -18,12 +18,12 @@ class Lbfgs:
     step. `image` (1, 3, H, W) is what the next loss and its gradient per pixel are asked of, `best` the best so far.
     """
 
-    def __init__(self, image: Tensor, rate: float | None, steps: int, history: int = HISTORY) -> None:
+    def __init__(self, image: Tensor, rate: float | None, steps: int) -> None:
         self.image = self.best = image
         self.first, self.least = image.new_tensor(rate or FIRST), image.new_tensor(float("inf"))
         self.before: tuple[Tensor, Tensor] | None = None  # image and gradient
         self.back = image.new_tensor(False, dtype=torch.bool)  # to the best image, where the last step led
-        self.pairs = _Pairs(image, max(1, min(history, steps)))
+        self.pairs = _Pairs(image, min(HISTORY, steps))
 
     def step(self, loss: Tensor, gradient: Tensor) -> None:
         """Take a step from the loss () and its gradient at `image`."""

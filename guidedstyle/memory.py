@@ -6,7 +6,7 @@ import gc
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from guidedstyle.architecture import Architecture
 from guidedstyle.images import Array
 from guidedstyle.lbfgs import HISTORY
 from guidedstyle.scene import Scene
+from guidedstyle.stacking import ROUNDING
 from guidedstyle.stages import Stage
 
 # Measured on CPUs with glibc, where memory that was freed in pieces counts too.
@@ -25,13 +26,10 @@ RUNTIME = 700 * 2**20  # bytes that torch and its libraries take
 SHAPES = 100 * 2**20  # bytes of kernels for windows of several shapes, in tiles
 SPREAD, KEPT = 1.55, 0.9  # of what a step keeps for its way back: on the way, and waiting
 PIXEL = 12  # bytes of three float32
-ROUNDING = 1e-6
+GUIDES = 10 * 4 / 3  # bytes of two indices of int32 for every position of three grids
 SIDES = (1024, 512, 256, 128)  # px
 INDEX = 8  # bytes of an index of max pooling
 STATE = {"lbfgs": 9, "adam": 7, "sgd": 5.8}  # pictures that a step holds, besides a history
-
-
-Layers = dict[str, set[str]]
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,7 @@ class Tiling:
 class Needs:
     """What the memory of a render depends on besides its size, in bytes a pixel unless told otherwise."""
 
-    runtime: float  # bytes in all
     pictures: float  # the solver's, the photograph, region weights
-    guides: float  # where more than one region is in a tile
     weights: Array  # of regions (R + 1, h, w), at any size
     history: float  # of L-BFGS at full length
     paintings: float  # bytes in all
@@ -66,31 +62,31 @@ class Needs:
     def estimate(self, stage: Stage, tiling: Tiling) -> int:
         """Estimate the bytes that a size takes."""
         pixels, octaves = math.prod(stage.size), sum(0.25**octave for octave in range(stage.octaves))
-        guides = self.guides * _share_mixed(self.weights, stage, tiling)
+        guides = GUIDES * _share_mixed(self.weights, stage, tiling)
         history = self.history * min(1.0, stage.steps / HISTORY)
         pictures = self.pictures + guides + history + self.content * tiling.content
         computed = SPREAD * octaves * pixels
         if tiling.side:
             window = min(pixels, (tiling.side + 2 * self.halo) ** 2)
             computed = SPREAD * window + KEPT * tiling.kept * octaves * pixels
-        runtime = self.runtime + (SHAPES if tiling.side else 0)
+        runtime = RUNTIME + (SHAPES if tiling.side else 0)
         return round(runtime + self.paintings + pictures * pixels + self.features * computed)
 
 
-def find_needs(scene: Scene, architecture: Architecture, layers: Layers, itemsize: int) -> Needs:
-    """Find what a scene needs whose `style` and `content` are matched at `layers`, features having `itemsize` bytes."""
+def find_needs(
+    scene: Scene, architecture: Architecture, style: Sequence[str], content: Sequence[str], itemsize: int
+) -> Needs:
+    """Find what a scene needs that matches these layers for style and content, features having `itemsize` bytes."""
     recipe, count = scene.recipe, len(scene.recipe.regions)
-    content = [architecture.layers[name] for name in layers["content"]]
+    kept, read = [architecture.layers[name] for name in content], {*style, *content}
     return Needs(
-        runtime=RUNTIME,
         pictures=PIXEL * STATE[recipe.solver.method] + 4 * (count + 1),
-        guides=10 * 4 / 3,  # two indices of int32 for every position of three grids
         weights=scene.weights,
         history=2 * PIXEL * HISTORY if recipe.solver.method == "lbfgs" else 0,
         paintings=sum(_measure_paintings(scene)),
-        features=_count_features(architecture, layers, itemsize, count > 1),
-        content=sum(layer.channels / layer.stride**2 for layer in content) * itemsize,
-        halo=max([architecture.layers[name].receptive_field // 2 for name in set.union(*layers.values())], default=0),
+        features=_count_features(architecture, read, style if count > 1 else (), itemsize),
+        content=sum(layer.channels / layer.stride**2 for layer in kept) * itemsize,
+        halo=max([architecture.layers[name].receptive_field // 2 for name in read], default=0),
     )
 
 
@@ -101,13 +97,13 @@ def _share_mixed(weights: Array, stage: Stage, tiling: Tiling) -> float:
     return float((tiles.amax(0) < 1 - ROUNDING).float().mean())
 
 
-def _count_features(architecture: Architecture, layers: Layers, itemsize: int, guided: bool) -> float:
+def _count_features(architecture: Architecture, read: Set[str], guided: Sequence[str], itemsize: int) -> float:
     """Count the bytes a step keeps per pixel: features, indices of max pooling, rows of guided layers."""
     names = list(architecture.layers)
-    deepest = max((names.index(name) for name in set.union(*layers.values())), default=-1)
+    deepest = max((names.index(name) for name in read), default=-1)
     total = 0.0
     for name, layer in list(architecture.layers.items())[: deepest + 1]:
-        copies = 1 + (guided and name in layers["style"]) + (0.25 if name in architecture.max_pooled else 0)
+        copies = 1 + (name in guided) + (0.25 if name in architecture.max_pooled else 0)
         indices = INDEX / 4 if name in architecture.max_pooled else 0
         rank = architecture.ranks.get(name, 0) * itemsize
         total += (layer.channels * (copies * itemsize + indices) + rank) / layer.stride**2
@@ -115,10 +111,10 @@ def _count_features(architecture: Architecture, layers: Layers, itemsize: int, g
 
 
 def _measure_paintings(scene: Scene) -> Iterator[float]:
-    """Measure the bytes of every painting and its mask as they are opened, and once more as they are looked at."""
+    """Measure the bytes of every painting and its mask as they are opened."""
     for name, painting in scene.paintings.items():
         looked_at = math.prod(painting.fit(scene.recipe.largest_scale(name) * max(scene.size)))
-        yield 16.0 * min(looked_at, math.prod(painting.size))
+        yield (PIXEL + 4.0) * min(looked_at, math.prod(painting.size))
 
 
 def choose_tiling(needs: Needs, stage: Stage, tilings: Iterable[Tiling], limit: float) -> Tiling | None:

@@ -22,10 +22,6 @@ ANYTHING = Limits()
 LEAST_SHARE = 192  # px a side; for less, sharing costs more than it saves
 
 
-ANYTHING = Limits()
-LEAST_SHARE = 192  # px a side; for less, sharing costs more than it saves
-
-
 @dataclass(frozen=True)
 class Plan:
     """The sizes, layers, device and precision of a render, how each size is computed, and the memory it takes."""
@@ -36,8 +32,14 @@ class Plan:
     published: bool  # losses and weights of Gatys et al. 2016 instead of relative ones
     device: torch.device
     precision: torch.dtype
+    limits: Limits
     tilings: tuple[Tiling, ...]
     memory: int  # bytes, estimated
+
+    @property
+    def tiled(self) -> bool:
+        """Whether a size is computed in tiles."""
+        return any(tiling.side for tiling in self.tilings)
 
     def tiling(self, stage: Stage) -> Tiling:
         """Return how a size is computed."""
@@ -63,18 +65,18 @@ def make_plan(scene: Scene, encoder: Encoder, device: str = "auto", limits: Limi
     chosen, recipe = choose_device(device), scene.recipe
     style_layers, content_layers = _find_layers(recipe, encoder)
     precision = choose_precision(chosen)
-    layers = {"style": set(style_layers), "content": set(content_layers)}
-    needs = find_needs(scene, encoder.architecture, layers, precision.itemsize)
-    tilings = tuple(_choose_tiling(needs, stage, limits, chosen) for stage in scene.stages)
+    needs = find_needs(scene, encoder.architecture, style_layers, content_layers, precision.itemsize)
+    there = limits.memory or share_least(measure_memory(chosen))
+    tilings = tuple(_choose_tiling(needs, stage, limits.tile, there) for stage in scene.stages)
     memory = max(needs.estimate(stage, tiling) for stage, tiling in zip(scene.stages, tilings, strict=True))
     published = recipe.method == "classic"
-    return Plan(scene.stages, style_layers, content_layers, published, chosen, precision, tilings, memory)
+    return Plan(scene.stages, style_layers, content_layers, published, chosen, precision, limits, tilings, memory)
 
 
-def _choose_tiling(needs: Needs, stage: Stage, limits: Limits, device: torch.device) -> Tiling:
-    there = limits.memory or share_least(measure_memory(device))
-    whole = [] if isinstance(limits.tile, int) else [Tiling(_share_side(stage))]
-    sides = {"off": (), "auto": SIDES}[limits.tile] if isinstance(limits.tile, str) else (limits.tile,)
+def _choose_tiling(needs: Needs, stage: Stage, tile: int | str, there: int) -> Tiling:
+    """Choose how a size is computed within the bytes that are there; raises GuidedStyleError where it cannot be."""
+    whole = [] if isinstance(tile, int) else [Tiling(_share_side(stage))]
+    sides = {"off": (), "auto": SIDES}[tile] if isinstance(tile, str) else (tile,)
     tiled = [Tiling(side, content=content) for content in (True, False) for side in sides]
     return _fit(needs, stage, [*whole, *tiled], there)
 

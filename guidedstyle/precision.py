@@ -32,7 +32,7 @@ def _time_convolutions(device: torch.device, dtypes: Sequence[torch.dtype]) -> l
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # several would wait for each other
     try:
-        times = [[_time(work, device) for work in works] for _ in range(REPEATS)]
+        times = [[time_work(work, device) for work in works] for _ in range(REPEATS)]
     finally:
         torch.set_num_threads(threads)
     return [min(taken) for taken in zip(*times, strict=True)]
@@ -48,7 +48,8 @@ def _convolve(features: Tensor, weights: Tensor) -> Tensor:
     return functional.conv2d(features, weights, padding=1)
 
 
-def _time(work: Callable[[], object], device: torch.device) -> float:
+def time_work(work: Callable[[], object], device: torch.device) -> float:
+    """Time some work on a device in seconds."""
     began = _read_clock(device)
     work()
     return _read_clock(device) - began

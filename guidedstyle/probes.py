@@ -97,7 +97,7 @@ def measure_octave(
 
 def tile_octave(architecture: Architecture, size: Size, layers: Sequence[str], side: int | None) -> tuple[Tile, ...]:
     """Divide an octave of (width, height) into tiles of `side` px for the layers that are read; None: into one."""
-    found = [architecture.layers[layer] for layer in layers if layer != PIXELS]
+    found = [architecture.layers[layer] for layer in layers]
     stride = max([layer.stride for layer in found], default=1)
     sight = max([(layer.receptive_field - layer.stride + 1) // 2 for layer in found], default=1)
     tiles = make_tiles(size, side or max(size), -(-sight // stride) * stride, stride)

@@ -149,7 +149,7 @@ def make_paintings_for(
     """Make the paintings of a scene that are made of two, each by a render of its own, watched as step 0."""
 
     def paint(synthesis: Scene) -> tuple[Array, bool]:
-        own = make_plan(synthesis, encoder, str(plan.device))
+        own = make_plan(synthesis, encoder, str(plan.device), plan.limits)
         rendering = render(synthesis, encoder, own, lambda update: watch(Update(0, 0, update.step)))
         return rendering.image, rendering.finished
 

@@ -10,6 +10,8 @@ import numpy as np
 from guidedstyle.geometry import fade_outwards
 from guidedstyle.images import Array, Size
 
+ROUNDING = 1e-6  # of weights that sum to 1
+
 
 def settle_neighbours(opacities: Sequence[Array | None], files: Sequence[Path | None]) -> list[Array | None]:
     """Turn colours of one file, which meet but never overlap, into opacities of layers, listed from back to front.

@@ -81,9 +81,7 @@ def _widen(side: slice, halo: int, length: int) -> slice:
     return slice(max(0, side.start - halo), min(length, side.stop + halo))
 
 
-Measure = Callable[[Tensor, int], Sequence[Tensor]]  # a window (1, C, h, w) and the number of its tile
-
-
+Measure = Callable[[Tensor, int], Sequence[Tensor]]  # of a window (1, C, h, w) and the number of its tile
 Coarser = Callable[[Tensor], Sequence[Tensor]]
 
 
