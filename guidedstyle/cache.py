@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -33,7 +34,7 @@ def recall_picture(key: str, make: Callable[[], tuple[Array, bool]]) -> Image.Im
     file = find_cache() / f"{key}.png"
     try:
         picture = read_picture(file)
-        _keep(file, file.touch)
+        _try(file.touch)
         return picture
     except GuidedStyleError:  # there is none, or it is damaged
         made, finished = make()
@@ -50,7 +51,7 @@ def recall_tensors(key: str) -> dict[str, Tensor] | None:
         found = load(file.read_bytes())
     except (OSError, SafetensorError):
         return None
-    _keep(file, file.touch)
+    _try(file.touch)
     return found
 
 
@@ -61,12 +62,17 @@ def keep_tensors(key: str, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _keep(file: Path, write: Callable[[], object]) -> None:
-    try:
+    def keep() -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write()
         _remove_oldest(file.parent)
-    except (OSError, GuidedStyleError):  # it will be made anew the next time
-        pass
+
+    _try(keep)
+
+
+def _try(action: Callable[[], object]) -> None:
+    with suppress(OSError, GuidedStyleError):  # what is not kept is made anew the next time
+        action()
 
 
 def _remove_oldest(folder: Path) -> None:

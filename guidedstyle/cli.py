@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from guidedstyle import options
 from guidedstyle.commands import BUG, INTERRUPTED, exit_on_mistake
+from guidedstyle.mask_commands import mask_app
 
 if TYPE_CHECKING:
     from guidedstyle.reading import Override
@@ -24,40 +26,23 @@ app = typer.Typer(
     add_completion=True,
 )
 
-mask_app = typer.Typer(no_args_is_help=True, help="Make documents to paint masks in.")
 app.add_typer(mask_app, name="mask")
-
-Photo = Annotated[Path, typer.Argument(help="The photograph to paint over.")]
-NewDocument = Annotated[Path, typer.Option("-o", "--output", help="The document to make: .ora or .psd.")]
-Paintings = Annotated[list[Path] | None, typer.Option("--style", help="A painting; several are given in turn.")]
-RecipeFile = Annotated[Path, typer.Argument(help="The recipe (.yaml), or a PNG that guidedstyle rendered.")]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="The picture to write.")]
-Size = Annotated[int | None, typer.Option(help="Longest side in px.")]
-Steps = Annotated[int | None, typer.Option(help="Steps in all.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of the noise.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-Tile = Annotated[str, typer.Option(help="Compute in tiles of so many px: auto (where needed), off, or a number.")]
-MaxMemory = Annotated[float | None, typer.Option(help="Most memory to take, in GiB; default: what is free.")]
-Encoder = Annotated[str | None, typer.Option(help="lite or vgg19.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. regions.sky.strength=2.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but mistakes.")]
 
 
 @app.command("render")
 def render_command(
-    recipe: RecipeFile,
-    output: Output = None,
-    size: Size = None,
-    steps: Steps = None,
-    seed: Seed = None,
-    device: Device = "auto",
-    tile: Tile = "auto",
-    max_memory: MaxMemory = None,
-    encoder: Encoder = None,
-    settings: Settings = None,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
+    recipe: options.RecipeFile,
+    output: options.Output = None,
+    size: options.Size = None,
+    steps: options.Steps = None,
+    seed: options.Seed = None,
+    device: options.Device = "auto",
+    tile: options.Tile = "auto",
+    max_memory: options.MaxMemory = None,
+    encoder: options.Encoder = None,
+    settings: options.Settings = None,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Render a recipe.
 
@@ -78,21 +63,21 @@ def render_command(
 
 @app.command("sweep")
 def sweep_command(
-    recipe: RecipeFile,
+    recipe: options.RecipeFile,
     vary: Annotated[list[str], typer.Option(help="KEY=A,B,C; several make a grid, the last from left to right.")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The folder; default: the recipe's name + -sweep.")
     ] = None,
-    size: Size = None,
-    steps: Steps = None,
-    seed: Seed = None,
-    device: Device = "auto",
-    tile: Tile = "auto",
-    max_memory: MaxMemory = None,
-    encoder: Encoder = None,
-    settings: Settings = None,
+    size: options.Size = None,
+    steps: options.Steps = None,
+    seed: options.Seed = None,
+    device: options.Device = "auto",
+    tile: options.Tile = "auto",
+    max_memory: options.MaxMemory = None,
+    encoder: options.Encoder = None,
+    settings: options.Settings = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the variants and stop.")] = False,
-    quiet: Quiet = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Render a recipe over a grid of values, with a contact sheet and a table. Again: only what is missing.
 
@@ -122,7 +107,7 @@ def bench_command(
     size: Annotated[int, typer.Option(min=128, max=8192, help="Side of the pictures of noise in px.")] = 512,
     largest: Annotated[int, typer.Option(min=512, max=16384, help="Growth is measured up to this side in px.")] = 2048,
     repeats: Annotated[int, typer.Option(min=3, help="Each time is the median of so many.")] = 9,
-    device: Device = "auto",
+    device: options.Device = "auto",
     weights: Annotated[Path | None, typer.Option(help="Measure VGG-19 with these weights instead of lite.")] = None,
 ) -> None:
     """Measure this machine: a step against the bare encoder, over regions, pixels and tiles, and what size fits.
@@ -135,7 +120,7 @@ def bench_command(
 
 
 @app.command("check")
-def check_command(recipe: RecipeFile, settings: Settings = None) -> None:
+def check_command(recipe: options.RecipeFile, settings: options.Settings = None) -> None:
     """Check a recipe, its pictures and masks without rendering.
 
     Example: guidedstyle check recipe.yaml
@@ -151,9 +136,9 @@ def check_command(recipe: RecipeFile, settings: Settings = None) -> None:
 
 @app.command("masks")
 def masks_command(
-    recipe: RecipeFile,
+    recipe: options.RecipeFile,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The sheet to write: a picture.")] = None,
-    settings: Settings = None,
+    settings: options.Settings = None,
 ) -> None:
     """Show what was understood of a recipe's masks: a table, and a sheet with every region tinted and named.
 
@@ -171,45 +156,6 @@ def masks_command(
     print_masks(scene)
     if output:
         typer.echo(output)
-
-
-@mask_app.command("new")
-def mask_new_command(
-    photo: Photo,
-    regions: Annotated[str, typer.Option(help="The regions' names, from back to front: sky,sea,boat.")],
-    output: NewDocument,
-    style: Paintings = None,
-) -> None:
-    """Make a layered document to paint masks in, with an empty layer for every region, and its recipe.
-
-    Example: guidedstyle mask new photo.jpg --regions sky,sea,boat -o scene.ora
-    """
-    from guidedstyle.editing import begin_masks
-
-    _print_next(output, begin_masks(photo, regions.split(","), style or (), output), "Paint each region's layer in")
-
-
-@mask_app.command("suggest")
-def mask_suggest_command(
-    photo: Photo,
-    output: NewDocument,
-    regions: Annotated[int, typer.Option(help="How many.")] = 4,
-    style: Paintings = None,
-) -> None:
-    """Make the same with a first guess painted in, to be corrected by hand.
-
-    Example: guidedstyle mask suggest photo.jpg --regions 4 -o scene.ora
-    """
-    from guidedstyle.editing import suggest_masks
-
-    _print_next(output, suggest_masks(photo, regions, style or (), output), "Correct the layers of")
-
-
-def _print_next(document: Path, recipe: Path, task: str) -> None:
-    import shlex
-
-    typer.echo(f"Made {document} and {recipe}. {task} {document}, name your paintings in {recipe}; then:")
-    typer.echo(f"  guidedstyle masks {shlex.quote(str(recipe))} -o sheet.png")
 
 
 @app.command("schema")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -20,7 +19,15 @@ class ContentFeatures:
         self, encoder: Encoder, picture: Tensor, tiles: Sequence[Tile], layers: Sequence[str], remembered: bool
     ) -> None:
         self.encoder, self.picture, self.tiles, self.layers = encoder, picture, tiles, layers
-        self.at = lru_cache(len(tiles) if remembered else 1)(self._encode)
+        self.most, self.known = len(tiles) if remembered else 1, dict[int, Features]()
+
+    def at(self, number: int) -> Features:
+        """Return the features of a tile, (1, C, h, w) each."""
+        if number not in self.known:
+            if len(self.known) == self.most:
+                self.known.clear()
+            self.known[number] = self._encode(number)
+        return self.known[number]
 
     def _encode(self, number: int) -> Features:
         tile = self.tiles[number]

@@ -114,3 +114,7 @@ class Losses:
     style: Tensor
     content: Tensor
     smoothness: Tensor
+
+    def detach(self) -> Losses:
+        """Return the numbers alone: without the memory that their gradient takes."""
+        return Losses(self.total.detach(), self.style.detach(), self.content.detach(), self.smoothness.detach())

@@ -1,15 +1,27 @@
-"""One thing opened after another, with all problems collected instead of stopping at the first."""
+"""One thing opened after another, with all problems collected instead of stopping at the first; framed pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
+from PIL import Image
+
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
+from guidedstyle.images import MOST_PIXELS, Frame, read_frame, read_picture
 from guidedstyle.masks import MaskReader, find_palettes
 from guidedstyle.reading import Reading
 
 T = TypeVar("T")
+
+
+def read_framed(
+    file: Path, longest: int | None, largest: int | None = None, enlarge: bool = True
+) -> tuple[Image.Image, Frame]:
+    """Read a picture at `longest` px, its own size without, at most `largest`; and the frame of the file."""
+    frame = read_frame(file)
+    return read_picture(file, min(longest or max(frame.size), largest or MOST_PIXELS), enlarge), frame
 
 
 class Opener:

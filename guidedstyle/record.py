@@ -45,7 +45,7 @@ def describe_render(scene: Scene, rendering: Rendering, notes: Sequence[str]) ->
             "seconds": round(rendering.seconds, 2),
             "stages": list(rendering.reasons),
         },
-        "notes": list(notes),
+        "notes": [*notes, *rendering.notes],
         "losses": _describe_losses(scene, rendering),
         "plan": _describe_plan(rendering.plan),
     }

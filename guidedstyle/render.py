@@ -44,16 +44,17 @@ Watch = Callable[[Update], bool]
 class Rendering:
     """A picture (1, 3, H, W) in [0, 1], the losses at its end, how each size was solved, and the seconds it took.
 
-    `paint` is the picture before it was laid over what is kept; `plan` is what was done, with smaller tiles than
-    planned where memory did not suffice.
+    `paint` is the picture before it was laid over what is kept; `plan` is what was done, and `notes` tell where that
+    is not what was planned.
     """
 
     image: Array
     paint: Array
     plan: Plan
     losses: Losses
-    solutions: tuple[Solution[Losses], ...]
+    solutions: tuple[Solution, ...]
     seconds: float
+    notes: tuple[str, ...]
 
     @property
     def finished(self) -> bool:
@@ -104,7 +105,8 @@ def render(
     with torch.no_grad():
         losses = painter.objective(painter.image)
         picture, paint = finish_image(scene, plan, painter.image)
-    return Rendering(picture, paint, painter.plan, losses, tuple(painter.solutions), time.monotonic() - began)
+    seconds, notes = time.monotonic() - began, tuple(painter.plan.tell_smaller(plan))
+    return Rendering(picture, paint, painter.plan, losses, tuple(painter.solutions), seconds, notes)
 
 
 class _Painter:
@@ -114,7 +116,7 @@ class _Painter:
 
     def __init__(self, scene: Scene, encoder: Encoder, plan: Plan, watch: Watch, memory: Memory) -> None:
         self.scene, self.encoder, self.plan, self.watch, self.memory = scene, encoder, plan, watch, memory
-        self.solutions: list[Solution[Losses]] = []
+        self.solutions: list[Solution] = []
         self.image = begin_image(scene, Canvas.at_size(scene, plan.stages[0].size, plan.device))
 
     def solve(self, stage: Stage) -> None:
@@ -131,13 +133,14 @@ class _Painter:
             self.plan = smaller
             free_memory(self.plan.device)
 
-    def _attempt(self, stage: Stage) -> Solution[Losses]:
+    def _attempt(self, stage: Stage) -> Solution:
         index, solver = self.plan.stages.index(stage), self.scene.recipe.solver
         before = sum(earlier.steps for earlier in self.plan.stages[:index])
         self.objective = Objective(self.scene, self.encoder, self.plan, stage, self.memory)
 
         def watch(step: Step[Losses]) -> bool:
-            return agree(self.watch(Update(index, before + step.number, step)))
+            shown = replace(step, losses=step.losses.detach())
+            return agree(self.watch(Update(index, before + step.number, shown)))
 
         settings = (solver.method, stage.steps, watch, solver.rate, solver.tolerance)
         return minimise(self.objective, resize(self.image, stage.size), *settings)

@@ -44,7 +44,7 @@ def print_scene(scene: Scene, notes: Sequence[str]) -> None:
         cells = (region.name, f"{share:.1%}", _describe_style(region), *strengths, _describe_controls(region))
         table.add_row(*map(escape, cells[: len(heads)]))
     console.print(table)
-    _print_notes(console, notes)
+    print_notes(notes)
     console.print(f"content {scene.full_size[0]} x {scene.full_size[1]} px -> {escape(str(scene.recipe.output))}")
 
 
@@ -61,7 +61,9 @@ def _describe_controls(region: Region) -> str:
     return write_yaml(given, in_line=True).strip()[1:-1] if given else ""
 
 
-def _print_notes(console: Console, notes: Sequence[str]) -> None:
+def print_notes(notes: Iterable[str]) -> None:
+    """Print what a person should know."""
+    console = _console()
     for note in notes:
         console.print(f"[yellow]note:[/] {escape(note)}")
 
@@ -83,7 +85,7 @@ def print_masks(scene: Scene) -> None:
         console.print(
             _tabulate_survival(("style", "share of its painting"), paintings, list(survey.paintings.values()), octaves)
         )
-    _print_notes(console, collect_notes(scene, survey))
+    print_notes(collect_notes(scene, survey))
 
 
 def _tabulate_survival(
@@ -108,8 +110,9 @@ def print_plan(plan: Plan) -> None:
     console.print(f"style   {', '.join(plan.style_layers) or 'none'} over {plan.stages[-1].octaves} octaves")
     console.print(f"drawing {', '.join(plan.content_layers) or 'none'}")
     console.print(f"device  {plan.device}, {precision}, about {plan.memory / 2**20:,.0f} MiB")
-    if tiled := [f"{max(stage.size)} px in {plan.tiling(stage)}" for stage in plan.stages if plan.tiling(stage).side]:
-        console.print(f"tiles   {'; '.join(tiled)}")
+    cut = [stage for stage in plan.stages if (plan.tiling(stage).side or max(stage.size)) < max(stage.size)]
+    if cut:
+        console.print(f"tiles   {'; '.join(f'{max(stage.size)} px in {plan.tiling(stage)}' for stage in cut)}")
 
 
 @contextmanager
@@ -183,7 +186,6 @@ def print_sweep(sheet: Path, table: Path) -> None:
     _console().print(f"[bold]{escape(str(sheet))}[/]  {escape(str(table))}")
 
 
-def print_result(output: Path, rendering: Rendering, notes: Sequence[str]) -> None:
-    """Say where the picture is and why the render ended, and what came up on the way."""
-    _print_notes(_console(), notes)
+def print_result(output: Path, rendering: Rendering) -> None:
+    """Say where the picture is and why the render ended."""
     _console().print(f"[bold]{escape(str(output))}[/]  {rendering.seconds:.0f} s, {rendering.reason}")

@@ -19,14 +19,13 @@ from guidedstyle.images import (
     Frame,
     Size,
     fit_size,
-    read_frame,
     read_picture,
     to_array,
 )
 from guidedstyle.keys import measure_length
 from guidedstyle.listing import list_starts
 from guidedstyle.masks import resize_mask
-from guidedstyle.opening import Opener
+from guidedstyle.opening import Opener, read_framed
 from guidedstyle.paintings import Painting, turn_painting
 from guidedstyle.reading import Reading
 from guidedstyle.recipe import Recipe
@@ -132,7 +131,7 @@ def _open_content(opener: Opener, largest: int | None) -> tuple[Image.Image, Fra
     """Open the photograph, or make a grey sheet where there is only a canvas."""
     recipe = opener.reading.recipe
     if photo := recipe.content:
-        return opener.attempt(("content",), lambda: _read_framed(photo, recipe.size, largest))
+        return opener.attempt(("content",), lambda: read_framed(photo, recipe.size, largest))
     if not recipe.canvas:
         return None
     frame = Frame(recipe.canvas)
@@ -144,17 +143,6 @@ def _check_size(opener: Opener, size: Size) -> None:
     if min(size) < SMALLEST_SIDE:
         rule = f"the picture would be {size[0]} x {size[1]} px"
         opener.complain(("size",), rule, f"let its shorter side have at least {SMALLEST_SIDE} px")
-
-
-def _read_framed(file: Path, longest: int | None, largest: int | None = None) -> tuple[Image.Image, Frame]:
-    """Read a picture at the size that is worked at, and the frame of the file."""
-    frame = read_frame(file)
-    return read_picture(file, min(longest or max(frame.size), largest or MOST_PIXELS)), frame
-
-
-def _read_painting(file: Path, longest: int) -> tuple[Image.Image, Frame]:
-    """Read a painting no larger than it is: it is enlarged where it is looked at."""
-    return _read_framed(file, min(longest, max(SMALLEST_SIDE, *read_frame(file).size)))
 
 
 def stacking_size(frame: Frame, working: Size) -> Size:
@@ -177,7 +165,7 @@ def _open_paintings(opener: Opener, longest: int) -> dict[str, Painting]:
 
 def _open_painting(opener: Opener, name: str, image: Path, longest: int) -> Painting | None:
     path: KeyPath = ("styles", name)
-    read = opener.attempt((*path, "image"), lambda: _read_painting(image, max(SMALLEST_SIDE, longest)))
+    read = opener.attempt((*path, "image"), lambda: read_framed(image, max(SMALLEST_SIDE, longest), enlarge=False))
     if read is None:
         return None
     picture, frame = read

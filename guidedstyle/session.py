@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from guidedstyle.allocator import keep_freed_memory
-from guidedstyle.benchmark import Bench
 from guidedstyle.commands import BUG, DONE, INTERRUPTED
 from guidedstyle.editing import save_layers
 from guidedstyle.encoder import Encoder
@@ -24,7 +23,7 @@ from guidedstyle.reading import RECIPE_KEY, Reading, write_recipe
 from guidedstyle.recipe import EncoderChoice
 from guidedstyle.record import describe_render, write_record
 from guidedstyle.render import Rendering, Update, load_encoder, render
-from guidedstyle.report import print_bench, print_plan, print_result, print_scene, show_progress
+from guidedstyle.report import print_bench, print_notes, print_plan, print_result, print_scene, show_progress
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.survey import collect_notes, survey_scene
 from guidedstyle.targets import Memory
@@ -39,21 +38,19 @@ def run_render(reading: Reading, sketch: Scene, device: str, limits: Limits, dry
     with join_processes(), interruptible() as interrupted:
         quiet = quiet or not is_first()
         encoder = load_encoder(sketch.recipe.encoder)
-        plan, notes = make_plan(sketch, encoder, device, limits), [*collect_notes(sketch, survey_scene(sketch))]
-        known = len(notes)
+        plan, notes = make_plan(sketch, encoder, device, limits), collect_notes(sketch, survey_scene(sketch))
         if not quiet:
             print_scene(sketch, notes)
             print_plan(plan)
         if dry_run:
             return DONE
-        keep_freed_memory(large_too=not any(tiling.side for tiling in plan.tilings))
+        keep_freed_memory(large_too=not plan.tiled)
         scene = open_scene(reading)
         rendering = render_shown(scene, encoder, plan, quiet, interrupted)
-        notes += list(rendering.plan.tell_smaller(plan))
         if is_first():
             save_rendering(scene, rendering, notes)
     if not quiet:
-        print_result(scene.recipe.output, rendering, notes[known:])
+        print_result(scene.recipe.output, rendering)
     return DONE if rendering.finished else INTERRUPTED if interrupted else BUG
 
 
@@ -67,7 +64,10 @@ def render_shown(
             show(update)
             return not interrupted
 
-        return render(scene, encoder, plan, watch, memory)
+        rendering = render(scene, encoder, plan, watch, memory)
+    if not quiet:
+        print_notes(rendering.notes)
+    return rendering
 
 
 def save_rendering(scene: Scene, rendering: Rendering, notes: Sequence[str]) -> dict[str, Any]:
@@ -84,6 +84,8 @@ def save_rendering(scene: Scene, rendering: Rendering, notes: Sequence[str]) -> 
 
 def run_bench(size: int, largest: int, repeats: int, device: str, weights: Path | None) -> None:
     """Measure this machine and print the table."""
+    from guidedstyle.benchmark import Bench  # no other command needs it
+
     keep_freed_memory()
     choice = EncoderChoice(name="vgg19", weights=weights) if weights else EncoderChoice()
     bench = Bench(load_encoder(choice), device, size, repeats)

@@ -40,12 +40,11 @@ class Step(Generic[L]):
 
 
 @dataclass(frozen=True)
-class Solution(Generic[L]):
+class Solution:
     """Where the solver ended, after how many steps, and why it stopped."""
 
     image: Tensor
     steps: int
-    losses: L
     reason: str
     finished: bool
 
@@ -58,7 +57,7 @@ def minimise(
     watch: Callable[[Step[L]], bool],
     rate: float | None = None,
     tolerance: float = 0.0,
-) -> Solution[L]:
+) -> Solution:
     """Minimise `objective` from `start` (1, 3, H, W) within [0, 1], handing each step to `watch`.
 
     Stops after `steps`, when PATIENCE steps have lowered the loss by less than `tolerance` of it, when `watch`
@@ -76,7 +75,7 @@ def minimise(
         if not reason and (number % PATIENCE == 0 or number == steps):
             reason = _judge(torch.stack(totals).tolist(), tolerance)
         if reason or number == steps:
-            return Solution(descent.best, number, losses, reason or DONE, reason in (None, FLAT))
+            return Solution(descent.best, number, reason or DONE, reason in (None, FLAT))
     raise ValueError("there is nothing to do in no steps")
 
 

@@ -73,6 +73,7 @@ class Sweep:
     def _render(self, variant: Variant, interrupted: Sequence[float]) -> Rendering:
         scene, encoder = open_scene(variant.reading), self._load(variant.reading.recipe.encoder)
         plan, notes = make_plan(scene, encoder, self.device, self.limits), collect_notes(scene, survey_scene(scene))
+        keep_freed_memory(large_too=not plan.tiled)
         rendering = render_shown(scene, encoder, plan, self.quiet, interrupted, self.memory)
         if not interrupted:
             self.records[variant.output] = save_rendering(scene, rendering, notes)

@@ -24,7 +24,7 @@ from guidedstyle.losses import Place, StyleTarget, build_octaves, published_norm
 from guidedstyle.mixing import Part
 from guidedstyle.plan import Plan
 from guidedstyle.probes import StyleProbe, measure_octave
-from guidedstyle.processes import agree
+from guidedstyle.processes import agree, is_first
 from guidedstyle.recolour import Swatch, match_colours, match_luminance, match_palette, take_swatch
 from guidedstyle.scene import Scene
 from guidedstyle.stages import Stage
@@ -142,7 +142,8 @@ class Atelier:
         if agree(kept is not None) and kept is not None:
             return {_parse_place(name): tensor.to(self.plan.device) for name, tensor in kept.items()}
         found = measure()
-        keep_tensors(key, {f"{octave}.{layer}": tensor for (octave, layer), tensor in found.items()})
+        if is_first():
+            keep_tensors(key, {f"{octave}.{layer}": tensor for (octave, layer), tensor in found.items()})
         return found
 
     @cached_property
