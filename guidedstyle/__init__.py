@@ -1,3 +1,20 @@
 """Spatially controlled multi-style editing: paint where each style goes, and get the picture."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from guidedstyle.api import Check, check, load_recipe, render
+    from guidedstyle.errors import GuidedStyleError
+
 __version__ = "0.1.0"
+__all__ = ["Check", "GuidedStyleError", "check", "load_recipe", "render"]
+
+
+def __getattr__(name: str) -> Any:  # so that `--help` need not wait for what it does not use
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from guidedstyle import api
+
+    return getattr(api, name)

@@ -15,6 +15,7 @@ from guidedstyle.commands import BUG, INTERRUPTED, exit_on_mistake
 from guidedstyle.mask_commands import mask_app
 
 if TYPE_CHECKING:
+    from guidedstyle.progress import Style
     from guidedstyle.reading import Override
 
 app = typer.Typer(
@@ -31,8 +32,9 @@ app.add_typer(mask_app, name="mask")
 
 @app.command("render")
 def render_command(
-    recipe: options.RecipeFile,
+    recipes: options.RecipeFiles,
     output: options.Output = None,
+    contents: options.Contents = None,
     size: options.Size = None,
     steps: options.Steps = None,
     seed: options.Seed = None,
@@ -41,24 +43,32 @@ def render_command(
     max_memory: options.MaxMemory = None,
     encoder: options.Encoder = None,
     settings: options.Settings = None,
+    resume: options.Resume = False,
+    preview_every: options.PreviewEvery = "5s",
+    checkpoint_every: options.CheckpointEvery = "30s",
+    save_every: options.SaveEvery = None,
+    timelapse: options.Timelapse = None,
+    json_progress: options.JsonProgress = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Render a recipe.
+    """Render recipes. Ctrl-C finishes the step and saves the picture; --resume goes on from there.
 
     Example: guidedstyle render recipe.yaml --size 512 --set regions.sky.strength=2
     """
-    from guidedstyle.reading import read_recipe
-    from guidedstyle.scene import CHECK_SIZE, open_scene
+    from guidedstyle.batch import make_jobs
+    from guidedstyle.limits import read_limits
+    from guidedstyle.wishes import read_wishes
 
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
-    overrides = _collect_overrides(settings, flags, output)
-    reading = read_recipe(recipe, overrides)
-    sketch = open_scene(reading, CHECK_SIZE)  # mistakes are told before torch is loaded
-    from guidedstyle.limits import read_limits
-    from guidedstyle.session import run_render
+    limits = read_limits(tile, max_memory)
+    wishes = read_wishes(preview_every, checkpoint_every, save_every, timelapse, resume)
+    jobs = make_jobs(recipes, contents or (), output, _collect_overrides(settings, flags))
+    from guidedstyle.session import run_render  # mistakes are told before torch is loaded
+    from guidedstyle.workshop import Workshop
 
-    raise typer.Exit(run_render(reading, sketch, device, read_limits(tile, max_memory), dry_run, quiet))
+    style: Style = "quiet" if quiet else "json" if json_progress else "shown"
+    raise typer.Exit(run_render(jobs, Workshop(device, limits), wishes, style, dry_run))
 
 
 @app.command("sweep")
@@ -88,18 +98,42 @@ def sweep_command(
 
     axes, folder = [parse_axis(axis) for axis in vary], output or recipe.with_name(f"{recipe.stem}-sweep")
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
-    variants = make_variants(recipe, axes, _collect_overrides(settings, flags, None), folder)
+    variants = make_variants(recipe, axes, _collect_overrides(settings, flags), folder)
     sketches = open_sketches(variants)
     if dry_run:
         typer.echo("\n".join(variant.label for variant in variants))
         return
     from guidedstyle.limits import read_limits
     from guidedstyle.sweep import Sweep
+    from guidedstyle.workshop import Workshop
 
-    sweep = Sweep(variants, len(axes[-1][1]), folder, device, read_limits(tile, max_memory), quiet)
+    workshop = Workshop(device, read_limits(tile, max_memory))
+    sweep = Sweep(variants, len(axes[-1][1]), folder, workshop, "quiet" if quiet else "shown")
     sweep.check(sketches)
     make_folder(folder, "--output")
     raise typer.Exit(sweep.run())
+
+
+@app.command("watch")
+def watch_command(
+    recipe: options.RecipeFile,
+    size: options.Size = 384,
+    steps: options.Steps = 60,
+    seed: options.Seed = None,
+    device: options.Device = "auto",
+    encoder: options.Encoder = None,
+    settings: options.Settings = None,
+) -> None:
+    """Render a quick preview, and another whenever the recipe, a mask or a picture is saved, until Ctrl-C.
+
+    Example: guidedstyle watch recipe.yaml
+    """
+    flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
+    overrides = _collect_overrides(settings, flags)
+    from guidedstyle.watching import Watching
+    from guidedstyle.workshop import Workshop
+
+    raise typer.Exit(Watching(recipe, overrides, Workshop(device)).run())
 
 
 @app.command("bench")
@@ -125,13 +159,12 @@ def check_command(recipe: options.RecipeFile, settings: options.Settings = None)
 
     Example: guidedstyle check recipe.yaml
     """
+    from guidedstyle.api import check_reading
     from guidedstyle.reading import read_recipe
     from guidedstyle.report import print_scene
-    from guidedstyle.scene import CHECK_SIZE, open_scene
-    from guidedstyle.survey import collect_notes, survey_scene
 
-    scene = open_scene(read_recipe(recipe, _collect_overrides(settings, {}, None)), CHECK_SIZE)
-    print_scene(scene, collect_notes(scene, survey_scene(scene)))
+    checked = check_reading(read_recipe(recipe, _collect_overrides(settings, {})))
+    print_scene(checked.scene, checked.notes)
 
 
 @app.command("masks")
@@ -148,7 +181,7 @@ def masks_command(
     from guidedstyle.report import print_masks
     from guidedstyle.scene import CHECK_SIZE, open_scene
 
-    scene = open_scene(read_recipe(recipe, _collect_overrides(settings, {}, None)), CHECK_SIZE)
+    scene = open_scene(read_recipe(recipe, _collect_overrides(settings, {})), CHECK_SIZE)
     if output:
         from guidedstyle.mask_sheet import save_sheet
 
@@ -186,13 +219,11 @@ def init_command(folder: Annotated[Path, typer.Argument(help="A new or empty fol
     typer.echo(f"Made {folder}. Next:\n  guidedstyle render {shlex.quote(str(write_starter(folder)))}")
 
 
-def _collect_overrides(settings: list[str] | None, flags: Mapping[str, object], output: Path | None) -> list[Override]:
+def _collect_overrides(settings: list[str] | None, flags: Mapping[str, object]) -> list[Override]:
     from guidedstyle.reading import parse_setting
 
     found = [parse_setting(setting) for setting in settings or ()]
     found += [(key, value, f"--{key.split('.')[-1]}") for key, value in flags.items() if value is not None]
-    if output is not None:
-        found.append(("output", str(output.absolute()), "--output"))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import cos, pi
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -29,8 +29,26 @@ class Descent(Protocol):
     def step(self, loss: Tensor, gradient: Tensor) -> None:
         """Take a step from the loss () and its gradient per pixel at `image`; the gradient's memory may be used."""
 
+    def save(self) -> dict[str, Any]:
+        """Return all it takes to go on from here: plain data and tensors, which are not copied."""
 
-class Adam:
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `save` returned."""
+
+
+class _Saved:
+    """Goes on from its attributes alone."""
+
+    def save(self) -> dict[str, Any]:
+        """Return all attributes."""
+        return dict(vars(self))
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over all attributes."""
+        vars(self).update(state)
+
+
+class Adam(_Saved):
     """Adam (Kingma & Ba 2015, arXiv:1412.6980) with a step that shrinks to a tenth along a cosine."""
 
     def __init__(self, image: Tensor, rate: float | None, steps: int) -> None:
@@ -53,7 +71,7 @@ class Adam:
         self.image = _move(self.image, torch.div(self.mean, deviation, out=deviation).mul_(-rate / first), loss)
 
 
-class Sgd:
+class Sgd(_Saved):
     """Gradient descent with Nesterov momentum; the slope is limited to a root mean square of SGD_LIMIT."""
 
     def __init__(self, image: Tensor, rate: float | None, steps: int) -> None:

@@ -10,7 +10,8 @@ from PIL import Image
 
 from guidedstyle.document import write_yaml
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import Array, read_picture, to_picture, write_file
+from guidedstyle.files import write_file
+from guidedstyle.images import Array, read_picture, to_picture
 from guidedstyle.layered.openraster import write_openraster
 from guidedstyle.layered.photoshop import write_photoshop
 from guidedstyle.mask_files import Pixels

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.files import write_file
 
 Array = NDArray[np.float32]
 Size = tuple[int, int]  # (width, height), as Pillow has it
@@ -150,30 +149,6 @@ def save_picture(picture: Image.Image, file: Path, note: tuple[str, str] | None 
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     write_file(file, buffer.getvalue())
-
-
-def write_file(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all; raises GuidedStyleError where it cannot be written."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink()
-            raise
-    except OSError as error:
-        raise GuidedStyleError.of(file, f"it cannot be written: {error.strerror}", "write elsewhere (-o)") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read_note(file: Path, key: str) -> str | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 HISTORY = 10  # pairs
 FIRST = 0.02  # mean change of a pixel by the first step
+REACH = 2.5  # times the first step: how much a later one changes a pixel in the mean, at most
 LEAP = 2.0  # times the least loss
 FLAT = 1e-10  # a gradient that changes less along a step tells nothing
 
@@ -14,12 +17,13 @@ FLAT = 1e-10  # a gradient that changes less along a step tells nothing
 class Lbfgs:
     """Descend by L-BFGS (Liu & Nocedal 1989) within [0, 1] without a line search, as Gatys et al. 2016 use it.
 
-    Departs from them where the loss leaps: it goes back to the best image and sets out anew with half the first
-    step. `image` (1, 3, H, W) is what the next loss and its gradient per pixel are asked of, `best` the best so far.
+    Departs from them in that a step is limited, and where the loss leaps: it goes back to the best image and sets out
+    anew with half the first step. `image` (1, 3, H, W) is what the next loss and its gradient per pixel are asked of, `best` the best so far.
     """
 
     def __init__(self, image: Tensor, rate: float | None, steps: int) -> None:
         self.image = self.best = image
+        self.reach = image.new_tensor(REACH * (rate or FIRST))
         self.first, self.least = image.new_tensor(rate or FIRST), image.new_tensor(float("inf"))
         self.before: tuple[Tensor, Tensor] | None = None  # image and gradient
         self.back = image.new_tensor(False, dtype=torch.bool)  # to the best image, where the last step led
@@ -34,9 +38,24 @@ class Lbfgs:
         if self.before:
             self.pairs.add(self.image - self.before[0], gradient - self.before[1], ~self.back)
         first = self.first / gradient.abs().mean().clamp(min=torch.finfo(gradient.dtype).tiny)
-        tried = (self.image - self.pairs.turn(gradient, first)).clamp_(0, 1)
+        change = self.pairs.turn(gradient, first)
+        tried = (self.image - self._limit(change)).clamp_(0, 1)
         self.before, self.back = (self.image, gradient), leapt
         self.image = torch.where(leapt, self.best, tried)
+
+    def _limit(self, change: Tensor) -> Tensor:
+        """Limit a step: where there is but one pair, its curvature may be far from that of most pixels."""
+        mean = change.abs().mean().clamp(min=torch.finfo(change.dtype).tiny)
+        return change * (self.reach / mean).clamp(max=1)
+
+    def save(self) -> dict[str, Any]:
+        """Return all it takes to go on from here: plain data and tensors, which are not copied."""
+        return vars(self) | {"pairs": dict(vars(self.pairs))}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `save` returned."""
+        vars(self.pairs).update(state["pairs"])
+        vars(self).update(state | {"pairs": self.pairs})
 
 
 class _Pairs:

@@ -10,6 +10,18 @@ import typer
 Photo = Annotated[Path, typer.Argument(help="The photograph to paint over.")]
 NewDocument = Annotated[Path, typer.Option("-o", "--output", help="The document to make: .ora or .psd.")]
 Paintings = Annotated[list[Path] | None, typer.Option("--style", help="A painting; several are given in turn.")]
+RecipeFiles = Annotated[
+    list[Path], typer.Argument(metavar="RECIPE...", help="Recipes (.yaml), or PNGs that guidedstyle rendered.")
+]
+Contents = Annotated[
+    list[str] | None, typer.Option("--content", help="Photographs instead of the recipe's: a file, folder or pattern.")
+]
+PreviewEvery = Annotated[str, typer.Option(help="Write the picture so far: every 20 (steps), 5s, or off.")]
+SaveEvery = Annotated[str | None, typer.Option(help="Keep numbered pictures of the way: every 10 (steps), 5s, or off.")]
+Timelapse = Annotated[Path | None, typer.Option(help="Make a film of them (.mp4).")]
+CheckpointEvery = Annotated[str, typer.Option(help="Write what --resume goes on from: every 50 (steps), 30s, or off.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from where a render was interrupted.")]
+JsonProgress = Annotated[bool, typer.Option("--json-progress", help="Print progress as lines of JSON for programs.")]
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe (.yaml), or a PNG that guidedstyle rendered.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="The picture to write.")]
 Size = Annotated[int | None, typer.Option(help="Longest side in px.")]

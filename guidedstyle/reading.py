@@ -88,6 +88,14 @@ def _is_short(key: str) -> bool:
     return key.split(".")[0] == "style"
 
 
+def wrap_recipe(recipe: Recipe) -> Reading:
+    """Take a recipe that was made or changed by a program, its paths relative to the working folder, as read."""
+    reading = Reading(share_masks(recipe), Document("recipe"), frozenset(), set())
+    reading.report(find_mistakes(reading.recipe))
+    reading.report(_find_missing_files(reading.recipe))
+    return reading
+
+
 def parse_setting(setting: str) -> Override:
     """Parse `KEY=VALUE` of the command line, the value written as in YAML."""
     key, equals, value = setting.partition("=")

@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from guidedstyle.listing import list_files
+from guidedstyle.losses import Losses
 from guidedstyle.plan import Plan
 from guidedstyle.processes import count_processes
 from guidedstyle.reading import write_recipe
@@ -46,9 +47,24 @@ def describe_render(scene: Scene, rendering: Rendering, notes: Sequence[str]) ->
             "stages": list(rendering.reasons),
         },
         "notes": [*notes, *rendering.notes],
-        "losses": _describe_losses(scene, rendering),
+        "losses": describe_losses(scene.recipe, rendering.losses),
         "plan": _describe_plan(rendering.plan),
     }
+
+
+def find_record(recipe: Recipe) -> dict[str, Any] | None:
+    """Find the record of a picture that was rendered whole from the same recipe and files by the same version."""
+    try:
+        record: dict[str, Any] = json.loads(name_record(recipe.output).read_text(encoding="utf-8"))
+        same = all(record[key] == value for key, value in describe_identity(recipe).items())
+        return record if same and record["result"]["finished"] and recipe.output.is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):  # none, or not one of ours
+        return None
+
+
+def name_record(output: Path) -> Path:
+    """Name the record of a picture."""
+    return output.with_name(output.name + ".json")
 
 
 def write_record(record: Mapping[str, Any]) -> bytes:
@@ -56,8 +72,9 @@ def write_record(record: Mapping[str, Any]) -> bytes:
     return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _describe_losses(scene: Scene, rendering: Rendering) -> dict[str, Any]:
-    losses, painted = rendering.losses, [region for region in scene.recipe.regions if not region.keep]
+def describe_losses(recipe: Recipe, losses: Losses) -> dict[str, Any]:
+    """Describe losses: in all, the smoothness, and style and content by region."""
+    painted = [region for region in recipe.regions if not region.keep]
     pairs = zip(painted, losses.style.tolist(), losses.content.tolist(), strict=True)
     return {
         "total": float(losses.total),

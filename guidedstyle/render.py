@@ -10,17 +10,18 @@ import torch
 from torch import Tensor
 
 from guidedstyle.canvas import Canvas, resize
+from guidedstyle.curves import Curves, trace_losses
 from guidedstyle.encoder import Encoder
 from guidedstyle.images import Array
 from guidedstyle.losses import Losses
-from guidedstyle.memory import free_memory, is_out_of_memory
+from guidedstyle.memory import Tiling, free_memory, is_out_of_memory
 from guidedstyle.objective import Objective
 from guidedstyle.paintings import Painting
 from guidedstyle.plan import Plan, make_plan
 from guidedstyle.processes import agree
 from guidedstyle.recipe import EncoderChoice
 from guidedstyle.scene import Scene
-from guidedstyle.solver import Solution, Step, minimise
+from guidedstyle.solver import STOPPED, Ending, State, Step, minimise
 from guidedstyle.stages import Stage
 from guidedstyle.starts import begin_image
 from guidedstyle.synthesis import make_paintings
@@ -29,52 +30,78 @@ from guidedstyle.weights import load_lite, load_vgg19
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """All it takes to go on: how earlier sizes ended, this one's image and solver, how it is computed, losses, seconds.
+
+    Its tensors are the render's own: they change with its next step. Without a solver's state the size is begun anew.
+    """
+
+    endings: tuple[Ending, ...]
+    image: Tensor
+    state: State | None
+    tilings: tuple[Tiling, ...]
+    precision: torch.dtype
+    curves: Curves
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Update:
-    """Where a render is: its stage from 0, the steps it has come of all that are planned, and the solver's step."""
+    """Where a render is: its stage from 0, the steps it has come of all that are planned, and the solver's step.
+
+    `show` makes the picture so far, (1, 3, h, w) in [0, 1] at the stage's size, and `save` what goes on from here.
+    """
 
     stage: int
     done: int
     step: Step[Losses]
+    show: Callable[[], Array]
+    save: Callable[[], Snapshot]
 
 
 Watch = Callable[[Update], bool]
 
 
+class StoppedEarlyError(Exception):
+    """A render was stopped before its first step, while a painting was made."""
+
+
 @dataclass(frozen=True)
 class Rendering:
-    """A picture (1, 3, H, W) in [0, 1], the losses at its end, how each size was solved, and the seconds it took.
+    """A picture (1, 3, H, W) in [0, 1], the losses at its end, how each size ended, and the seconds it took.
 
     `paint` is the picture before it was laid over what is kept; `plan` is what was done, and `notes` tell where that
-    is not what was planned.
+    is not what was planned; `curves` are the losses on the way.
     """
 
     image: Array
     paint: Array
     plan: Plan
     losses: Losses
-    solutions: tuple[Solution, ...]
+    curves: Curves
+    endings: tuple[Ending, ...]
     seconds: float
     notes: tuple[str, ...]
 
     @property
     def finished(self) -> bool:
         """Whether every size was solved."""
-        return self.solutions[-1].finished
+        return self.endings[-1].finished
 
     @property
     def steps(self) -> int:
         """The steps taken in all."""
-        return sum(solution.steps for solution in self.solutions)
+        return sum(ending.steps for ending in self.endings)
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why each size ended."""
-        return tuple(f"{solution.reason} ({solution.steps})" for solution in self.solutions)
+        return tuple(f"{ending.reason} ({ending.steps})" for ending in self.endings)
 
     @property
     def reason(self) -> str:
         """Why the render ended, with the steps it took in all."""
-        return f"{self.solutions[-1].reason} ({self.steps})"
+        return f"{self.endings[-1].reason} ({self.steps})"
 
 
 def load_encoder(choice: EncoderChoice) -> Encoder:
@@ -88,72 +115,111 @@ def render(
     plan: Plan,
     watch: Watch = lambda update: True,
     memory: Memory | None = None,
+    snapshot: Snapshot | None = None,
 ) -> Rendering:
     """Paint a scene from coarse to fine (Gatys et al. 2017, sec. 6.2), all targets computed anew at each size.
 
     Ends when all steps are done, or the loss no longer falls, or when `watch` returns False, with the picture so far
-    at full size. `memory` holds what was measured of paintings, for renders that share them.
+    at full size. `memory` holds what was measured of paintings, for renders that share them. With a `snapshot` of the
+    same scene and plan it goes on from there, on the CPU bit by bit.
     """
-    began = time.monotonic()
+    began = time.monotonic() - (snapshot.seconds if snapshot else 0)
     encoder = encoder.to(plan.device, plan.precision).to(memory_format=torch.channels_last)
     scene = replace(scene, paintings=make_paintings_for(scene, encoder, plan, watch))
-    painter = _Painter(scene, encoder, plan, watch, {} if memory is None else memory)
-    for stage in plan.stages:
-        painter.solve(stage)
-        if not painter.solutions[-1].finished:
-            break
+    painter = _Painter(scene, encoder, plan, watch, {} if memory is None else memory, began)
+    painter.restore(snapshot) if snapshot else painter.begin()
+    painter.paint()
     with torch.no_grad():
         losses = painter.objective(painter.image)
         picture, paint = finish_image(scene, plan, painter.image)
-    seconds, notes = time.monotonic() - began, tuple(painter.plan.tell_smaller(plan))
-    return Rendering(picture, paint, painter.plan, losses, tuple(painter.solutions), seconds, notes)
+    curves, notes = trace_losses(painter.stages, painter.losses), tuple(painter.plan.tell_smaller(plan))
+    endings, seconds = tuple(painter.endings), time.monotonic() - began
+    return Rendering(picture, paint, painter.plan, losses, curves, endings, seconds, notes)
 
 
 class _Painter:
     """Solves one size after another."""
 
     objective: Objective
+    state: State | None = None  # of the solver, to begin the next size with
 
-    def __init__(self, scene: Scene, encoder: Encoder, plan: Plan, watch: Watch, memory: Memory) -> None:
+    def __init__(self, scene: Scene, encoder: Encoder, plan: Plan, watch: Watch, memory: Memory, began: float) -> None:
         self.scene, self.encoder, self.plan, self.watch, self.memory = scene, encoder, plan, watch, memory
-        self.solutions: list[Solution] = []
-        self.image = begin_image(scene, Canvas.at_size(scene, plan.stages[0].size, plan.device))
+        self.began, self.endings, self.stages, self.losses = began, list[Ending](), list[int](), list[Losses]()
 
-    def solve(self, stage: Stage) -> None:
+    def begin(self) -> None:
+        """Begin with what the recipe starts from."""
+        self.image = begin_image(self.scene, Canvas.at_size(self.scene, self.plan.stages[0].size, self.plan.device))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot."""
+        self.endings, self.state = list(snapshot.endings), snapshot.state
+        self.stages, self.losses = snapshot.curves.stages.tolist(), snapshot.curves.unstack()
+        self.image = snapshot.image.to(self.plan.device)
+
+    def paint(self) -> None:
+        """Solve every size that is left, until one is not finished."""
+        for stage in self.plan.stages[len(self.endings) :]:
+            self._solve(stage)
+            self.state = None
+            if not self.endings[-1].finished:
+                return
+
+    def _solve(self, stage: Stage) -> None:
         """Solve one size, and where memory does not suffice, in smaller and smaller tiles, each time from its start."""
+        known = len(self.losses)
         while True:
             try:
-                self.solutions.append(self._attempt(stage))
-                self.image = self.solutions[-1].image
+                self.image, ending = self._attempt(stage)
+                self.endings.append(ending)
                 return
             except (MemoryError, RuntimeError) as error:
                 smaller = self.plan.shrink(stage) if is_out_of_memory(error) else None
                 if smaller is None:
                     raise
             self.plan = smaller
+            del self.losses[known:], self.stages[known:]
             free_memory(self.plan.device)
 
-    def _attempt(self, stage: Stage) -> Solution:
-        index, solver = self.plan.stages.index(stage), self.scene.recipe.solver
-        before = sum(earlier.steps for earlier in self.plan.stages[:index])
+    def _attempt(self, stage: Stage) -> tuple[Tensor, Ending]:
+        solver = self.scene.recipe.solver
         self.objective = Objective(self.scene, self.encoder, self.plan, stage, self.memory)
+        index = self.plan.stages.index(stage)
+        before = sum(earlier.steps for earlier in self.plan.stages[:index])
 
         def watch(step: Step[Losses]) -> bool:
             shown = replace(step, losses=step.losses.detach())
-            return agree(self.watch(Update(index, before + step.number, shown)))
+            self.stages.append(index)
+            self.losses.append(shown.losses)
+            update = Update(index, before + step.number, shown, lambda: self._show(step), lambda: self._save(step))
+            return agree(self.watch(update))
 
-        settings = (solver.method, stage.steps, watch, solver.rate, solver.tolerance)
+        settings = (solver.method, stage.steps, watch, solver.rate, solver.tolerance, self.state)
         return minimise(self.objective, resize(self.image, stage.size), *settings)
+
+    def _show(self, step: Step[Losses]) -> Array:
+        with torch.no_grad():
+            return self.objective.canvas.compose(step.image).cpu().numpy()
+
+    def _save(self, step: Step[Losses]) -> Snapshot:
+        curves, seconds = trace_losses(self.stages, self.losses), time.monotonic() - self.began
+        plan, endings = self.plan, tuple(self.endings)
+        return Snapshot(endings, step.image, step.save(), plan.tilings, plan.precision, curves, seconds)
 
 
 def make_paintings_for(
     scene: Scene, encoder: Encoder, plan: Plan, watch: Watch = lambda update: True
 ) -> dict[str, Painting]:
-    """Make the paintings of a scene that are made of two, each by a render of its own, watched as step 0."""
+    """Make the paintings of a scene that are made of two, each by a render of its own, watched as step 0.
+
+    Raises StoppedEarlyError where `watch` returns False.
+    """
 
     def paint(synthesis: Scene) -> tuple[Array, bool]:
         own = make_plan(synthesis, encoder, str(plan.device), plan.limits)
-        rendering = render(synthesis, encoder, own, lambda update: watch(Update(0, 0, update.step)))
+        rendering = render(synthesis, encoder, own, lambda update: watch(replace(update, stage=0, done=0)))
+        if rendering.endings[-1].reason == STOPPED:
+            raise StoppedEarlyError
         return rendering.image, rendering.finished
 
     return make_paintings(scene, encoder, paint)

@@ -1,16 +1,15 @@
-"""What people see in the terminal: tables, progress, the result."""
+"""What people see in the terminal before and after a render: tables, notes, the result."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from guidedstyle.document import write_yaml
@@ -21,12 +20,6 @@ from guidedstyle.survey import Survival, collect_notes, survey_scene
 if TYPE_CHECKING:
     from guidedstyle.benchmark import Line
     from guidedstyle.plan import Plan
-    from guidedstyle.render import Rendering, Update
-
-PLAIN_EVERY = 5.0  # seconds between lines where there is no terminal
-BAR_EVERY = 0.1  # seconds between two states of the bar
-
-Show = Callable[["Update"], None]
 
 
 def _console() -> Console:
@@ -115,57 +108,6 @@ def print_plan(plan: Plan) -> None:
         console.print(f"tiles   {'; '.join(f'{max(stage.size)} px in {plan.tiling(stage)}' for stage in cut)}")
 
 
-@contextmanager
-def show_progress(plan: Plan, quiet: bool) -> Iterator[Show]:
-    """Show progress as a bar on a terminal, as a line now and then elsewhere, or not at all."""
-    console = Console(stderr=True, highlight=False)
-    if quiet:
-        yield lambda update: None
-    elif console.is_terminal:
-        with _make_bar(console) as bar:
-            yield _BarProgress(bar, plan)
-    else:
-        yield _PlainProgress(console, plan)
-
-
-def _make_bar(console: Console) -> Progress:
-    columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    return Progress(*columns, console=console)
-
-
-class _BarProgress:
-    """Looks at the losses no more often than the eye does: a GPU would have to wait for it at every step."""
-
-    def __init__(self, bar: Progress, plan: Plan) -> None:
-        self.bar, self.plan, self.total, self.last = bar, plan, sum(stage.steps for stage in plan.stages), 0.0
-        self.task = bar.add_task("", total=self.total)
-
-    def __call__(self, update: Update) -> None:
-        now = time.monotonic()
-        if now - self.last >= BAR_EVERY or update.done == self.total:
-            self.last = now
-            self.bar.update(self.task, completed=update.done, description=_describe(update, self.plan))
-
-
-class _PlainProgress:
-    def __init__(self, console: Console, plan: Plan) -> None:
-        self.console, self.plan, self.total = console, plan, sum(stage.steps for stage in plan.stages)
-        self.began = self.last = time.monotonic()
-
-    def __call__(self, update: Update) -> None:
-        now = time.monotonic()
-        if now - self.last < PLAIN_EVERY and update.done < self.total:
-            return
-        self.last = now
-        spent = f"{now - self.began:.0f} s"
-        self.console.print(f"step {update.done}/{self.total}  {spent}  {_describe(update, self.plan)}", soft_wrap=True)
-
-
-def _describe(update: Update, plan: Plan) -> str:
-    losses, size = update.step.losses, plan.stages[update.stage].size
-    return f"{max(size)} px  style {losses.style.mean():.3f}  content {losses.content.mean():.3f}"
-
-
 def print_variant(number: int, count: int, label: str, record: Mapping[str, Any], known: bool) -> None:
     """Say what became of a variant of a sweep."""
     losses, result = record["losses"], record["result"]
@@ -186,6 +128,34 @@ def print_sweep(sheet: Path, table: Path) -> None:
     _console().print(f"[bold]{escape(str(sheet))}[/]  {escape(str(table))}")
 
 
-def print_result(output: Path, rendering: Rendering) -> None:
+def print_result(output: Path, result: Mapping[str, Any], how: str = "") -> None:
     """Say where the picture is and why the render ended."""
-    _console().print(f"[bold]{escape(str(output))}[/]  {rendering.seconds:.0f} s, {rendering.reason}")
+    _console().print(f"[bold]{escape(str(output))}[/]  {how}{result['seconds']:.0f} s, {result['reason']}")
+    if not result["finished"]:
+        _console().print("the same command with --resume goes on from here")
+
+
+def print_preview(preview: Path, first: float, whole: float, loss: float) -> None:
+    """Say how soon after a save a preview was there."""
+    times = f"first after {first:.1f} s, whole after {whole:.1f} s"
+    _console().print(f"[bold]{escape(str(preview))}[/]  {times}  loss {loss:.4g}")
+
+
+def print_failure(name: str, why: str) -> None:
+    """Say why something could not be rendered, where others follow."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold]{escape(name)}[/]: {escape(why)}")
+
+
+def print_outcomes(outcomes: Mapping[str, int]) -> None:
+    """Say what became of several renders."""
+    failed = [name for name, code in outcomes.items() if code]
+    console = _console()
+    console.print(f"{len(outcomes) - len(failed)} of {len(outcomes)} are done")
+    for name in failed:
+        console.print(f"  not done: {escape(name)}")
+
+
+def print_event(event: Mapping[str, Any]) -> None:
+    """Print a line of JSON for programs that read along."""
+    sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
+    sys.stdout.flush()

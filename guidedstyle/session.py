@@ -1,85 +1,140 @@
-"""One run of `render` from recipe to files: Ctrl-C, progress, saving, exit code."""
+"""One call of `render` from recipes to files: Ctrl-C, progress, saving, exit code."""
 
 from __future__ import annotations
 
-import signal
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import traceback
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from guidedstyle.allocator import keep_freed_memory
-from guidedstyle.commands import BUG, DONE, INTERRUPTED
-from guidedstyle.editing import save_layers
-from guidedstyle.encoder import Encoder
-from guidedstyle.images import save_picture, to_picture, write_file
-from guidedstyle.limits import Limits
-from guidedstyle.plan import Plan, make_plan
+from guidedstyle.batch import Failure, Job
+from guidedstyle.commands import BUG, DONE, INTERRUPTED, MISTAKE
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.interrupts import interruptible
+from guidedstyle.plan import Plan
 from guidedstyle.processes import is_first, join_processes
-from guidedstyle.reading import RECIPE_KEY, Reading, write_recipe
+from guidedstyle.progress import Style, describe_end, show_progress, tell
 from guidedstyle.recipe import EncoderChoice
-from guidedstyle.record import describe_render, write_record
-from guidedstyle.render import Rendering, Update, load_encoder, render
-from guidedstyle.report import print_bench, print_notes, print_plan, print_result, print_scene, show_progress
-from guidedstyle.scene import Scene, open_scene
+from guidedstyle.record import find_record
+from guidedstyle.render import Snapshot, StoppedEarlyError, Update, load_encoder
+from guidedstyle.report import (
+    print_bench,
+    print_event,
+    print_failure,
+    print_notes,
+    print_outcomes,
+    print_plan,
+    print_result,
+    print_scene,
+)
+from guidedstyle.result import Result
+from guidedstyle.scene import Scene
 from guidedstyle.survey import collect_notes, survey_scene
-from guidedstyle.targets import Memory
+from guidedstyle.upkeep import Keeper, Upkeep
+from guidedstyle.wishes import Wishes
+from guidedstyle.workshop import Workshop
 
 
-def run_render(reading: Reading, sketch: Scene, device: str, limits: Limits, dry_run: bool, quiet: bool) -> int:
-    """Render a recipe, write the picture and its record, and return the exit code.
+class Session:
+    """Renders one job after another with one workshop, until it is interrupted."""
 
-    `sketch` is the scene opened small: what is wrong with it, or with the plan, is told before the long work.
-    """
-    keep_freed_memory()
-    with join_processes(), interruptible() as interrupted:
-        quiet = quiet or not is_first()
-        encoder = load_encoder(sketch.recipe.encoder)
-        plan, notes = make_plan(sketch, encoder, device, limits), collect_notes(sketch, survey_scene(sketch))
-        if not quiet:
-            print_scene(sketch, notes)
+    def __init__(self, workshop: Workshop, wishes: Wishes, style: Style, interrupted: Sequence[float]) -> None:
+        self.workshop, self.wishes, self.interrupted = workshop, wishes, interrupted
+        self.style: Style = style if is_first() else "quiet"
+
+    def run_all(self, jobs: Iterable[Job | Failure], dry_run: bool) -> int:
+        """Render all jobs, whatever becomes of each, and return the worst exit code."""
+        outcomes: dict[str, int] = {}
+        for job in jobs:
+            outcomes[job.name] = self._attempt(job, dry_run)
+            if self.interrupted:
+                break
+        if self.style == "shown":
+            print_outcomes(outcomes)
+        return next((code for code in (INTERRUPTED, BUG, MISTAKE) if code in outcomes.values()), DONE)
+
+    def _attempt(self, job: Job | Failure, dry_run: bool) -> int:
+        try:
+            if isinstance(job, Failure):
+                raise job.error
+            return self.run(job, dry_run)
+        except GuidedStyleError as error:
+            print_failure(job.name, str(error))
+            return MISTAKE
+        except Exception:
+            print_failure(job.name, traceback.format_exc())
+            return BUG
+
+    def run(self, job: Job, dry_run: bool) -> int:
+        """Render a job, write the picture and its record, and return the exit code."""
+        if self.wishes.resume and not dry_run and (record := find_record(job.reading.recipe)):
+            self._tell_end(job.output, record, "is there already, ")
+            return DONE
+        shown = self.style == "shown"
+        plan = self.workshop.plan(job.sketch)
+        if shown:
+            print_scene(job.sketch, collect_notes(job.sketch, survey_scene(job.sketch)))
             print_plan(plan)
         if dry_run:
             return DONE
-        keep_freed_memory(large_too=not plan.tiled)
-        scene = open_scene(reading)
-        rendering = render_shown(scene, encoder, plan, quiet, interrupted)
+        scene = self.workshop.open(job.reading, plan)
+        upkeep = Upkeep(scene, self.wishes)
+        plan, snapshot, note = upkeep.begin(plan)
+        if note and shown:
+            print_notes([note])
+        try:
+            keepers = list(upkeep.watch(plan, self.interrupted, tell))
+            result = render_shown(self.workshop, scene, plan, self.style, self.interrupted, keepers, snapshot)
+        except StoppedEarlyError:
+            print_failure(job.name, "stopped before its first step; nothing was written")
+            return INTERRUPTED
         if is_first():
-            save_rendering(scene, rendering, notes)
-    if not quiet:
-        print_result(scene.recipe.output, rendering)
-    return DONE if rendering.finished else INTERRUPTED if interrupted else BUG
+            result.save()
+            upkeep.end(result, self.interrupted)
+            self._tell_end(job.output, result.record)
+        return DONE if result.rendering.finished else INTERRUPTED if self.interrupted else BUG
+
+    def _tell_end(self, output: Path, record: dict[str, Any], how: str = "") -> None:
+        if self.style == "json":
+            print_event(describe_end(output, record))
+        elif self.style == "shown":
+            print_result(output, record["result"], how)
+
+
+def run_render(jobs: Sequence[Job | Failure], workshop: Workshop, wishes: Wishes, style: Style, dry_run: bool) -> int:
+    """Render jobs and return the exit code; a single one raises GuidedStyleError where it cannot be rendered."""
+    with join_processes(), interruptible(tell) as interrupted:
+        session = Session(workshop, wishes, style, interrupted)
+        if len(jobs) == 1 and isinstance(jobs[0], Job):
+            return session.run(jobs[0], dry_run)
+        return session.run_all(jobs, dry_run)
 
 
 def render_shown(
-    scene: Scene, encoder: Encoder, plan: Plan, quiet: bool, interrupted: Sequence[float], memory: Memory | None = None
-) -> Rendering:
-    """Render with progress on the screen, until it is done or interrupted."""
-    with show_progress(plan, quiet) as show:
+    workshop: Workshop,
+    scene: Scene,
+    plan: Plan,
+    style: Style,
+    interrupted: Sequence[float],
+    keepers: Sequence[Keeper] = (),
+    snapshot: Snapshot | None = None,
+) -> Result:
+    """Render with progress on the screen, until it is done or interrupted; `keepers` are told of every update."""
+    notes = collect_notes(scene, survey_scene(scene))
+    with show_progress(scene, plan, style) as show:
 
         def watch(update: Update) -> bool:
-            show(update)
+            for watcher in (show, *keepers):
+                watcher(update)
             return not interrupted
 
-        rendering = render(scene, encoder, plan, watch, memory)
-    if not quiet:
-        print_notes(rendering.notes)
-    return rendering
-
-
-def save_rendering(scene: Scene, rendering: Rendering, notes: Sequence[str]) -> dict[str, Any]:
-    """Write the picture, or its layers, and the record beside it, which is returned."""
-    output = scene.recipe.output
-    if output.suffix.lower() == ".ora":
-        save_layers(scene, rendering.paint, rendering.image, output)
-    else:
-        save_picture(to_picture(rendering.image), output, (RECIPE_KEY, write_recipe(scene.recipe, output.parent)))
-    record = describe_render(scene, rendering, notes)
-    write_file(output.with_name(output.name + ".json"), write_record(record))
-    return record
+        result = workshop.render(scene, plan, watch, snapshot, notes)
+    if style == "shown":
+        print_notes(result.rendering.notes)
+    return result
 
 
 def run_bench(size: int, largest: int, repeats: int, device: str, weights: Path | None) -> None:
@@ -92,20 +147,3 @@ def run_bench(size: int, largest: int, repeats: int, device: str, weights: Path 
     precision = str(bench.plan.precision).removeprefix("torch.")
     title = f"{choice.name} on {bench.plan.device}, {precision}, {torch.get_num_threads()} threads"
     print_bench(bench.run(largest), title)
-
-
-@contextmanager
-def interruptible() -> Iterator[list[float]]:
-    """Collect the time of the first Ctrl-C instead of breaking off; a second one breaks off at once."""
-    interrupts: list[float] = []
-
-    def note(*_: object) -> None:
-        if interrupts:
-            raise KeyboardInterrupt
-        interrupts.append(time.monotonic())
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield interrupts
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from guidedstyle.descents import DESCENTS
+from guidedstyle.descents import DESCENTS, Descent
 
 PATIENCE = 10  # steps between two looks at the losses
 
@@ -28,22 +28,26 @@ class HasTotal(Protocol):
 
 L = TypeVar("L", bound=HasTotal)
 Objective = Callable[[Tensor], L]
+State = dict[str, Any]  # plain data and tensors
 
 
 @dataclass(frozen=True)
 class Step(Generic[L]):
-    """The state after a step: its number from 1, the image, and the losses that the step set out from."""
+    """Where a descent is after a step: its number from 1, the best image, and the losses that it set out from.
+
+    `save` returns all it takes to go on from here, as plain data that refers to the descent's own tensors.
+    """
 
     number: int
     image: Tensor
     losses: L
+    save: Callable[[], State]
 
 
 @dataclass(frozen=True)
-class Solution:
-    """Where the solver ended, after how many steps, and why it stopped."""
+class Ending:
+    """After how many steps a descent ended, why, and whether it was through."""
 
-    image: Tensor
     steps: int
     reason: str
     finished: bool
@@ -57,34 +61,46 @@ def minimise(
     watch: Callable[[Step[L]], bool],
     rate: float | None = None,
     tolerance: float = 0.0,
-) -> Solution:
-    """Minimise `objective` from `start` (1, 3, H, W) within [0, 1], handing each step to `watch`.
+    state: State | None = None,
+) -> tuple[Tensor, Ending]:
+    """Minimise `objective` from `start` (1, 3, H, W) within [0, 1]; returns the best image and how it ended.
 
-    Stops after `steps`, when PATIENCE steps have lowered the loss by less than `tolerance` of it, when `watch`
-    returns False, or when the loss is no longer a number; the last returns the image before it broke. `rate` is the
-    size of the first steps, in units of the pixels' range. Losses are looked at every PATIENCE steps only, so that
-    a GPU need not wait for the host.
+    Hands each step to `watch`. Stops after `steps`, when PATIENCE steps have lowered the loss by less than `tolerance`
+    of it, when `watch` returns False, or when the loss is no longer a number; the last returns the image before it
+    broke. `rate` is the size of the first steps, in units of the pixels' range. Losses are looked at every PATIENCE
+    steps only, so that a GPU need not wait for the host. With the `state` that a step saved it goes on from there, bit
+    by bit.
     """
     descent, totals = DESCENTS[method](start, rate, steps), list[Tensor]()
     del start  # of a large picture every copy counts
-    for number in range(1, steps + 1):
+    if state:
+        descent.restore(state["descent"])
+        totals += state["totals"].to(descent.image.device)
+    while not (reason := _judge(totals, steps, tolerance)):
         losses, gradient = _differentiate(objective, descent.image)
         totals.append(losses.total.detach())
         descent.step(totals[-1], gradient)
-        reason = None if watch(Step(number, descent.best, losses)) else STOPPED
-        if not reason and (number % PATIENCE == 0 or number == steps):
-            reason = _judge(torch.stack(totals).tolist(), tolerance)
-        if reason or number == steps:
-            return Solution(descent.best, number, reason or DONE, reason in (None, FLAT))
-    raise ValueError("there is nothing to do in no steps")
+        step = Step(len(totals), descent.best, losses, lambda: _save(descent, totals))
+        if not watch(step):
+            return descent.best, Ending(len(totals), STOPPED, finished=False)
+    return descent.best, Ending(len(totals), reason, reason != BROKEN)
 
 
-def _judge(losses: Sequence[float], tolerance: float) -> str | None:
+def _save(descent: Descent, totals: Sequence[Tensor]) -> State:
+    return {"descent": descent.save(), "totals": torch.stack(list(totals))}
+
+
+def _judge(totals: Sequence[Tensor], steps: int, tolerance: float) -> str | None:
     """Tell why a descent with these losses has to end, if it has."""
+    done = len(totals) >= steps
+    if not totals or (len(totals) % PATIENCE and not done):
+        return DONE if done else None
+    losses = torch.stack(list(totals)).tolist()
     if not isfinite(sum(losses)):
         return BROKEN
     earlier = losses[:-PATIENCE]
-    return FLAT if tolerance and earlier and min(losses) > (1 - tolerance) * min(earlier) else None
+    flat = tolerance and earlier and min(losses) > (1 - tolerance) * min(earlier)
+    return FLAT if flat else DONE if done else None
 
 
 def _differentiate(objective: Objective[L], image: Tensor) -> tuple[L, Tensor]:

@@ -119,7 +119,7 @@ def test_mistakes_end_with_2_and_leave_nothing(studio: Path, command: str) -> No
         (["render", "recipe.yaml", "--encoder", "resnet"], "--encoder: encoder: 'resnet' is none of the choices"),
         (["render", "recipe.yaml", "-o", "no/where.png"], "--output: output: there is no folder"),
         (["render", "recipe.yaml", "--size", "32768"], "size: the render takes at least"),
-        (["render"], "Missing argument 'recipe'"),
+        (["render"], "Missing argument 'RECIPE...'"),
         (["paint"], "No such command 'paint'"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.files import write_file
 from guidedstyle.images import (
     fit_size,
     read_frame,
@@ -17,7 +18,6 @@ from guidedstyle.images import (
     save_picture,
     to_array,
     to_picture,
-    write_file,
 )
 
 CORNERS = np.zeros((20, 30, 3), np.uint8)

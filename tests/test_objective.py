@@ -321,6 +321,6 @@ def test_deep_layers_at_one_size_can_be_painted_with(deep: Path) -> None:
     scene: Scene = objective.atelier.scene
     rendering = render(scene, objective.encoder, objective.plan)
     assert rendering.finished
-    assert len(rendering.solutions) == 1
+    assert len(rendering.endings) == 1
     before = objective(content_of(objective)).total
     assert float(rendering.losses.total) < float(before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from guidedstyle.losses import Place, StyleTarget
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe
-from guidedstyle.render import Rendering, load_encoder, render
+from guidedstyle.render import Rendering, Update, load_encoder, render
 from guidedstyle.scene import open_scene
 from guidedstyle.stages import count_octaves, plan_stages
 
@@ -225,9 +226,9 @@ def test_several_sizes_end_at_the_full_one(studio: Path) -> None:
     file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
     rendering = paint(file, size=280)
     assert rendering.image.shape == (1, 3, 187, 280)
-    assert [solution.steps for solution in rendering.solutions] == [8, 4]
+    assert [ending.steps for ending in rendering.endings] == [8, 4]
     alone = paint(file, size=280, solver__sizes=1)
-    assert [solution.steps for solution in alone.solutions] == [12]
+    assert [ending.steps for ending in alone.endings] == [12]
 
 
 @pytest.mark.parametrize(
@@ -235,3 +236,19 @@ def test_several_sizes_end_at_the_full_one(studio: Path) -> None:
 )
 def test_octaves_as_long_as_there_are_pixels(size: tuple[int, int], octaves: int) -> None:
     assert count_octaves(size, 3) == octaves
+
+
+def test_the_loss_of_a_mixed_picture_hardly_ever_leaps() -> None:
+    """Where a single pair told L-BFGS how far to go, two of three steps went too far and were taken back."""
+    recipe = Path(__file__).parent.parent / "recipes" / "harbour.yaml"
+    settings = {"size": 192, "solver.steps": 30, "solver.sizes": 1, "solver.tolerance": 0}
+    scene = open_scene(read_recipe(recipe, [(key, value, key) for key, value in settings.items()]))
+    encoder, totals = load_encoder(scene.recipe.encoder), list[float]()
+
+    def watch(update: Update) -> bool:
+        totals.append(float(update.step.losses.total))
+        return True
+
+    render(scene, encoder, make_plan(scene, encoder, "cpu"), watch)
+    assert max(later / earlier for earlier, later in pairwise(totals)) < 1.2
+    assert totals[-1] < 0.3 * totals[0]

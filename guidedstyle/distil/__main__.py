@@ -21,7 +21,7 @@ from guidedstyle.distil.reduction import Heads, reduce, reduce_to_metric
 from guidedstyle.distil.training import Progress, Pupil, Training, save_checkpoint
 from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import write_file
+from guidedstyle.files import write_file
 from guidedstyle.plan import choose_device
 from guidedstyle.precision import choose_precision
 from guidedstyle.weights import load_vgg19

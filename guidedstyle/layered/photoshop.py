@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import Size, write_file
+from guidedstyle.files import write_file
+from guidedstyle.images import Size
 from guidedstyle.layered.paper import (
     DAMAGED,
     LayeredDocument,

@@ -1,0 +1,109 @@
+"""The recipes of one call of `render`, each opened small, or with what is wrong with it. Without torch."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.mistakes import find_overwritten
+from guidedstyle.reading import Override, Reading, read_recipe
+from guidedstyle.recipe import OUTPUT_SUFFIXES
+from guidedstyle.scene import CHECK_SIZE, Scene, open_scene
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture to render: its recipe, read and opened small."""
+
+    name: str
+    reading: Reading
+    sketch: Scene
+
+    @property
+    def output(self) -> Path:
+        """Where the picture goes."""
+        return self.reading.recipe.output
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture that cannot be rendered, and why."""
+
+    name: str
+    error: GuidedStyleError
+
+
+Order = tuple[Path, Path | None]  # a recipe, and a photograph instead of its own
+
+
+def make_jobs(
+    recipes: Sequence[Path], contents: Sequence[str], output: Path | None, overrides: Sequence[Override]
+) -> list[Job | Failure]:
+    """Read every recipe, with every photograph that `contents` name instead of its own.
+
+    `contents` are files, folders, or patterns such as `photos/*.jpg`. `output` is the picture, or for several of them
+    a folder. Raises GuidedStyleError where `contents` name nothing, or where the only picture cannot be rendered.
+    """
+    photographs = [file for content in contents for file in _find_pictures(content)]
+    none: Sequence[Path | None] = (None,)
+    orders: list[Order] = [(recipe, photo) for recipe in recipes for photo in photographs or none]
+    many = len(orders) > 1 or bool(contents and not _is_picture(output))
+    jobs = [_make_job(order, _name_output(order, output, recipes) if many else output, overrides) for order in orders]
+    if len(jobs) == 1 and isinstance(jobs[0], Failure):
+        raise jobs[0].error
+    good = [job for job in jobs if isinstance(job, Job)]
+    return [_refuse_clash(job, good) for job in jobs]
+
+
+def _make_job(order: Order, output: Path | None, overrides: Sequence[Override]) -> Job | Failure:
+    recipe, photograph = order
+    name = f"{recipe} of {photograph}" if photograph else str(recipe)
+    added: list[Override] = [("output", str(output.absolute()), "--output")] if output else []
+    added += [("content", str(photograph.absolute()), "--content")] if photograph else []
+    try:
+        reading = read_recipe(recipe, [*overrides, *added])
+        return Job(name, reading, open_scene(reading, CHECK_SIZE))
+    except GuidedStyleError as error:
+        return Failure(name, error)
+
+
+def _name_output(order: Order, folder: Path | None, recipes: Sequence[Path]) -> Path | None:
+    """Name the picture of an order among several; None: as its recipe says."""
+    recipe, photograph = order
+    if not photograph:
+        return folder / f"{recipe.stem}.png" if folder else None
+    name = photograph.stem if len(recipes) == 1 and folder else f"{recipe.stem}-{photograph.stem}"
+    return (folder or recipe.parent) / f"{name}.png"
+
+
+def _refuse_clash(job: Job | Failure, jobs: Sequence[Job]) -> Job | Failure:
+    """Refuse a picture that would take the place of an earlier one, or of a file that any is made of."""
+    if isinstance(job, Failure):
+        return job
+    first = next(other for other in jobs if other.output == job.output)
+    made_of = next((key for other in jobs if (key := find_overwritten(other.reading.recipe, job.output))), None)
+    if first is job and not made_of:
+        return job
+    rule = f"it would overwrite {made_of}" if made_of else f"{first.name} is written there already"
+    return Failure(job.name, GuidedStyleError.of(job.output, rule, "give the files other names, or name a folder: -o"))
+
+
+def _find_pictures(content: str) -> list[Path]:
+    """Find the pictures that a file, a folder or a pattern names; raises GuidedStyleError where there are none."""
+    path = Path(content)
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in Image.registered_extensions())
+    else:
+        found = [path] if path.is_file() else sorted(map(Path, glob.glob(content, recursive=True)))  # noqa: PTH207
+    if not found:
+        raise GuidedStyleError.of("--content", f"{content} names no picture", "name a file, a folder or 'photos/*.jpg'")
+    return found
+
+
+def _is_picture(output: Path | None) -> bool:
+    return bool(output and output.suffix.lower() in OUTPUT_SUFFIXES)

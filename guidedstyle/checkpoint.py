@@ -1,0 +1,108 @@
+"""The state of a render on disk, from which it goes on after it was interrupted."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from guidedstyle.curves import Curves
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.files import replacing
+from guidedstyle.memory import Tiling
+from guidedstyle.plan import Plan
+from guidedstyle.processes import count_processes
+from guidedstyle.record import describe_identity
+from guidedstyle.render import Snapshot
+from guidedstyle.scene import Scene
+from guidedstyle.solver import Ending
+
+FORMAT = 1
+ANEW = "leave --resume out to begin anew"
+DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a render is of, as plain data, how it is computed, and how far it has come."""
+
+    identity: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    snapshot: Snapshot
+    steps: int
+
+    @classmethod
+    def at(cls, identity: Mapping[str, Any], plan: Plan, snapshot: Snapshot, steps: int) -> Checkpoint:
+        """Make the checkpoint of a render as planned after so many steps."""
+        return cls(identity, describe_machine(plan), snapshot, steps)
+
+
+def name_checkpoint(output: Path) -> Path:
+    """Name the file of a picture's state."""
+    return output.with_name(output.name + ".state")
+
+
+def describe_machine(plan: Plan) -> dict[str, Any]:
+    """Describe what the bits of a picture depend on besides its recipe, as far as a person chooses it."""
+    limits = {"tile": plan.limits.tile, "max_memory": plan.limits.memory}
+    return {"device": str(plan.device), "processes": count_processes(), **limits}
+
+
+def describe_scene(scene: Scene) -> dict[str, Any]:
+    """Describe what a state is of: recipe, hashes of its files, versions, sizes and steps."""
+    identity = describe_identity(scene.recipe)
+    identity["recipe"].pop("output")
+    return identity | {"stages": [[*stage.size, stage.steps] for stage in scene.stages]}
+
+
+def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint atomically; raises GuidedStyleError where it cannot be written."""
+    snapshot = checkpoint.snapshot
+    data = {
+        "format": FORMAT,
+        "identity": checkpoint.identity,
+        "machine": checkpoint.machine,
+        "steps": checkpoint.steps,
+        "threads": torch.get_num_threads(),
+        "snapshot": {
+            "endings": [asdict(ending) for ending in snapshot.endings],
+            "image": snapshot.image,
+            "state": snapshot.state,
+            "tilings": [asdict(tiling) for tiling in snapshot.tilings],
+            "precision": str(snapshot.precision).removeprefix("torch."),
+            "curves": dict(vars(snapshot.curves)),
+            "seconds": snapshot.seconds,
+        },
+    }
+    with replacing(file) as part:
+        torch.save(data, part)
+
+
+def read_checkpoint(file: Path, device: torch.device) -> Checkpoint | None:
+    """Read a checkpoint, and set the number of threads that it was computed with; None: there is none.
+
+    Raises GuidedStyleError where the file is damaged.
+    """
+    if not file.exists():
+        return None
+    try:
+        data = torch.load(file, device, weights_only=True)
+        if data["format"] != FORMAT:
+            rule = f"it is of format {data['format']}, and this version reads {FORMAT}"
+            raise GuidedStyleError.of(file, rule, ANEW)
+        torch.set_num_threads(data["threads"])
+        return Checkpoint(data["identity"], data["machine"], _read_snapshot(data["snapshot"]), data["steps"])
+    except DAMAGED as error:
+        raise GuidedStyleError.of(file, "the state is damaged", ANEW) from error
+
+
+def _read_snapshot(data: dict[str, Any]) -> Snapshot:
+    curves = Curves(**{name: tensor.cpu() for name, tensor in data["curves"].items()})
+    endings = tuple(Ending(**ending) for ending in data["endings"])
+    tilings = tuple(Tiling(**tiling) for tiling in data["tilings"])
+    precision = getattr(torch, data["precision"])
+    return Snapshot(endings, data["image"], data["state"], tilings, precision, curves, data["seconds"])

@@ -1,0 +1,39 @@
+"""How the losses of a render fell, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from guidedstyle.losses import Losses
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The losses that N steps set out from, over R painted regions, on the CPU.
+
+    `stages` (N,) number the sizes that the steps were taken at, from 0; `total` and `smoothness` are (N,), `style` and
+    `content` (N, R).
+    """
+
+    stages: Tensor
+    total: Tensor
+    style: Tensor
+    content: Tensor
+    smoothness: Tensor
+
+    def unstack(self) -> list[Losses]:
+        """Return the losses of every step."""
+        return [Losses(*terms) for terms in zip(self.total, self.style, self.content, self.smoothness, strict=True)]
+
+
+def trace_losses(stages: Sequence[int], losses: Sequence[Losses]) -> Curves:
+    """Trace the losses of steps, the first first."""
+    terms = (
+        torch.stack([getattr(one, term).cpu() for one in losses]) if losses else torch.empty(0)
+        for term in ("total", "style", "content", "smoothness")
+    )
+    return Curves(torch.tensor(stages), *terms)

@@ -1,0 +1,63 @@
+"""What comes of a render: the picture, and all that is known of how it came about."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from guidedstyle.editing import save_layers
+from guidedstyle.files import write_file
+from guidedstyle.images import save_picture, to_picture
+from guidedstyle.reading import RECIPE_KEY, write_recipe
+from guidedstyle.record import describe_render, name_record, write_record
+from guidedstyle.render import Rendering
+from guidedstyle.scene import Scene
+
+
+@dataclass(frozen=True)
+class Result:
+    """A scene, its rendering, and notes; a notebook shows the picture."""
+
+    scene: Scene
+    rendering: Rendering
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def picture(self) -> Image.Image:
+        """The picture, RGB of 8 bits."""
+        return to_picture(self.rendering.image)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What it was made of, how it ended, losses and plan, as plain data."""
+        return describe_render(self.scene, self.rendering, self.notes)
+
+    def save(self, file: Path | str | None = None) -> Path:
+        """Write the picture, or for .ora its layers, to `file` or where the recipe says, and its record beside it.
+
+        Raises GuidedStyleError where it cannot be written.
+        """
+        if file is not None:
+            recipe = self.scene.recipe.model_copy(update={"output": Path(file)})
+            return replace(self, scene=replace(self.scene, recipe=recipe)).save()
+        output = self.scene.recipe.output
+        if output.suffix.lower() == ".ora":
+            save_layers(self.scene, self.rendering.paint, self.rendering.image, output)
+        else:
+            save_picture(self.picture, output, (RECIPE_KEY, write_recipe(self.scene.recipe, output.parent)))
+        write_file(name_record(output), write_record(self.record))
+        return output
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.picture.save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def __repr__(self) -> str:
+        width, height = self.picture.size
+        return f"<{width} x {height} px, {self.rendering.reason}, {self.rendering.seconds:.1f} s>"

@@ -1,0 +1,49 @@
+"""Frames to a film."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.files import write_file
+from guidedstyle.images import Size, fit_size, read_picture
+
+SECONDS, FASTEST, SLOWEST = 10, 30, 4  # how long a film is meant to be; frames a second
+LAST = 1.5  # seconds that the last frame stays
+LARGEST = 1920  # px
+CODECS = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG"}
+
+
+def check_timelapse(file: Path) -> None:
+    """Raise GuidedStyleError where a film cannot be called so."""
+    if file.suffix.lower() not in CODECS:
+        rule = f"{file.name!r} does not end like a film's name"
+        raise GuidedStyleError.of("--timelapse", rule, f"let it end in {', '.join(CODECS)}")
+
+
+def write_timelapse(frames: Sequence[Path], last: Image.Image, file: Path) -> None:
+    """Write a film of frames, and of the `last` picture, which stays; raises GuidedStyleError where it cannot be."""
+    rate = min(FASTEST, max(SLOWEST, len(frames) / SECONDS))
+    with tempfile.TemporaryDirectory() as folder:
+        film = Path(folder) / f"film{file.suffix.lower()}"
+        size = _make_even(fit_size(last.size, min(LARGEST, max(last.size))))
+        writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*CODECS[file.suffix.lower()]), rate, size)
+        if not writer.isOpened():
+            raise GuidedStyleError.of(file, "this OpenCV cannot write such a film", "let it end in .avi")
+        for picture in chain(map(read_picture, frames), [last] * round(rate * LAST)):
+            writer.write(cv2.cvtColor(np.asarray(picture.resize(size)), cv2.COLOR_RGB2BGR))
+        writer.release()
+        write_file(file, film.read_bytes())
+
+
+def _make_even(size: Size) -> Size:
+    """Make both sides even, as films have them."""
+    width, height = (side - side % 2 for side in size)
+    return width, height

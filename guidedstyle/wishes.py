@@ -1,0 +1,35 @@
+"""What is wanted of a render besides its picture and record. Without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from guidedstyle.rhythm import NEVER, Rhythm, read_rhythm
+from guidedstyle.timelapse import check_timelapse
+
+FRAMES = "2"  # steps between the frames of a film
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How often the picture so far, numbered frames and the state are written; a film; to go on from a state."""
+
+    previews: Rhythm = NEVER
+    frames: Rhythm = NEVER
+    states: Rhythm = NEVER
+    timelapse: Path | None = None
+    resume: bool = False
+
+
+def read_wishes(previews: str, states: str, frames: str | None, timelapse: Path | None, resume: bool) -> Wishes:
+    """Read the options of `render`; a film needs frames. Raises GuidedStyleError where one cannot be had."""
+    if timelapse:
+        check_timelapse(timelapse)
+    return Wishes(
+        read_rhythm(previews, "--preview-every"),
+        read_rhythm(frames or (FRAMES if timelapse else "off"), "--save-every"),
+        read_rhythm(states, "--checkpoint-every"),
+        timelapse,
+        resume,
+    )

@@ -1,0 +1,233 @@
+"""Stop and go on: from every step, after every kind of end, to the same bits; and what has changed is told."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw_picture
+from PIL import Image
+
+from guidedstyle.checkpoint import Checkpoint, describe_scene, name_checkpoint, read_checkpoint, write_checkpoint
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.limits import Limits
+from guidedstyle.reading import read_recipe
+from guidedstyle.render import Rendering, Snapshot, Update
+from guidedstyle.resuming import resume
+from guidedstyle.scene import Scene, open_scene
+from guidedstyle.workshop import Workshop
+
+CPU = torch.device("cpu")
+
+
+def open_studio(studio: Path, **keys: object) -> Scene:
+    """Open the studio's recipe at two sizes, with keys changed."""
+    large = draw_picture(300, 200, 1)
+    large.save(studio / "photo.png")
+    Image.fromarray(np.uint8(255 * (np.arange(300) < 150))[None].repeat(200, 0)).save(studio / "left.png")
+    return open_scene(
+        read_recipe(studio / "recipe.yaml", [(key.replace("__", "."), v, key) for key, v in keys.items()])
+    )
+
+
+def render_whole(workshop: Workshop, scene: Scene) -> tuple[Rendering, dict[int, Checkpoint]]:
+    """Render a scene, and copy its state to disk and back at every third step."""
+    plan, kept = workshop.plan(scene), dict[int, Checkpoint]()
+    file = name_checkpoint(scene.recipe.output)
+
+    def watch(update: Update) -> bool:
+        if update.done % 3 == 1:
+            write_checkpoint(file, Checkpoint.at({}, plan, update.save(), update.done))
+            found = read_checkpoint(file, CPU)
+            assert found
+            kept[update.done] = found
+        return True
+
+    return workshop.render(scene, plan, watch).rendering, kept
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "adam", "sgd"])
+@pytest.mark.parametrize("tile", ["off", 96])
+def test_from_every_state_a_render_ends_in_the_same_bits(studio: Path, method: str, tile: int | str) -> None:
+    scene = open_studio(studio, solver__method=method, solver__steps=20, solver__sizes=2)
+    workshop = Workshop("cpu", Limits(tile))
+    whole, kept = render_whole(workshop, scene)
+    assert {len(checkpoint.snapshot.endings) for checkpoint in kept.values()} == {0, 1}  # of both sizes
+    for done, checkpoint in kept.items():
+        steps: list[int] = []
+
+        def watch(update: Update, steps: list[int] = steps) -> bool:
+            steps.append(update.done)
+            return True
+
+        again = workshop.render(scene, workshop.plan(scene), watch, checkpoint.snapshot).rendering
+        assert steps == list(range(done + 1, 21))
+        assert np.array_equal(again.image, whole.image)
+        assert torch.equal(again.curves.total, whole.curves.total)
+        assert again.endings == whole.endings
+
+
+def test_a_size_that_no_longer_improves_ends_at_the_same_step(studio: Path) -> None:
+    """A stop at the very step at which a size would have ended must not make it go on."""
+    scene = open_studio(studio, solver__steps=60, solver__sizes=1, solver__tolerance=0.5)
+    workshop = Workshop("cpu")
+    plan, stops = workshop.plan(scene), dict[int, Snapshot]()
+    whole = workshop.render(scene, plan, lambda update: True).rendering
+    assert whole.steps < 60
+    at = whole.steps
+
+    def stop(update: Update) -> bool:
+        stops[update.done] = replace(update.save(), state=torch_copy(update.save().state))
+        return update.done < at
+
+    assert not workshop.render(scene, plan, stop).rendering.finished
+    again = workshop.render(scene, plan, lambda update: True, stops[at]).rendering
+    assert (again.steps, again.reason) == (whole.steps, whole.reason)
+    assert np.array_equal(again.image, whole.image)
+
+
+def torch_copy(state: object) -> dict[str, object]:
+    from copy import deepcopy
+
+    return deepcopy(state)  # type: ignore[return-value]
+
+
+COMMAND = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "--steps", "400", "--device", "cpu"]
+OFTEN = ["--checkpoint-every", "0.2s", "--preview-every", "0.1s", "--set", "solver.sizes=1"]
+
+
+def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a file is there."""
+    for _ in range(1200):
+        if file.exists():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError(file)
+
+
+def read_pixels(file: Path) -> np.ndarray:
+    return np.asarray(Image.open(file))
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda end: end.name)
+def test_after_any_end_resume_goes_on_to_the_same_picture(studio: Path, end: signal.Signals) -> None:
+    command = [*COMMAND, *OFTEN]
+    subprocess.run([*command, "-o", "whole.png"], cwd=studio, check=True, capture_output=True)
+    process = subprocess.Popen([*command, "-o", "cut.png"], cwd=studio, stdout=-1, stderr=-1, text=True)
+    wait_for(studio / "cut.png.state", process)
+    process.send_signal(end)
+    said = process.communicate()
+    assert process.returncode == (-end if end == signal.SIGKILL else 130), said
+    assert (studio / "cut.png").exists() == (end != signal.SIGKILL)
+    done = subprocess.run([*command, "-o", "cut.png", "--resume"], cwd=studio, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "goes on from step" in done.stdout
+    assert np.array_equal(read_pixels(studio / "cut.png"), read_pixels(studio / "whole.png"))
+    records = [json.loads((studio / f"{name}.png.json").read_text()) for name in ("cut", "whole")]
+    assert records[0]["losses"] == records[1]["losses"]
+    left = {file.name for file in studio.iterdir() if "cut" in file.name}
+    assert left == {"cut.png", "cut.png.json"}
+
+
+def keep_state(studio: Path, scene: Scene) -> Path:
+    """Leave the state of an interrupted render of a scene."""
+    workshop, file = Workshop("cpu"), name_checkpoint(scene.recipe.output)
+    plan, identity = workshop.plan(scene), describe_scene(scene)
+
+    def watch(update: Update) -> bool:
+        write_checkpoint(file, Checkpoint.at(identity, plan, update.save(), update.done))
+        return update.done < 2
+
+    workshop.render(scene, plan, watch)
+    return file
+
+
+def resume_with(scene: Scene, file: Path, limits: Limits | None = None) -> tuple[Snapshot, str]:
+    workshop = Workshop("cpu", limits or Limits())
+    checkpoint = read_checkpoint(file, CPU)
+    assert checkpoint
+    found = resume(file, checkpoint, describe_scene(scene), workshop.plan(scene))
+    return found.snapshot, found.note
+
+
+def test_the_same_recipe_goes_on_exactly(studio: Path) -> None:
+    scene = open_studio(studio)
+    snapshot, note = resume_with(scene, keep_state(studio, scene))
+    assert snapshot.state
+    assert note == "goes on from step 2 of 4"
+
+
+def test_another_output_or_place_of_the_recipe_is_no_change(studio: Path) -> None:
+    file = keep_state(studio, open_studio(studio))
+    (studio / "recipe.yaml").rename(studio / "other.yaml")
+    text = "# a comment\n" + (studio / "other.yaml").read_text()
+    (studio / "recipe.yaml").write_text(text.replace("{steps: 4}", "{ steps: 4 }"))
+    _, note = resume_with(open_studio(studio), file)
+    assert note == "goes on from step 2 of 4"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("regions__left__strength", 2.0, "regions.left.strength nothing -> 2"),
+        ("smoothness", 3.0, "smoothness 1 -> 3"),
+        ("regions__left__style", {"oil": 1.0}, "regions.left.style"),
+    ],
+)
+def test_a_changed_recipe_begins_with_the_picture_so_far(studio: Path, key: str, value: object, told: str) -> None:
+    file = keep_state(studio, open_studio(studio))
+    scene = open_studio(studio, **{key: value})
+    snapshot, note = resume_with(scene, file)
+    assert told in note
+    assert "begins 96 px anew" in note or "begins 300 px anew" in note
+    assert snapshot.state is None
+    rendering = Workshop("cpu").render(scene, Workshop("cpu").plan(scene), lambda update: True, snapshot).rendering
+    assert rendering.finished
+
+
+def test_a_repainted_mask_is_a_change(studio: Path) -> None:
+    file = keep_state(studio, open_studio(studio))
+    scene = open_studio(studio)
+    Image.fromarray(np.full((200, 300), 255, np.uint8)).save(studio / "left.png")
+    _, note = resume_with(scene, file)
+    assert "inputs.regions.1.mask" in note
+
+
+def test_other_sizes_or_steps_are_refused_with_what_changed(studio: Path) -> None:
+    file = keep_state(studio, open_studio(studio))
+    for key, value in (("size", 128), ("solver__steps", 9), ("solver__sizes", 1)):
+        with pytest.raises(GuidedStyleError, match=key.replace("__", r"\.")):
+            resume_with(open_studio(studio, **{key: value}), file)
+
+
+def test_other_tiles_are_told(studio: Path) -> None:
+    scene = open_studio(studio)
+    snapshot, note = resume_with(scene, keep_state(studio, scene), Limits(128))
+    assert snapshot.state
+    assert "tile auto -> 128" in note
+
+
+@pytest.mark.parametrize("content", [b"", b"no state at all", None], ids=["empty", "text", "cut"])
+def test_a_damaged_state_is_told_and_left(studio: Path, content: bytes | None) -> None:
+    file = keep_state(studio, open_studio(studio))
+    file.write_bytes(file.read_bytes()[:5000] if content is None else content)
+    with pytest.raises(GuidedStyleError, match="the state is damaged"):
+        read_checkpoint(file, CPU)
+    assert file.exists()
+
+
+def test_a_state_of_a_later_version_is_told(studio: Path) -> None:
+    file = keep_state(studio, open_studio(studio))
+    data = torch.load(file, weights_only=True)
+    torch.save(data | {"format": 99}, file)
+    with pytest.raises(GuidedStyleError, match="format 99"):
+        read_checkpoint(file, CPU)
