@@ -194,7 +194,7 @@ def test_the_line_between_photograph_and_result_follows(
         seen = Image.open(io.BytesIO(comparison.screenshot())).convert("RGB")
         before, after = (to_picture(image) for image in (report.scene.content, report.rendering.image))
         assert look_alike(seen, before, 0.02, 0.22) < look_alike(seen, after, 0.02, 0.22) / 3
-        assert look_alike(seen, after, 0.28, 0.98) < look_alike(seen, before, 0.28, 0.98) / 3
+        assert look_alike(seen, after, 0.28, 0.48) < look_alike(seen, before, 0.28, 0.48) / 3
 
 
 def look_alike(seen: Image.Image, picture: Image.Image, left: float, right: float) -> float:
@@ -228,6 +228,7 @@ def test_the_button_copies_a_recipe_that_reads_as_the_one_rendered(
 ) -> None:
     with opened(browser, report.file) as page:
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.evaluate("navigator.clipboard.writeText('nothing')")
         if not clipboard:  # as in browsers that keep it from files
             page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
         page.get_by_role("button", name="Copy the recipe").click()
@@ -243,7 +244,7 @@ def test_the_button_copies_a_recipe_that_reads_as_the_one_rendered(
 @needs_chromium
 def test_a_screen_reader_is_told_what_stands_where(report: Report, browser: Browser) -> None:
     with opened(browser, report.file) as page:
-        levels = [int(tag[1]) for tag in page.locator("h1, h2, h3").evaluate_all("all => all.map(one => one.tagName)")]
+        levels = [int(tag[1]) for tag in page.locator("h1, h2, h3, h4, h5, h6").evaluate_all("all => all.map(one => one.tagName)")]
         assert levels[0] == 1
         assert levels.count(1) == 1
         assert all(after - before <= 1 for before, after in pairwise(levels))
