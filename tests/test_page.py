@@ -244,7 +244,8 @@ def test_the_button_copies_a_recipe_that_reads_as_the_one_rendered(
 @needs_chromium
 def test_a_screen_reader_is_told_what_stands_where(report: Report, browser: Browser) -> None:
     with opened(browser, report.file) as page:
-        levels = [int(tag[1]) for tag in page.locator("h1, h2, h3, h4, h5, h6").evaluate_all("all => all.map(one => one.tagName)")]
+        tags = page.locator("h1, h2, h3, h4, h5, h6").evaluate_all("all => all.map(one => one.tagName)")
+        levels = [int(tag[1]) for tag in tags]
         assert levels[0] == 1
         assert levels.count(1) == 1
         assert all(after - before <= 1 for before, after in pairwise(levels))
