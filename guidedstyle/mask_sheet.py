@@ -41,7 +41,7 @@ def save_sheet(scene: Scene, recipe: Path, file: Path) -> None:
 
 def draw_sheet(scene: Scene) -> Image.Image:
     """Draw the overview above a panel for every region and for every painting of which only a part is used."""
-    overview = _draw_overview(scene)
+    overview = draw_overview(scene)
     panels = [*_draw_regions(scene), *_draw_paintings(scene)]
     columns = max(1, (overview.width + GAP) // (PANEL + GAP))
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
@@ -61,10 +61,10 @@ def tint(index: int, mask: Mask | None = None) -> RGB:
     return parse_colour(mask.colour) if mask and mask.colour else TINTS[index % len(TINTS)]
 
 
-def _draw_overview(scene: Scene) -> Image.Image:
+def draw_overview(scene: Scene, longest: int = OVERVIEW) -> Image.Image:
     """Tint the greyed photograph by the regions' weights, kept ones faintly and in colour; hatch what is nobody's."""
     photograph = to_picture(scene.content)
-    width, height = fit_size(photograph.size, OVERVIEW)
+    width, height = fit_size(photograph.size, longest)
     small = np.asarray(photograph.resize((width, height)), np.float32)
     weights = [resize_mask(weight, (width, height)) for weight in scene.weights]
     grey = small.mean(2, keepdims=True)
@@ -118,17 +118,23 @@ def _draw_paintings(scene: Scene) -> Iterator[Image.Image]:
 
 
 def _draw_panel(picture: Image.Image, weight: Array, caption: str, colour: Sequence[int]) -> Image.Image:
-    """Show a picture where it has weight, a chequered ground elsewhere, and a caption below."""
-    size = fit_size(picture.size, PANEL)
+    """Show a picture where it has weight, and a caption below."""
+    shown = cut_out(picture, weight, PANEL)
+    panel = Image.new("RGB", (PANEL, shown.height + CAPTION), PAPER)
+    panel.paste(shown, (0, 0))
+    draw = ImageDraw.Draw(panel)
+    draw.rectangle((0, shown.height + 6, 10, shown.height + 20), tuple(colour))
+    draw.text((16, shown.height + 4), _shorten(draw, caption), INK, ImageFont.load_default(15))
+    return panel
+
+
+def cut_out(picture: Image.Image, weight: Array, longest: int) -> Image.Image:
+    """Show a picture where it has weight (h, w), a chequered ground elsewhere, its longest side `longest` px."""
+    size = fit_size(picture.size, longest)
     opacity = resize_mask(weight, size)[..., None]
     board = 225 + 20.0 * ((np.indices(size[::-1]) // 8).sum(0) % 2)[..., None]
     shown = np.asarray(picture.resize(size), np.float32) * opacity + board * (1 - opacity)
-    panel = Image.new("RGB", (PANEL, size[1] + CAPTION), PAPER)
-    panel.paste(Image.fromarray(shown.astype(np.uint8)), (0, 0))
-    draw = ImageDraw.Draw(panel)
-    draw.rectangle((0, size[1] + 6, 10, size[1] + 20), tuple(colour))
-    draw.text((16, size[1] + 4), _shorten(draw, caption), INK, ImageFont.load_default(15))
-    return panel
+    return Image.fromarray(shown.astype(np.uint8))
 
 
 def _shorten(draw: ImageDraw.ImageDraw, text: str) -> str:

@@ -29,26 +29,27 @@ def _console() -> Console:
 def print_scene(scene: Scene, notes: Sequence[str]) -> None:
     """Print what a recipe's regions and styles come to, and what else should be known."""
     console = _console()
-    own = any(_describe_controls(region) for region in scene.recipe.regions)
+    own = any(describe_controls(region) for region in scene.recipe.regions)
     heads = ("region", "share", "style", "strength", "content", *(["its own"] if own else []))
     table = Table(*heads, box=None, title_justify="left")
     for region, controls, share in zip(scene.recipe.regions, scene.recipe.controls, scene.shares, strict=False):
         strengths = ("", "") if region.keep else (f"{controls.strength:g}", f"{controls.content_strength:g}")
-        cells = (region.name, f"{share:.1%}", _describe_style(region), *strengths, _describe_controls(region))
+        cells = (region.name, f"{share:.1%}", describe_style(region), *strengths, describe_controls(region))
         table.add_row(*map(escape, cells[: len(heads)]))
     console.print(table)
     print_notes(notes)
     console.print(f"content {scene.full_size[0]} x {scene.full_size[1]} px -> {escape(str(scene.recipe.output))}")
 
 
-def _describe_style(region: Region) -> str:
+def describe_style(region: Region) -> str:
+    """Name what a region is painted in."""
     if region.keep:
         return "kept as it is"
     mix = [f"{use.weight:g} {name}{' (varies)' if use.where else ''}" for name, use in region.style.items()]
     return " + ".join(mix) if len(mix) > 1 else next(iter(region.style), "none")
 
 
-def _describe_controls(region: Region) -> str:
+def describe_controls(region: Region) -> str:
     """Name the controls that a region asks for itself, besides its strengths."""
     given = region.model_dump(mode="json", include={*region.given} - {"strength", "content_strength"})
     return write_yaml(given, in_line=True).strip()[1:-1] if given else ""
