@@ -102,6 +102,23 @@ def sweep_command(
     raise typer.Exit(sweep.run())
 
 
+@app.command("compare")
+def compare_command(
+    pictures: Annotated[list[Path], typer.Argument(help="Two pictures or more: renders, and any others.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The sheet to write: a picture.")] = Path(
+        "compare.png"
+    ),
+    as_json: options.AsJson = False,
+) -> None:
+    """Lay pictures side by side, and tell what differs in their recipes, files, losses and times.
+
+    Example: guidedstyle compare photo.jpg first.png second.png -o sheet.png
+    """
+    from guidedstyle.compare import run_compare
+
+    raise typer.Exit(run_compare(pictures, output, as_json))
+
+
 @app.command("bench")
 def bench_command(
     size: Annotated[int, typer.Option(min=128, max=8192, help="Side of the pictures of noise in px.")] = 512,
@@ -117,6 +134,17 @@ def bench_command(
     from guidedstyle.session import run_bench
 
     run_bench(size, largest, repeats, device, weights)
+
+
+@app.command("doctor")
+def doctor_command(as_json: options.AsJson = False) -> None:
+    """Examine this machine: versions, devices, memory, weights, extras, folders; with a remedy for every problem.
+
+    Example: guidedstyle doctor
+    """
+    from guidedstyle.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(as_json))
 
 
 @app.command("check")

@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from guidedstyle.comparison import Comparison
+from guidedstyle.difference_table import tabulate_differences
 from guidedstyle.document import write_yaml
 from guidedstyle.recipe import Region
 from guidedstyle.scene import Scene
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY = 5.0  # seconds between lines where there is no terminal
 BAR_EVERY = 0.1  # seconds between two states of the bar
+ORIGINS = {
+    "record": "",
+    "picture": "  no record beside it; the recipe is the one it carries",
+    None: "  carries no recipe",
+}
 
 Show = Callable[["Update"], None]
 
@@ -189,3 +196,22 @@ def print_sweep(sheet: Path, table: Path) -> None:
 def print_result(output: Path, rendering: Rendering) -> None:
     """Say where the picture is and why the render ended."""
     _console().print(f"[bold]{escape(str(output))}[/]  {rendering.seconds:.0f} s, {rendering.reason}")
+
+
+def print_json(data: object) -> None:
+    """Print plain data as JSON, for programs."""
+    _console().print_json(data=data, ensure_ascii=True)
+
+
+def print_comparison(comparison: Comparison, sheet: Path) -> None:
+    """Print the numbers of pictures, and what differs between those that carry a recipe."""
+    console = _console()
+    for number, picture in enumerate(comparison.pictures, 1):
+        console.print(
+            f"[bold]{number}[/]  {escape(str(picture.file))}[dim]{ORIGINS[picture.source]}[/]", soft_wrap=True
+        )
+    for table in tabulate_differences(comparison, console.width):
+        console.print(table)
+    if not comparison.sections["recipe"]:
+        console.print("There are no two different recipes among them.")
+    console.print(f"[bold]{escape(str(sheet))}[/]")

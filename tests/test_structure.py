@@ -70,6 +70,8 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
         "stacking",
     },
     "contact_sheet": set(),
+    "comparison": {"contact_sheet", "document", "images", "reading"},
+    "difference_table": {"comparison", "document"},
     "encoder": {"architecture"},
     "weights": {"architecture", "encoder"},
     "colour": set(),
@@ -161,9 +163,24 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
         "weights",
     },
     "benchmark": {"encoder", "losses", "memory", "objective", "paintings", "plan", "precision", "recipe", "scene"},
-    "record": {"listing", "plan", "processes", "reading", "recipe", "render", "scene"},
-    "report": {"benchmark", "document", "plan", "recipe", "render", "scene", "survey"},
+    "versions": set(),
+    "record": {"listing", "plan", "processes", "reading", "recipe", "render", "scene", "versions"},
+    "report": {
+        "benchmark",
+        "comparison",
+        "difference_table",
+        "document",
+        "plan",
+        "recipe",
+        "render",
+        "scene",
+        "survey",
+    },
     "commands": set(),
+    "compare": {"commands", "comparison", "contact_sheet", "images", "report", "variants"},
+    "checkup": {"versions"},
+    "device_checkup": {"cache", "checkup", "memory", "plan", "precision", "weights"},
+    "doctor": {"checkup", "commands", "device_checkup"},
     "session": {
         "allocator",
         "benchmark",
@@ -279,7 +296,7 @@ def test_only_commands_exit_and_only_they_and_the_report_print() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["cli", "recipe", "reading", "scene", "report", "schema", "survey", "mask_sheet", "editing"]
+    "module", ["cli", "recipe", "reading", "scene", "report", "schema", "survey", "mask_sheet", "editing", "compare"]
 )
 def test_starts_without_torch(module: str) -> None:
     code = f"import sys, guidedstyle.{module}; sys.exit('torch' in sys.modules)"
