@@ -161,13 +161,16 @@ def test_versions_and_machines_are_told_where_they_differ(folder: Path) -> None:
     assert found["recipe"] == {}
 
 
-def test_a_file_that_has_changed_between_two_renders_is_told(folder: Path) -> None:
-    states = [(folder / "oil.png").read_bytes()]
-    draw_picture(90, 60, 9).save(folder / "oil.png")
+def test_files_that_have_changed_between_two_renders_are_told(folder: Path) -> None:
+    changed = [folder / "oil.png", folder / "left.png"]
+    before = [hashlib.sha256(file.read_bytes()).hexdigest() for file in changed]
+    draw_picture(90, 60, 9).save(changed[0])
+    Image.fromarray(np.uint8(255 * (np.indices((64, 96))[1] < 40))).save(changed[1])
     assert run("render", "recipe.yaml", "-o", "later.png", "-q", folder=folder).returncode == 0
-    states.append((folder / "oil.png").read_bytes())
+    after = [hashlib.sha256(file.read_bytes()).hexdigest() for file in changed]
     found = compare(folder, "one.png", "later.png")
-    assert found["files"] == {"oil.png": [f"sha256:{hashlib.sha256(state).hexdigest()}" for state in states]}
+    hashes = zip(changed, before, after, strict=True)
+    assert found["files"] == {file.name: [f"sha256:{one}", f"sha256:{other}"] for file, one, other in hashes}
     assert found["recipe"] == {}
 
 
@@ -219,6 +222,7 @@ def test_a_table_of_four_with_long_names_can_be_read_at_80_columns(folder: Path)
     assert max(len(line) for line in lines[4:]) <= 80
     assert not any("…" in line for line in lines)
     rows = {key.replace(" ", ""): cells for key, cells in read_rows(lines[4:-1], 4).items()}
+    assert min(len(line) - len(line.lstrip()) for line in lines[4:] if line.split() == ["1", "2", "3", "4"]) <= 30
     assert rows["solver.seed"] == ["0", "3", "7", "7"]
     assert rows["regions.left.strength"] == ["-", "2", "-", "-"]
     assert rows["regions.aregionofaratherlongname.content_strength"] == ["-", "-", "0.125", "0.125"]
