@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from guidedstyle import options
+from guidedstyle.aid_commands import aid_app
 from guidedstyle.commands import BUG, INTERRUPTED, exit_on_mistake
 from guidedstyle.mask_commands import mask_app
+from guidedstyle.options import collect_overrides
 
 if TYPE_CHECKING:
     from guidedstyle.progress import Style
-    from guidedstyle.reading import Override
 
 app = typer.Typer(
     name="guidedstyle",
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 
 app.add_typer(mask_app, name="mask")
+app.add_typer(aid_app)
 
 
 @app.command("render")
@@ -63,7 +64,7 @@ def render_command(
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
     limits = read_limits(tile, max_memory)
     wishes = read_wishes(preview_every, checkpoint_every, save_every, timelapse, resume)
-    jobs = make_jobs(recipes, contents or (), output, _collect_overrides(settings, flags))
+    jobs = make_jobs(recipes, contents or (), output, collect_overrides(settings, flags))
     from guidedstyle.session import run_render  # mistakes are told before torch is loaded
     from guidedstyle.workshop import Workshop
 
@@ -98,7 +99,7 @@ def sweep_command(
 
     axes, folder = [parse_axis(axis) for axis in vary], output or recipe.with_name(f"{recipe.stem}-sweep")
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
-    variants = make_variants(recipe, axes, _collect_overrides(settings, flags), folder)
+    variants = make_variants(recipe, axes, collect_overrides(settings, flags), folder)
     sketches = open_sketches(variants)
     if dry_run:
         typer.echo("\n".join(variant.label for variant in variants))
@@ -129,102 +130,28 @@ def watch_command(
     Example: guidedstyle watch recipe.yaml
     """
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
-    overrides = _collect_overrides(settings, flags)
+    overrides = collect_overrides(settings, flags)
     from guidedstyle.watching import Watching
     from guidedstyle.workshop import Workshop
 
     raise typer.Exit(Watching(recipe, overrides, Workshop(device)).run())
 
 
-@app.command("bench")
-def bench_command(
-    size: Annotated[int, typer.Option(min=128, max=8192, help="Side of the pictures of noise in px.")] = 512,
-    largest: Annotated[int, typer.Option(min=512, max=16384, help="Growth is measured up to this side in px.")] = 2048,
-    repeats: Annotated[int, typer.Option(min=3, help="Each time is the median of so many.")] = 9,
-    device: options.Device = "auto",
-    weights: Annotated[Path | None, typer.Option(help="Measure VGG-19 with these weights instead of lite.")] = None,
+@app.command("compare")
+def compare_command(
+    pictures: Annotated[list[Path], typer.Argument(help="Two pictures or more: renders, and any others.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The sheet to write: a picture.")] = Path(
+        "compare.png"
+    ),
+    as_json: options.AsJson = False,
 ) -> None:
-    """Measure this machine: a step against the bare encoder, over regions, pixels and tiles, and what size fits.
+    """Lay pictures side by side, and tell what differs in their recipes, files, losses and times.
 
-    Example: guidedstyle bench --largest 4096
+    Example: guidedstyle compare photo.jpg first.png second.png -o sheet.png
     """
-    from guidedstyle.session import run_bench
+    from guidedstyle.compare import run_compare
 
-    run_bench(size, largest, repeats, device, weights)
-
-
-@app.command("check")
-def check_command(recipe: options.RecipeFile, settings: options.Settings = None) -> None:
-    """Check a recipe, its pictures and masks without rendering.
-
-    Example: guidedstyle check recipe.yaml
-    """
-    from guidedstyle.api import check_reading
-    from guidedstyle.reading import read_recipe
-    from guidedstyle.report import print_scene
-
-    checked = check_reading(read_recipe(recipe, _collect_overrides(settings, {})))
-    print_scene(checked.scene, checked.notes)
-
-
-@app.command("masks")
-def masks_command(
-    recipe: options.RecipeFile,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The sheet to write: a picture.")] = None,
-    settings: options.Settings = None,
-) -> None:
-    """Show what was understood of a recipe's masks: a table, and a sheet with every region tinted and named.
-
-    Example: guidedstyle masks recipe.yaml -o sheet.png
-    """
-    from guidedstyle.reading import read_recipe
-    from guidedstyle.report import print_masks
-    from guidedstyle.scene import CHECK_SIZE, open_scene
-
-    scene = open_scene(read_recipe(recipe, _collect_overrides(settings, {})), CHECK_SIZE)
-    if output:
-        from guidedstyle.mask_sheet import save_sheet
-
-        save_sheet(scene, recipe, output)
-    print_masks(scene)
-    if output:
-        typer.echo(output)
-
-
-@app.command("schema")
-def schema_command(
-    table: Annotated[bool, typer.Option("--table", help="Print every key as a table instead.")] = False,
-) -> None:
-    """Print the JSON schema of recipes for editors.
-
-    Example: guidedstyle schema > recipe.schema.json
-    """
-    import json
-
-    from guidedstyle.schema import make_schema, write_table
-
-    typer.echo(write_table() if table else json.dumps(make_schema(), indent=2))
-
-
-@app.command("init")
-def init_command(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:
-    """Make a folder with a commented recipe and sample pictures.
-
-    Example: guidedstyle init my-folder
-    """
-    import shlex
-
-    from guidedstyle.starter import write_starter
-
-    typer.echo(f"Made {folder}. Next:\n  guidedstyle render {shlex.quote(str(write_starter(folder)))}")
-
-
-def _collect_overrides(settings: list[str] | None, flags: Mapping[str, object]) -> list[Override]:
-    from guidedstyle.reading import parse_setting
-
-    found = [parse_setting(setting) for setting in settings or ()]
-    found += [(key, value, f"--{key.split('.')[-1]}") for key, value in flags.items() if value is not None]
-    return found
+    raise typer.Exit(run_compare(pictures, output, as_json))
 
 
 def main() -> None:

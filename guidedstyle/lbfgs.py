@@ -18,7 +18,8 @@ class Lbfgs:
     """Descend by L-BFGS (Liu & Nocedal 1989) within [0, 1] without a line search, as Gatys et al. 2016 use it.
 
     Departs from them in that a step is limited, and where the loss leaps: it goes back to the best image and sets out
-    anew with half the first step. `image` (1, 3, H, W) is what the next loss and its gradient per pixel are asked of, `best` the best so far.
+    anew with half the first step. `image` (1, 3, H, W) is what the next loss and its gradient per pixel are asked of,
+    `best` the best so far.
     """
 
     def __init__(self, image: Tensor, rate: float | None, steps: int) -> None:

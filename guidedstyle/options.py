@@ -1,11 +1,15 @@
-"""The arguments and options that commands share, each with its help."""
+"""The arguments and options that commands share, each with its help, and what they set in a recipe."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from guidedstyle.reading import Override
 
 Photo = Annotated[Path, typer.Argument(help="The photograph to paint over.")]
 NewDocument = Annotated[Path, typer.Option("-o", "--output", help="The document to make: .ora or .psd.")]
@@ -34,3 +38,13 @@ Encoder = Annotated[str | None, typer.Option(help="lite or vgg19.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. regions.sky.strength=2.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but mistakes.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")]
+
+
+def collect_overrides(settings: list[str] | None, flags: Mapping[str, object]) -> list[Override]:
+    """Collect what the command line says about keys of the recipe."""
+    from guidedstyle.reading import parse_setting
+
+    found = [parse_setting(setting) for setting in settings or ()]
+    found += [(key, value, f"--{key.split('.')[-1]}") for key, value in flags.items() if value is not None]
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -17,10 +18,20 @@ CHANNELS, SIDE, REPEATS = 64, 64, 40
 @cache
 def choose_precision(device: torch.device) -> torch.dtype:
     """Choose bfloat16 for features where this device is faster with it; Grams and losses stay float32."""
+    return decide_precision(compare_precisions(device))
+
+
+def decide_precision(share: float) -> torch.dtype:
+    """Decide for bfloat16 where it takes a small enough share of the time that float32 takes."""
+    return torch.bfloat16 if share < WORTH else torch.float32
+
+
+def compare_precisions(device: torch.device) -> float:
+    """Measure the time that bfloat16 takes as a share of float32's; infinity on MPS, where it is not used."""
     if device.type == "mps":
-        return torch.float32
+        return math.inf
     rough, fine = _time_convolutions(device, (torch.bfloat16, torch.float32))
-    return torch.bfloat16 if rough < WORTH * fine else torch.float32
+    return rough / fine
 
 
 def _time_convolutions(device: torch.device, dtypes: Sequence[torch.dtype]) -> list[float]:

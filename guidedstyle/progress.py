@@ -22,7 +22,7 @@ from guidedstyle.memory import measure_peak
 from guidedstyle.plan import Plan
 from guidedstyle.record import describe_losses
 from guidedstyle.render import Update
-from guidedstyle.report import print_event
+from guidedstyle.report import print_json
 from guidedstyle.scene import Scene
 
 Style = Literal["shown", "json", "quiet"]
@@ -81,7 +81,7 @@ def show_progress(scene: Scene, plan: Plan, style: Style) -> Iterator[Show]:
     if style == "quiet":
         yield lambda update: None
     elif style == "json":
-        yield Progress(plan, EVERY["json"], lambda status: print_event(describe_status(scene, status)))
+        yield Progress(plan, EVERY["json"], lambda status: print_json(describe_status(scene, status)))
     elif CONSOLE.is_terminal:
         with Live(console=CONSOLE, refresh_per_second=8) as live:
             yield Progress(plan, EVERY["bar"], lambda status: live.update(draw_status(status)))

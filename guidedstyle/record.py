@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ from guidedstyle.reading import write_recipe
 from guidedstyle.recipe import Recipe
 from guidedstyle.render import Rendering
 from guidedstyle.scene import Scene
-
-PACKAGES = ("guidedstyle", "torch", "torchvision", "numpy", "pillow", "opencv-python-headless")
+from guidedstyle.versions import list_versions
 
 
 def describe_identity(recipe: Recipe) -> dict[str, Any]:
@@ -30,7 +28,7 @@ def describe_identity(recipe: Recipe) -> dict[str, Any]:
     return {
         "recipe": yaml.safe_load(write_recipe(recipe, recipe.output.parent)),
         "inputs": {".".join(map(str, path)): _hash(file) for path, file in list_files(recipe)},
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": list_versions(),
     }
 
 

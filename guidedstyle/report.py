@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from guidedstyle.comparison import Comparison
+from guidedstyle.difference_table import tabulate_differences
 from guidedstyle.document import write_yaml
 from guidedstyle.recipe import Region
 from guidedstyle.scene import Scene
@@ -20,6 +22,12 @@ from guidedstyle.survey import Survival, collect_notes, survey_scene
 if TYPE_CHECKING:
     from guidedstyle.benchmark import Line
     from guidedstyle.plan import Plan
+
+ORIGINS = {
+    "record": "",
+    "picture": "  no record beside it; the recipe is the one it carries",
+    None: "  carries no recipe",
+}
 
 
 def _console() -> Console:
@@ -156,7 +164,21 @@ def print_outcomes(outcomes: Mapping[str, int]) -> None:
         console.print(f"  not done: {escape(name)}")
 
 
-def print_event(event: Mapping[str, Any]) -> None:
-    """Print a line of JSON for programs that read along."""
-    sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
+def print_json(data: Mapping[str, Any]) -> None:
+    """Print a line of JSON, for programs."""
+    sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+def print_comparison(comparison: Comparison, sheet: Path) -> None:
+    """Print the numbers of pictures, and what differs between those that carry a recipe."""
+    console = _console()
+    for number, picture in enumerate(comparison.pictures, 1):
+        console.print(
+            f"[bold]{number}[/]  {escape(str(picture.file))}[dim]{ORIGINS[picture.source]}[/]", soft_wrap=True
+        )
+    for table in tabulate_differences(comparison, console.width):
+        console.print(table)
+    if not comparison.sections["recipe"]:
+        console.print("There are no two different recipes among them.")
+    console.print(f"[bold]{escape(str(sheet))}[/]")

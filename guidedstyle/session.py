@@ -22,8 +22,8 @@ from guidedstyle.record import find_record
 from guidedstyle.render import Snapshot, StoppedEarlyError, Update, load_encoder
 from guidedstyle.report import (
     print_bench,
-    print_event,
     print_failure,
+    print_json,
     print_notes,
     print_outcomes,
     print_plan,
@@ -99,7 +99,7 @@ class Session:
 
     def _tell_end(self, output: Path, record: dict[str, Any], how: str = "") -> None:
         if self.style == "json":
-            print_event(describe_end(output, record))
+            print_json(describe_end(output, record))
         elif self.style == "shown":
             print_result(output, record["result"], how)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from guidedstyle.document import read_document, write_yaml
 from guidedstyle.errors import GuidedStyleError, Problem
@@ -23,6 +23,7 @@ MOST_VARIANTS = 400
 WIDEST = 6  # pictures side by side, where there is one axis
 LONGEST_LABEL = 100  # letters of a file's name
 
+T = TypeVar("T")
 Axis = tuple[str, list[Any]]  # a key and its values
 
 
@@ -124,12 +125,12 @@ def _name_file(written: Mapping[str, str]) -> str:
     return f"{short[:LONGEST_LABEL]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
-def arrange(variants: Sequence[Variant], last: int) -> Iterator[Sequence[Variant]]:
-    """Arrange variants in rows as long as the `last` axis, or as a sheet is wide."""
-    lines = math.ceil(len(variants) / WIDEST)
-    width = last if last < len(variants) else math.ceil(len(variants) / max(1, lines))
-    for start in range(0, len(variants), width):
-        yield variants[start : start + width]
+def arrange(cells: Sequence[T], last: int) -> Iterator[Sequence[T]]:
+    """Arrange the cells of a sheet in rows as long as the `last` axis, or as a sheet is wide."""
+    lines = math.ceil(len(cells) / WIDEST)
+    width = last if last < len(cells) else math.ceil(len(cells) / max(1, lines))
+    for start in range(0, len(cells), width):
+        yield cells[start : start + width]
 
 
 def write_table(variants: Sequence[Variant], records: Sequence[dict[str, Any]]) -> str:

@@ -54,6 +54,13 @@ def load_vgg19(file: Path | None = None, convention: Convention | None = None) -
     return _fill(Encoder(_truncate(VGG19, state, file), mean, std), state, file)
 
 
+def find_vgg19() -> Path:
+    """Find where torchvision keeps its weights of VGG-19 once they are downloaded."""
+    from torchvision.models import VGG19_Weights
+
+    return Path(torch.hub.get_dir(), "checkpoints", Path(VGG19_Weights.IMAGENET1K_V1.url).name)
+
+
 def _download() -> dict[str, Tensor]:
     from torchvision.models import VGG19_Weights
 

@@ -1,0 +1,159 @@
+"""The doctor: what it says of this machine is so, and what is broken on purpose is found, with its remedy."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import pty
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import torch
+
+import guidedstyle
+from guidedstyle.device_checkup import examine_device, examine_memory
+from guidedstyle.precision import choose_precision
+
+Findings = dict[str, dict[str, object]]
+
+
+def examine(folder: Path, **environment: object) -> tuple[int, Findings]:
+    """Run the doctor in a folder, whose modules go before those that are installed."""
+    command = [sys.executable, "-m", "guidedstyle", "doctor", "--json"]
+    named = {key: str(value) for key, value in environment.items()}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, env=os.environ | named)
+    assert done.stderr == ""
+    told = json.loads(done.stdout)
+    assert told["can_render"] == (done.returncode == 0)
+    return done.returncode, {finding["what"]: finding for finding in told["findings"]}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Findings:
+    code, findings = examine(tmp_path_factory.mktemp("sound"))
+    assert code == 0
+    return findings
+
+
+def test_a_machine_that_renders_is_found_well(sound: Findings) -> None:
+    assert not [finding for finding in sound.values() if finding["mark"] == "problem" or finding["prevents"]]
+    assert sound["python"]["found"] == platform.python_version()
+    for package in ("guidedstyle", "torch", "torchvision", "numpy", "pillow", "opencv-python-headless"):
+        assert sound[package]["found"] == version(package)
+
+
+def test_the_precision_is_the_one_that_renders_choose(sound: Findings) -> None:
+    chosen = str(choose_precision(torch.device("cpu"))).removeprefix("torch.")
+    assert str(sound["cpu precision"]["found"]).startswith(f"{chosen} (")
+
+
+def test_the_default_device_is_the_one_that_renders_choose(sound: Findings) -> None:
+    default = [what for what, finding in sound.items() if str(finding["found"]).endswith(", the default")]
+    assert default == ["cuda:0" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu"]
+
+
+def test_free_memory_lies_within_what_the_machine_has(sound: Findings) -> None:
+    free = float(str(sound["cpu memory"]["found"]).removesuffix(" GiB free"))
+    assert 0 < free < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+@pytest.mark.parametrize(("module", "package"), [("torch", "torch"), ("cv2", "opencv-python-headless")])
+def test_a_package_that_cannot_be_imported_is_found_and_ends_with_2(tmp_path: Path, module: str, package: str) -> None:
+    (tmp_path / f"{module}.py").write_text("raise ImportError('libmissing.so.1: cannot open shared object file')")
+    code, findings = examine(tmp_path)
+    assert code == 2
+    assert findings[package]["mark"] == "problem"
+    assert "libmissing.so.1" in str(findings[package]["found"])
+    assert f"pip install --force-reinstall {package}" in str(findings[package]["remedy"])
+
+
+def test_damaged_weights_are_found_and_end_with_2(tmp_path: Path) -> None:
+    shutil.copytree(Path(guidedstyle.__file__).parent, tmp_path / "guidedstyle")
+    weights = tmp_path / "guidedstyle" / "lite.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    code, findings = examine(tmp_path)
+    assert (code, findings["encoder lite"]["mark"]) == (2, "problem")
+    assert findings["encoder lite"]["remedy"]
+
+
+def test_a_cache_that_cannot_be_written_is_a_problem_with_which_one_can_render(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, findings = examine(tmp_path, GUIDEDSTYLE_CACHE=tmp_path / "file" / "cache")
+    assert (code, findings["cache"]["mark"]) == (0, "problem")
+    assert "GUIDEDSTYLE_CACHE" in str(findings["cache"]["remedy"])
+
+
+def test_nothing_is_written_and_nothing_downloaded(tmp_path: Path) -> None:
+    code, findings = examine(tmp_path, GUIDEDSTYLE_CACHE=tmp_path / "cache", TORCH_HOME=tmp_path / "torch")
+    assert (code, findings["cache"]["mark"], findings["encoder vgg19"]["mark"]) == (0, "ok", "missing")
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_were_downloaded_are_found(tmp_path: Path) -> None:
+    file = tmp_path / "hub" / "checkpoints" / "vgg19-dcbb9e9d.pth"  # as torchvision names it
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"")
+    _, findings = examine(tmp_path, TORCH_HOME=tmp_path)
+    assert (findings["encoder vgg19"]["mark"], findings["encoder vgg19"]["found"]) == ("ok", str(file))
+
+
+def test_extras_that_are_missing_are_told_with_the_command_that_brings_them(tmp_path: Path) -> None:
+    about = tmp_path / "guidedstyle-9.9.dist-info" / "METADATA"
+    about.parent.mkdir()
+    needs = (
+        "numpy",
+        "pillow>=1; extra == 'drawn'",
+        "no-such-thing[a]>=2; extra == 'report'",
+        "pytest; extra == 'test'",
+    )
+    lines = ["Metadata-Version: 2.4", "Name: guidedstyle", "Version: 9.9"]
+    lines += [f"Provides-Extra: {extra}" for extra in ("drawn", "report", "test")]
+    about.write_text("\n".join([*lines, *(f"Requires-Dist: {need}" for need in needs), ""]))
+    _, findings = examine(tmp_path)
+    assert findings["extra drawn"]["found"] == f"pillow {version('pillow')}"
+    assert findings["extra report"]["mark"] == "missing"
+    assert findings["extra report"]["found"] == "pip install no-such-thing"
+    assert "extra test" not in findings
+
+
+@pytest.mark.parametrize(("free", "mark"), [(100 * 2**20, "problem"), (64 * 2**30, "ok")])
+def test_too_little_memory_prevents_renders_where_it_is_the_default(free: int, mark: str) -> None:
+    for default in (True, False):
+        finding = examine_memory(torch.device("cpu"), free, default)
+        assert (finding.mark, finding.prevents) == (mark, mark == "problem" and default)
+        assert bool(finding.remedy) == (mark == "problem")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it is about a GPU that cannot be used")
+def test_a_device_that_cannot_compute_is_a_problem_with_a_remedy() -> None:
+    (finding,) = examine_device(torch.device("cuda", 1))
+    assert (finding.mark, finding.what) == ("problem", "cuda:1")
+    assert "--device cpu" in finding.remedy
+
+
+def test_without_colour_every_line_begins_with_its_mark_or_is_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    environment = os.environ | {"GUIDEDSTYLE_CACHE": str(tmp_path / "file" / "cache")}
+    command = [sys.executable, "-m", "guidedstyle", "doctor"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, env=environment)
+    lines = done.stdout.splitlines()
+    assert "\x1b" not in done.stdout
+    assert {line.split(" ")[0] for line in lines} == {"ok", "missing", "problem", ""}
+    (remedy,) = (index for index, line in enumerate(lines) if line.startswith("    "))
+    assert lines[remedy - 1].startswith("problem  cache")
+    assert [line for line in lines if line.startswith("ok       progress") and line.endswith("no terminal")]
+
+
+def test_on_a_terminal_progress_is_a_bar(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "guidedstyle", "doctor", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs, timeout=100)
+    os.close(theirs)
+    os.close(ours)
+    (shown,) = (one["found"] for one in json.loads(done.stdout)["findings"] if one["what"] == "progress")
+    assert shown == "a bar"
