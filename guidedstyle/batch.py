@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from guidedstyle.commands import make_folder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.mistakes import find_overwritten
 from guidedstyle.reading import Override, Reading, read_recipe
@@ -53,6 +54,8 @@ def make_jobs(
     none: Sequence[Path | None] = (None,)
     orders: list[Order] = [(recipe, photo) for recipe in recipes for photo in photographs or none]
     many = len(orders) > 1 or bool(contents and not _is_picture(output))
+    if many and output:
+        make_folder(output, "--output")
     jobs = [_make_job(order, _name_output(order, output, recipes) if many else output, overrides) for order in orders]
     if len(jobs) == 1 and isinstance(jobs[0], Failure):
         raise jobs[0].error

@@ -12,6 +12,7 @@ import typer
 from guidedstyle import options
 from guidedstyle.aid_commands import aid_app
 from guidedstyle.commands import BUG, INTERRUPTED, exit_on_mistake
+from guidedstyle.errors import GuidedStyleError
 from guidedstyle.mask_commands import mask_app
 from guidedstyle.options import collect_overrides
 
@@ -49,6 +50,7 @@ def render_command(
     checkpoint_every: options.CheckpointEvery = "30s",
     save_every: options.SaveEvery = None,
     timelapse: options.Timelapse = None,
+    report: options.Report = None,
     json_progress: options.JsonProgress = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
@@ -63,8 +65,11 @@ def render_command(
 
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
     limits = read_limits(tile, max_memory)
-    wishes = read_wishes(preview_every, checkpoint_every, save_every, timelapse, resume)
+    wishes = read_wishes(preview_every, checkpoint_every, save_every, timelapse, report, resume)
     jobs = make_jobs(recipes, contents or (), output, collect_overrides(settings, flags))
+    if len(jobs) > 1 and (timelapse or report):
+        rule = f"there are {len(jobs)} pictures, and a film or a report is of one"
+        raise GuidedStyleError.of("render", rule, "leave --timelapse and --report out, or name one recipe")
     from guidedstyle.session import run_render  # mistakes are told before torch is loaded
     from guidedstyle.workshop import Workshop
 

@@ -24,6 +24,7 @@ PreviewEvery = Annotated[str, typer.Option(help="Write the picture so far: every
 SaveEvery = Annotated[str | None, typer.Option(help="Keep numbered pictures of the way: every 10 (steps), 5s, or off.")]
 Timelapse = Annotated[Path | None, typer.Option(help="Make a film of them (.mp4).")]
 CheckpointEvery = Annotated[str, typer.Option(help="Write what --resume goes on from: every 50 (steps), 30s, or off.")]
+Report = Annotated[Path | None, typer.Option(help="Write a report to look at and to send (.html).")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from where a render was interrupted.")]
 JsonProgress = Annotated[bool, typer.Option("--json-progress", help="Print progress as lines of JSON for programs.")]
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe (.yaml), or a PNG that guidedstyle rendered.")]

@@ -41,10 +41,10 @@ class Plot(NamedTuple):
     curves: Sequence[Curve] = ()
 
 
-def write_page(scene: Scene, rendering: Rendering, record: Mapping[str, Any], curves: Curves) -> str:
+def write_page(scene: Scene, rendering: Rendering, record: Mapping[str, Any]) -> str:
     """Write the report of a render as HTML that loads nothing; raises GuidedStyleError without matplotlib.
 
-    `record` is that of `describe_render`, `curves` the losses of its steps.
+    `record` is that of `describe_render`.
     """
     require_matplotlib()
     script = _read("page.js")
@@ -60,7 +60,7 @@ def write_page(scene: Scene, rendering: Rendering, record: Mapping[str, Any], cu
         painted=[region for region in scene.recipe.regions if not region.keep],
         colours=list(_compare_colours(scene, rendering.image)),
         tones=list(_plot_tones(scene, rendering.image)),
-        losses=list(_plot_losses(scene, rendering, curves)),
+        losses=list(_plot_losses(scene, rendering)),
         yaml=write_yaml(record["recipe"]),
         css=Markup(_read("page.css")),
         script=Markup(script),
@@ -130,8 +130,9 @@ def _plot_tones(scene: Scene, result: Array) -> Iterator[Plot]:
     yield Plot("Saturation", Markup(vividness))
 
 
-def _plot_losses(scene: Scene, rendering: Rendering, curves: Curves) -> Iterator[Plot]:
+def _plot_losses(scene: Scene, rendering: Rendering) -> Iterator[Plot]:
     """Plot every term of the loss, and where there are several regions, those of each."""
+    curves = rendering.curves
     stages, sizes = curves.stages.numpy(), [max(stage.size) for stage in rendering.plan.stages]
     plots = {"Every term": _trace_terms(curves)}
     if curves.style.shape[1] > 1:

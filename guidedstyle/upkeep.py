@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from guidedstyle.checkpoint import describe_scene, name_checkpoint, read_checkpoint
 from guidedstyle.commands import make_folder
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.files import remove_leftovers
+from guidedstyle.files import remove_leftovers, write_file
 from guidedstyle.keeping import Frames, Previews, States, list_frames, name_frames, name_preview
+from guidedstyle.page import write_page
 from guidedstyle.plan import Plan
 from guidedstyle.processes import is_first
 from guidedstyle.render import Snapshot, Update
@@ -61,9 +62,11 @@ class Upkeep:
         yield Careful(Frames(self.frames, size, wishes.frames), tell)
 
     def end(self, result: Result, interrupted: Sequence[float]) -> None:
-        """Make a film of the frames, and clear away what nobody needs now that the picture is written."""
+        """Make the film and the report, and clear away what nobody needs now that the picture is written."""
         if self.wishes.timelapse:
             write_timelapse(list_frames(self.frames), result.picture, self.wishes.timelapse)
+        if self.wishes.report:
+            write_file(self.wishes.report, write_page(self.scene, result.rendering, result.record).encode())
         self.preview.unlink(missing_ok=True)
         if not interrupted:
             self.state.unlink(missing_ok=True)

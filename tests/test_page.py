@@ -23,7 +23,6 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 import guidedstyle
-from guidedstyle.curves import Curves, trace_losses
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import Array, to_picture
 from guidedstyle.mask_sheet import TINTS
@@ -56,22 +55,18 @@ class Report:
     scene: Scene
     rendering: Rendering
     record: dict[str, Any]
-    curves: Curves
 
 
 def report_on(recipe: dict[str, Any], folder: Path, watch: Callable[[Update], bool] = lambda update: True) -> Report:
     """Render a recipe of the project's own pictures, and write the report."""
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
-    scene, updates = open_scene(read_recipe(folder / "recipe.yaml")), list[Update]()
+    scene = open_scene(read_recipe(folder / "recipe.yaml"))
     encoder = load_encoder(scene.recipe.encoder)
-    rendering = render(
-        scene, encoder, make_plan(scene, encoder), lambda update: not updates.append(update) and watch(update)
-    )
+    rendering = render(scene, encoder, make_plan(scene, encoder), watch)
     record = describe_render(scene, rendering, [NOTE])
-    curves = trace_losses([update.stage for update in updates], [update.step.losses for update in updates])
-    html = write_page(scene, rendering, record, curves)
+    html = write_page(scene, rendering, record)
     (folder / "report.html").write_text(html)
-    return Report(html, folder / "report.html", scene, rendering, record, curves)
+    return Report(html, folder / "report.html", scene, rendering, record)
 
 
 def picture(name: str) -> str:
@@ -292,7 +287,7 @@ def test_large_pictures_are_scaled_so_that_the_page_can_be_sent(report: Report) 
 
     scene = replace(report.scene, content=enlarge(report.scene.content), weights=enlarge(report.scene.weights))
     rendering = replace(report.rendering, image=enlarge(report.rendering.image))
-    html = write_page(scene, rendering, report.record, report.curves)
+    html = write_page(scene, rendering, report.record)
     sources = [attributes["src"] or "" for tag, attributes in Tags(html).found if tag == "img"]
     pictures = [Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) for source in sources]
     sizes = [picture.size for picture in pictures]
@@ -322,7 +317,7 @@ def test_a_texture_has_no_photograph_to_compare_with(tmp_path: Path, browser: Br
 def test_the_plotting_library_is_asked_for_by_name(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(GuidedStyleError) as raised:
-        write_page(report.scene, report.rendering, report.record, report.curves)
+        write_page(report.scene, report.rendering, report.record)
     rule = "--report: it needs the library matplotlib, which is not installed"
     assert str(raised.value) == f"{rule}\n    pip install matplotlib"
 

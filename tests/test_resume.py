@@ -188,7 +188,7 @@ def test_a_changed_recipe_begins_with_the_picture_so_far(studio: Path, key: str,
     scene = open_studio(studio, **{key: value})
     snapshot, note = resume_with(scene, file)
     assert told in note
-    assert "begins 96 px anew" in note or "begins 300 px anew" in note
+    assert "begins 150 px anew from the picture so far" in note
     assert snapshot.state is None
     rendering = Workshop("cpu").render(scene, Workshop("cpu").plan(scene), lambda update: True, snapshot).rendering
     assert rendering.finished
