@@ -56,7 +56,8 @@ def _umask() -> int:
 def remove_leftovers(file: Path) -> None:
     """Remove what programs left that were killed while they wrote `file`."""
     for part in file.parent.glob(f".{glob.escape(file.name)}.*{PART}"):
-        if not _is_running(int(part.name.removeprefix(f".{file.name}.").split(".")[0])):
+        process = part.name.removeprefix(f".{file.name}.").split(".")[0]
+        if process.isdecimal() and not _is_running(int(process)):
             part.unlink(missing_ok=True)
 
 

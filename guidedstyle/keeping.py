@@ -29,7 +29,7 @@ def name_frames(output: Path) -> Path:
 
 def list_frames(folder: Path) -> list[Path]:
     """List the frames in a folder, the first first."""
-    return sorted(file for file in folder.glob("*.png") if file.stem.isdecimal())
+    return sorted(file for file in folder.glob("*.png") if file.stem.isdecimal() and file.is_file())
 
 
 class Previews:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -16,7 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from guidedstyle.forecast import Forecast
+from guidedstyle.cache import keep_tensors, recall_tensors
+from guidedstyle.forecast import OVERHEAD, Forecast
 from guidedstyle.losses import Losses
 from guidedstyle.memory import measure_peak
 from guidedstyle.plan import Plan
@@ -57,7 +59,10 @@ class Progress:
 
     def __init__(self, plan: Plan, every: float, show: Callable[[Status], None]) -> None:
         self.plan, self.every, self.show = plan, every, show
-        self.steps, self.forecast = sum(stage.steps for stage in plan.stages), Forecast(plan.stages)
+        self.steps, self.forecast = (
+            sum(stage.steps for stage in plan.stages),
+            Forecast(plan.stages, _recall_overhead(plan)),
+        )
         self.began, self.last = time.monotonic(), -every
 
     def __call__(self, update: Update) -> None:
@@ -68,6 +73,8 @@ class Progress:
         if now - self.last >= self.every or update.done == self.steps:
             self.last = now
             self.show(self._describe(update, now))
+        if update.done == self.steps:
+            keep_tensors(_name_pace(self.plan), {"overhead": torch.tensor(self.forecast.overhead)})
 
     def _describe(self, update: Update, now: float) -> Status:
         stages, memory = self.plan.stages, measure_peak(self.plan.device)
@@ -87,6 +94,16 @@ def show_progress(scene: Scene, plan: Plan, style: Style) -> Iterator[Show]:
             yield Progress(plan, EVERY["bar"], lambda status: live.update(draw_status(status)))
     else:
         yield Progress(plan, EVERY["lines"], lambda status: CONSOLE.print(write_status(status), soft_wrap=True))
+
+
+def _recall_overhead(plan: Plan) -> float:
+    """Recall what an earlier render on this kind of device learnt of its pace."""
+    known = recall_tensors(_name_pace(plan)) or {}
+    return float(known.get("overhead", OVERHEAD))
+
+
+def _name_pace(plan: Plan) -> str:
+    return f"pace-{plan.device.type}"
 
 
 def draw_status(status: Status) -> RenderableType:
