@@ -17,7 +17,7 @@ from guidedstyle.scene import CHECK_SIZE, Scene, open_scene
 from guidedstyle.survey import collect_notes, survey_scene
 
 if TYPE_CHECKING:
-    from guidedstyle.render import Update, Watch
+    from guidedstyle.rendering import Update, Watch
     from guidedstyle.result import Result
 
 NOTHING: Mapping[str, object] = MappingProxyType({})

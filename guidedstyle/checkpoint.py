@@ -17,7 +17,7 @@ from guidedstyle.memory import Tiling
 from guidedstyle.plan import Plan
 from guidedstyle.processes import count_processes
 from guidedstyle.record import describe_identity
-from guidedstyle.render import Snapshot
+from guidedstyle.rendering import Snapshot
 from guidedstyle.scene import Scene
 from guidedstyle.solver import Ending
 

@@ -11,7 +11,7 @@ from PIL import Image
 from guidedstyle.checkpoint import Checkpoint, write_checkpoint
 from guidedstyle.images import Size, fit_size, save_picture, to_picture
 from guidedstyle.plan import Plan
-from guidedstyle.render import Update
+from guidedstyle.rendering import Update
 from guidedstyle.rhythm import Beat, Rhythm
 
 LARGEST_PREVIEW = 2048  # px

@@ -26,7 +26,7 @@ from guidedstyle.scene import Scene
 
 if TYPE_CHECKING:
     from guidedstyle.curves import Curves
-    from guidedstyle.render import Rendering
+    from guidedstyle.rendering import Rendering
 
 LONGEST, CARD = 1600, 640  # px, of the pictures, and of all others
 QUALITY = 90  # of JPEG

@@ -23,7 +23,7 @@ from guidedstyle.losses import Losses
 from guidedstyle.memory import measure_peak
 from guidedstyle.plan import Plan
 from guidedstyle.record import describe_losses
-from guidedstyle.render import Update
+from guidedstyle.rendering import Update
 from guidedstyle.report import print_json
 from guidedstyle.scene import Scene
 

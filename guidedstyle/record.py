@@ -18,7 +18,7 @@ from guidedstyle.plan import Plan
 from guidedstyle.processes import count_processes
 from guidedstyle.reading import write_recipe
 from guidedstyle.recipe import Recipe
-from guidedstyle.render import Rendering
+from guidedstyle.rendering import Rendering
 from guidedstyle.scene import Scene
 from guidedstyle.versions import list_versions
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -142,6 +143,15 @@ def print_result(output: Path, result: Mapping[str, Any], how: str = "") -> None
     _console().print(f"[bold]{escape(str(output))}[/]  {how}{result['seconds']:.0f} s, {result['reason']}")
     if not result["finished"]:
         _console().print("the same command with --resume goes on from here")
+
+
+def print_next(recipe: str) -> None:
+    """Say what can be done after the first render."""
+    console = _console()
+    console.print("\nThat was the first one. Next, in a second terminal, see what every change makes of it:")
+    console.print(f"  guidedstyle watch {escape(shlex.quote(recipe))}")
+    console.print("or begin with a photograph of your own:")
+    console.print("  guidedstyle mask new photo.jpg --regions sky,sea -o scene.ora")
 
 
 def print_preview(preview: Path, first: float, whole: float, loss: float) -> None:

@@ -15,7 +15,7 @@ from guidedstyle.files import write_file
 from guidedstyle.images import save_picture, to_picture
 from guidedstyle.reading import RECIPE_KEY, write_recipe
 from guidedstyle.record import describe_render, name_record, write_record
-from guidedstyle.render import Rendering
+from guidedstyle.rendering import Rendering
 from guidedstyle.scene import Scene
 
 

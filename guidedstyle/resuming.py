@@ -12,7 +12,7 @@ from guidedstyle.curves import trace_losses
 from guidedstyle.differences import Difference, list_differences
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.plan import Plan
-from guidedstyle.render import Snapshot
+from guidedstyle.rendering import Snapshot
 
 MOST_SHOWN = 6  # differences
 

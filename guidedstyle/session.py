@@ -11,6 +11,7 @@ import torch
 
 from guidedstyle.allocator import keep_freed_memory
 from guidedstyle.batch import Failure, Job
+from guidedstyle.cache import find_cache
 from guidedstyle.commands import BUG, DONE, INTERRUPTED, MISTAKE
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.interrupts import interruptible
@@ -19,11 +20,12 @@ from guidedstyle.processes import is_first, join_processes
 from guidedstyle.progress import Style, describe_end, show_progress, tell
 from guidedstyle.recipe import EncoderChoice
 from guidedstyle.record import find_record
-from guidedstyle.render import Snapshot, StoppedEarlyError, Update, load_encoder
+from guidedstyle.rendering import Snapshot, StoppedEarlyError, Update, load_encoder
 from guidedstyle.report import (
     print_bench,
     print_failure,
     print_json,
+    print_next,
     print_notes,
     print_outcomes,
     print_plan,
@@ -44,6 +46,7 @@ class Session:
     def __init__(self, workshop: Workshop, wishes: Wishes, style: Style, interrupted: Sequence[float]) -> None:
         self.workshop, self.wishes, self.interrupted = workshop, wishes, interrupted
         self.style: Style = style if is_first() else "quiet"
+        self.first = not find_cache().is_dir()  # the first render on this machine
 
     def run_all(self, jobs: Iterable[Job | Failure], dry_run: bool) -> int:
         """Render all jobs, whatever becomes of each, and return the worst exit code."""
@@ -95,6 +98,8 @@ class Session:
             result.save()
             upkeep.end(result, self.interrupted)
             self._tell_end(job.output, result.record)
+            if self.first and shown:
+                print_next(job.reading.document.source)
         return DONE if result.rendering.finished else INTERRUPTED if self.interrupted else BUG
 
     def _tell_end(self, output: Path, record: dict[str, Any], how: str = "") -> None:

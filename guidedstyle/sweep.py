@@ -14,7 +14,7 @@ from guidedstyle.interrupts import interruptible
 from guidedstyle.plan import Plan
 from guidedstyle.progress import Style, tell
 from guidedstyle.record import find_record
-from guidedstyle.render import StoppedEarlyError
+from guidedstyle.rendering import StoppedEarlyError
 from guidedstyle.report import print_sweep, print_variant
 from guidedstyle.scene import Scene
 from guidedstyle.session import render_shown

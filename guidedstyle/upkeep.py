@@ -12,7 +12,7 @@ from guidedstyle.keeping import Frames, Previews, States, list_frames, name_fram
 from guidedstyle.page import write_page
 from guidedstyle.plan import Plan
 from guidedstyle.processes import is_first
-from guidedstyle.render import Snapshot, Update
+from guidedstyle.rendering import Snapshot, Update
 from guidedstyle.result import Result
 from guidedstyle.resuming import resume
 from guidedstyle.rhythm import NEVER

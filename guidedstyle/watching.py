@@ -20,7 +20,7 @@ from guidedstyle.keeping import Previews, name_preview
 from guidedstyle.listing import list_files
 from guidedstyle.plan import Plan
 from guidedstyle.reading import Override, read_recipe
-from guidedstyle.render import Snapshot, StoppedEarlyError, Update
+from guidedstyle.rendering import Snapshot, StoppedEarlyError, Update
 from guidedstyle.report import print_failure, print_notes, print_preview
 from guidedstyle.result import Result
 from guidedstyle.rhythm import Rhythm

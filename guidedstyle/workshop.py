@@ -8,7 +8,7 @@ from guidedstyle.limits import Limits
 from guidedstyle.plan import ANYTHING, Plan, make_plan
 from guidedstyle.reading import Reading
 from guidedstyle.recipe import EncoderChoice
-from guidedstyle.render import Snapshot, Watch, load_encoder, render
+from guidedstyle.rendering import Snapshot, Watch, load_encoder, render
 from guidedstyle.result import Result
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.targets import Memory

@@ -39,7 +39,7 @@ from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.precision import choose_precision
 from guidedstyle.reading import read_recipe
-from guidedstyle.render import render
+from guidedstyle.rendering import render
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.weights import load_lite, load_vgg19
 

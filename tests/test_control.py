@@ -16,7 +16,7 @@ from guidedstyle.images import save_picture, to_picture
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe
-from guidedstyle.render import load_encoder, render
+from guidedstyle.rendering import load_encoder, render
 from guidedstyle.scene import open_scene
 
 

@@ -22,7 +22,7 @@ from guidedstyle.evaluation.judging import Comparison, Judge
 from guidedstyle.evaluation.spectrum import TILE, measure_grid
 from guidedstyle.images import Array
 from guidedstyle.reading import read_recipe
-from guidedstyle.render import Rendering
+from guidedstyle.rendering import Rendering
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.weights import load_lite, load_vgg19
 

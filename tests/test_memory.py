@@ -16,7 +16,7 @@ from guidedstyle.limits import Limits, read_limits
 from guidedstyle.memory import SIDES, Tiling, is_out_of_memory
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe
-from guidedstyle.render import load_encoder
+from guidedstyle.rendering import load_encoder
 from guidedstyle.scene import Scene, open_scene
 
 MIB = 2**20

@@ -21,7 +21,7 @@ from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import parse_setting, read_recipe
 from guidedstyle.recolour import Method, match_colours, take_swatch
-from guidedstyle.render import load_encoder
+from guidedstyle.rendering import load_encoder
 from guidedstyle.scene import Scene, open_scene
 
 HEAD = "content: photo.png\nstyles: {ink: ink.png}\n"
@@ -314,7 +314,7 @@ def test_classic_is_the_published_loss(deep: Path, convention: str) -> None:
 
 
 def test_deep_layers_at_one_size_can_be_painted_with(deep: Path) -> None:
-    from guidedstyle.render import render
+    from guidedstyle.rendering import render
 
     text = "content: photo.png\nstyle: ink.png\nmethod: classic\nsolver: {steps: 3}\nsize: 224\n"
     objective = aim(deep, text, "encoder={name: vgg19, weights: deep.safetensors, convention: original}")

@@ -32,7 +32,7 @@ from guidedstyle.plan import make_plan
 from guidedstyle.plots import DASHES, Curve, plot_curves
 from guidedstyle.reading import load_recipe, read_recipe
 from guidedstyle.record import describe_render
-from guidedstyle.render import Rendering, Update, load_encoder, render
+from guidedstyle.rendering import Rendering, Update, load_encoder, render
 from guidedstyle.scene import Scene, open_scene
 
 ROOT = Path(__file__).parents[1]

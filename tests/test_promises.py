@@ -18,7 +18,7 @@ from guidedstyle.images import Array, read_picture, to_array, to_picture
 from guidedstyle.losses import Place
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import parse_setting, read_recipe
-from guidedstyle.render import Rendering, load_encoder, make_paintings_for, render
+from guidedstyle.rendering import Rendering, load_encoder, make_paintings_for, render
 from guidedstyle.scene import Scene, open_scene
 
 pytestmark = needs_data

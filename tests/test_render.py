@@ -16,7 +16,7 @@ from guidedstyle.losses import Place, StyleTarget
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe
-from guidedstyle.render import Rendering, Update, load_encoder, render
+from guidedstyle.rendering import Rendering, Update, load_encoder, render
 from guidedstyle.scene import open_scene
 from guidedstyle.stages import count_octaves, plan_stages
 

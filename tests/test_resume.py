@@ -20,7 +20,7 @@ from guidedstyle.checkpoint import Checkpoint, describe_scene, name_checkpoint, 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.limits import Limits
 from guidedstyle.reading import read_recipe
-from guidedstyle.render import Rendering, Snapshot, Update
+from guidedstyle.rendering import Rendering, Snapshot, Update
 from guidedstyle.resuming import resume
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.workshop import Workshop

@@ -17,7 +17,7 @@ from guidedstyle.guides import Guides
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe
-from guidedstyle.render import load_encoder
+from guidedstyle.rendering import load_encoder
 from guidedstyle.scene import CHECK_SIZE, Scene, open_scene
 from guidedstyle.survey import collect_notes, survey_scene
 

@@ -13,7 +13,7 @@ from guidedstyle.cache import find_cache
 from guidedstyle.encoder import Encoder
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import parse_setting, read_recipe
-from guidedstyle.render import load_encoder, make_paintings_for, render
+from guidedstyle.rendering import load_encoder, make_paintings_for, render
 from guidedstyle.scene import Scene, open_scene
 
 TEXT = """\

@@ -19,7 +19,7 @@ from guidedstyle.objective import Objective
 from guidedstyle.plan import Plan, make_plan
 from guidedstyle.probes import tile_octave
 from guidedstyle.reading import parse_setting, read_recipe
-from guidedstyle.render import load_encoder, render
+from guidedstyle.rendering import load_encoder, render
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.tiles import make_tiles, sum_tiles
 

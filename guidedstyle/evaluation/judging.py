@@ -14,7 +14,7 @@ from guidedstyle.evaluation.spectrum import measure_grid
 from guidedstyle.images import Array
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
-from guidedstyle.render import Rendering, render
+from guidedstyle.rendering import Rendering, render
 from guidedstyle.scene import Scene
 
 REPETITIONS = 9
