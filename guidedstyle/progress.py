@@ -90,7 +90,7 @@ def show_progress(scene: Scene, plan: Plan, style: Style) -> Iterator[Show]:
     elif style == "json":
         yield Progress(plan, EVERY["json"], lambda status: print_json(describe_status(scene, status)))
     elif CONSOLE.is_terminal:
-        with Live(console=CONSOLE, refresh_per_second=8) as live:
+        with Live(Text("measuring the paintings", style="dim"), console=CONSOLE, refresh_per_second=8) as live:
             yield Progress(plan, EVERY["bar"], lambda status: live.update(draw_status(status)))
     else:
         yield Progress(plan, EVERY["lines"], lambda status: CONSOLE.print(write_status(status), soft_wrap=True))
