@@ -85,4 +85,4 @@ class States:
 
 def draw_update(update: Update, size: Size) -> Image.Image:
     """Draw the picture so far at (width, height)."""
-    return to_picture(update.show()).resize(size, Image.Resampling.BICUBIC)
+    return to_picture(update.show(max(size))).resize(size, Image.Resampling.BICUBIC)

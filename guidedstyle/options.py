@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,16 @@ import typer
 
 if TYPE_CHECKING:
     from guidedstyle.reading import Override
+
+
+def offer(*words: str) -> Callable[[str], list[str]]:
+    """Offer words to complete in a shell."""
+
+    def complete(incomplete: str) -> list[str]:  # the parameter's name is Typer's
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
+
 
 Photo = Annotated[Path, typer.Argument(help="The photograph to paint over.")]
 NewDocument = Annotated[Path, typer.Option("-o", "--output", help="The document to make: .ora or .psd.")]
@@ -32,10 +42,18 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", help="The picture
 Size = Annotated[int | None, typer.Option(help="Longest side in px.")]
 Steps = Annotated[int | None, typer.Option(help="Steps in all.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the noise.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-Tile = Annotated[str, typer.Option(help="Compute in tiles of so many px: auto (where needed), off, or a number.")]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", autocompletion=offer("auto", "cpu", "cuda", "mps"))
+]
+Tile = Annotated[
+    str,
+    typer.Option(
+        help="Compute in tiles of so many px: auto (where needed), off, or a number.",
+        autocompletion=offer("auto", "off", "512"),
+    ),
+]
 MaxMemory = Annotated[float | None, typer.Option(help="Most memory to take, in GiB; default: what is free.")]
-Encoder = Annotated[str | None, typer.Option(help="lite or vgg19.")]
+Encoder = Annotated[str | None, typer.Option(help="lite or vgg19.", autocompletion=offer("lite", "vgg19"))]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. regions.sky.strength=2.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but mistakes.")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from guidedstyle.canvas import Canvas, resize
 from guidedstyle.curves import Curves, trace_losses
 from guidedstyle.encoder import Encoder
-from guidedstyle.images import Array
+from guidedstyle.images import Array, fit_size
 from guidedstyle.losses import Losses
 from guidedstyle.memory import Tiling, free_memory, is_out_of_memory
 from guidedstyle.objective import Objective
@@ -49,13 +50,14 @@ class Snapshot:
 class Update:
     """Where a render is: its stage from 0, the steps it has come of all that are planned, and the solver's step.
 
-    `show` makes the picture so far, (1, 3, h, w) in [0, 1] at the stage's size, and `save` what goes on from here.
+    `show` makes the picture so far, (1, 3, h, w) in [0, 1] at the stage's size or with at most so many px a side, and
+    `save` what goes on from here.
     """
 
     stage: int
     done: int
     step: Step[Losses]
-    show: Callable[[], Array]
+    show: Callable[[int], Array]
     save: Callable[[], Snapshot]
 
 
@@ -191,15 +193,17 @@ class _Painter:
             shown = replace(step, losses=step.losses.detach())
             self.stages.append(index)
             self.losses.append(shown.losses)
-            update = Update(index, before + step.number, shown, lambda: self._show(step), lambda: self._save(step))
+            update = Update(index, before + step.number, shown, partial(self._show, step), partial(self._save, step))
             return agree(self.watch(update))
 
         settings = (solver.method, stage.steps, watch, solver.rate, solver.tolerance, self.state)
         return minimise(self.objective, resize(self.image, stage.size), *settings)
 
-    def _show(self, step: Step[Losses]) -> Array:
+    def _show(self, step: Step[Losses], longest: int) -> Array:
         with torch.no_grad():
-            return self.objective.canvas.compose(step.image).cpu().numpy()
+            picture = self.objective.canvas.compose(step.image)
+            height, width = picture.shape[2:]
+            return resize(picture, fit_size((width, height), min(longest, max(height, width)))).cpu().numpy()
 
     def _save(self, step: Step[Losses]) -> Snapshot:
         curves, seconds = trace_losses(self.stages, self.losses), time.monotonic() - self.began

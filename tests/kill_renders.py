@@ -49,10 +49,11 @@ def polling(files: list[Path], broken: list[str]) -> Iterator[list[int]]:
         thread.join()
 
 
-def render_with_kills(command: list[str], noise: random.Random, longest: float) -> list[str]:
-    """Render until it is through, with an end at a random moment of every attempt; returns the ends."""
+def render_with_kills(command: list[str], output: Path, noise: random.Random, longest: float) -> list[str]:
+    """Render until it is through, with an end at a random moment of every attempt; returns the ends, at least one."""
     ends: list[str] = []
     while True:
+        began = time.monotonic()
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
             said, _ = process.communicate(timeout=noise.uniform(0, longest))
@@ -65,7 +66,10 @@ def render_with_kills(command: list[str], noise: random.Random, longest: float) 
             continue
         if process.returncode != 0:
             raise SystemExit(f"ended with {process.returncode}:\n{said}")
-        return ends
+        if ends:
+            return ends
+        output.unlink()  # it was through before its end
+        longest = min(longest, time.monotonic() - began)
 
 
 def main() -> None:
@@ -90,7 +94,7 @@ def main() -> None:
         for run in range(chosen.runs):
             output = Path(folder) / f"{run}.png"
             with polling([output, output.with_suffix(".preview.png")], broken) as reads:
-                ends = render_with_kills([*base, "-o", str(output), *rhythm], noise, seconds)
+                ends = render_with_kills([*base, "-o", str(output), *rhythm], output, noise, seconds)
             same = np.array_equal(np.asarray(Image.open(output)), wanted)
             left = sorted(file.name for file in Path(folder).glob(f"*{run}.p*") if file.suffix not in (".png", ".json"))
             differing += not same

@@ -67,7 +67,8 @@ def test_an_update_tells_and_stops(studio: Path) -> None:
     result = guidedstyle.render(studio / "recipe.yaml", note, device="cpu")
     assert [update.done for update in seen] == [1, 2]
     assert not result.rendering.finished
-    assert seen[-1].show().shape == (1, 3, 64, 96)
+    assert seen[-1].show(1000).shape == (1, 3, 64, 96)
+    assert seen[-1].show(48).shape == (1, 3, 32, 48)
     assert guidedstyle.render(studio / "recipe.yaml", lambda update: None, device="cpu").rendering.finished
 
 

@@ -181,3 +181,33 @@ def test_the_output_is_never_half_written(studio: Path) -> None:
         time.sleep(0.005)
     assert process.returncode == 0
     assert sizes == {(96, 64)}
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("re", {"render"}),
+        ("render --js", {"--json-progress"}),
+        ("render a.yaml --encoder v", {"vgg19"}),
+        ("sweep a.yaml --device ", {"auto", "cpu", "cuda", "mps"}),
+    ],
+)
+def test_shells_complete_commands_options_and_values(typed: str, offered: set[str]) -> None:
+    words = f"guidedstyle {typed}"
+    request = {
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+        "_GUIDEDSTYLE_COMPLETE": "complete_bash",
+    }
+    command = [Path(sys.executable).with_name("guidedstyle")]
+    done = subprocess.run(command, env=os.environ | request, capture_output=True, text=True)
+    assert {*done.stdout.split()} == offered
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["render", "sweep", "watch", "compare", "check", "masks", "mask new", "mask suggest", "bench", "doctor", "init"],
+)
+def test_every_command_has_an_example(command: str) -> None:
+    done = run(*command.split(), "--help", folder=Path())
+    assert f"Example: guidedstyle {command}" in " ".join(done.stdout.split())
