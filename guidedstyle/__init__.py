@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from guidedstyle.api import Check, check, load_recipe, render
-    from guidedstyle.errors import GuidedStyleError
+    from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
 
 __version__ = "0.1.0"
-__all__ = ["Check", "GuidedStyleError", "check", "load_recipe", "render"]
+__all__ = ["Check", "GuidedStyleError", "StoppedEarlyError", "check", "load_recipe", "render"]
 
 
 def __getattr__(name: str) -> Any:  # so that `--help` need not wait for what it does not use
@@ -18,3 +18,7 @@ def __getattr__(name: str) -> Any:  # so that `--help` need not wait for what it
     from guidedstyle import api
 
     return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

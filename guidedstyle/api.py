@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from guidedstyle.errors import GuidedStyleError
+from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
 from guidedstyle.images import Size
 from guidedstyle.limits import read_limits
 from guidedstyle.reading import Override, Reading, read_recipe, wrap_recipe
@@ -19,6 +19,8 @@ from guidedstyle.survey import collect_notes, survey_scene
 if TYPE_CHECKING:
     from guidedstyle.rendering import Update, Watch
     from guidedstyle.result import Result
+
+__all__ = ["Check", "GuidedStyleError", "StoppedEarlyError", "check", "load_recipe", "render"]
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from guidedstyle.commands import make_folder
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.images import FORMATS
 from guidedstyle.mistakes import find_overwritten
 from guidedstyle.reading import Override, Reading, read_recipe
 from guidedstyle.recipe import OUTPUT_SUFFIXES
@@ -39,6 +40,7 @@ class Failure:
     error: GuidedStyleError
 
 
+PREVIEW = ".preview.png"
 Order = tuple[Path, Path | None]  # a recipe, and a photograph instead of its own
 
 
@@ -50,10 +52,13 @@ def make_jobs(
     `contents` are files, folders, or patterns such as `photos/*.jpg`. `output` is the picture, or for several of them
     a folder. Raises GuidedStyleError where `contents` name nothing, or where the only picture cannot be rendered.
     """
-    photographs = [file for content in contents for file in _find_pictures(content)]
+    photographs = list(dict.fromkeys(file for content in contents for file in _find_pictures(content)))
     none: Sequence[Path | None] = (None,)
     orders: list[Order] = [(recipe, photo) for recipe in recipes for photo in photographs or none]
     many = len(orders) > 1 or bool(contents and not _is_picture(output))
+    if many and _is_picture(output):
+        rule = f"{output} is a picture's name, and there are {len(orders)} pictures"
+        raise GuidedStyleError.of("--output", rule, "name a folder")
     if many and output:
         make_folder(output, "--output")
     jobs = [_make_job(order, _name_output(order, output, recipes) if many else output, overrides) for order in orders]
@@ -100,12 +105,18 @@ def _find_pictures(content: str) -> list[Path]:
     """Find the pictures that a file, a folder or a pattern names; raises GuidedStyleError where there are none."""
     path = Path(content)
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in Image.registered_extensions())
+        found = sorted(filter(_is_photograph, path.iterdir()))
     else:
         found = [path] if path.is_file() else sorted(map(Path, glob.glob(content, recursive=True)))  # noqa: PTH207
     if not found:
         raise GuidedStyleError.of("--content", f"{content} names no picture", "name a file, a folder or 'photos/*.jpg'")
     return found
+
+
+def _is_photograph(file: Path) -> bool:
+    """Tell whether a file of a folder is meant: a picture that can be read, neither hidden nor a preview of ours."""
+    kind = Image.registered_extensions().get(file.suffix.lower())
+    return kind in FORMATS and not file.name.startswith(".") and not file.name.endswith(PREVIEW)
 
 
 def _is_picture(output: Path | None) -> bool:

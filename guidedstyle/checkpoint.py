@@ -13,7 +13,7 @@ import torch
 from guidedstyle.curves import Curves
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.files import replacing
-from guidedstyle.memory import Tiling
+from guidedstyle.memory import Tiling, is_out_of_memory
 from guidedstyle.plan import Plan
 from guidedstyle.processes import count_processes
 from guidedstyle.record import describe_identity
@@ -23,7 +23,7 @@ from guidedstyle.solver import Ending
 
 FORMAT = 1
 ANEW = "leave --resume out to begin anew"
-DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError)
+DAMAGED = (OSError, RuntimeError, ValueError, LookupError, TypeError, EOFError, pickle.UnpicklingError)
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,7 @@ def describe_machine(plan: Plan) -> dict[str, Any]:
 
 def describe_scene(scene: Scene) -> dict[str, Any]:
     """Describe what a state is of: recipe, hashes of its files, versions, sizes and steps."""
-    identity = describe_identity(scene.recipe)
-    identity["recipe"].pop("output")
-    return identity | {"stages": [[*stage.size, stage.steps] for stage in scene.stages]}
+    return describe_identity(scene.recipe) | {"stages": [[*stage.size, stage.steps] for stage in scene.stages]}
 
 
 def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
@@ -78,30 +76,35 @@ def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
             "seconds": snapshot.seconds,
         },
     }
-    with replacing(file) as part:
-        torch.save(data, part)
+    try:
+        with replacing(file) as part, part.open("wb") as stream:
+            torch.save(data, stream)
+    except RuntimeError as error:  # so torch tells that the disk is full
+        raise GuidedStyleError.of(file, "the state cannot be written", "make room on the disk") from error
 
 
-def read_checkpoint(file: Path, device: torch.device) -> Checkpoint | None:
-    """Read a checkpoint, and set the number of threads that it was computed with; None: there is none.
+def read_checkpoint(file: Path) -> Checkpoint | None:
+    """Read a checkpoint to the CPU, and set the number of threads that it was computed with; None: there is none.
 
     Raises GuidedStyleError where the file is damaged.
     """
     if not file.exists():
         return None
     try:
-        data = torch.load(file, device, weights_only=True)
+        data = torch.load(file, "cpu", weights_only=True)
         if data["format"] != FORMAT:
             rule = f"it is of format {data['format']}, and this version reads {FORMAT}"
             raise GuidedStyleError.of(file, rule, ANEW)
         torch.set_num_threads(data["threads"])
         return Checkpoint(data["identity"], data["machine"], _read_snapshot(data["snapshot"]), data["steps"])
     except DAMAGED as error:
+        if is_out_of_memory(error):
+            raise
         raise GuidedStyleError.of(file, "the state is damaged", ANEW) from error
 
 
 def _read_snapshot(data: dict[str, Any]) -> Snapshot:
-    curves = Curves(**{name: tensor.cpu() for name, tensor in data["curves"].items()})
+    curves = Curves(**data["curves"])
     endings = tuple(Ending(**ending) for ending in data["endings"])
     tilings = tuple(Tiling(**tiling) for tiling in data["tilings"])
     precision = getattr(torch, data["precision"])

@@ -31,3 +31,7 @@ class GuidedStyleError(Exception):
     def of(cls, place: object, rule: str, remedy: str) -> GuidedStyleError:
         """Make an error of a single problem."""
         return cls([Problem(str(place), rule, remedy)])
+
+
+class StoppedEarlyError(Exception):
+    """A render was stopped before its first step, while a painting was made."""

@@ -39,7 +39,9 @@ def replacing(file: Path) -> Iterator[Path]:
             part.unlink()
             raise
     except OSError as error:
-        raise GuidedStyleError.of(file, f"it cannot be written: {error.strerror}", "write elsewhere (-o)") from error
+        raise GuidedStyleError.of(
+            file, f"it cannot be written: {error.strerror}", "choose another place, or make room"
+        ) from error
 
 
 def _flush(file: Path) -> None:
@@ -51,6 +53,17 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def check_folder(folder: Path) -> None:
+    """Raise GuidedStyleError where nothing can be written in a folder."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise GuidedStyleError.of(
+            folder, f"nothing can be written here: {error.strerror}", "choose another place"
+        ) from error
 
 
 def remove_leftovers(file: Path) -> None:

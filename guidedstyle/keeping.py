@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from guidedstyle.batch import PREVIEW
 from guidedstyle.checkpoint import Checkpoint, write_checkpoint
 from guidedstyle.images import Size, fit_size, save_picture, to_picture
 from guidedstyle.plan import Plan
@@ -19,12 +20,12 @@ LARGEST_PREVIEW = 2048  # px
 
 def name_preview(output: Path) -> Path:
     """Name the picture so far of an output."""
-    return output.with_suffix(".preview.png")
+    return output.with_suffix(PREVIEW)
 
 
 def name_frames(output: Path) -> Path:
     """Name the folder of an output's frames."""
-    return output.with_suffix(".frames")
+    return output.with_name(output.name + ".frames")
 
 
 def list_frames(folder: Path) -> list[Path]:

@@ -131,7 +131,7 @@ def describe_status(scene: Scene, status: Status) -> dict[str, Any]:
         "size": status.size,
         "step": status.step,
         "steps": status.steps,
-        "losses": describe_losses(scene.recipe, status.losses),
+        "losses": describe_losses(scene.recipe, status.losses) if status.step else None,  # of a painting that is made
         "seconds": round(status.seconds, 3),
         "seconds_left": None if status.left is None else round(status.left, 3),
         "memory": status.memory,

@@ -25,17 +25,25 @@ from guidedstyle.versions import list_versions
 
 def describe_identity(recipe: Recipe) -> dict[str, Any]:
     """Describe what a picture depends on: the resolved recipe, hashes of the files it names, versions."""
-    return {
-        "recipe": yaml.safe_load(write_recipe(recipe, recipe.output.parent)),
-        "inputs": {".".join(map(str, path)): _hash(file) for path, file in list_files(recipe)},
-        "versions": list_versions(),
-    }
+    return {"recipe": yaml.safe_load(write_recipe(recipe, recipe.output.parent)), **describe_origin(recipe)}
 
 
-def describe_render(scene: Scene, rendering: Rendering, notes: Sequence[str]) -> dict[str, Any]:
-    """Describe a render: what it depends on, how it ended, notes, losses per term and region, plan."""
+def describe_origin(recipe: Recipe) -> dict[str, Any]:
+    """Describe the files that a recipe names, as they are now, and the versions."""
+    inputs = {".".join(map(str, path)): _hash(file) for path, file in list_files(recipe)}
+    return {"inputs": inputs, "versions": list_versions()}
+
+
+def describe_render(
+    scene: Scene, rendering: Rendering, notes: Sequence[str], origin: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Describe a render: what it depends on, how it ended, notes, losses per term and region, plan.
+
+    `origin` is what `describe_origin` found when the render began.
+    """
     return {
-        **describe_identity(scene.recipe),
+        "recipe": yaml.safe_load(write_recipe(scene.recipe, scene.recipe.output.parent)),
+        **origin,
         "seed": scene.recipe.solver.seed,
         "result": {
             "finished": rendering.finished,

@@ -13,6 +13,7 @@ from torch import Tensor
 from guidedstyle.canvas import Canvas, resize
 from guidedstyle.curves import Curves, trace_losses
 from guidedstyle.encoder import Encoder
+from guidedstyle.errors import StoppedEarlyError
 from guidedstyle.images import Array, fit_size
 from guidedstyle.losses import Losses
 from guidedstyle.memory import Tiling, free_memory, is_out_of_memory
@@ -62,10 +63,6 @@ class Update:
 
 
 Watch = Callable[[Update], bool]
-
-
-class StoppedEarlyError(Exception):
-    """A render was stopped before its first step, while a painting was made."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +176,7 @@ class _Painter:
                 smaller = self.plan.shrink(stage) if is_out_of_memory(error) else None
                 if smaller is None:
                     raise
-            self.plan = smaller
+            self.plan, self.state = smaller, None  # the tensors of the state have changed since
             del self.losses[known:], self.stages[known:]
             free_memory(self.plan.device)
 
@@ -220,7 +217,7 @@ def make_paintings_for(
     """
 
     def paint(synthesis: Scene) -> tuple[Array, bool]:
-        own = make_plan(synthesis, encoder, str(plan.device), plan.limits)
+        own = replace(make_plan(synthesis, encoder, str(plan.device), plan.limits), precision=plan.precision)
         rendering = render(synthesis, encoder, own, lambda update: watch(replace(update, stage=0, done=0)))
         if rendering.endings[-1].reason == STOPPED:
             raise StoppedEarlyError

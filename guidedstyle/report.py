@@ -141,8 +141,6 @@ def print_sweep(sheet: Path, table: Path) -> None:
 def print_result(output: Path, result: Mapping[str, Any], how: str = "") -> None:
     """Say where the picture is and why the render ended."""
     _console().print(f"[bold]{escape(str(output))}[/]  {how}{result['seconds']:.0f} s, {result['reason']}")
-    if not result["finished"]:
-        _console().print("the same command with --resume goes on from here")
 
 
 def print_next(recipe: str) -> None:
@@ -165,10 +163,9 @@ def print_failure(name: str, why: str) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold]{escape(name)}[/]: {escape(why)}")
 
 
-def print_outcomes(outcomes: Mapping[str, int]) -> None:
-    """Say what became of several renders."""
-    failed = [name for name, code in outcomes.items() if code]
-    console = _console()
+def print_outcomes(outcomes: Sequence[tuple[str, int]]) -> None:
+    """Say what became of several renders, by their exit codes."""
+    failed, console = [name for name, code in outcomes if code], _console()
     console.print(f"{len(outcomes) - len(failed)} of {len(outcomes)} are done")
     for name in failed:
         console.print(f"  not done: {escape(name)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 from PIL import Image
 
 from guidedstyle.editing import save_layers
+from guidedstyle.errors import GuidedStyleError
 from guidedstyle.files import write_file
 from guidedstyle.images import save_picture, to_picture
+from guidedstyle.mistakes import find_overwritten
 from guidedstyle.reading import RECIPE_KEY, write_recipe
 from guidedstyle.record import describe_render, name_record, write_record
 from guidedstyle.rendering import Rendering
@@ -21,11 +24,12 @@ from guidedstyle.scene import Scene
 
 @dataclass(frozen=True)
 class Result:
-    """A scene, its rendering, and notes; a notebook shows the picture."""
+    """A scene, its rendering, notes, and the files and versions that it was made of; a notebook shows the picture."""
 
     scene: Scene
     rendering: Rendering
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    origin: Mapping[str, Any]
 
     @cached_property
     def picture(self) -> Image.Image:
@@ -35,7 +39,7 @@ class Result:
     @cached_property
     def record(self) -> dict[str, Any]:
         """What it was made of, how it ended, losses and plan, as plain data."""
-        return describe_render(self.scene, self.rendering, self.notes)
+        return describe_render(self.scene, self.rendering, self.notes, self.origin)
 
     def save(self, file: Path | str | None = None) -> Path:
         """Write the picture, or for .ora its layers, to `file` or where the recipe says, and its record beside it.
@@ -46,6 +50,8 @@ class Result:
             recipe = self.scene.recipe.model_copy(update={"output": Path(file)})
             return replace(self, scene=replace(self.scene, recipe=recipe)).save()
         output = self.scene.recipe.output
+        if overwritten := find_overwritten(self.scene.recipe, output):
+            raise GuidedStyleError.of(output, f"it would overwrite {overwritten}", "choose another name")
         if output.suffix.lower() == ".ora":
             save_layers(self.scene, self.rendering.paint, self.rendering.image, output)
         else:

@@ -74,8 +74,9 @@ def minimise(
     descent, totals = DESCENTS[method](start, rate, steps), list[Tensor]()
     del start  # of a large picture every copy counts
     if state:
+        state = _bring(state, descent.image.device)
         descent.restore(state["descent"])
-        totals += state["totals"].to(descent.image.device)
+        totals += state["totals"]
     while not (reason := _judge(totals, steps, tolerance)):
         losses, gradient = _differentiate(objective, descent.image)
         totals.append(losses.total.detach())
@@ -88,6 +89,15 @@ def minimise(
 
 def _save(descent: Descent, totals: Sequence[Tensor]) -> State:
     return {"descent": descent.save(), "totals": torch.stack(list(totals))}
+
+
+def _bring(state: Any, device: torch.device) -> Any:
+    """Bring a state's tensors to a device."""
+    if isinstance(state, dict):
+        return {key: _bring(value, device) for key, value in state.items()}
+    if isinstance(state, tuple):
+        return tuple(_bring(value, device) for value in state)
+    return state.to(device) if isinstance(state, Tensor) else state
 
 
 def _judge(totals: Sequence[Tensor], steps: int, tolerance: float) -> str | None:

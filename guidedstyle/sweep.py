@@ -8,13 +8,13 @@ from pathlib import Path
 
 from guidedstyle.commands import BUG, DONE, INTERRUPTED
 from guidedstyle.contact_sheet import make_sheet
+from guidedstyle.errors import StoppedEarlyError
 from guidedstyle.files import write_file
 from guidedstyle.images import read_picture, save_picture
 from guidedstyle.interrupts import interruptible
 from guidedstyle.plan import Plan
 from guidedstyle.progress import Style, tell
 from guidedstyle.record import find_record
-from guidedstyle.rendering import StoppedEarlyError
 from guidedstyle.report import print_sweep, print_variant
 from guidedstyle.scene import Scene
 from guidedstyle.session import render_shown

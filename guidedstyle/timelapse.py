@@ -18,7 +18,7 @@ from guidedstyle.images import Size, fit_size, read_picture
 SECONDS, FASTEST, SLOWEST = 10, 30, 4  # how long a film is meant to be; frames a second
 LAST = 1.5  # seconds that the last frame stays
 LARGEST = 1920  # px
-CODECS = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG"}
+CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 
 
 def check_timelapse(file: Path) -> None:

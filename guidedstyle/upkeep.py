@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from guidedstyle.checkpoint import describe_scene, name_checkpoint, read_checkpoint
 from guidedstyle.commands import make_folder
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.files import remove_leftovers, write_file
+from guidedstyle.files import check_folder, remove_leftovers, write_file
 from guidedstyle.keeping import Frames, Previews, States, list_frames, name_frames, name_preview
+from guidedstyle.mistakes import find_overwritten
 from guidedstyle.page import write_page
 from guidedstyle.plan import Plan
 from guidedstyle.processes import is_first
@@ -32,26 +33,37 @@ class Upkeep:
     def begin(self, plan: Plan) -> tuple[Plan, Snapshot | None, str | None]:
         """Tell what the render goes on with, how, and what a person should know of it.
 
-        Raises GuidedStyleError where it cannot go on from the state that there is.
+        Raises GuidedStyleError where it cannot go on from the state that there is, or could not write its files.
         """
         if is_first():
-            for file in (self.output, self.preview, self.state):
-                remove_leftovers(file)
+            self._check_places()
         if not self.wishes.resume:
             return plan, None, self._begin_anew()
-        if checkpoint := read_checkpoint(self.state, plan.device):
+        if checkpoint := read_checkpoint(self.state):
             return resume(self.state, checkpoint, self.identity, plan)
         return plan, None, "nothing was interrupted here: begins at the start"
+
+    def _check_places(self) -> None:
+        """Look before the work whether files can be written, and would not take the place of what it is made of."""
+        wishes = self.wishes
+        for file in filter(None, (self.output, self.preview, self.state, self.frames, wishes.timelapse, wishes.report)):
+            check_folder(file.parent)
+            remove_leftovers(file)
+            if overwritten := find_overwritten(self.scene.recipe, file):
+                rule = f"it would take the place of {overwritten}"
+                raise GuidedStyleError.of(file, rule, "give the picture another name (-o)")
 
     def _begin_anew(self) -> str | None:
         for frame in list_frames(self.frames) if self.wishes.frames != NEVER and is_first() else ():
             frame.unlink()
-        if self.state.exists():
-            return f"{self.state} is left of an interrupted render; --resume would go on from it, this begins anew"
-        return None
+        if not self.state.exists() or not is_first():
+            return None
+        old = self.state.with_name(f"{self.state.name}.old")
+        self.state.replace(old)
+        return f"a render was interrupted here; its state is kept as {old}, and this one begins anew (without --resume)"
 
     def watch(self, plan: Plan, interrupted: Sequence[float], tell: Callable[[str], None]) -> Iterator[Keeper]:
-        """Make what is told of every update; a file that cannot be written is told once and then left out."""
+        """Make what is told of every update; that a file cannot be written is told, and the render goes on."""
         wishes, size = self.wishes, self.scene.size
         if not is_first():
             return
@@ -62,31 +74,34 @@ class Upkeep:
         yield Careful(Frames(self.frames, size, wishes.frames), tell)
 
     def end(self, result: Result, interrupted: Sequence[float]) -> None:
-        """Make the film and the report, and clear away what nobody needs now that the picture is written."""
+        """Clear away what nobody needs now that the picture is written, and make the film and the report.
+
+        Raises GuidedStyleError where one of these cannot be written.
+        """
+        self.preview.unlink(missing_ok=True)
+        if not interrupted:
+            self.state.unlink(missing_ok=True)
+            self.state.with_name(f"{self.state.name}.old").unlink(missing_ok=True)
         if self.wishes.timelapse:
             write_timelapse(list_frames(self.frames), result.picture, self.wishes.timelapse)
         if self.wishes.report:
             write_file(self.wishes.report, write_page(self.scene, result.rendering, result.record).encode())
-        self.preview.unlink(missing_ok=True)
-        if not interrupted:
-            self.state.unlink(missing_ok=True)
 
 
 Keeper = Callable[[Update], None]
 
 
 class Careful:
-    """Calls a keeper until that cannot write."""
+    """Calls a keeper, and tells the first time that it could not write."""
 
     def __init__(self, keeper: Keeper, tell: Callable[[str], None]) -> None:
-        self.keeper: Keeper | None = keeper
-        self.tell = tell
+        self.keeper, self.tell, self.told = keeper, tell, False
 
     def __call__(self, update: Update) -> None:
         """Hand on an update; the render goes on whatever becomes of it."""
         try:
-            if self.keeper:
-                self.keeper(update)
+            self.keeper(update)
         except GuidedStyleError as error:
-            self.keeper = None
-            self.tell(f"not kept any more: {error}")
+            if not self.told:
+                self.tell(f"the render goes on, but {error}")
+            self.told = True

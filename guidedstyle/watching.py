@@ -13,14 +13,14 @@ import watchfiles
 
 from guidedstyle.commands import DONE
 from guidedstyle.curves import trace_losses
-from guidedstyle.errors import GuidedStyleError
+from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
 from guidedstyle.images import save_picture
 from guidedstyle.interrupts import interruptible
 from guidedstyle.keeping import Previews, name_preview
 from guidedstyle.listing import list_files
 from guidedstyle.plan import Plan
 from guidedstyle.reading import Override, read_recipe
-from guidedstyle.rendering import Snapshot, StoppedEarlyError, Update
+from guidedstyle.rendering import Snapshot, Update
 from guidedstyle.report import print_failure, print_notes, print_preview
 from guidedstyle.result import Result
 from guidedstyle.rhythm import Rhythm

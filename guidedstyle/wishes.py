@@ -25,6 +25,12 @@ class Wishes:
     resume: bool = False
 
 
+def check_report(report: Path) -> None:
+    """Raise GuidedStyleError where a report cannot be called so."""
+    if report.suffix.lower() not in (".html", ".htm"):
+        raise GuidedStyleError.of("--report", f"{report.name!r} does not end like a page's name", "let it end in .html")
+
+
 def read_wishes(
     previews: str, states: str, frames: str | None, timelapse: Path | None, report: Path | None, resume: bool
 ) -> Wishes:
@@ -32,10 +38,13 @@ def read_wishes(
     if timelapse:
         check_timelapse(timelapse)
     if report:
+        check_report(report)
         require_matplotlib()
     for file, option in ((timelapse, "--timelapse"), (report, "--report")):
         if file and not file.absolute().parent.is_dir():
             raise GuidedStyleError.of(option, f"there is no folder {file.parent}", "make it, or choose another place")
+        if file and file.is_dir():
+            raise GuidedStyleError.of(option, f"{file} is a folder", "name a file")
     return Wishes(
         read_rhythm(previews, "--preview-every"),
         read_rhythm(frames or (FRAMES if timelapse else "off"), "--save-every"),

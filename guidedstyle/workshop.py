@@ -8,6 +8,7 @@ from guidedstyle.limits import Limits
 from guidedstyle.plan import ANYTHING, Plan, make_plan
 from guidedstyle.reading import Reading
 from guidedstyle.recipe import EncoderChoice
+from guidedstyle.record import describe_origin
 from guidedstyle.rendering import Snapshot, Watch, load_encoder, render
 from guidedstyle.result import Result
 from guidedstyle.scene import Scene, open_scene
@@ -35,8 +36,8 @@ class Workshop:
         self, scene: Scene, plan: Plan, watch: Watch, snapshot: Snapshot | None = None, notes: tuple[str, ...] = ()
     ) -> Result:
         """Render a scene as planned, from its beginning or from a snapshot; `notes` are added to what is told of it."""
-        encoder = self.load(scene.recipe.encoder)
-        return Result(scene, render(scene, encoder, plan, watch, self.memory, snapshot), notes)
+        encoder, origin = self.load(scene.recipe.encoder), describe_origin(scene.recipe)
+        return Result(scene, render(scene, encoder, plan, watch, self.memory, snapshot), notes, origin)
 
     def load(self, choice: EncoderChoice) -> Encoder:
         """Load the encoder that a recipe asks for, once."""

@@ -28,7 +28,7 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_frames_are_numbered_by_step_and_as_large_as_the_picture(studio: Path) -> None:
     done = run("--size", "300", "--steps", "12", "--save-every", "4", folder=studio)
     assert done.returncode == 0, done.stderr
-    frames = sorted((studio / "recipe.frames").iterdir())
+    frames = sorted((studio / "recipe.png.frames").iterdir())
     assert [frame.name for frame in frames] == ["000004.png", "000008.png", "000012.png"]
     last, picture = (np.asarray(read_picture(file), int) for file in (frames[-1], studio / "recipe.png"))
     assert last.shape == picture.shape == (200, 300, 3)
@@ -38,9 +38,9 @@ def test_frames_are_numbered_by_step_and_as_large_as_the_picture(studio: Path) -
 
 def test_frames_of_an_earlier_render_do_not_stay_among_the_new(studio: Path) -> None:
     run("--steps", "12", "--save-every", "2", folder=studio)
-    (studio / "recipe.frames" / "notes.txt").write_text("mine")
+    (studio / "recipe.png.frames" / "notes.txt").write_text("mine")
     run("--steps", "6", "--save-every", "3", folder=studio)
-    names = sorted(file.name for file in (studio / "recipe.frames").iterdir())
+    names = sorted(file.name for file in (studio / "recipe.png.frames").iterdir())
     assert names == ["000003.png", "000006.png", "notes.txt"]
 
 
@@ -64,7 +64,7 @@ def test_a_film_by_another_name_is_refused_before_the_work(name: str) -> None:
         check_timelapse(Path(name))
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".avi"])
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
 def test_every_kind_of_film_can_be_written(tmp_path: Path, suffix: str) -> None:
     frames = [tmp_path / f"{number}.png" for number in range(3)]
     for number, frame in enumerate(frames):
@@ -97,10 +97,10 @@ def test_the_preview_is_there_while_it_renders_and_gone_afterwards(studio: Path)
 
 
 def test_a_frame_that_cannot_be_written_is_told_once_and_the_render_goes_on(studio: Path) -> None:
-    (studio / "recipe.frames" / "000002.png" / "in the way").mkdir(parents=True)
+    (studio / "recipe.png.frames" / "000002.png" / "in the way").mkdir(parents=True)
     done = run("--save-every", "1", folder=studio)
     assert done.returncode == 0
-    assert done.stderr.count("not kept any more") == 1
+    assert done.stderr.count("the render goes on, but") == 1
     assert (studio / "recipe.png").exists()
 
 

@@ -31,7 +31,7 @@ from guidedstyle.palettes import make_legible, measure_palette
 from guidedstyle.plan import make_plan
 from guidedstyle.plots import DASHES, Curve, plot_curves
 from guidedstyle.reading import load_recipe, read_recipe
-from guidedstyle.record import describe_render
+from guidedstyle.record import describe_origin, describe_render
 from guidedstyle.rendering import Rendering, Update, load_encoder, render
 from guidedstyle.scene import Scene, open_scene
 
@@ -63,7 +63,7 @@ def report_on(recipe: dict[str, Any], folder: Path, watch: Callable[[Update], bo
     scene = open_scene(read_recipe(folder / "recipe.yaml"))
     encoder = load_encoder(scene.recipe.encoder)
     rendering = render(scene, encoder, make_plan(scene, encoder), watch)
-    record = describe_render(scene, rendering, [NOTE])
+    record = describe_render(scene, rendering, [NOTE], describe_origin(scene.recipe))
     html = write_page(scene, rendering, record)
     (folder / "report.html").write_text(html)
     return Report(html, folder / "report.html", scene, rendering, record)

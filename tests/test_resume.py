@@ -25,8 +25,6 @@ from guidedstyle.resuming import resume
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.workshop import Workshop
 
-CPU = torch.device("cpu")
-
 
 def open_studio(studio: Path, **keys: object) -> Scene:
     """Open the studio's recipe at two sizes, with keys changed."""
@@ -46,7 +44,7 @@ def render_whole(workshop: Workshop, scene: Scene) -> tuple[Rendering, dict[int,
     def watch(update: Update) -> bool:
         if update.done % 3 == 1:
             write_checkpoint(file, Checkpoint.at({}, plan, update.save(), update.done))
-            found = read_checkpoint(file, CPU)
+            found = read_checkpoint(file)
             assert found
             kept[update.done] = found
         return True
@@ -153,7 +151,7 @@ def keep_state(studio: Path, scene: Scene) -> Path:
 
 def resume_with(scene: Scene, file: Path, limits: Limits | None = None) -> tuple[Snapshot, str]:
     workshop = Workshop("cpu", limits or Limits())
-    checkpoint = read_checkpoint(file, CPU)
+    checkpoint = read_checkpoint(file)
     assert checkpoint
     found = resume(file, checkpoint, describe_scene(scene), workshop.plan(scene))
     return found.snapshot, found.note
@@ -221,7 +219,7 @@ def test_a_damaged_state_is_told_and_left(studio: Path, content: bytes | None) -
     file = keep_state(studio, open_studio(studio))
     file.write_bytes(file.read_bytes()[:5000] if content is None else content)
     with pytest.raises(GuidedStyleError, match="the state is damaged"):
-        read_checkpoint(file, CPU)
+        read_checkpoint(file)
     assert file.exists()
 
 
@@ -230,4 +228,4 @@ def test_a_state_of_a_later_version_is_told(studio: Path) -> None:
     data = torch.load(file, weights_only=True)
     torch.save(data | {"format": 99}, file)
     with pytest.raises(GuidedStyleError, match="format 99"):
-        read_checkpoint(file, CPU)
+        read_checkpoint(file)
