@@ -35,6 +35,14 @@ def test_a_result_is_saved_with_its_recipe_and_record(studio: Path) -> None:
     assert guidedstyle.load_recipe(file).regions == guidedstyle.load_recipe(studio / "recipe.yaml").regions
 
 
+def test_a_result_does_not_take_the_place_of_what_it_is_made_of(studio: Path) -> None:
+    result = guidedstyle.render(studio / "recipe.yaml", device="cpu")
+    before = (studio / "photo.png").read_bytes()
+    with pytest.raises(GuidedStyleError, match="would overwrite content"):
+        result.save(studio / "photo.png")
+    assert (studio / "photo.png").read_bytes() == before
+
+
 def test_a_notebook_shows_the_picture(studio: Path) -> None:
     result = guidedstyle.render(studio / "recipe.yaml", device="cpu")
     shown = Image.open(io.BytesIO(result._repr_png_()))

@@ -16,6 +16,9 @@ from PIL import Image
 from guidedstyle.batch import Failure, Job, make_jobs
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import read_picture
+from guidedstyle.session import Session
+from guidedstyle.wishes import Wishes
+from guidedstyle.workshop import Workshop
 
 CONTENTS = ("one.png", "two.jpg", "three.png")
 
@@ -102,3 +105,22 @@ def test_no_picture_is_written_over_what_another_is_made_of(photos: Path) -> Non
 def test_a_pattern_without_pictures_is_a_mistake(photos: Path) -> None:
     with pytest.raises(GuidedStyleError, match=r"--content: nowhere/\*\.jpg names no picture"):
         make_jobs([photos / "free.yaml"], ["nowhere/*.jpg"], None, [])
+
+
+def test_what_was_not_begun_before_ctrl_c_is_told_as_not_done(photos: Path) -> None:
+    jobs = make_jobs([photos / "free.yaml"], [str(photos / "photos" / "*e.png")], photos / "out", [])
+    assert Session(Workshop("cpu"), Wishes(), "quiet", [0.0]).run_all(jobs, dry_run=False) == 130
+    assert not list((photos / "out").iterdir())
+
+
+def test_several_pictures_want_a_folder(photos: Path) -> None:
+    with pytest.raises(GuidedStyleError, match="name a folder"):
+        make_jobs([photos / "free.yaml", photos / "recipe.yaml"], [], photos / "out.png", [])
+    assert not (photos / "out.png").exists()
+
+
+def test_previews_and_hidden_files_of_a_folder_are_no_photographs(photos: Path) -> None:
+    for name in ("one.preview.png", ".hidden.png"):
+        shutil.copy(photos / "photos" / "one.png", photos / "photos" / name)
+    jobs = make_jobs([photos / "free.yaml"], [str(photos / "photos"), str(photos / "photos" / "one.png")], photos, [])
+    assert [Path(job.name.split(" of ")[1]).name for job in jobs] == ["one.png", "three.png", "two.jpg"]

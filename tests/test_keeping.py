@@ -104,6 +104,29 @@ def test_a_frame_that_cannot_be_written_is_told_once_and_the_render_goes_on(stud
     assert (studio / "recipe.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--report", "page.yaml"), "does not end like a page's name"),
+        (("--report", "folder.html"), "folder.html is a folder"),
+        (("--report", "none/page.html"), "there is no folder none"),
+        (("--timelapse", "film.gif"), "does not end like a film's name"),
+        (("--preview-every", "often"), "neither a number of steps"),
+        (("--set", "init={file: recipe.preview.png}"), "would take the place of init.file"),
+        (("-o", "/proc/picture.png"), "nothing can be written here"),
+    ],
+)
+def test_what_could_not_be_kept_is_told_before_the_work(studio: Path, arguments: tuple[str, ...], told: str) -> None:
+    (studio / "folder.html").mkdir()
+    Image.new("RGB", (96, 64), "red").save(studio / "recipe.preview.png")
+    before = {file.name: file.stat().st_mtime_ns for file in studio.iterdir()}
+    done = run(*arguments, folder=studio)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "step" not in done.stderr.replace("number of steps", "")
+    assert {file.name: file.stat().st_mtime_ns for file in studio.iterdir()} == before
+
+
 @pytest.mark.parametrize(("text", "rhythm"), [("20", Rhythm(20)), ("5s", Rhythm(None, 5)), ("0.5s", Rhythm(None, 0.5))])
 def test_rhythms_are_steps_or_seconds(text: str, rhythm: Rhythm) -> None:
     assert read_rhythm(text, "--x") == rhythm

@@ -82,6 +82,18 @@ def test_programs_read_a_line_of_json_for_every_update(studio: Path) -> None:
     assert 100 * 2**20 < updates[-1]["memory"] < 8 * 2**30
 
 
+def test_programs_are_told_nothing_of_regions_while_a_painting_is_made(studio: Path) -> None:
+    styles = "styles:\n  both: {fine: ink, coarse: oil}\n"
+    text = (studio / "recipe.yaml").read_text().replace("styles:\n", styles).replace("style: ink", "style: both")
+    third = "  - {name: third, mask: {rectangle: [0, 0, 0.3, 1]}, style: oil}\nsolver"
+    (studio / "recipe.yaml").write_text(text.replace("solver", third))
+    done = run("--json-progress", "--size", "100", folder=studio)
+    assert done.returncode == 0, done.stderr
+    updates = [json.loads(line) for line in done.stdout.splitlines()[:-1]]
+    assert (updates[0]["losses"], updates[0]["step"]) == (None, 0)
+    assert updates[-1]["losses"]["regions"].keys() == {"right", "left", "third"}
+
+
 def test_a_pipe_is_clean(studio: Path) -> None:
     done = run(folder=studio)
     assert "\x1b" not in done.stdout + done.stderr

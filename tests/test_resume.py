@@ -23,6 +23,7 @@ from guidedstyle.reading import read_recipe
 from guidedstyle.rendering import Rendering, Snapshot, Update
 from guidedstyle.resuming import resume
 from guidedstyle.scene import Scene, open_scene
+from guidedstyle.session import render_shown
 from guidedstyle.workshop import Workshop
 
 
@@ -134,6 +135,81 @@ def test_after_any_end_resume_goes_on_to_the_same_picture(studio: Path, end: sig
     assert records[0]["losses"] == records[1]["losses"]
     left = {file.name for file in studio.iterdir() if "cut" in file.name}
     assert left == {"cut.png", "cut.png.json"}
+
+
+def run_limited(studio: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Render where no file may grow beyond two megabytes: as on a full disk, a state does not fit."""
+    command = " ".join(["ulimit -f 2048 && exec", *COMMAND, *arguments])
+    return subprocess.run(["bash", "-c", command], cwd=studio, capture_output=True, text=True, timeout=200)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit")
+def test_a_disk_too_full_for_the_state_does_not_stop_the_render(studio: Path) -> None:
+    open_studio(studio)
+    done = run_limited(studio, "--size", "192", "--steps", "12", "--checkpoint-every", "2")
+    assert done.returncode == 0, done.stderr
+    assert "recipe.png.state" in done.stderr
+    assert done.stderr.count("the render goes on, but") == 1
+    assert (studio / "recipe.png").exists()
+    assert not [file for file in studio.iterdir() if "state" in file.name]
+
+
+def test_an_interrupted_render_is_not_lost_by_beginning_anew(studio: Path) -> None:
+    state = keep_state(studio, open_studio(studio))
+    kept, old = state.read_bytes(), studio / "recipe.png.state.old"
+    process = subprocess.Popen([*COMMAND, *OFTEN], cwd=studio, stdout=-1, stderr=-1, text=True)
+    wait_for(old, process)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate()[0]
+    assert old.read_bytes() == kept
+    assert f"kept as {old.name}" in said
+
+
+def test_a_stop_while_the_preview_is_written_keeps_the_state(studio: Path) -> None:
+    """What stops a render must have been known to all that keep something of it."""
+    scene, workshop, interrupted = open_studio(studio), Workshop("cpu"), list[float]()
+    kept: list[bool] = []
+
+    def keep(update: Update) -> None:
+        kept.append(bool(interrupted))
+
+    def write_preview(update: Update) -> None:
+        if update.done == 2:
+            interrupted.append(0.0)  # Ctrl-C at this very moment
+
+    result = render_shown(workshop, scene, workshop.plan(scene), "quiet", interrupted, [keep, write_preview])
+    assert not result.rendering.finished
+    assert kept[-1]
+
+
+def test_the_record_is_of_the_files_that_were_rendered(studio: Path) -> None:
+    workshop, scene = Workshop("cpu"), open_studio(studio)
+
+    def repaint(update: Update) -> bool:
+        Image.fromarray(np.zeros((200, 300), np.uint8)).save(studio / "left.png")
+        return True
+
+    before = describe_scene(scene)["inputs"]
+    result = workshop.render(scene, workshop.plan(scene), repaint)
+    assert result.record["inputs"] == before
+    assert describe_scene(scene)["inputs"] != before
+
+
+def test_after_memory_ran_out_a_resumed_size_is_begun_anew(studio: Path) -> None:
+    scene, workshop = open_studio(studio, solver__steps=20, solver__sizes=1), Workshop("cpu")
+    _, kept = render_whole(workshop, scene)
+    begun: list[int] = []
+
+    def fail_once(update: Update) -> bool:
+        begun.append(update.done)
+        if len(begun) == 3:
+            raise MemoryError
+        return True
+
+    again = workshop.render(scene, workshop.plan(scene), fail_once, kept[10].snapshot).rendering
+    assert begun[:4] == [11, 12, 13, 1]
+    assert again.finished
+    assert len(again.curves.total) == 10 + 20
 
 
 def keep_state(studio: Path, scene: Scene) -> Path:
