@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from guidedstyle.descents import ADAM_BETAS, SGD_MOMENTUM, Adam, Sgd
-from guidedstyle.lbfgs import HISTORY, Lbfgs
+from guidedstyle.lbfgs import HISTORY, REACH, Lbfgs
 from guidedstyle.solver import PATIENCE, minimise
 
 SHAPE = (1, 3, 6, 7)
@@ -50,8 +51,17 @@ def follow_torch(make: Callable[[list[Tensor]], torch.optim.Optimizer], steps: i
     return path
 
 
-def test_lbfgs_takes_the_steps_of_pytorchs() -> None:
+def test_lbfgs_limits_how_far_a_step_goes() -> None:
+    start, first = 0.4 + 0.2 * draw(1), 0.001
+    path = [start, *follow(Lbfgs(start, first, 12), 12)]
+    moved = [float((later - earlier).abs().mean()) for earlier, later in pairwise(path)]
+    assert moved[0] == pytest.approx(first)
+    assert max(moved) == pytest.approx(REACH * first)
+
+
+def test_lbfgs_takes_the_steps_of_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:
     """More of them than are remembered. PyTorch's is asked in units in which its first step is this one's."""
+    monkeypatch.setattr("guidedstyle.lbfgs.REACH", 1e9)  # PyTorch's has no limit
     start, steps = 0.4 + 0.2 * draw(1), HISTORY + 8
     image = start.clone().requires_grad_()
     first = 0.001

@@ -57,7 +57,7 @@ NAMES = "give each its own name, and none photograph or rest: --regions sky,sea,
         (
             "--regions a -o no/b.ora",
             "no/b.ora: it cannot be written: No such file or directory",
-            "write elsewhere (-o)",
+            "choose another place, or make room",
         ),
     ],
 )

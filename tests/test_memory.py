@@ -142,7 +142,7 @@ def test_where_memory_does_not_suffice_after_all_smaller_tiles_go_on(studio: Pat
     """
     recipe = write_large(studio, 1024)
     options = ("--tile", "off", "--max-memory", "16", "--set", "solver.sizes=1", "--steps", "2", "-o", studio / "a.png")
-    for allowed in range(1700, 2400, 200):
+    for allowed in range(1650, 2400, 50):
         command = [sys.executable, "-c", LIMITED, allowed, "render", recipe, *options]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=500)
         if done.returncode == 0:

@@ -137,6 +137,22 @@ def test_after_any_end_resume_goes_on_to_the_same_picture(studio: Path, end: sig
     assert left == {"cut.png", "cut.png.json"}
 
 
+def test_a_second_ctrl_c_breaks_off_within_a_step(studio: Path) -> None:
+    """A step may be one long call, in which Python sees no signal."""
+    draw_picture(1600, 1600, 1).save(studio / "photo.png")
+    Image.fromarray(np.uint8(255 * (np.arange(1600) < 800))[None].repeat(1600, 0)).save(studio / "left.png")
+    settings = ["--set", "solver.sizes=1", "--checkpoint-every", "off"]
+    process = subprocess.Popen([*COMMAND, *settings], cwd=studio, stdout=-1, stderr=-1, text=True)
+    assert process.stderr
+    for word in ("step 1/400", "stopping after this step", "broken off"):
+        line = next(line for line in process.stderr if word in line)
+        assert word in line
+        if word != "broken off":
+            process.send_signal(signal.SIGINT)
+    assert (process.wait(timeout=5), (studio / "recipe.png").exists()) == (130, False)
+    process.communicate()
+
+
 def run_limited(studio: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Render where no file may grow beyond two megabytes: as on a full disk, a state does not fit."""
     command = " ".join(["ulimit -f 2048 && exec", *COMMAND, *arguments])
