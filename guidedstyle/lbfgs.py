@@ -9,7 +9,7 @@ from torch import Tensor
 
 HISTORY = 10  # pairs
 FIRST = 0.02  # mean change of a pixel by the first step
-REACH = 2.5  # times the first step: how much a later one changes a pixel in the mean, at most
+REACH = 2.5  # times FIRST, or a larger first step: how much a step changes a pixel in the mean, at most
 LEAP = 2.0  # times the least loss
 FLAT = 1e-10  # a gradient that changes less along a step tells nothing
 
@@ -24,7 +24,7 @@ class Lbfgs:
 
     def __init__(self, image: Tensor, rate: float | None, steps: int) -> None:
         self.image = self.best = image
-        self.reach = image.new_tensor(REACH * (rate or FIRST))
+        self.reach = image.new_tensor(REACH * max(rate or FIRST, FIRST))
         self.first, self.least = image.new_tensor(rate or FIRST), image.new_tensor(float("inf"))
         self.before: tuple[Tensor, Tensor] | None = None  # image and gradient
         self.back = image.new_tensor(False, dtype=torch.bool)  # to the best image, where the last step led

@@ -18,9 +18,9 @@ from test_cli import run
 from guidedstyle.contact_sheet import CELL, make_sheet
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.limits import Limits
 from guidedstyle.sweep import Sweep
-from guidedstyle.variants import arrange, make_variants, parse_axis
+from guidedstyle.variants import arrange, make_variants, open_sketches, parse_axis
+from guidedstyle.workshop import Workshop
 
 RECIPE = "content: photo.png\nstyle: ink\nstyles: {ink: ink.png}\nsolver: {steps: 2}\n"
 GRID = ("--vary", "styles.ink.scale=0.5,1", "--vary", "content_strength=0.5,1,4")
@@ -130,7 +130,9 @@ def test_paintings_are_measured_once_for_all_variants(small: Path, monkeypatch: 
         monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(small / f"cache{number}"))
         for file in (small / "out").iterdir():
             file.unlink()
-        assert Sweep(variants[:number], 3, small / "out", "cpu", Limits(), True).run() == 0
+        sweep = Sweep(variants[:number], 3, small / "out", Workshop("cpu"), "quiet")
+        sweep.check(open_sketches(variants[:number]))
+        assert sweep.run() == 0
         counts.append(len(pictures))
     assert counts[2] - counts[1] == counts[1] - counts[0] == counts[0] - 3
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from guidedstyle.cache import find_cache
 from guidedstyle.encoder import Encoder
+from guidedstyle.errors import StoppedEarlyError
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import parse_setting, read_recipe
 from guidedstyle.rendering import load_encoder, make_paintings_for, render
@@ -119,7 +120,8 @@ def test_a_broken_file_in_the_cache_is_made_anew(studio: Path, cache: Path) -> N
 
 
 def test_what_was_stopped_is_not_kept(studio: Path, cache: Path) -> None:
-    make(studio, watch=lambda update: False)
+    with pytest.raises(StoppedEarlyError):
+        make(studio, watch=lambda update: False)
     assert not cache.exists() or not list(cache.glob("*.png"))
 
 

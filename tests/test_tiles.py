@@ -147,11 +147,11 @@ def differentiate(scene: Scene, encoder, plan: Plan, image: torch.Tensor) -> tup
     return gradient, float(loss.detach())
 
 
-@pytest.mark.parametrize(("method", "rate"), [("lbfgs", 0.002), ("adam", 0.003), ("sgd", 0.001)])
-def test_twenty_gentle_steps_in_tiles_make_the_same_picture(method: str, rate: float, studio: Path) -> None:
+@pytest.mark.parametrize(("method", "rate", "steps"), [("lbfgs", 0.002, 8), ("adam", 0.003, 20), ("sgd", 0.001, 20)])
+def test_gentle_steps_in_tiles_make_the_same_picture(method: str, rate: float, steps: int, studio: Path) -> None:
     """On a real photograph where there is one. At full rates every descent multiplies what rounding leaves."""
     scene = open_real(studio) if WEIGHTS.is_file() else open_three(studio)
-    solver = scene.recipe.solver.model_copy(update={"method": method, "steps": 20, "sizes": 1, "rate": rate})
+    solver = scene.recipe.solver.model_copy(update={"method": method, "steps": steps, "sizes": 1, "rate": rate})
     scene = replace(scene, recipe=scene.recipe.model_copy(update={"solver": solver}))
     encoder = load_encoder(scene.recipe.encoder)
     plan = make_plan(scene, encoder, "cpu")
