@@ -65,7 +65,7 @@ def make_jobs(
     if len(jobs) == 1 and isinstance(jobs[0], Failure):
         raise jobs[0].error
     good = [job for job in jobs if isinstance(job, Job)]
-    return [_refuse_clash(job, good) for job in jobs]
+    return [_refuse_clash(job, good, photographs) for job in jobs]
 
 
 def _make_job(order: Order, output: Path | None, overrides: Sequence[Override]) -> Job | Failure:
@@ -89,12 +89,14 @@ def _name_output(order: Order, folder: Path | None, recipes: Sequence[Path]) -> 
     return (folder or recipe.parent) / f"{name}.png"
 
 
-def _refuse_clash(job: Job | Failure, jobs: Sequence[Job]) -> Job | Failure:
+def _refuse_clash(job: Job | Failure, jobs: Sequence[Job], photographs: Sequence[Path]) -> Job | Failure:
     """Refuse a picture that would take the place of an earlier one, or of a file that any is made of."""
     if isinstance(job, Failure):
         return job
     first = next(other for other in jobs if other.output == job.output)
     made_of = next((key for other in jobs if (key := find_overwritten(other.reading.recipe, job.output))), None)
+    if any(job.output.exists() and job.output.samefile(photograph) for photograph in photographs):
+        made_of = "content"
     if first is job and not made_of:
         return job
     rule = f"it would overwrite {made_of}" if made_of else f"{first.name} is written there already"

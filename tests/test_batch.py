@@ -97,8 +97,13 @@ def test_two_photographs_of_one_name_are_not_one_picture(photos: Path) -> None:
 
 
 def test_no_picture_is_written_over_what_another_is_made_of(photos: Path) -> None:
-    jobs = make_jobs([photos / "free.yaml"], [str(photos / "photos" / "*e.png")], photos / "photos", [])
-    assert all("would overwrite" in str(job.error) for job in jobs if isinstance(job, Failure))
+    (photos / "more").mkdir()
+    shutil.copy(photos / "photos" / "one.png", photos / "more" / "three.png")
+    contents = [str(photos / folder / "three.png") for folder in ("more", "photos")]
+    jobs = make_jobs([photos / "free.yaml"], contents, photos / "photos", [("styles.ink.scale", 2, "here")])
+    (other,) = make_jobs([photos / "free.yaml"], contents[:1], photos / "photos", [])
+    assert isinstance(other, Job)  # alone it is right: only the second is made of what the first would overwrite
+    assert all("overwrite" in str(job.error) for job in jobs if isinstance(job, Failure))
     assert len(jobs) == sum(isinstance(job, Failure) for job in jobs) == 2
 
 
