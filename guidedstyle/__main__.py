@@ -1,5 +1,16 @@
 """`python -m guidedstyle` is the command `guidedstyle`."""
 
-from guidedstyle.cli import main
+from guidedstyle.interrupts import end_on_interrupt, outlast_terminal
 
-main()
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it also while that is loaded, and a closed terminal does not."""
+    end_on_interrupt()
+    outlast_terminal()
+    from guidedstyle.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

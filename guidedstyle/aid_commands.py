@@ -17,9 +17,12 @@ aid_app = typer.Typer()
 def bench_command(
     size: Annotated[int, typer.Option(min=128, max=8192, help="Side of the pictures of noise in px.")] = 512,
     largest: Annotated[int, typer.Option(min=512, max=16384, help="Growth is measured up to this side in px.")] = 2048,
-    repeats: Annotated[int, typer.Option(min=3, help="Each time is the median of so many.")] = 9,
+    repeats: Annotated[int, typer.Option(min=3, max=1000, help="Each time is the median of so many.")] = 9,
     device: options.Device = "auto",
-    weights: Annotated[Path | None, typer.Option(help="Measure VGG-19 with these weights instead of lite.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Measure VGG-19 with these weights instead of lite."),
+    ] = None,
 ) -> None:
     """Measure this machine: a step against the bare encoder, over regions, pixels and tiles, and what size fits.
 
@@ -42,16 +45,18 @@ def doctor_command(as_json: options.AsJson = False) -> None:
 
 
 @aid_app.command("check")
-def check_command(recipe: options.RecipeFile, settings: options.Settings = None) -> None:
+def check_command(
+    recipe: options.RecipeFile, settings: options.Settings = None, sandbox: options.Sandbox = False
+) -> None:
     """Check a recipe, its pictures and masks without rendering.
 
     Example: guidedstyle check recipe.yaml
     """
-    from guidedstyle.api import check_reading
+    from guidedstyle.checking import check_reading
     from guidedstyle.reading import read_recipe
     from guidedstyle.report import print_scene
 
-    checked = check_reading(read_recipe(recipe, collect_overrides(settings, {})))
+    checked = check_reading(read_recipe(recipe, collect_overrides(settings), sandbox))
     print_scene(checked.scene, checked.notes)
 
 
@@ -60,16 +65,17 @@ def masks_command(
     recipe: options.RecipeFile,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The sheet to write: a picture.")] = None,
     settings: options.Settings = None,
+    sandbox: options.Sandbox = False,
 ) -> None:
     """Show what was understood of a recipe's masks: a table, and a sheet with every region tinted and named.
 
     Example: guidedstyle masks recipe.yaml -o sheet.png
     """
+    from guidedstyle.checking import check_reading
     from guidedstyle.reading import read_recipe
     from guidedstyle.report import print_masks
-    from guidedstyle.scene import CHECK_SIZE, open_scene
 
-    scene = open_scene(read_recipe(recipe, collect_overrides(settings, {})), CHECK_SIZE)
+    scene = check_reading(read_recipe(recipe, collect_overrides(settings), sandbox)).scene
     if output:
         from guidedstyle.mask_sheet import save_sheet
 

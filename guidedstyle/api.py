@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from guidedstyle import reading
+from guidedstyle.checking import Check, check_reading
 from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
-from guidedstyle.images import Size
 from guidedstyle.limits import read_limits
-from guidedstyle.reading import Override, Reading, read_recipe, wrap_recipe
+from guidedstyle.reading import Reading, read_recipe, wrap_recipe
 from guidedstyle.recipe import Recipe
-from guidedstyle.scene import CHECK_SIZE, Scene, open_scene
-from guidedstyle.survey import collect_notes, survey_scene
 
 if TYPE_CHECKING:
     from guidedstyle.rendering import Update, Watch
@@ -25,46 +23,18 @@ __all__ = ["Check", "GuidedStyleError", "StoppedEarlyError", "check", "load_reci
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Check:
-    """What a recipe comes to: its scene opened small, and what a person should know before the render."""
-
-    scene: Scene
-    notes: tuple[str, ...]
-
-    @property
-    def size(self) -> Size:
-        """The (width, height) of the picture."""
-        return self.scene.size
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """The share of the picture that each region covers, 0 to 1."""
-        regions = self.scene.recipe.regions
-        return {region.name: share for region, share in zip(regions, self.scene.shares, strict=False)}
-
-
-def load_recipe(file: Path | str, settings: Mapping[str, object] = NOTHING) -> Recipe:
+def load_recipe(file: Path | str, settings: Mapping[str, object] = NOTHING, sandbox: bool = False) -> Recipe:
     """Read a recipe from YAML, or from a PNG that was rendered; `settings` set keys: {"regions.sky.strength": 2}.
 
-    Raises GuidedStyleError with all problems.
+    In a `sandbox` it may name nothing outside its folder. Raises GuidedStyleError with all problems.
     """
-    overrides: list[Override] = [(key, value, f"{key}={value}") for key, value in settings.items()]
-    reading = read_recipe(Path(file), overrides)
-    if reading.document.problems:
-        raise GuidedStyleError(reading.document.problems)
-    return reading.recipe
+    overrides = [(key, value, f"{key}={value}") for key, value in settings.items()]
+    return reading.load_recipe(file, overrides, sandbox)
 
 
 def check(recipe: Recipe | Path | str) -> Check:
     """Check a recipe, its pictures and masks without rendering; raises GuidedStyleError with all problems."""
     return check_reading(_read(recipe))
-
-
-def check_reading(reading: Reading) -> Check:
-    """Check what was read."""
-    scene = open_scene(reading, CHECK_SIZE)
-    return Check(scene, collect_notes(scene, survey_scene(scene)))
 
 
 def render(
@@ -82,14 +52,14 @@ def render(
     """
     from guidedstyle.workshop import Workshop
 
-    reading = _read(recipe)
-    workshop, checked = Workshop(device, read_limits(str(tile), max_memory)), check_reading(reading)
+    read = _read(recipe)
+    workshop, checked = Workshop(device, read_limits(str(tile), max_memory)), check_reading(read)
     plan = workshop.plan(checked.scene)
 
     def watch(update: Update) -> bool:
         return on_update is None or on_update(update) is not False
 
-    return workshop.render(workshop.open(reading, plan), plan, watch, notes=checked.notes)
+    return workshop.render(workshop.open(read, plan), plan, watch, notes=checked.notes)
 
 
 def _read(recipe: Recipe | Path | str) -> Reading:

@@ -1,4 +1,4 @@
-"""The recipes of one call of `render`, each opened small, or with what is wrong with it. Without torch."""
+"""The recipes of one call of `render`, each checked, or with what is wrong with it. Without torch."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from pathlib import Path
 
 from PIL import Image
 
+from guidedstyle.checking import Check, check_reading
 from guidedstyle.commands import make_folder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import FORMATS
 from guidedstyle.mistakes import find_overwritten
+from guidedstyle.places import PREVIEW, WATCHED
 from guidedstyle.reading import Override, Reading, read_recipe
 from guidedstyle.recipe import OUTPUT_SUFFIXES
-from guidedstyle.scene import CHECK_SIZE, Scene, open_scene
 
 
 @dataclass(frozen=True)
 class Job:
-    """A picture to render: its recipe, read and opened small."""
+    """A picture to render: its recipe, read and checked."""
 
     name: str
     reading: Reading
-    sketch: Scene
+    check: Check
 
     @property
     def output(self) -> Path:
@@ -40,12 +41,15 @@ class Failure:
     error: GuidedStyleError
 
 
-PREVIEW = ".preview.png"
 Order = tuple[Path, Path | None]  # a recipe, and a photograph instead of its own
 
 
 def make_jobs(
-    recipes: Sequence[Path], contents: Sequence[str], output: Path | None, overrides: Sequence[Override]
+    recipes: Sequence[Path],
+    contents: Sequence[str],
+    output: Path | None,
+    overrides: Sequence[Override],
+    sandbox: bool = False,
 ) -> list[Job | Failure]:
     """Read every recipe, with every photograph that `contents` name instead of its own.
 
@@ -61,21 +65,22 @@ def make_jobs(
         raise GuidedStyleError.of("--output", rule, "name a folder")
     if many and output:
         make_folder(output, "--output")
-    jobs = [_make_job(order, _name_output(order, output, recipes) if many else output, overrides) for order in orders]
+    outputs = [_name_output(order, output, recipes) if many else output for order in orders]
+    jobs = [_make_job(order, out, overrides, sandbox) for order, out in zip(orders, outputs, strict=True)]
     if len(jobs) == 1 and isinstance(jobs[0], Failure):
         raise jobs[0].error
     good = [job for job in jobs if isinstance(job, Job)]
     return [_refuse_clash(job, good, photographs) for job in jobs]
 
 
-def _make_job(order: Order, output: Path | None, overrides: Sequence[Override]) -> Job | Failure:
+def _make_job(order: Order, output: Path | None, overrides: Sequence[Override], sandbox: bool) -> Job | Failure:
     recipe, photograph = order
     name = f"{recipe} of {photograph}" if photograph else str(recipe)
     added: list[Override] = [("output", str(output.absolute()), "--output")] if output else []
     added += [("content", str(photograph.absolute()), "--content")] if photograph else []
     try:
-        reading = read_recipe(recipe, [*overrides, *added])
-        return Job(name, reading, open_scene(reading, CHECK_SIZE))
+        reading = read_recipe(recipe, [*overrides, *added], sandbox)
+        return Job(name, reading, check_reading(reading))
     except GuidedStyleError as error:
         return Failure(name, error)
 
@@ -106,19 +111,21 @@ def _refuse_clash(job: Job | Failure, jobs: Sequence[Job], photographs: Sequence
 def _find_pictures(content: str) -> list[Path]:
     """Find the pictures that a file, a folder or a pattern names; raises GuidedStyleError where there are none."""
     path = Path(content)
-    if path.is_dir():
+    if content and path.is_dir():
         found = sorted(filter(_is_photograph, path.iterdir()))
     else:
         found = [path] if path.is_file() else sorted(map(Path, glob.glob(content, recursive=True)))  # noqa: PTH207
     if not found:
-        raise GuidedStyleError.of("--content", f"{content} names no picture", "name a file, a folder or 'photos/*.jpg'")
+        raise GuidedStyleError.of(
+            "--content", f"{content or 'an empty name'} names no picture", "name a file, a folder or 'photos/*.jpg'"
+        )
     return found
 
 
 def _is_photograph(file: Path) -> bool:
     """Tell whether a file of a folder is meant: a picture that can be read, neither hidden nor a preview of ours."""
     kind = Image.registered_extensions().get(file.suffix.lower())
-    return kind in FORMATS and not file.name.startswith(".") and not file.name.endswith(PREVIEW)
+    return kind in FORMATS and not file.name.startswith(".") and not file.name.endswith((PREVIEW, WATCHED))
 
 
 def _is_picture(output: Path | None) -> bool:

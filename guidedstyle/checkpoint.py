@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,9 +11,11 @@ import torch
 
 from guidedstyle.curves import Curves
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.faults import is_out_of_memory
 from guidedstyle.files import replacing
-from guidedstyle.memory import Tiling, is_out_of_memory
+from guidedstyle.memory import Tiling
 from guidedstyle.plan import Plan
+from guidedstyle.precision import name_precision
 from guidedstyle.processes import count_processes
 from guidedstyle.record import describe_identity
 from guidedstyle.rendering import Snapshot
@@ -23,7 +24,6 @@ from guidedstyle.solver import Ending
 
 FORMAT = 1
 ANEW = "leave --resume out to begin anew"
-DAMAGED = (OSError, RuntimeError, ValueError, LookupError, TypeError, EOFError, pickle.UnpicklingError)
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,6 @@ class Checkpoint:
     def at(cls, identity: Mapping[str, Any], plan: Plan, snapshot: Snapshot, steps: int) -> Checkpoint:
         """Make the checkpoint of a render as planned after so many steps."""
         return cls(identity, describe_machine(plan), snapshot, steps)
-
-
-def name_checkpoint(output: Path) -> Path:
-    """Name the file of a picture's state."""
-    return output.with_name(output.name + ".state")
 
 
 def describe_machine(plan: Plan) -> dict[str, Any]:
@@ -71,7 +66,7 @@ def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
             "image": snapshot.image,
             "state": snapshot.state,
             "tilings": [asdict(tiling) for tiling in snapshot.tilings],
-            "precision": str(snapshot.precision).removeprefix("torch."),
+            "precision": name_precision(snapshot.precision),
             "curves": dict(vars(snapshot.curves)),
             "seconds": snapshot.seconds,
         },
@@ -97,7 +92,9 @@ def read_checkpoint(file: Path) -> Checkpoint | None:
             raise GuidedStyleError.of(file, rule, ANEW)
         torch.set_num_threads(data["threads"])
         return Checkpoint(data["identity"], data["machine"], _read_snapshot(data["snapshot"]), data["steps"])
-    except DAMAGED as error:
+    except GuidedStyleError:
+        raise
+    except Exception as error:  # what reads a pickle of anybody's fails in every way there is
         if is_out_of_memory(error):
             raise
         raise GuidedStyleError.of(file, "the state is damaged", ANEW) from error

@@ -19,7 +19,7 @@ from rich.console import Console
 from guidedstyle.versions import PACKAGES
 
 MODULES = {"pillow": "PIL", "opencv-python-headless": "cv2"}  # packages whose modules are called otherwise
-EXTRAS_OF_DEVELOPERS = {"test", "dev"}
+EXTRAS_OF_DEVELOPERS = {"test", "dev", "audit"}
 
 Mark = Literal["ok", "missing", "problem"]
 

@@ -11,7 +11,7 @@ import typer
 
 from guidedstyle import options
 from guidedstyle.aid_commands import aid_app
-from guidedstyle.commands import BUG, INTERRUPTED, exit_on_mistake
+from guidedstyle.commands import BUG, CUT_OFF, exit_on_mistake
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.mask_commands import mask_app
 from guidedstyle.options import collect_overrides
@@ -45,6 +45,7 @@ def render_command(
     max_memory: options.MaxMemory = None,
     encoder: options.Encoder = None,
     settings: options.Settings = None,
+    sandbox: options.Sandbox = False,
     resume: options.Resume = False,
     preview_every: options.PreviewEvery = "5s",
     checkpoint_every: options.CheckpointEvery = "30s",
@@ -63,10 +64,10 @@ def render_command(
     from guidedstyle.limits import read_limits
     from guidedstyle.wishes import read_wishes
 
-    flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
+    overrides = collect_overrides(settings, size, steps, seed, encoder)
     limits = read_limits(tile, max_memory)
     wishes = read_wishes(preview_every, checkpoint_every, save_every, timelapse, report, resume)
-    jobs = make_jobs(recipes, contents or (), output, collect_overrides(settings, flags))
+    jobs = make_jobs(recipes, contents or (), output, overrides, sandbox)
     if len(jobs) > 1 and (timelapse or report):
         rule = f"there are {len(jobs)} pictures, and a film or a report is of one"
         raise GuidedStyleError.of("render", rule, "leave --timelapse and --report out, or name one recipe")
@@ -92,6 +93,7 @@ def sweep_command(
     max_memory: options.MaxMemory = None,
     encoder: options.Encoder = None,
     settings: options.Settings = None,
+    sandbox: options.Sandbox = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the variants and stop.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -99,23 +101,25 @@ def sweep_command(
 
     Example: guidedstyle sweep recipe.yaml --vary styles.ink.scale=0.5,1,2 --vary content_strength=0.5,2
     """
-    from guidedstyle.commands import make_folder
-    from guidedstyle.variants import make_variants, open_sketches, parse_axis
+    from guidedstyle.commands import check_place_of_folder, make_folder
+    from guidedstyle.limits import read_limits
+    from guidedstyle.variants import check_variants, make_variants, parse_axis
 
+    limits = read_limits(tile, max_memory)
     axes, folder = [parse_axis(axis) for axis in vary], output or recipe.with_name(f"{recipe.stem}-sweep")
-    flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
-    variants = make_variants(recipe, axes, collect_overrides(settings, flags), folder)
-    sketches = open_sketches(variants)
+    overrides = collect_overrides(settings, size, steps, seed, encoder)
+    check_place_of_folder(folder, "--output")
+    variants = make_variants(recipe, axes, overrides, folder, sandbox)
+    checks = check_variants(variants)
     if dry_run:
         typer.echo("\n".join(variant.label for variant in variants))
         return
-    from guidedstyle.limits import read_limits
     from guidedstyle.sweep import Sweep
     from guidedstyle.workshop import Workshop
 
-    workshop = Workshop(device, read_limits(tile, max_memory))
+    workshop = Workshop(device, limits)
     sweep = Sweep(variants, len(axes[-1][1]), folder, workshop, "quiet" if quiet else "shown")
-    sweep.check(sketches)
+    sweep.plan(checks)
     make_folder(folder, "--output")
     raise typer.Exit(sweep.run())
 
@@ -129,22 +133,27 @@ def watch_command(
     device: options.Device = "auto",
     encoder: options.Encoder = None,
     settings: options.Settings = None,
+    sandbox: options.Sandbox = False,
 ) -> None:
     """Render a quick preview, and another whenever the recipe, a mask or a picture is saved, until Ctrl-C.
 
     Example: guidedstyle watch recipe.yaml
     """
-    flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
-    overrides = collect_overrides(settings, flags)
+    from guidedstyle.reading import check_overrides
+
+    overrides = collect_overrides(settings, size, steps, seed, encoder)
+    check_overrides(recipe, overrides)
     from guidedstyle.watching import Watching
     from guidedstyle.workshop import Workshop
 
-    raise typer.Exit(Watching(recipe, overrides, Workshop(device)).run())
+    raise typer.Exit(Watching(recipe, overrides, Workshop(device), sandbox).run())
 
 
 @app.command("compare")
 def compare_command(
-    pictures: Annotated[list[Path], typer.Argument(help="Two pictures or more: renders, and any others.")],
+    pictures: Annotated[
+        list[Path], typer.Argument(readable=False, help="Two pictures or more: renders, and any others.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The sheet to write: a picture.")] = Path(
         "compare.png"
     ),
@@ -160,15 +169,12 @@ def compare_command(
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 2 the user's input, 130 interrupted, 1 our bug."""
+    """Run the command line and exit: 0 done, 1 our bug, 2 the user's input or machine, 130 interrupted, 141 unread."""
     try:
         with exit_on_mistake():
             app()
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.exit(BUG)
+    except SystemExit as end:  # typer makes it of a reader that has left
+        sys.exit(CUT_OFF if isinstance(end.__context__, BrokenPipeError) else end.code)
     except Exception:
         traceback.print_exc()
         print("\nThis is a bug of guidedstyle, not of your recipe. Please report the lines above.", file=sys.stderr)

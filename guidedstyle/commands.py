@@ -6,11 +6,13 @@ import sys
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENAMETOOLONG
 from pathlib import Path
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.faults import explain_fault
 
-DONE, BUG, MISTAKE, INTERRUPTED = 0, 1, 2, 130  # exit codes
+DONE, BUG, MISTAKE, INTERRUPTED, CUT_OFF = 0, 1, 2, 130, 141  # exit codes, two of them as shells know them
 
 
 @contextmanager
@@ -18,10 +20,16 @@ def exit_on_mistake() -> Iterator[None]:
     """Tell what the user can mend, without a traceback, and exit with 2."""
     try:
         yield
-    except GuidedStyleError as error:
-        count = len(error.problems)
-        print(f"{error}\n{count} {'mistake' if count == 1 else 'mistakes'}; nothing was written.", file=sys.stderr)
+    except Exception as error:
+        if not (fault := explain_fault(error)):
+            raise
+        told_before = isinstance(error, GuidedStyleError) or getattr(error, "errno", None) == ENAMETOOLONG
+        print(f"{fault}\n{_count(fault)}; nothing was written." if told_before else fault, file=sys.stderr)
         sys.exit(MISTAKE)
+
+
+def _count(error: GuidedStyleError) -> str:
+    return f"{len(error.problems)} {'mistake' if len(error.problems) == 1 else 'mistakes'}"
 
 
 def whole_number(text: str) -> int:
@@ -31,8 +39,16 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def check_place_of_folder(folder: Path, place: str) -> None:
+    """Raise GuidedStyleError where a folder cannot be made since a file is in its place, or above it."""
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise GuidedStyleError.of(place, f"{folder} cannot be made a folder: {there} is a file", "name another place")
+
+
 def make_folder(folder: Path, place: str = "--out") -> None:
     """Make a folder to write into; raises GuidedStyleError where that cannot be."""
+    check_place_of_folder(folder, place)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

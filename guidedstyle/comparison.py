@@ -17,6 +17,8 @@ from guidedstyle.differences import flatten, name_key, walk
 from guidedstyle.document import read_document
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
 from guidedstyle.images import read_note, read_picture
+from guidedstyle.keys import is_too_long
+from guidedstyle.places import name_record
 from guidedstyle.reading import RECIPE_KEY, relate_path
 
 FILE_KEYS = {"content", "image", "file", "weights"}  # of a written recipe, where a text stands under them
@@ -77,7 +79,7 @@ def _describe(file: Path) -> Compared:
     if not file.is_file():
         raise GuidedStyleError.of(file, "there is no such file", "check the name and the folder")
     picture = read_picture(file, CELL, enlarge=False)
-    if record := _read_record(file.with_name(f"{file.name}.json")):
+    if record := _read_record(name_record(file)):
         return Compared(file, picture, "record", _describe_record(record, file.parent))
     if recipe := _read_carried(file):
         return Compared(file, picture, "picture", {"recipe": _describe_recipe(recipe, file.parent)})
@@ -90,6 +92,7 @@ def _read_record(file: Path) -> Record | None:
         return None
     try:
         data = json.loads(file.read_bytes())
+        json.dumps(data, ensure_ascii=False).encode()  # half a letter cannot be shown
         return Record.model_validate(data) if isinstance(data, dict) and "recipe" in data else None
     except (OSError, ValueError, RecursionError) as error:
         wrong = "its keys are not a record's" if isinstance(error, ValidationError) else f"{error}"
@@ -135,7 +138,9 @@ def _find_hashes(record: Record, folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _is_file(path: KeyPath, value: object) -> bool:
-    return path[-1] in FILE_KEYS and isinstance(value, str)
+    """Tell whether a value is a file's name; a text that no file can be called is compared as it stands."""
+    named = path[-1] in FILE_KEYS and isinstance(value, str)
+    return named and "\0" not in str(value) and not is_too_long(Path(str(value)))
 
 
 def _locate(file: str, folder: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from guidedstyle.lbfgs import Lbfgs
+from guidedstyle.lbfgs import LEAP, Lbfgs
 
 ADAM_RATE, ADAM_BETAS, ADAM_TINY = 0.03, (0.9, 0.99), 1e-8  # the rate in units of the pixels' range
 SGD_RATE, SGD_MOMENTUM, SGD_LIMIT = 0.01, 0.9, 0.3
@@ -36,8 +36,31 @@ class Descent(Protocol):
         """Go on from what `save` returned."""
 
 
-class _Saved:
-    """Goes on from its attributes alone."""
+class _Cautious:
+    """Goes back to the best image where the loss leaps or is no number, and sets out anew with half the rate.
+
+    The best image is kept in half precision: a whole copy of a large picture is dear.
+    """
+
+    def __init__(self, image: Tensor, rate: float) -> None:
+        self.image, self.rate = image, image.new_tensor(rate)
+        self.kept, self.least = image.half(), image.new_tensor(float("inf"))
+
+    @property
+    def best(self) -> Tensor:
+        """The image: as long as the loss does not leap, every step counts as an improvement."""
+        return self.image
+
+    def _move(self, change: Tensor, loss: Tensor, *memories: Tensor) -> None:
+        """Move the image, in the memory of the `change`, or go back; then the `memories` of slopes are forgotten."""
+        better, leapt = loss < self.least, ~(loss <= LEAP * self.least)
+        self.kept = torch.where(better, self.image.half(), self.kept)
+        self.least = torch.where(better, loss, self.least)
+        self.rate = torch.where(leapt, self.rate / 2, self.rate)
+        moved = change.add_(self.image).clamp_(0, 1)
+        self.image = torch.where(leapt, self.kept, moved, out=moved)
+        for memory in memories:
+            memory.masked_fill_(leapt, 0)
 
     def save(self) -> dict[str, Any]:
         """Return all attributes."""
@@ -48,54 +71,39 @@ class _Saved:
         vars(self).update(state)
 
 
-class Adam(_Saved):
+class Adam(_Cautious):
     """Adam (Kingma & Ba 2015, arXiv:1412.6980) with a step that shrinks to a tenth along a cosine."""
 
     def __init__(self, image: Tensor, rate: float | None, steps: int) -> None:
-        self.image, self.rate, self.steps, self.number = image, rate or ADAM_RATE, steps, 0
+        super().__init__(image, rate or ADAM_RATE)
+        self.steps, self.number = steps, 0
         self.mean, self.power = torch.zeros_like(image), torch.zeros_like(image)
 
-    @property
-    def best(self) -> Tensor:
-        """The image: every step counts as an improvement."""
-        return self.image
-
     def step(self, loss: Tensor, gradient: Tensor) -> None:
-        """Take a step; none where the loss is no longer a number."""
+        """Take a step, or go back."""
         rate = self.rate * (0.55 + 0.45 * cos(pi * self.number / self.steps))
         self.number += 1
         self.mean.lerp_(gradient, 1 - ADAM_BETAS[0])
         self.power.mul_(ADAM_BETAS[1]).addcmul_(gradient, gradient, value=1 - ADAM_BETAS[1])
         first, second = (1 - beta**self.number for beta in ADAM_BETAS)
         deviation = (self.power / second).sqrt_().add_(ADAM_TINY)
-        self.image = _move(self.image, torch.div(self.mean, deviation, out=deviation).mul_(-rate / first), loss)
+        change = torch.div(self.mean, deviation, out=deviation).mul_(-rate / first)
+        self._move(change, loss, self.mean, self.power)
 
 
-class Sgd(_Saved):
+class Sgd(_Cautious):
     """Gradient descent with Nesterov momentum; the slope is limited to a root mean square of SGD_LIMIT."""
 
     def __init__(self, image: Tensor, rate: float | None, steps: int) -> None:
-        self.image, self.rate = image, rate or SGD_RATE
+        super().__init__(image, rate or SGD_RATE)
         self.momentum = torch.zeros_like(image)
 
-    @property
-    def best(self) -> Tensor:
-        """The image: every step counts as an improvement."""
-        return self.image
-
     def step(self, loss: Tensor, gradient: Tensor) -> None:
-        """Take a step; none where the loss is no longer a number."""
+        """Take a step, or go back."""
         steepness = torch.linalg.vector_norm(gradient) / gradient.numel() ** 0.5
         gradient.mul_(SGD_LIMIT / steepness.clamp(min=SGD_LIMIT))
         self.momentum.mul_(SGD_MOMENTUM).add_(gradient)
-        change = gradient.add_(self.momentum, alpha=SGD_MOMENTUM).mul_(-self.rate)
-        self.image = _move(self.image, change, loss)
-
-
-def _move(image: Tensor, change: Tensor, loss: Tensor) -> Tensor:
-    """Move an image, in the memory of the `change`; leave it as it is where the loss is no longer a number."""
-    moved = change.add_(image).clamp_(0, 1)
-    return torch.where(torch.isfinite(loss), moved, image, out=moved)
+        self._move(gradient.add_(self.momentum, alpha=SGD_MOMENTUM).mul_(-self.rate), loss, self.momentum)
 
 
 DESCENTS: dict[str, Callable[[Tensor, float | None, int], Descent]] = {"lbfgs": Lbfgs, "adam": Adam, "sgd": Sgd}

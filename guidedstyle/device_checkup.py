@@ -17,7 +17,7 @@ from guidedstyle.checkup import Finding, examine_folder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.memory import RUNTIME, measure_memory
 from guidedstyle.plan import choose_device
-from guidedstyle.precision import compare_precisions, decide_precision
+from guidedstyle.precision import compare_precisions, decide_precision, name_precision
 from guidedstyle.weights import find_vgg19, load_lite
 
 NEW_DRIVER = "install NVIDIA's driver, and a torch built for it: https://pytorch.org/get-started"
@@ -87,7 +87,7 @@ def examine_memory(device: torch.device, free: int, chosen: bool) -> Finding:
 
 def _examine_precision(device: torch.device) -> Finding:
     share = compare_precisions(device)
-    precision = str(decide_precision(share)).removeprefix("torch.")
+    precision = name_precision(decide_precision(share))
     why = f"time of bfloat16 / float32: {share:.2f}" if isfinite(share) else "bfloat16 is not used there"
     return Finding("ok", f"{device} precision", f"{precision} ({why})")
 

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 from guidedstyle.errors import KeyPath
 
-MISSING = object()
-
 
 class Difference(NamedTuple):
     """A key path whose value was one thing and is another; None: it is not there."""
@@ -31,11 +29,8 @@ def list_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Dif
     """List what differs between plain data, by key path."""
     before, after = flatten(old), flatten(new)
     keys = dict.fromkeys([*before, *after])
-    return [
-        Difference(key, before.get(key), after.get(key))
-        for key in keys
-        if before.get(key, MISSING) != after.get(key, MISSING)
-    ]
+    found = [Difference(key, before.get(key), after.get(key)) for key in keys]
+    return [difference for difference in found if difference.old != difference.new]
 
 
 def flatten(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,20 +13,50 @@ import yaml
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
 
 MOST_NODES = 20_000
+MOST_BYTES = 2**20  # of a recipe
+TOO_MANY = f"it holds more than {MOST_NODES} values"
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 1e-3 is a number, as in YAML 1.2."""
+    """Safe YAML in which, as in YAML 1.2, 1e-3 is a number, and 1:30, 0512 and 2020-01-01 are texts."""
+
+    nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.nodes += 1
+        if self.nodes > MOST_NODES:  # told before hours are spent on them
+            raise ValueError(TOO_MANY)
+        return super().compose_node(parent, index)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what `_Loader` reads: what it would take for a number is quoted."""
+    """Writes what `_Loader` and others read: what any of them would take for a number is quoted."""
 
 
+TAG = "tag:yaml.org,2002:"
+WORDS = {f"{TAG}null", f"{TAG}bool"}
+PLAIN = {*WORDS, *(f"{TAG}{kind}" for kind in ("int", "float", "str", "seq", "map"))}
+INT = re.compile(r"^[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F]+)$")
+FLOAT = re.compile(
+    r"^([-+]?(([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(inf|Inf|INF))|\.(nan|NaN|NAN))$"
+)
+
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag in WORDS]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 for _kind in (_Loader, _Dumper):
-    _kind.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-    )
+    _kind.add_implicit_resolver(f"{TAG}int", INT, list("-+0123456789"))
+    _kind.add_implicit_resolver(f"{TAG}float", FLOAT, list("-+.0123456789"))
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """Quote what YAML takes for the end of a line, which would come back as another."""
+    style = '"' if {"\x85", "\u2028", "\u2029"} & set(text) else None
+    return dumper.represent_scalar(f"{TAG}str", text, style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def write_yaml(data: object, in_line: bool = False) -> str:
@@ -53,14 +83,17 @@ class Document:
         return self.source
 
     def override(self, key: str, value: object, place: str) -> None:
-        """Set the key `a.b.0.c`; entries of a list go by number or by their `name`."""
+        """Set the key `a.b.0.c`, or take it out (None); entries of a list go by number or by their `name`."""
         parents, last = self._descend(key.split("."), place)
         if isinstance(last, list):
             last[_index(last, parents[-1])] = value
+        elif value is None:
+            last.pop(parents[-1], None)
         else:
             last[parents[-1]] = value
         self.places = {path: at for path, at in self.places.items() if path[: len(parents)] != tuple(parents)}
-        self.places[tuple(parents)] = place
+        for length in range(1, len(parents) + 1):  # also of entries that it makes
+            self.places.setdefault(tuple(parents[:length]), place)
 
     def _descend(self, keys: Sequence[str], place: str) -> tuple[list[str | int], Any]:
         node, path = self.data, []
@@ -80,10 +113,10 @@ class Document:
 
 def _index(entries: list[Any], key: object) -> int:
     """Find an entry of a list by number or by name; -1 where there is none."""
-    if str(key).isdigit():
-        return int(str(key)) if int(str(key)) < len(entries) else -1
+    numbers = [str(number) for number in range(len(entries))]
     names = [entry.get("name") if isinstance(entry, dict) else None for entry in entries]
-    return names.index(key) if key in names else -1
+    known = numbers if str(key).isdecimal() else names
+    return known.index(str(key)) if str(key) in known else -1
 
 
 def name_key(path: KeyPath) -> str:
@@ -101,11 +134,23 @@ def read_document(source: str, text: str) -> Document:
         mark = error.problem_mark or error.context_mark
         place = f"{source}:{mark.line + 1}" if mark else source
         raise GuidedStyleError.of(place, f"this is not YAML: {error.problem}", _yaml_remedy(error)) from error
+    except yaml.reader.ReaderError as error:
+        place = f"{source}:{text.count(chr(10), 0, error.position) + 1}"
+        rule = f"this is not YAML: the character U+{error.character:04X} cannot stand in it"
+        raise GuidedStyleError.of(place, rule, "remove it, and save the recipe as UTF-8 text") from error
     except RecursionError as error:
         raise GuidedStyleError.of(source, "it is nested too deeply", "write it with fewer levels") from error
     except (yaml.YAMLError, ValueError) as error:
         raise GuidedStyleError.of(source, f"this is not YAML: {error}", "write it as plain UTF-8 text") from error
     return document
+
+
+def read_value(place: str, text: str) -> Any:
+    """Read a value that stands alone, as on a command line; raises GuidedStyleError with all that is wrong in it."""
+    document = read_document(place, text)
+    if document.problems:
+        raise GuidedStyleError(document.problems)
+    return document.data
 
 
 def _yaml_remedy(error: yaml.MarkedYAMLError) -> str:
@@ -119,17 +164,35 @@ class _Reader:
         self.document = document
         self.loader = _Loader("")
         self.nodes = 0
+        self.above = list[yaml.Node]()  # all that hold the one that is read
 
     def read(self, node: yaml.Node, path: KeyPath) -> Any:
         self.nodes += 1
-        if self.nodes > MOST_NODES:  # aliases can make a short text endless
-            raise ValueError(f"it holds more than {MOST_NODES} values")
         self.document.places.setdefault(path, f"{self.document.source}:{node.start_mark.line + 1}")
+        if self.nodes > MOST_NODES:  # aliases can make a short text endless
+            raise ValueError(TOO_MANY)
+        if node in self.above:
+            rule = "this alias stands within what it repeats"
+            raise GuidedStyleError.of(self.document.locate(path), rule, "write out what is meant")
+        self.above.append(node)
+        value = self._read(node, path)
+        self.above.pop()
+        return value
+
+    def _read(self, node: yaml.Node, path: KeyPath) -> Any:
+        if node.tag not in PLAIN:
+            rule = f"the tag {node.tag.replace(TAG, '!!')} is not understood"
+            raise GuidedStyleError.of(self.document.locate(path), rule, "write the value without it")
         if isinstance(node, yaml.MappingNode):
             return dict(self._pairs(node, path))
         if isinstance(node, yaml.SequenceNode):
             return [self.read(child, (*path, index)) for index, child in enumerate(node.value)]
-        return self.loader.construct_object(node)
+        _spell(node)
+        try:
+            return self.loader.construct_object(node)
+        except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
+            rule = f"{node.value[:60]!r} cannot be read as {node.tag.removeprefix(TAG)}"
+            raise GuidedStyleError.of(self.document.locate(path), rule, "write a plain text or number") from error
 
     def _pairs(self, node: yaml.MappingNode, path: KeyPath) -> Iterator[tuple[str, Any]]:
         seen = set()
@@ -138,7 +201,10 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 self.document.problems.append(Problem(place, "this key is not a plain word", "write a word"))
                 continue
-            key = str(key_node.value)
+            key = _spell(key_node)
+            if key == "<<" and not key_node.style:  # within quotes it is a word
+                self.document.problems.append(Problem(place, "keys cannot be merged (<<)", "write them out"))
+                continue
             if key in seen:
                 name = name_key((*path, key))
                 self.document.problems.append(Problem(f"{place}: {name}", "this key stands here twice", "remove one"))
@@ -148,9 +214,22 @@ class _Reader:
             yield key, self.read(value_node, (*path, key))
 
 
+def _spell(node: yaml.Node) -> str:
+    """Return a scalar as it is written; raises where it holds half of a letter, which nothing can write or show."""
+    try:
+        node.value.encode()
+        return str(node.value)
+    except UnicodeEncodeError as error:
+        rule = f"{node.value!r} holds half of a letter"
+        raise yaml.MarkedYAMLError(None, None, rule, node.start_mark) from error
+
+
 def read_text(file: Path) -> str:
     """Read a text file; raises GuidedStyleError where there is none or it is not UTF-8."""
     try:
+        if (size := file.stat().st_size) > MOST_BYTES:
+            remedy = f"name a recipe of at most {MOST_BYTES:,} bytes"
+            raise GuidedStyleError.of(file, f"{size:,} bytes are too large for a recipe", remedy)
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise GuidedStyleError.of(file, "it is not UTF-8 text", "save the recipe as UTF-8 text") from error

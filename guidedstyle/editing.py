@@ -10,8 +10,8 @@ from PIL import Image
 
 from guidedstyle.document import write_yaml
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.files import write_file
-from guidedstyle.images import Array, read_picture, to_picture
+from guidedstyle.files import telling, write_file
+from guidedstyle.images import Array, read_frame, read_picture, to_picture
 from guidedstyle.layered.openraster import write_openraster
 from guidedstyle.layered.photoshop import write_photoshop
 from guidedstyle.mask_files import Pixels
@@ -40,6 +40,7 @@ def begin_masks(photo: Path, names: Sequence[str], styles: Sequence[Path], docum
     """
     masks = dict.fromkeys(_check_names(names))
     _check_places(document)
+    _check_paintings(styles)
     return _write_masks(photo, read_picture(photo), masks, styles, document)
 
 
@@ -48,6 +49,7 @@ def suggest_masks(photo: Path, count: int, styles: Sequence[Path], document: Pat
     if not 2 <= count <= MOST_REGIONS:
         raise GuidedStyleError.of("--regions", f"{count} is not from 2 to {MOST_REGIONS}", "choose another number")
     _check_places(document)
+    _check_paintings(styles)
     picture = read_picture(photo)
     masks = {f"region {index}": mask for index, mask in enumerate(suggest_regions(np.asarray(picture), count), 1)}
     return _write_masks(photo, picture, masks, styles, document)
@@ -81,9 +83,18 @@ def _write_masks(
 def _check_places(document: Path) -> None:
     if document.suffix.lower() not in DOCUMENTS:
         raise GuidedStyleError.of("--output", f"{document.name!r} is no layered document", "let it end in .ora or .psd")
+    with telling(document, "it cannot be written"):
+        document.parent.stat()
     for file in (document, document.with_suffix(".yaml")):
         if file.exists():
             raise GuidedStyleError.of("--output", f"{file} is there already", "choose another name, or remove it")
+
+
+def _check_paintings(styles: Sequence[Path]) -> None:
+    for style in styles:
+        if not style.is_file():
+            raise GuidedStyleError.of("--style", f"there is no file {style}", "check the name and the folder")
+        read_frame(style)
 
 
 def _paint_flat(mask: Pixels | None, size: tuple[int, int], index: int) -> Image.Image:

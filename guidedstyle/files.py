@@ -6,12 +6,13 @@ import glob
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from guidedstyle.errors import GuidedStyleError
 
 PART = ".part"  # what the name of a file ends in while it is written
+PASSING = set[Path]()  # what must not outlive this process
 
 
 def write_file(file: Path, content: bytes) -> None:
@@ -26,22 +27,42 @@ def replacing(file: Path) -> Iterator[Path]:
 
     Raises GuidedStyleError where it cannot be written.
     """
-    try:
+    with telling(file, "it cannot be written"):
         handle, name = tempfile.mkstemp(PART, f".{file.name}.{os.getpid()}.", file.parent)
         os.close(handle)
-        part = Path(name)
-        try:
+        with passing(Path(name)) as part:
             yield part
             _flush(part)
             part.chmod(0o666 & ~_umask())
             part.replace(file)
-        except BaseException:
-            part.unlink()
-            raise
+
+
+@contextmanager
+def passing(file: Path) -> Iterator[Path]:
+    """Remove a file in the end, unless it has moved, and also where the process breaks off."""
+    PASSING.add(file)
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # the disk can only be read by now
+            file.unlink(missing_ok=True)
+        PASSING.discard(file)
+
+
+def remove_passing() -> None:
+    """Remove what must not outlive this process, before it breaks off."""
+    for file in tuple(PASSING):
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+
+
+@contextmanager
+def telling(place: Path, rule: str) -> Iterator[None]:
+    """Turn what the system says of a place that cannot be written into a GuidedStyleError."""
+    try:
+        yield
     except OSError as error:
-        raise GuidedStyleError.of(
-            file, f"it cannot be written: {error.strerror}", "choose another place, or make room"
-        ) from error
+        raise GuidedStyleError.of(place, f"{rule}: {error.strerror}", "choose another place, or make room") from error
 
 
 def _flush(file: Path) -> None:
@@ -57,13 +78,8 @@ def _umask() -> int:
 
 def check_folder(folder: Path) -> None:
     """Raise GuidedStyleError where nothing can be written in a folder."""
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise GuidedStyleError.of(
-            folder, f"nothing can be written here: {error.strerror}", "choose another place"
-        ) from error
+    with telling(folder, "nothing can be written here"), tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def remove_leftovers(file: Path) -> None:

@@ -32,7 +32,7 @@ class Forecast:
     def note(self, stage: int, done: int) -> None:
         """Note that `done` steps in all have been taken, the last at `stage`."""
         now = self.clock()
-        spent, steps = now - self.last, done - self.done
+        spent, steps = max(0.0, now - self.last), done - self.done
         if stage in self.taken and steps > 0:
             self.taken[stage].append(spent / steps)
         elif stage not in self.taken:

@@ -42,16 +42,15 @@ def read_picture(file: Path, longest: int | None = None, enlarge: bool = True) -
     Raises GuidedStyleError where the file is no picture, is damaged, too small, or too large to be meant.
     """
     with open_picture(file) as picture:
-        target = fit_size(picture.size, longest)
+        frame = _find_frame(picture)
+        if min(frame.size) < SMALLEST_SIDE:
+            remedy = f"use a picture of at least {SMALLEST_SIDE} px a side"
+            raise GuidedStyleError.of(file, f"{frame.size[0]} x {frame.size[1]} px is too small", remedy)
+        target = fit_size(frame.size, longest)
         if max(target) < max(picture.size):
-            picture.draft("RGB", target)
-        upright = ImageOps.exif_transpose(picture)
-        plain = _flatten(_to_srgb(upright, file))
-    if min(plain.size) < SMALLEST_SIDE:
-        remedy = f"use a picture of at least {SMALLEST_SIDE} px a side"
-        raise GuidedStyleError.of(file, f"{plain.width} x {plain.height} px is too small", remedy)
-    target = fit_size(plain.size, longest)
-    if target == plain.size or (not enlarge and max(target) > max(plain.size)):
+            picture.draft("RGB", fit_size(picture.size, longest))  # which rounds: only the frame's shape is exact
+        plain = _flatten(_to_srgb(ImageOps.exif_transpose(picture), file))
+    if target == plain.size or (not enlarge and max(target) > max(frame.size)):
         return plain
     return plain.resize(target, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
@@ -72,8 +71,13 @@ class Frame:
 def read_frame(file: Path) -> Frame:
     """Read the frame of a picture without decoding it."""
     with open_picture(file) as picture:
-        orientation = int(picture.getexif().get(0x0112, 1))
-        return Frame((picture.height, picture.width) if orientation >= 5 else picture.size, orientation)
+        return _find_frame(picture)
+
+
+def _find_frame(picture: Image.Image) -> Frame:
+    asked = picture.getexif().get(0x0112)
+    orientation = next((turn for turn in range(1, 9) if turn == asked), 1)  # none of the eight turns nothing
+    return Frame((picture.height, picture.width) if orientation >= 5 else picture.size, orientation)
 
 
 @contextmanager

@@ -1,18 +1,72 @@
-"""Ctrl-C: once, to finish the step; twice, to break off at once."""
+"""Ctrl-C: in a render once, to finish the step, and twice, to break off at once, as elsewhere; closed terminals."""
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from errno import EIO
+from types import FrameType
+from typing import Any, NoReturn, TextIO
 
 from guidedstyle.commands import INTERRUPTED
+from guidedstyle.files import remove_passing
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class _Terminal(io.FileIO):
+    """Where people read; once it is closed, what is told goes nowhere, and nothing breaks for it."""
+
+    def write(self, text: Any, /) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            if error.errno != EIO:
+                raise
+            return len(text)
+
+
+def outlast_terminal() -> None:
+    """Let what is told to a terminal that was closed be lost, and not the render."""
+    sys.stdout, sys.stderr = _outlast(sys.stdout), _outlast(sys.stderr)
+
+
+def _outlast(stream: TextIO) -> TextIO:
+    if os.name != "posix" or not stream or not stream.isatty():  # none where it was closed from the start
+        return stream
+    terminal = io.BufferedWriter(_Terminal(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(terminal, stream.encoding, stream.errors, line_buffering=True)
+
+
+def end_on_interrupt() -> None:
+    """Let Ctrl-C end the program at once, with a line.
+
+    An exception is lost, or a crash, where libraries call back while they are loaded.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # not where a shell wants it to be ignored
+        signal.signal(signal.SIGINT, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    with suppress(OSError):
+        os.write(2, b"interrupted\n")  # whatever was being printed
+    break_off()
+
+
+def break_off() -> NoReturn:
+    """End at once; no file stays half-written."""
+    remove_passing()
+    os._exit(INTERRUPTED)
+
+
+TOLD = ("stopping after this step; once more breaks off at once", "broken off")
 
 
 @contextmanager
@@ -28,13 +82,15 @@ def interruptible(tell: Callable[[str], None]) -> Iterator[list[float]]:
         while number := reader.recv(1):
             if number[0] in SIGNALS:
                 interrupts.append(time.monotonic())
-                tell("stopping after this step; once more breaks off at once" if len(interrupts) == 1 else "broken off")
+                with suppress(OSError):  # whoever reads it may be gone
+                    tell(TOLD[min(len(interrupts), len(TOLD)) - 1])
             if len(interrupts) > 1:
-                os._exit(INTERRUPTED)
+                break_off()
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    handlers = [(number, signal.signal(number, lambda *_: None)) for number in SIGNALS]
+    heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # as nohup wants it
+    handlers = [(number, signal.signal(number, lambda *_: None)) for number in heard]
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     try:
         yield interrupts

@@ -1,4 +1,4 @@
-"""What is written while a render goes on: previews, numbered frames, its state."""
+"""What is written after a step of a render, if it is time: previews, numbered frames, its state."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from PIL import Image
 
-from guidedstyle.batch import PREVIEW
 from guidedstyle.checkpoint import Checkpoint, write_checkpoint
 from guidedstyle.images import Size, fit_size, save_picture, to_picture
 from guidedstyle.plan import Plan
@@ -16,16 +15,6 @@ from guidedstyle.rendering import Update
 from guidedstyle.rhythm import Beat, Rhythm
 
 LARGEST_PREVIEW = 2048  # px
-
-
-def name_preview(output: Path) -> Path:
-    """Name the picture so far of an output."""
-    return output.with_suffix(PREVIEW)
-
-
-def name_frames(output: Path) -> Path:
-    """Name the folder of an output's frames."""
-    return output.with_name(output.name + ".frames")
 
 
 def list_frames(folder: Path) -> list[Path]:
@@ -42,8 +31,7 @@ class Previews:
 
     def __call__(self, update: Update) -> None:
         """Write it if it is time."""
-        if update.done:
-            self.beat.run(update.done, lambda: self.write(update))
+        self.beat.run(update.done, lambda: self.write(update))
 
     def write(self, update: Update) -> None:
         """Write the picture so far."""
@@ -58,9 +46,8 @@ class Frames:
 
     def __call__(self, update: Update) -> None:
         """Write one if it is time."""
-        if update.done:
-            file = self.folder / f"{update.done:06d}.png"
-            self.beat.run(update.done, lambda: save_picture(draw_update(update, self.size), file))
+        file = self.folder / f"{update.done:06d}.png"
+        self.beat.run(update.done, lambda: save_picture(draw_update(update, self.size), file))
 
 
 class States:
@@ -74,9 +61,9 @@ class States:
 
     def __call__(self, update: Update) -> None:
         """Write it if it is time."""
-        if update.done and self.interrupted:
+        if self.interrupted:
             self.write(update)
-        elif update.done:
+        else:
             self.beat.run(update.done, lambda: self.write(update))
 
     def write(self, update: Update) -> None:

@@ -19,6 +19,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from guidedstyle.errors import HIDDEN
+
 LONGEST_NAME = 200  # bytes of a file's name; file systems allow 255, and names get endings added
 
 RGB = tuple[int, int, int]
@@ -39,14 +41,25 @@ class Terse(Model):
 
 
 def _limit_length(path: Path) -> Path:
-    if any(len(part.encode(errors="replace")) > LONGEST_NAME for part in path.parts) or len(str(path)) > 3000:
+    if is_too_long(path):
         raise PydanticCustomError("path_length", "too long")
     return path
+
+
+def is_too_long(path: Path) -> bool:
+    """Tell whether no file can have this name."""
+    return any(len(part.encode(errors="replace")) > LONGEST_NAME for part in path.parts) or len(str(path)) > 3000
 
 
 def _refuse_no_name(value: Any) -> Any:
     if isinstance(value, str) and (not value or "\0" in value):
         raise PydanticCustomError("path_type", "no name")
+    return _refuse_hidden(value)
+
+
+def _refuse_hidden(value: Any) -> Any:
+    if isinstance(value, str) and HIDDEN.search(value):
+        raise PydanticCustomError("hidden", "characters that cannot be seen")
     return value
 
 
@@ -113,6 +126,7 @@ def unit(name: str) -> dict[str, Any]:
     return {"unit": name}
 
 
+Name = Annotated[str, BeforeValidator(_refuse_hidden)]
 RecipePath = Annotated[  # YAML has no paths, only strings
     Path, Field(strict=False), BeforeValidator(_refuse_no_name), AfterValidator(_limit_length)
 ]

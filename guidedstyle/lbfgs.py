@@ -31,11 +31,12 @@ class Lbfgs:
         self.pairs = _Pairs(image, min(HISTORY, steps))
 
     def step(self, loss: Tensor, gradient: Tensor) -> None:
-        """Take a step from the loss () and its gradient at `image`."""
+        """Take a step from the loss () and its gradient at `image`; the gradient's memory may be used."""
         better, leapt = loss < self.least, ~(loss <= LEAP * self.least)
         self.best = torch.where(better, self.image, self.best)
         self.least = torch.where(better, loss, self.least)
         self.first = torch.where(leapt, self.first / 2, self.first)
+        gradient.masked_fill_(leapt, 0)  # no step is taken along it, and it may be no number
         if self.before:
             self.pairs.add(self.image - self.before[0], gradient - self.before[1], ~self.back)
         first = self.first / gradient.abs().mean().clamp(min=torch.finfo(gradient.dtype).tiny)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
@@ -10,6 +11,7 @@ from guidedstyle.errors import GuidedStyleError
 
 Words = Literal["auto", "off"]
 WORDS: dict[str, Words] = {"auto": "auto", "off": "off"}
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 LEAST_TILE, MOST_TILE = 64, 8192  # px
 
 
@@ -26,6 +28,14 @@ def read_limits(tile: str, memory: float | None) -> Limits:
     if memory is not None and not (isfinite(memory) and memory > 0):
         raise GuidedStyleError.of("--max-memory", f"{memory:g} is no size of memory", "name GiB: --max-memory 4")
     return Limits(_read_tile(tile), None if memory is None else round(memory * 2**30))
+
+
+def check_device(name: str) -> str:
+    """Return the name of a device; raises GuidedStyleError where none is called so anywhere."""
+    if not DEVICE.fullmatch(name):
+        remedy = "use auto, cpu, or a GPU that is there: cuda, cuda:1, mps"
+        raise GuidedStyleError.of("--device", f"{name!r} is no device that can be used here", remedy)
+    return name
 
 
 def _read_tile(tile: str) -> int | Words:

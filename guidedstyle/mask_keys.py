@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from guidedstyle.errors import KeyPath
-from guidedstyle.keys import Box, Colour, Corners, Length, Model, Point, RecipePath, unit
+from guidedstyle.keys import Box, Colour, Corners, Length, Model, Name, Point, RecipePath, unit
 
 TOLERANCE = 60.0
 SOURCES = ("rest", "all", "file", "rectangle", "ellipse", "polygon", "gradient", "any", "both", "except")
@@ -66,7 +65,7 @@ class Mask(Model):
         description="how far, in RGB, a pixel may be from a named colour before it is reported",
         json_schema_extra=unit("levels of 255"),
     )
-    layer: str | None = Field(
+    layer: Name | None = Field(
         None,
         min_length=1,
         description="a layer of a .psd, .ora or .kra, by its name",
@@ -113,14 +112,6 @@ class Mask(Model):
         description="soften the edge over so much to each side",
         json_schema_extra=unit("px, or % of the longest side"),
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_empty_keys(cls, data: Any) -> Any:
-        for key, value in data.items() if isinstance(data, dict) else ():
-            if value is None:
-                raise PydanticCustomError("empty_key", "nothing stands there", {"key": key})
-        return data
 
     @model_serializer(mode="wrap")
     def _leave_out_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -183,12 +183,6 @@ def measure_peak(device: torch.device) -> int:
         return 0
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether an error says that memory did not suffice; of a CPU's, torch has no class of its own."""
-    words = ("can't allocate memory", "bad_alloc", "could not create a primitive")  # of torch, C++, oneDNN
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
-
-
 def free_memory(device: torch.device) -> None:
     """Give back what a failed attempt left behind."""
     gc.collect()

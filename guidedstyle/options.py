@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from guidedstyle.limits import check_device
 
 if TYPE_CHECKING:
     from guidedstyle.reading import Override
@@ -21,11 +23,13 @@ def offer(*words: str) -> Callable[[str], list[str]]:
     return complete
 
 
-Photo = Annotated[Path, typer.Argument(help="The photograph to paint over.")]
+# What cannot be read is told by the commands themselves, which know a remedy: hence `readable=False`.
+Photo = Annotated[Path, typer.Argument(readable=False, help="The photograph to paint over.")]
 NewDocument = Annotated[Path, typer.Option("-o", "--output", help="The document to make: .ora or .psd.")]
 Paintings = Annotated[list[Path] | None, typer.Option("--style", help="A painting; several are given in turn.")]
 RecipeFiles = Annotated[
-    list[Path], typer.Argument(metavar="RECIPE...", help="Recipes (.yaml), or PNGs that guidedstyle rendered.")
+    list[Path],
+    typer.Argument(metavar="RECIPE...", readable=False, help="Recipes (.yaml), or PNGs that guidedstyle rendered."),
 ]
 Contents = Annotated[
     list[str] | None, typer.Option("--content", help="Photographs instead of the recipe's: a file, folder or pattern.")
@@ -37,13 +41,20 @@ CheckpointEvery = Annotated[str, typer.Option(help="Write what --resume goes on 
 Report = Annotated[Path | None, typer.Option(help="Write a report to look at and to send (.html).")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from where a render was interrupted.")]
 JsonProgress = Annotated[bool, typer.Option("--json-progress", help="Print progress as lines of JSON for programs.")]
-RecipeFile = Annotated[Path, typer.Argument(help="The recipe (.yaml), or a PNG that guidedstyle rendered.")]
+RecipeFile = Annotated[
+    Path, typer.Argument(readable=False, help="The recipe (.yaml), or a PNG that guidedstyle rendered.")
+]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="The picture to write.")]
 Size = Annotated[int | None, typer.Option(help="Longest side in px.")]
 Steps = Annotated[int | None, typer.Option(help="Steps in all.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the noise.")]
 Device = Annotated[
-    str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", autocompletion=offer("auto", "cpu", "cuda", "mps"))
+    str,
+    typer.Option(
+        help="auto, cpu, cuda, cuda:1 or mps.",
+        callback=check_device,
+        autocompletion=offer("auto", "cpu", "cuda", "mps"),
+    ),
 ]
 Tile = Annotated[
     str,
@@ -56,14 +67,24 @@ MaxMemory = Annotated[float | None, typer.Option(help="Most memory to take, in G
 Encoder = Annotated[str | None, typer.Option(help="lite or vgg19.", autocompletion=offer("lite", "vgg19"))]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. regions.sky.strength=2.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
+Sandbox = Annotated[
+    bool, typer.Option("--sandbox", help="Let the recipe read and write nothing outside its own folder.")
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but mistakes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")]
 
 
-def collect_overrides(settings: list[str] | None, flags: Mapping[str, object]) -> list[Override]:
+def collect_overrides(
+    settings: list[str] | None,
+    size: int | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    encoder: str | None = None,
+) -> list[Override]:
     """Collect what the command line says about keys of the recipe."""
     from guidedstyle.reading import parse_setting
 
+    flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
     found = [parse_setting(setting) for setting in settings or ()]
     found += [(key, value, f"--{key.split('.')[-1]}") for key, value in flags.items() if value is not None]
     return found

@@ -10,7 +10,7 @@ import torch
 
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.limits import Limits
+from guidedstyle.limits import Limits, check_device
 from guidedstyle.memory import SIDES, Needs, Tiling, choose_tiling, find_needs, measure_memory, shrink_tiling
 from guidedstyle.precision import choose_precision
 from guidedstyle.processes import count_processes, share_least
@@ -112,7 +112,7 @@ def _find_layers(recipe: Recipe, encoder: Encoder) -> tuple[tuple[str, ...], tup
 
 def choose_device(name: str) -> torch.device:
     """Choose `auto` (the GPU where there is one), or the device named; raises GuidedStyleError if it is not there."""
-    if name == "auto":
+    if check_device(name) == "auto":
         found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         return torch.device(found)
     try:

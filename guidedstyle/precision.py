@@ -26,6 +26,11 @@ def decide_precision(share: float) -> torch.dtype:
     return torch.bfloat16 if share < WORTH else torch.float32
 
 
+def name_precision(precision: torch.dtype) -> str:
+    """Name a precision: `float32`."""
+    return str(precision).removeprefix("torch.")
+
+
 def compare_precisions(device: torch.device) -> float:
     """Measure the time that bfloat16 takes as a share of float32's; infinity on MPS, where it is not used."""
     if device.type == "mps":

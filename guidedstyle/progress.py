@@ -55,14 +55,12 @@ class Status:
 
 
 class Progress:
-    """Told of every update, it shows one now and then, and the last."""
+    """Told of every update, it shows one now and then, and the last of all that were planned."""
 
     def __init__(self, plan: Plan, every: float, show: Callable[[Status], None]) -> None:
         self.plan, self.every, self.show = plan, every, show
-        self.steps, self.forecast = (
-            sum(stage.steps for stage in plan.stages),
-            Forecast(plan.stages, _recall_overhead(plan)),
-        )
+        self.steps = sum(stage.steps for stage in plan.stages)
+        self.forecast = Forecast(plan.stages, _recall_overhead(plan))
         self.began, self.last = time.monotonic(), -every
 
     def __call__(self, update: Update) -> None:
@@ -141,6 +139,11 @@ def describe_status(scene: Scene, status: Status) -> dict[str, Any]:
 def describe_end(output: Path, record: dict[str, Any]) -> dict[str, Any]:
     """Describe for programs how a render ended."""
     return {"output": str(output), "result": record["result"], "losses": record["losses"], "notes": record["notes"]}
+
+
+def choose_teller(style: Style) -> Callable[[str], None]:
+    """Choose how a person is told something while a render goes on: on the terminal, or not at all."""
+    return (lambda text: None) if style == "quiet" else tell
 
 
 def tell(text: str) -> None:

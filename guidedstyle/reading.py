@@ -7,15 +7,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from guidedstyle.document import Document, read_document, read_text, write_yaml
+from guidedstyle.document import Document, read_document, read_text, read_value, write_yaml
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
 from guidedstyle.listing import list_files, list_masks, share_masks
 from guidedstyle.mistakes import find_mistakes
 from guidedstyle.recipe import Mistake, Recipe
+from guidedstyle.sandbox import find_escapes
 from guidedstyle.short_forms import lengthen
 from guidedstyle.validation import validate
 
 Override = tuple[str, object, str]  # key path, value, where it was said
+PHOTOGRAPHS = (".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 RECIPE_KEY = "guidedstyle recipe"  # of the PNG's text that carries the recipe
 
 
@@ -26,6 +28,12 @@ class Reading(NamedTuple):
     document: Document
     broken: frozenset[KeyPath]
     mistaken: set[KeyPath]  # paths of mistakes that were found later, in what is right by itself
+
+    def examine(self) -> Reading:
+        """Note what is wrong between its keys, and the files that are not there."""
+        self.report(find_mistakes(self.recipe))
+        self.report(_find_missing_files(self.recipe))
+        return self
 
     def report(self, mistakes: Iterable[Mistake]) -> None:
         """Note mistakes with their places, leaving out those that follow from a key already reported."""
@@ -43,19 +51,22 @@ class Reading(NamedTuple):
         return self.is_broken(path) or any(key[: len(path)] == path for key in self.mistaken)
 
 
-def load_recipe(file: Path | str, overrides: Sequence[Override] = ()) -> Recipe:
+def load_recipe(file: Path | str, overrides: Sequence[Override] = (), sandbox: bool = False) -> Recipe:
     """Read a recipe from YAML, or from a PNG that `render` wrote.
 
     `overrides` are (key path, value, where it was said). Raises GuidedStyleError with all problems.
     """
-    reading = read_recipe(Path(file), overrides)
+    reading = read_recipe(Path(file), overrides, sandbox)
     if reading.document.problems:
         raise GuidedStyleError(reading.document.problems)
     return reading.recipe
 
 
-def read_recipe(file: Path, overrides: Sequence[Override] = ()) -> Reading:
-    """Read a recipe with its mistakes noted in the document; raises where nothing can be made of it."""
+def read_recipe(file: Path, overrides: Sequence[Override] = (), sandbox: bool = False) -> Reading:
+    """Read a recipe with its mistakes noted in the document; raises where nothing can be made of it.
+
+    In a `sandbox` it may name nothing outside its folder; `overrides` may.
+    """
     if not file.is_file():
         raise GuidedStyleError.of(file, "there is no such file", "name a recipe (.yaml)")
     document = read_document(str(file), _recipe_text(file))
@@ -75,12 +86,29 @@ def read_recipe(file: Path, overrides: Sequence[Override] = ()) -> Reading:
         if not _is_short(override[0]):
             document.override(*override)
     recipe, broken = validate(document)
-    reading = Reading(share_masks(_anchor(recipe, file.parent)), document, frozenset(broken), set())
-    reading.report(find_mistakes(reading.recipe))
-    reading.report(_find_missing_files(reading.recipe))
+    reading = Reading(share_masks(_anchor(recipe, file.parent)), document, frozenset(broken), set()).examine()
+    if sandbox:
+        _confine(reading, file.parent, overrides)
     if ("masks",) in reading.mistaken and (shared := reading.recipe.masks):
         reading.mistaken.update(path for path, mask in list_masks(reading.recipe) if mask.file == shared.file)
     return reading
+
+
+def _confine(reading: Reading, folder: Path, overrides: Sequence[Override]) -> None:
+    """Report what leads out of a folder, but for what was said elsewhere than in the recipe."""
+    said = tuple(f"{place}:" for _, _, place in overrides)
+    escapes = find_escapes(reading.recipe, folder)
+    reading.report(escape for escape in escapes if not reading.document.locate(escape[0]).startswith(said))
+
+
+def check_overrides(file: Path, overrides: Sequence[Override]) -> None:
+    """Raise GuidedStyleError with what is wrong with overrides alone: no change of the recipe mends that."""
+    try:
+        problems: Sequence[Problem] = read_recipe(file, overrides).document.problems
+    except GuidedStyleError as error:
+        problems = error.problems
+    if wrong := [one for one in problems if one.place.startswith(tuple(place for _, _, place in overrides))]:
+        raise GuidedStyleError(wrong)
 
 
 def _is_short(key: str) -> bool:
@@ -90,10 +118,7 @@ def _is_short(key: str) -> bool:
 
 def wrap_recipe(recipe: Recipe) -> Reading:
     """Take a recipe that was made or changed by a program, its paths relative to the working folder, as read."""
-    reading = Reading(share_masks(recipe), Document("recipe"), frozenset(), set())
-    reading.report(find_mistakes(reading.recipe))
-    reading.report(_find_missing_files(reading.recipe))
-    return reading
+    return Reading(share_masks(recipe), Document("recipe"), frozenset(), set()).examine()
 
 
 def parse_setting(setting: str) -> Override:
@@ -102,7 +127,7 @@ def parse_setting(setting: str) -> Override:
     place = f"--set {setting}"
     if not key or not equals:
         raise GuidedStyleError.of(place, "there is no KEY=VALUE here", "write, for example, --set smoothness=2")
-    return key.strip(), read_document(place, value).data if value else None, place
+    return key.strip(), read_value(place, value) if value else None, place
 
 
 def default_output(file: Path) -> Path:
@@ -111,6 +136,9 @@ def default_output(file: Path) -> Path:
 
 
 def _recipe_text(file: Path) -> str:
+    if file.suffix.lower() in PHOTOGRAPHS:
+        remedy = "name a recipe (.yaml); photographs go with --content, patterns of them in quotes: 'photos/*.jpg'"
+        raise GuidedStyleError.of(file, "this is a photograph, not a recipe", remedy)
     if file.suffix.lower() != ".png":
         return read_text(file)
     from guidedstyle.images import read_note

@@ -9,7 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from guidedstyle.controls import Controls, Overrides
 from guidedstyle.errors import KeyPath
-from guidedstyle.keys import Length, Model, RecipePath, Scale, Share, Side, Weight, unit
+from guidedstyle.keys import Length, Model, Name, RecipePath, Scale, Share, Side, Weight, unit
 from guidedstyle.mask_keys import Mask, SharedMasks
 from guidedstyle.short_forms import lengthen
 
@@ -89,7 +89,7 @@ class StyleUse(Model):
 class Region(Overrides):
     """A part of the picture and what happens to it."""
 
-    name: str = Field(
+    name: Name = Field(
         min_length=1,
         max_length=LONGEST_REGION_NAME,
         description="what plans, messages and records call it",
@@ -174,7 +174,7 @@ class Recipe(Controls):
         description="`lite`, `vgg19`, or {name, weights, convention}",
         json_schema_extra=unit("a name, or keys"),
     )
-    styles: dict[str, StyleImage] = Field(
+    styles: dict[Name, StyleImage] = Field(
         {}, description="the paintings by name: a file, or keys as below", json_schema_extra=unit("names with keys")
     )
     masks: SharedMasks | None = Field(

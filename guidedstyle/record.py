@@ -14,7 +14,9 @@ import yaml
 
 from guidedstyle.listing import list_files
 from guidedstyle.losses import Losses
+from guidedstyle.places import name_record
 from guidedstyle.plan import Plan
+from guidedstyle.precision import name_precision
 from guidedstyle.processes import count_processes
 from guidedstyle.reading import write_recipe
 from guidedstyle.recipe import Recipe
@@ -68,11 +70,6 @@ def find_record(recipe: Recipe) -> dict[str, Any] | None:
         return None
 
 
-def name_record(output: Path) -> Path:
-    """Name the record of a picture."""
-    return output.with_name(output.name + ".json")
-
-
 def write_record(record: Mapping[str, Any]) -> bytes:
     """Write a record as JSON."""
     return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
@@ -99,7 +96,7 @@ def _describe_plan(plan: Plan) -> dict[str, Any]:
         "style_layers": plan.style_layers,
         "content_layers": plan.content_layers,
         "device": f"{plan.device} ({device})",
-        "precision": str(plan.precision).removeprefix("torch."),
+        "precision": name_precision(plan.precision),
         "threads": torch.get_num_threads(),
         "processes": count_processes(),
         "estimated_memory": plan.memory,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,16 +14,17 @@ from guidedstyle.canvas import Canvas, resize
 from guidedstyle.curves import Curves, trace_losses
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import StoppedEarlyError
+from guidedstyle.faults import is_out_of_memory
 from guidedstyle.images import Array, fit_size
 from guidedstyle.losses import Losses
-from guidedstyle.memory import Tiling, free_memory, is_out_of_memory
+from guidedstyle.memory import Tiling, free_memory
 from guidedstyle.objective import Objective
 from guidedstyle.paintings import Painting
 from guidedstyle.plan import Plan, make_plan
 from guidedstyle.processes import agree
 from guidedstyle.recipe import EncoderChoice
 from guidedstyle.scene import Scene
-from guidedstyle.solver import STOPPED, Ending, State, Step, minimise
+from guidedstyle.solver import BROKEN, DIVERGED, STOPPED, Ending, State, Step, minimise
 from guidedstyle.stages import Stage
 from guidedstyle.starts import begin_image
 from guidedstyle.synthesis import make_paintings
@@ -131,7 +132,7 @@ def render(
     with torch.no_grad():
         losses = painter.objective(painter.image)
         picture, paint = finish_image(scene, plan, painter.image)
-    curves, notes = trace_losses(painter.stages, painter.losses), tuple(painter.plan.tell_smaller(plan))
+    curves, notes = trace_losses(painter.stages, painter.losses), tuple(painter.tell_troubles(plan))
     endings, seconds = tuple(painter.endings), time.monotonic() - began
     return Rendering(picture, paint, painter.plan, losses, curves, endings, seconds, notes)
 
@@ -163,6 +164,14 @@ class _Painter:
             self.state = None
             if not self.endings[-1].finished:
                 return
+
+    def tell_troubles(self, planned: Plan) -> Iterator[str]:
+        """Tell what went otherwise than planned: tiles for want of memory, and sizes that found no way down."""
+        yield from self.plan.tell_smaller(planned)
+        for stage, ending in zip(self.plan.stages, self.endings, strict=False):
+            if ending.reason in (DIVERGED, BROKEN):
+                what = "the best picture so far is kept; a smaller solver.rate or smaller strengths may help"
+                yield f"at {max(stage.size)} px {ending.reason}: {what}"
 
     def _solve(self, stage: Stage) -> None:
         """Solve one size, and where memory does not suffice, in smaller and smaller tiles, each time from its start."""

@@ -106,13 +106,14 @@ def _tabulate_survival(
 
 def print_plan(plan: Plan) -> None:
     """Print the plan of a render."""
+    from guidedstyle.precision import name_precision  # a plan needs torch, other reports do not
+
     stages = ", ".join(f"{stage.size[0]} x {stage.size[1]} ({stage.steps} steps)" for stage in plan.stages)
-    precision = str(plan.precision).removeprefix("torch.")
     console = _console()
     console.print(f"sizes   {stages}")
     console.print(f"style   {', '.join(plan.style_layers) or 'none'} over {plan.stages[-1].octaves} octaves")
     console.print(f"drawing {', '.join(plan.content_layers) or 'none'}")
-    console.print(f"device  {plan.device}, {precision}, about {plan.memory / 2**20:,.0f} MiB")
+    console.print(f"device  {plan.device}, {name_precision(plan.precision)}, about {plan.memory / 2**20:,.0f} MiB")
     cut = [stage for stage in plan.stages if (plan.tiling(stage).side or max(stage.size)) < max(stage.size)]
     if cut:
         console.print(f"tiles   {'; '.join(f'{max(stage.size)} px in {plan.tiling(stage)}' for stage in cut)}")

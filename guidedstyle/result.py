@@ -13,11 +13,12 @@ from PIL import Image
 
 from guidedstyle.editing import save_layers
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.files import write_file
+from guidedstyle.files import replacing
 from guidedstyle.images import save_picture, to_picture
 from guidedstyle.mistakes import find_overwritten
+from guidedstyle.places import name_record
 from guidedstyle.reading import RECIPE_KEY, write_recipe
-from guidedstyle.record import describe_render, name_record, write_record
+from guidedstyle.record import describe_render, write_record
 from guidedstyle.rendering import Rendering
 from guidedstyle.scene import Scene
 
@@ -52,11 +53,12 @@ class Result:
         output = self.scene.recipe.output
         if overwritten := find_overwritten(self.scene.recipe, output):
             raise GuidedStyleError.of(output, f"it would overwrite {overwritten}", "choose another name")
-        if output.suffix.lower() == ".ora":
-            save_layers(self.scene, self.rendering.paint, self.rendering.image, output)
-        else:
-            save_picture(self.picture, output, (RECIPE_KEY, write_recipe(self.scene.recipe, output.parent)))
-        write_file(name_record(output), write_record(self.record))
+        with replacing(name_record(output)) as record:  # both are new, or neither
+            record.write_bytes(write_record(self.record))
+            if output.suffix.lower() == ".ora":
+                save_layers(self.scene, self.rendering.paint, self.rendering.image, output)
+            else:
+                save_picture(self.picture, output, (RECIPE_KEY, write_recipe(self.scene.recipe, output.parent)))
         return output
 
     def _repr_png_(self) -> bytes:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from guidedstyle.errors import GuidedStyleError
 
 SHARE = 0.05  # of the time, at most, for what is done every so many seconds
+LONGEST = 600.0  # seconds to wait at most for its sake: the process may have been halted meanwhile
 
 
 @dataclass(frozen=True)
@@ -49,4 +50,4 @@ class Beat:
             began = time.monotonic()
             action()
             now = time.monotonic()
-            self.next = now + max(self.rhythm.seconds, (now - began) / SHARE)
+            self.next = now + max(self.rhythm.seconds, min(LONGEST, (now - began) / SHARE))

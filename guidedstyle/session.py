@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import tempfile
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from guidedstyle.allocator import keep_freed_memory
 from guidedstyle.batch import Failure, Job
 from guidedstyle.cache import find_cache
-from guidedstyle.commands import BUG, DONE, INTERRUPTED, MISTAKE
+from guidedstyle.claims import claiming
+from guidedstyle.commands import BUG, DONE, INTERRUPTED, MISTAKE, make_folder
 from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
+from guidedstyle.faults import explain_fault
 from guidedstyle.interrupts import interruptible
 from guidedstyle.plan import Plan
+from guidedstyle.precision import name_precision
 from guidedstyle.processes import is_first, join_processes
-from guidedstyle.progress import Style, describe_end, show_progress, tell
+from guidedstyle.progress import Style, choose_teller, describe_end, show_progress, tell
 from guidedstyle.recipe import EncoderChoice
 from guidedstyle.record import find_record
-from guidedstyle.rendering import Snapshot, Update, load_encoder
+from guidedstyle.rendering import Snapshot, Update
 from guidedstyle.report import (
     print_bench,
     print_failure,
@@ -34,7 +38,6 @@ from guidedstyle.report import (
 )
 from guidedstyle.result import Result
 from guidedstyle.scene import Scene
-from guidedstyle.survey import collect_notes, survey_scene
 from guidedstyle.upkeep import Keeper, Upkeep
 from guidedstyle.wishes import Wishes
 from guidedstyle.workshop import Workshop
@@ -50,7 +53,9 @@ class Session:
 
     def run_all(self, jobs: Sequence[Job | Failure], dry_run: bool) -> int:
         """Render all jobs, whatever becomes of each, and return the worst exit code."""
-        codes = [INTERRUPTED if self.interrupted else self._attempt(job, dry_run) for job in jobs]
+        order = sorted(range(len(jobs)), key=lambda index: isinstance(jobs[index], Job))  # first what is wrong
+        ended = {index: INTERRUPTED if self.interrupted else self._attempt(jobs[index], dry_run) for index in order}
+        codes = [ended[index] for index in range(len(jobs))]
         if self.style == "shown" and not dry_run:
             print_outcomes([(job.name, code) for job, code in zip(jobs, codes, strict=True)])
         return next((code for code in (INTERRUPTED, BUG, MISTAKE) if code in codes), DONE)
@@ -60,47 +65,60 @@ class Session:
             if isinstance(job, Failure):
                 raise job.error
             return self.run(job, dry_run)
-        except GuidedStyleError as error:
-            print_failure(job.name, str(error))
-            return MISTAKE
-        except Exception:
-            print_failure(job.name, traceback.format_exc())
-            return BUG
+        except Exception as error:
+            fault = explain_fault(error)
+            print_failure(job.name, str(fault) if fault else traceback.format_exc())
+            return MISTAKE if fault else BUG
 
     def run(self, job: Job, dry_run: bool) -> int:
         """Render a job, write the picture and its record, and return the exit code."""
         if self.wishes.resume and not dry_run and (record := find_record(job.reading.recipe)):
             self._tell_end(job.output, record, "is there already, ")
-            if self.wishes.timelapse or self.wishes.report:
+            if self.style == "shown" and (self.wishes.timelapse or self.wishes.report):
                 print_notes(["for a film or a report of it, render it without --resume"])
             return DONE
-        plan = self.workshop.plan(job.sketch)
+        with claiming(job.output) if is_first() and not dry_run else nullcontext():
+            return self._work(job, dry_run)
+
+    def _work(self, job: Job, dry_run: bool) -> int:
+        plan = self.workshop.plan(job.check.scene)
         if self.style == "shown":
-            print_scene(job.sketch, collect_notes(job.sketch, survey_scene(job.sketch)))
+            print_scene(job.check.scene, job.check.notes)
             print_plan(plan)
         if dry_run:
             return DONE
         scene = self.workshop.open(job.reading, plan)
         upkeep = Upkeep(scene, self.wishes)
         try:
-            return self._finish(job, upkeep, self._render(scene, plan, upkeep))
+            return self._finish(job, upkeep, self._render(scene, plan, upkeep, job.check.notes))
         except StoppedEarlyError:
             print_failure(job.name, "stopped before its first step; nothing was written")
             return INTERRUPTED
+        except (MemoryError, RuntimeError) as error:
+            if not (fault := explain_fault(error)):
+                raise
+        print_failure(f"{job.output} is not written", f"{fault}{upkeep.tell_kept()}")
+        return MISTAKE
 
-    def _render(self, scene: Scene, plan: Plan, upkeep: Upkeep) -> Result:
+    def _render(self, scene: Scene, plan: Plan, upkeep: Upkeep, notes: tuple[str, ...]) -> Result:
         plan, snapshot, note = upkeep.begin(plan)
-        if note and self.style == "shown":
-            print_notes([note])
+        begun = (note,) if note else ()
+        if self.style == "shown":
+            print_notes(begun)
         keepers = list(upkeep.watch(plan, self.interrupted, tell))
-        return render_shown(self.workshop, scene, plan, self.style, self.interrupted, keepers, snapshot, note)
+        notes += begun
+        return render_shown(self.workshop, scene, plan, self.style, self.interrupted, notes, keepers, snapshot)
 
     def _finish(self, job: Job, upkeep: Upkeep, result: Result) -> int:
         """Write what comes of a render; what is beside the picture must not hide that it is there."""
         code = DONE if result.rendering.finished else INTERRUPTED if self.interrupted else BUG
         if not is_first():
             return code
-        result.save()
+        try:
+            self._save(result)
+        except GuidedStyleError as error:
+            print_failure(f"{job.output} is not written, but kept as {_rescue(result, error)}", str(error))
+            return MISTAKE
         try:
             upkeep.end(result, self.interrupted)
         except GuidedStyleError as error:
@@ -113,6 +131,14 @@ class Session:
             print_next(job.reading.document.source)
         return code
 
+    def _save(self, result: Result) -> None:
+        folder = result.scene.recipe.output.parent
+        if not folder.is_dir():
+            make_folder(folder, "output")
+            if self.style == "shown":
+                print_notes([f"the folder {folder} was removed meanwhile, and is made anew"])
+        result.save()
+
     def _tell_end(self, output: Path, record: dict[str, Any], how: str = "") -> None:
         if self.style == "json":
             print_json(describe_end(output, record))
@@ -120,10 +146,18 @@ class Session:
             print_result(output, record["result"], how)
 
 
+def _rescue(result: Result, error: GuidedStyleError) -> Path:
+    """Keep a picture that cannot be written where it belongs; raises the error where it can be nowhere."""
+    try:
+        return result.save(Path(tempfile.mkdtemp(prefix="guidedstyle-")) / result.scene.recipe.output.name)
+    except (OSError, GuidedStyleError):
+        raise error from None
+
+
 def run_render(jobs: Sequence[Job | Failure], workshop: Workshop, wishes: Wishes, style: Style, dry_run: bool) -> int:
     """Render jobs and return the exit code; a single one raises GuidedStyleError where it cannot be rendered."""
-    quiet = style == "quiet" or not is_first()
-    with join_processes(), interruptible((lambda text: None) if quiet else tell) as interrupted:
+    teller = choose_teller(style if is_first() else "quiet")
+    with join_processes(), interruptible(teller) as interrupted:
         session = Session(workshop, wishes, style, interrupted)
         if len(jobs) == 1 and isinstance(jobs[0], Job):
             return session.run(jobs[0], dry_run)
@@ -136,12 +170,11 @@ def render_shown(
     plan: Plan,
     style: Style,
     interrupted: Sequence[float],
+    notes: tuple[str, ...],
     keepers: Sequence[Keeper] = (),
     snapshot: Snapshot | None = None,
-    note: str | None = None,
 ) -> Result:
     """Render with progress on the screen, until it is done or interrupted; `keepers` are told of every update."""
-    notes = (*collect_notes(scene, survey_scene(scene)), *([note] if note else []))
     with show_progress(scene, plan, style) as show:
 
         def watch(update: Update) -> bool:
@@ -160,9 +193,8 @@ def run_bench(size: int, largest: int, repeats: int, device: str, weights: Path 
     """Measure this machine and print the table."""
     from guidedstyle.benchmark import Bench  # no other command needs it
 
-    keep_freed_memory()
     choice = EncoderChoice(name="vgg19", weights=weights) if weights else EncoderChoice()
-    bench = Bench(load_encoder(choice), device, size, repeats)
-    precision = str(bench.plan.precision).removeprefix("torch.")
+    bench = Bench(Workshop(device).load(choice), device, size, repeats)
+    precision = name_precision(bench.plan.precision)
     title = f"{choice.name} on {bench.plan.device}, {precision}, {torch.get_num_threads()} threads"
     print_bench(bench.run(largest), title)

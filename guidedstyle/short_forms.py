@@ -39,7 +39,8 @@ def lengthen(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _prefer(given: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what is not given, also within entries."""
+    """Fill in what is not given, or given without a value, also within entries."""
+    given = {key: value for key, value in given.items() if value is not None or key not in preset}
     both = {
         key: _prefer(given[key], preset[key])
         for key in given
@@ -106,6 +107,8 @@ def _expand_style(data: dict[str, Any]) -> dict[str, Any]:
     styles = data.get("styles", {})
     if not isinstance(styles, dict) or data.get("regions"):
         return data
+    if data.get("style", "") is None:
+        return data  # which will be told
     style = data.pop("style", None)
     if isinstance(style, str) and style not in styles:
         data["styles"], style = {**styles, "style": style}, "style"

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from guidedstyle.descents import DESCENTS, Descent
+from guidedstyle.lbfgs import LEAP
 
 PATIENCE = 10  # steps between two looks at the losses
 
 DONE, FLAT = "all steps are done", "the loss no longer falls"
-STOPPED, BROKEN = "stopped by hand", "the loss was no longer a number"
+STOPPED = "stopped by hand"
+BROKEN, DIVERGED = "the loss was no longer a number", "the loss rose, even with short steps"
 
 
 class HasTotal(Protocol):
@@ -66,10 +68,10 @@ def minimise(
     """Minimise `objective` from `start` (1, 3, H, W) within [0, 1]; returns the best image and how it ended.
 
     Hands each step to `watch`. Stops after `steps`, when PATIENCE steps have lowered the loss by less than `tolerance`
-    of it, when `watch` returns False, or when the loss is no longer a number; the last returns the image before it
-    broke. `rate` is the size of the first steps, in units of the pixels' range. Losses are looked at every PATIENCE
-    steps only, so that a GPU need not wait for the host. With the `state` that a step saved it goes on from there, bit
-    by bit.
+    of it, when `watch` returns False, or when the loss is no longer a number, or leaps to the end and never
+    fell; these return the image before it broke. `rate` is the size of the first steps, in units of the pixels' range.
+    Losses are looked at every PATIENCE steps only, so that a GPU need not wait for the host. With the `state` that a
+    step saved it goes on from there, bit by bit.
     """
     descent, totals = DESCENTS[method](start, rate, steps), list[Tensor]()
     del start  # of a large picture every copy counts
@@ -105,12 +107,15 @@ def _judge(totals: Sequence[Tensor], steps: int, tolerance: float) -> str | None
     done = len(totals) >= steps
     if not totals or (len(totals) % PATIENCE and not done):
         return DONE if done else None
-    losses = torch.stack(list(totals)).tolist()
-    if not isfinite(sum(losses)):
+    losses = [loss if isfinite(loss) else inf for loss in torch.stack(list(totals)).tolist()]
+    earlier, recent = losses[:-PATIENCE], losses[-PATIENCE:]
+    if min(recent) == inf:
         return BROKEN
-    earlier = losses[:-PATIENCE]
-    flat = tolerance and earlier and min(losses) > (1 - tolerance) * min(earlier)
-    return FLAT if flat else DONE if done else None
+    leapt = max(recent) > LEAP * min(losses)  # the descent still looks for a rate
+    if done:
+        return DIVERGED if leapt and min(losses) == losses[0] else DONE
+    flat = tolerance and earlier and not leapt and min(recent) > (1 - tolerance) * min(earlier)
+    return FLAT if flat else None
 
 
 def _differentiate(objective: Objective[L], image: Tensor) -> tuple[L, Tensor]:

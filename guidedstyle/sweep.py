@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from guidedstyle.checking import Check
 from guidedstyle.commands import BUG, DONE, INTERRUPTED
 from guidedstyle.contact_sheet import make_sheet
 from guidedstyle.errors import StoppedEarlyError
@@ -13,10 +14,9 @@ from guidedstyle.files import write_file
 from guidedstyle.images import read_picture, save_picture
 from guidedstyle.interrupts import interruptible
 from guidedstyle.plan import Plan
-from guidedstyle.progress import Style, tell
+from guidedstyle.progress import Style, choose_teller
 from guidedstyle.record import find_record
 from guidedstyle.report import print_sweep, print_variant
-from guidedstyle.scene import Scene
 from guidedstyle.session import render_shown
 from guidedstyle.variants import Variant, arrange, write_table
 from guidedstyle.workshop import Workshop
@@ -31,21 +31,21 @@ class Sweep:
         self, variants: Sequence[Variant], columns: int, folder: Path, workshop: Workshop, style: Style
     ) -> None:
         self.variants, self.columns, self.folder = variants, columns, folder
-        self.workshop, self.style, self.plans = workshop, style, dict[Path, Plan]()
+        self.workshop, self.style, self.plans = workshop, style, dict[Path, tuple[Check, Plan]]()
         self.records = {
             variant.output: record for variant in variants if (record := find_record(variant.reading.recipe))
         }
 
-    def check(self, sketches: Iterable[Scene]) -> None:
-        """Plan what is not there yet by its scene opened small; raises GuidedStyleError where it cannot be rendered."""
-        for variant, sketch in zip(self.variants, sketches, strict=True):
+    def plan(self, checks: Sequence[Check]) -> None:
+        """Plan what is not there yet; raises GuidedStyleError where it cannot be rendered."""
+        for variant, check in zip(self.variants, checks, strict=True):
             if variant.output not in self.records:
-                self.plans[variant.output] = self.workshop.plan(sketch)
+                self.plans[variant.output] = check, self.workshop.plan(check.scene)
 
     def run(self) -> int:
         """Render what is not there yet, and return the exit code."""
         code = DONE
-        with interruptible(tell) as interrupted:
+        with interruptible(choose_teller(self.style)) as interrupted:
             for number, variant in enumerate(self.variants, 1):
                 known = variant.output in self.records
                 if not known:
@@ -62,9 +62,9 @@ class Sweep:
         return code
 
     def _render(self, variant: Variant, interrupted: Sequence[float]) -> int:
-        plan = self.plans[variant.output]
+        check, plan = self.plans[variant.output]
         scene = self.workshop.open(variant.reading, plan)
-        result = render_shown(self.workshop, scene, plan, self.style, interrupted)
+        result = render_shown(self.workshop, scene, plan, self.style, interrupted, check.notes)
         if not interrupted:
             result.save()
             self.records[variant.output] = result.record

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from guidedstyle.checkpoint import describe_scene, name_checkpoint, read_checkpoint
+from guidedstyle.checkpoint import describe_scene, read_checkpoint
 from guidedstyle.commands import make_folder
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.files import check_folder, remove_leftovers, write_file
-from guidedstyle.keeping import Frames, Previews, States, list_frames, name_frames, name_preview
+from guidedstyle.faults import explain_fault
+from guidedstyle.files import check_folder, remove_leftovers, telling, write_file
+from guidedstyle.keeping import Frames, Previews, States, list_frames
 from guidedstyle.mistakes import find_overwritten
-from guidedstyle.page import write_page
+from guidedstyle.places import name_frames, name_old_state, name_preview, name_state
 from guidedstyle.plan import Plan
 from guidedstyle.processes import is_first
 from guidedstyle.rendering import Snapshot, Update
@@ -28,7 +29,8 @@ class Upkeep:
     def __init__(self, scene: Scene, wishes: Wishes) -> None:
         self.scene, self.wishes, self.output = scene, wishes, scene.recipe.output
         self.preview, self.frames = name_preview(self.output), name_frames(self.output)
-        self.state, self.identity = name_checkpoint(self.output), describe_scene(scene)
+        self.state, self.old_state = name_state(self.output), name_old_state(self.output)
+        self.identity = describe_scene(scene)
 
     def begin(self, plan: Plan) -> tuple[Plan, Snapshot | None, str | None]:
         """Tell what the render goes on with, how, and what a person should know of it.
@@ -46,8 +48,11 @@ class Upkeep:
     def _check_places(self) -> None:
         """Look before the work whether files can be written, and would not take the place of what it is made of."""
         wishes = self.wishes
-        for file in filter(None, (self.output, self.preview, self.state, self.frames, wishes.timelapse, wishes.report)):
-            check_folder(file.parent)
+        places = (self.output, self.preview, self.state, self.frames, wishes.timelapse, wishes.report)
+        files = [file for file in places if file]
+        for folder in dict.fromkeys(file.parent for file in files):
+            check_folder(folder)
+        for file in files:
             remove_leftovers(file)
             if overwritten := find_overwritten(self.scene.recipe, file):
                 rule = f"it would take the place of {overwritten}"
@@ -56,11 +61,13 @@ class Upkeep:
     def _begin_anew(self) -> str | None:
         for frame in list_frames(self.frames) if self.wishes.frames != NEVER and is_first() else ():
             frame.unlink()
+        if is_first():
+            self.preview.unlink(missing_ok=True)
         if not self.state.exists() or not is_first():
             return None
-        old = self.state.with_name(f"{self.state.name}.old")
-        self.state.replace(old)
-        return f"a render was interrupted here; its state is kept as {old}, and this one begins anew (without --resume)"
+        self.state.replace(self.old_state)
+        kept = f"its state is kept as {self.old_state}"
+        return f"a render was interrupted here; {kept}, and this one begins anew (without --resume)"
 
     def watch(self, plan: Plan, interrupted: Sequence[float], tell: Callable[[str], None]) -> Iterator[Keeper]:
         """Make what is told of every update; that a file cannot be written is told, and the render goes on."""
@@ -78,14 +85,23 @@ class Upkeep:
 
         Raises GuidedStyleError where one of these cannot be written.
         """
-        self.preview.unlink(missing_ok=True)
-        if not interrupted:
-            self.state.unlink(missing_ok=True)
-            self.state.with_name(f"{self.state.name}.old").unlink(missing_ok=True)
+        through = result.rendering.finished or not interrupted
+        with telling(self.output.parent, "what nobody needs now cannot be removed"):
+            for file in (self.preview, *((self.state, self.old_state) if through else ())):
+                file.unlink(missing_ok=True)
         if self.wishes.timelapse:
             write_timelapse(list_frames(self.frames), result.picture, self.wishes.timelapse)
         if self.wishes.report:
+            from guidedstyle.page import write_page  # few renders need it
+
             write_file(self.wishes.report, write_page(self.scene, result.rendering, result.record).encode())
+
+    def tell_kept(self) -> str:
+        """Tell what is kept of a render that failed."""
+        kept = [f"\n    the picture so far is {self.preview}"] if self.preview.exists() else []
+        if self.state.exists():
+            kept.append("\n    the same command with --resume goes on from its state, on another --device too")
+        return "".join(kept)
 
 
 Keeper = Callable[[Update], None]
@@ -98,10 +114,13 @@ class Careful:
         self.keeper, self.tell, self.told = keeper, tell, False
 
     def __call__(self, update: Update) -> None:
-        """Hand on an update; the render goes on whatever becomes of it."""
+        """Hand on an update after a step; the render goes on whatever becomes of it."""
         try:
-            self.keeper(update)
-        except GuidedStyleError as error:
+            if update.done:
+                self.keeper(update)
+        except Exception as error:
+            if not (fault := explain_fault(error)):
+                raise
             if not self.told:
-                self.tell(f"the render goes on, but {error}")
+                self.tell(f"the render goes on, but {fault}")
             self.told = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -28,6 +28,7 @@ WANTED = {  # by pydantic's name of the mistake
     "model_type": "keys with values",
     "tuple_type": "a list",
     "string_too_short": "at least one letter",
+    "hidden": "written in letters that can be seen",
     "colour": "a colour in quotes, such as '#ff0000', or a CSS name such as red",
     "box": "[left, top, right, bottom], four numbers from -10 to 10",
     "point": "[x, y], two numbers from -10 to 10",
@@ -42,15 +43,32 @@ def validate(document: Document) -> tuple[Recipe, set[KeyPath]]:
     Returns the recipe and the paths that were wrong; raises GuidedStyleError where nothing can be made of the rest.
     """
     data, broken = document.data, set[KeyPath]()
+    _refuse_empty_keys(document, broken)
     while True:
         try:
             return Recipe.model_validate(data), broken
         except ValidationError as error:
             details = _sort_out({_own_path(detail, data): detail for detail in error.errors()})
             document.problems += [_describe(detail, path, document) for path, detail in details.items()]
-            mended = [_mend(data, path, detail, broken) for path, detail in details.items()]
+            mended = [_mend(data, path, detail["type"], broken) for path, detail in details.items()]
             if not all(mended):
                 raise GuidedStyleError(document.problems) from error
+
+
+def _refuse_empty_keys(document: Document, broken: set[KeyPath]) -> None:
+    for path in list(_find_empty(document.data)):
+        remedy = "write one, or remove the key; a colour needs quotes, '#ff0000', since # begins a comment"
+        document.problems.append(Problem(document.locate(path), "it has no value", remedy))
+        if not _mend(document.data, path, "empty", broken):
+            raise GuidedStyleError(document.problems)
+
+
+def _find_empty(data: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
+    entries = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in entries:
+        if value is None:
+            yield (*path, key)
+        yield from _find_empty(value, (*path, key))
 
 
 def _sort_out(details: dict[KeyPath, ErrorDetails]) -> dict[KeyPath, ErrorDetails]:
@@ -81,7 +99,7 @@ def _step_into(data: Any, key: Any) -> Any:
     return data[key] if isinstance(data, list) and isinstance(key, int) and key < len(data) else None
 
 
-def _mend(data: Any, path: KeyPath, detail: ErrorDetails, broken: set[KeyPath]) -> bool:
+def _mend(data: Any, path: KeyPath, kind: str, broken: set[KeyPath]) -> bool:
     """Take what is wrong out of `data`, or put a placeholder where something is missing, and note it as broken."""
     if not path:
         return False
@@ -96,9 +114,9 @@ def _mend(data: Any, path: KeyPath, detail: ErrorDetails, broken: set[KeyPath]) 
         return False
     if last in OPTIONAL:
         data.pop(last, None)
-    elif detail["type"] == "missing":
+    elif kind == "missing":
         data[last] = PLACEHOLDER
-    elif path[-2:-1] == ("style",):
+    elif path[0] == "regions" and path[-2:-1] == ("style",):  # not a painting that is called style
         data[last] = 1.0
     elif isinstance(data.get(last), dict | list) or last in ("content", "image", "mask", "name"):
         return False
@@ -160,9 +178,8 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
             return f"{value} is too large", f"{key} must be at most {context['le']:g}"
         case "greater_than":
             return f"{value} is too small", f"{key} must be above {context['gt']:g}"
-        case "empty_key":
-            name = f"{context['key']}: has no value"
-            return name, "write one; a colour needs quotes, '#ff0000', since # begins a comment"
+        case "string_too_long":
+            return f"{value} is too long", f"{key} must have at most {context['max_length']} letters"
         case "too_short":
             return f"{value} has too few entries", f"{key} must have at least {context['min_length']}"
         case "too_long":
@@ -181,8 +198,17 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
 
 
 def _shorten(value: object) -> str:
-    text = repr(value)
+    text = _write(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _write(value: object) -> str:
+    """Write a value as it may stand in a recipe, a text in quotes."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {_write(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_write, value))}]"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _suggest(key: str, known: Sequence[str]) -> str:

@@ -13,11 +13,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
-from guidedstyle.document import read_document, write_yaml
+from guidedstyle.checking import Check, check_reading
+from guidedstyle.document import read_value, write_yaml
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.mistakes import find_overwritten
 from guidedstyle.reading import Override, Reading, read_recipe
-from guidedstyle.scene import CHECK_SIZE, Scene, open_scene
 
 MOST_VARIANTS = 400
 WIDEST = 6  # pictures side by side, where there is one axis
@@ -55,20 +55,22 @@ def parse_axis(text: str) -> Axis:
     """Parse `KEY=A,B,C`, each value written as in YAML: `style_layers=[relu1_1],[relu1_1, relu2_1]`."""
     key, equals, values = text.partition("=")
     place = f"--vary {text}"
-    found = read_document(place, f"[{values}]").data if key and equals and values else None
+    found = read_value(place, f"[{values}]") if key and equals and values else None
     if not isinstance(found, list) or not found:
         raise GuidedStyleError.of(place, "there is no KEY=A,B,C here", "write, for example, --vary solver.seed=1,2,3")
     return key.strip(), found
 
 
-def make_variants(recipe: Path, axes: Sequence[Axis], overrides: Sequence[Override], folder: Path) -> list[Variant]:
+def make_variants(
+    recipe: Path, axes: Sequence[Axis], overrides: Sequence[Override], folder: Path, sandbox: bool = False
+) -> list[Variant]:
     """Read the recipe once for every combination of values; raises GuidedStyleError with the mistakes of all."""
     _check_axes(axes)
     variants, problems = [], dict[str, Problem]()
     for values in product(*(choices for _, choices in axes)):
         chosen = {key: value for (key, _), value in zip(axes, values, strict=True)}
         try:
-            variants.append(_make_variant(recipe, chosen, overrides, folder))
+            variants.append(_make_variant(recipe, chosen, overrides, folder, sandbox))
             found: Sequence[Problem] = variants[-1].reading.document.problems
         except GuidedStyleError as error:
             found = error.problems
@@ -78,22 +80,22 @@ def make_variants(recipe: Path, axes: Sequence[Axis], overrides: Sequence[Overri
     return variants
 
 
-def open_sketches(variants: Sequence[Variant]) -> list[Scene]:
-    """Open what the variants name, small; raises GuidedStyleError with the mistakes of all."""
-    problems, sketches = dict[str, Problem](), []
+def check_variants(variants: Sequence[Variant]) -> list[Check]:
+    """Check variants with their pictures and masks; raises GuidedStyleError with the mistakes of all."""
+    problems, checks = dict[str, Problem](), []
     for variant in variants:
         try:
-            sketches.append(open_scene(variant.reading, CHECK_SIZE))
+            checks.append(check_reading(variant.reading))
         except GuidedStyleError as error:
             problems |= {str(problem): problem for problem in error.problems}
     if problems:
         raise GuidedStyleError(list(problems.values()))
-    return sketches
+    return checks
 
 
 def _check_axes(axes: Sequence[Axis]) -> None:
     keys = [key for key, _ in axes]
-    count = len(list(product(*(values for _, values in axes))))
+    count = math.prod(len(values) for _, values in axes)
     if not axes:
         raise GuidedStyleError.of("--vary", "there is nothing to vary", "write, for example, --vary solver.seed=1,2,3")
     if len(set(keys)) < len(keys):
@@ -105,10 +107,12 @@ def _check_axes(axes: Sequence[Axis]) -> None:
         raise GuidedStyleError.of("--vary", rule, f"vary less, at most {MOST_VARIANTS} at once")
 
 
-def _make_variant(recipe: Path, chosen: dict[str, Any], overrides: Sequence[Override], folder: Path) -> Variant:
+def _make_variant(
+    recipe: Path, chosen: dict[str, Any], overrides: Sequence[Override], folder: Path, sandbox: bool
+) -> Variant:
     written = {key: write_yaml([value], in_line=True).strip()[1:-1] for key, value in chosen.items()}
     varied = [(key, value, f"--vary {key}={written[key]}") for key, value in chosen.items()]
-    reading, output = read_recipe(recipe, [*overrides, *varied]), folder / f"{_name_file(written)}.png"
+    reading, output = read_recipe(recipe, [*overrides, *varied], sandbox), folder / f"{_name_file(written)}.png"
     if overwritten := find_overwritten(reading.recipe, output):
         raise GuidedStyleError.of("--output", f"{output} would overwrite {overwritten}", "choose another folder")
     return Variant(written, reading._replace(recipe=reading.recipe.model_copy(update={"output": output})))

@@ -16,8 +16,9 @@ from guidedstyle.curves import trace_losses
 from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
 from guidedstyle.images import save_picture
 from guidedstyle.interrupts import interruptible
-from guidedstyle.keeping import Previews, name_preview
+from guidedstyle.keeping import Previews
 from guidedstyle.listing import list_files
+from guidedstyle.places import name_watched
 from guidedstyle.plan import Plan
 from guidedstyle.reading import Override, read_recipe
 from guidedstyle.rendering import Snapshot, Update
@@ -38,8 +39,8 @@ Times = dict[Path, tuple[int, int] | None]  # ns and bytes; None: it is not ther
 class Watching:
     """Renders a recipe's preview again and again, from what it knows already."""
 
-    def __init__(self, recipe: Path, overrides: Sequence[Override], workshop: Workshop) -> None:
-        self.recipe, self.overrides, self.workshop = recipe, overrides, workshop
+    def __init__(self, recipe: Path, overrides: Sequence[Override], workshop: Workshop, sandbox: bool = False) -> None:
+        self.recipe, self.overrides, self.workshop, self.sandbox = recipe, overrides, workshop, sandbox
         self.files, self.times = [recipe], Times()
         self.last: Result | None = None
         self.interrupted: Sequence[float] = ()
@@ -60,12 +61,12 @@ class Watching:
 
     def _preview(self, began: float) -> None:
         """Render a preview, unless something is saved before it is there."""
-        reading = read_recipe(self.recipe, self.overrides)
+        reading = read_recipe(self.recipe, self.overrides, self.sandbox)
         self.files = [self.recipe, *dict.fromkeys(file for _, file in list_files(reading.recipe))]
         self.times = read_times(self.files) | self.times
         scene = open_scene(reading)
         plan, snapshot = self._warm(scene, self.workshop.plan(scene))
-        preview, first = name_preview(scene.recipe.output), list[float]()
+        preview, first = name_watched(scene.recipe.output), list[float]()
         previews = Previews(preview, scene.size, OFTEN)
 
         def watch(update: Update) -> bool:
@@ -86,9 +87,7 @@ class Watching:
     def _warm(self, scene: Scene, plan: Plan) -> tuple[Plan, Snapshot | None]:
         """Begin a preview of the same photograph with the last one, at the final size alone."""
         last = self.last
-        if not last or scene.content.shape != last.scene.content.shape:
-            return plan, None
-        if not np.array_equal(scene.content, last.scene.content):
+        if not last or not np.array_equal(scene.content, last.scene.content):
             return plan, None
         stages = (replace(plan.stages[-1], steps=min(WARM_STEPS, scene.recipe.solver.most_steps)),)
         plan = replace(plan, stages=stages, tilings=plan.tilings[-1:])

@@ -28,7 +28,7 @@ from guidedstyle.layered.paper import (
 from guidedstyle.mask_files import Pixels
 
 SPACE = "{http://www.calligra.org/DTD/krita}"
-HEADER = re.compile(rb"VERSION 2\nTILEWIDTH (\d+)\nTILEHEIGHT (\d+)\nPIXELSIZE (\d+)\nDATA (\d+)\n")
+HEADER = re.compile(rb"VERSION 2\nTILEWIDTH (\d{1,9})\nTILEHEIGHT (\d{1,9})\nPIXELSIZE (\d{1,9})\nDATA (\d{1,9})\n")
 LARGEST_TILE = 512  # px; Krita's are 64
 
 

@@ -6,6 +6,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,15 +43,22 @@ def open_photoshop(file: Path) -> LayeredDocument:
     if len(header) < 26 or header[:4] != b"8BPS":
         raise GuidedStyleError.of(file, "this is not a Photoshop document", DAMAGED)
     size = check_size(file, int.from_bytes(header[18:22], "big"), int.from_bytes(header[14:18], "big"))
+    with _telling(file, "the document"):
+        document = PSDImage.open(file)
+        return LayeredDocument(file, size, tuple(flatten(_list(file, size, document))))
+
+
+@contextmanager
+def _telling(file: Path, what: str) -> Iterator[None]:
+    """Tell that `what` is damaged where it cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            document = PSDImage.open(file)
-            return LayeredDocument(file, size, tuple(flatten(_list(file, size, document))))
+            yield
     except GuidedStyleError:
         raise
     except Exception as error:  # a parser of a format this large fails in every way there is
-        raise GuidedStyleError.of(file, f"the document is damaged ({_first_line(error)})", DAMAGED) from error
+        raise GuidedStyleError.of(file, f"{what} is damaged ({_first_line(error)})", DAMAGED) from error
 
 
 def _first_line(error: Exception) -> str:
@@ -71,7 +79,7 @@ def _list(file: Path, size: Size, group: Any) -> Iterator[PaintLayer]:
 def _describe(file: Path, size: Size, layer: Any) -> PaintLayer:
     shown = (layer.name, layer.opacity / 255, layer.visible)
     if layer.is_group():
-        masks = (partial(_read_mask, layer, size),) if _has_mask(layer) else ()
+        masks = (partial(_read_mask, file, layer, size),) if _has_mask(layer) else ()
         return make_group(*shown, tuple(_list(file, size, layer)), masks)
     if layer.kind == "pixel" or layer.has_pixels() or layer.has_mask():
         return PaintLayer(*shown, partial(_read, file, layer, size))
@@ -85,13 +93,9 @@ def _has_mask(layer: Any) -> bool:
 
 def _read(file: Path, layer: Any, size: Size) -> Pixels:
     """Read what a layer shows: its own transparency times its mask."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            shape = _read_shape(layer, size)
-            return multiply([shape, _read_mask(layer, size)]) if _has_mask(layer) else shape
-    except (ValueError, OSError, TypeError, KeyError, IndexError, AssertionError) as error:
-        raise GuidedStyleError.of(file, f"layer {layer.name!r} is damaged ({_first_line(error)})", DAMAGED) from error
+    with _telling(file, f"layer {layer.name!r}"):
+        shape = _read_shape(layer, size)
+    return multiply([shape, _read_mask(file, layer, size)]) if _has_mask(layer) else shape
 
 
 def _read_shape(layer: Any, size: Size) -> Pixels:
@@ -102,12 +106,13 @@ def _read_shape(layer: Any, size: Size) -> Pixels:
     return place(pixels, (layer.left, layer.top), size)
 
 
-def _read_mask(layer: Any, size: Size) -> Pixels:
-    mask, picture = layer.mask, layer.mask.topil()
-    beyond = np.full(size[::-1], mask.background_color, np.uint8)
-    if picture is None:
-        return beyond
-    inner, corner = np.asarray(picture.convert("L")), (mask.left, mask.top)
+def _read_mask(file: Path, layer: Any, size: Size) -> Pixels:
+    with _telling(file, f"layer {layer.name!r}"):
+        mask, picture = layer.mask, layer.mask.topil()
+        beyond = np.full(size[::-1], mask.background_color, np.uint8)
+        if picture is None:
+            return beyond
+        inner, corner = np.asarray(picture.convert("L")), (mask.left, mask.top)
     within = place(np.full(inner.shape, 255, np.uint8), corner, size) > 0
     return np.where(within, place(inner, corner, size), beyond)
 

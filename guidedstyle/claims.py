@@ -1,0 +1,59 @@
+"""One render at a time for each picture: a claim that ends with its process, however that ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.files import passing, telling
+from guidedstyle.places import name_claim
+
+
+@contextmanager
+def claiming(output: Path) -> Iterator[None]:
+    """Claim a picture for this process; raises GuidedStyleError where another one renders it.
+
+    Where the system or the disk knows no such locks, files are still whole, of the last that wrote them.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    file = name_claim(output)
+    with telling(output.parent, "nothing can be written here"):
+        handle = _open(file)
+        while not _lock(handle, file, output):
+            os.close(handle)
+            handle = _open(file)
+    try:
+        with passing(file):
+            yield
+    finally:
+        os.close(handle)
+
+
+def _open(file: Path) -> int:
+    return os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)  # a link may lead to somebody's file
+
+
+def _lock(handle: int, file: Path, output: Path) -> bool:
+    """Lock a file and write down who did; False: whoever had it has removed it since."""
+    import fcntl  # Windows has none
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        rule = f"another render writes it, process {os.read(handle, 20).decode(errors='replace') or 'unknown'}"
+        os.close(handle)
+        remedy = "wait until it is through, or stop it, or give this picture another name (-o)"
+        raise GuidedStyleError.of(output, rule, remedy) from None
+    except OSError:  # this disk knows no locks
+        return True
+    os.truncate(handle, 0)
+    os.write(handle, str(os.getpid()).encode())
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(handle), file.stat())
+    return False

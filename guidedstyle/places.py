@@ -1,0 +1,48 @@
+"""What the files around a picture are called: its record, state, preview and frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PREVIEW, WATCHED = ".preview.png", ".watch.png"
+
+
+def name_record(output: Path) -> Path:
+    """Name the record of a picture."""
+    return output.with_name(output.name + ".json")
+
+
+def name_state(output: Path) -> Path:
+    """Name what an interrupted render of a picture goes on from."""
+    return output.with_name(output.name + ".state")
+
+
+def name_old_state(output: Path) -> Path:
+    """Name where a state is kept when a render begins anew."""
+    return output.with_name(output.name + ".state.old")
+
+
+def name_claim(output: Path) -> Path:
+    """Name what is there while a picture is rendered, so that no other process begins it too."""
+    return output.with_name(f".{output.name}.lock")
+
+
+def name_preview(output: Path) -> Path:
+    """Name the picture so far."""
+    return output.with_suffix(PREVIEW)
+
+
+def name_watched(output: Path) -> Path:
+    """Name the preview that is made at every save."""
+    return output.with_suffix(WATCHED)
+
+
+def name_frames(output: Path) -> Path:
+    """Name the folder of a picture's frames."""
+    return output.with_name(output.name + ".frames")
+
+
+def list_places(output: Path) -> list[Path]:
+    """List a picture and all that may be written beside it."""
+    names = (name_record, name_state, name_old_state, name_claim, name_preview, name_watched, name_frames)
+    return [output, *(name(output) for name in names)]
