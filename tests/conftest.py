@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bad_inputs import Nursery, open_nursery
 from PIL import Image
 from torch import Tensor
 
@@ -65,6 +66,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GUIDEDSTYLE_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="module")
+def nursery(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Lend a process that runs commands one after another, each in a child of its own."""
+    with open_nursery(tmp_path_factory.mktemp("nursery") / "scratch") as nursery:
+        yield nursery
 
 
 @pytest.fixture

@@ -346,8 +346,9 @@ CORNERS = "does not fit | polygon must be three or more corners, [[x, y], ...], 
 POINT = "must be [x, y], two numbers from -10 to 10"
 ONE_LINE = ".polygon: its corners lie on one line | give it an area"
 COLOUR = "must be a colour in quotes, such as '#ff0000', or a CSS name such as red"
-NO_VALUE = "has no value | write one; a colour needs quotes, '#ff0000', since # begins a comment"
+NO_VALUE = "it has no value | write one, or remove the key; a colour needs quotes, '#ff0000', since # begins a comment"
 LONG_NAME = "... does not fit | file must be a path whose names have at most 200 bytes"
+WITHIN_ITSELF = ".any[0]: this alias stands within what it repeats | write out what is meant"
 TOO_DEEP = "a.yaml: it is nested too deeply | write it with fewer levels"
 FINITE = "is not a number one can reckon with | give"
 
@@ -503,8 +504,8 @@ DOCUMENTS = [  # the layer `sky` of each
 
 KEYS = [
     ("3", f": 3 {KINDS}"),
-    ("true", f": True {KINDS}"),
-    ("", f": None {KINDS}"),
+    ("true", f": true {KINDS}"),
+    ("", f": {NO_VALUE}"),
     ("[left.png, left.png]", f": ['left.png', 'left.png'] {KINDS}"),
     ("{}", f": {NAMES_NOTHING}"),
     ("{rest: false}", f": {NAMES_NOTHING}"),
@@ -531,9 +532,9 @@ KEYS = [
     ("{file: labels.png, colour: 16711680}", f".colour: 16711680 does not fit | colour {COLOUR}"),
     ("{file: labels.png, colour: [255, 0, 0]}", f".colour: [255, 0, 0] does not fit | colour {COLOUR}"),
     ("{file: labels.png, colour: 'rgb(300, 0, 0)'}", f".colour: 'rgb(300, 0, 0)' does not fit | colour {COLOUR}"),
-    ("{file: labels.png, colour: }", f": colour: {NO_VALUE}"),
-    ("{any: [left.png, {file: labels.png, colour: }]}", f".any[1]: colour: {NO_VALUE}"),
-    ("{file: left.png, feather: }", f": feather: {NO_VALUE}"),
+    ("{file: labels.png, colour: }", f".colour: {NO_VALUE}"),
+    ("{any: [left.png, {file: labels.png, colour: }]}", f".any[1].colour: {NO_VALUE}"),
+    ("{file: left.png, feather: }", f".feather: {NO_VALUE}"),
     ("{file: good.ora, layer: 3}", ".layer: 3 does not fit | layer must be text"),
     ("{file: 3}", f".file: 3 {NO_FILE}"),
     ("{file: left.png, colour: ff0000}", f".colour: 'ff0000' does not fit | colour {COLOUR}"),
@@ -581,7 +582,7 @@ KEYS = [
     ("{any: left.png}", ".any: 'left.png' does not fit | any must be a list"),
     ("{except: [left.png]}", ".except: [{'file': 'left.png'}] has too few entries | except must have at least 2"),
     ("{except: []}", ".except: [] has too few entries | except must have at least 2"),
-    ("{except: [all, all, all]}", ".except: [{'all': True}, {'all': True}, {'all': True}] has too many entries | except must have at most 2"),
+    ("{except: [all, all, all]}", ".except: [{'all': true}, {'all': true}, {'all': true}] has too many entries | except must have at most 2"),
     ("{except: [left.png, left.png]}", f": {NOTHING}"),
     ("{both: [left.png, {file: left.png, invert: true}]}", f": {NOTHING}"),
     ("{all: true, invert: true}", f": {NOTHING}"),
@@ -596,7 +597,7 @@ KEYS = [
     ("{file: left.png, feather: abc}", f".feather: 'abc' does not fit | feather must be {LENGTH}"),
     ("{file: left.png, feather: 5 px}", f".feather: '5 px' does not fit | feather must be {LENGTH}"),
     ("{file: left.png, feather: '%'}", f".feather: '%' does not fit | feather must be {LENGTH}"),
-    ("{file: left.png, feather: true}", f".feather: True does not fit | feather must be {LENGTH}"),
+    ("{file: left.png, feather: true}", f".feather: true does not fit | feather must be {LENGTH}"),
     ("{file: left.png, feather: .nan}", f".feather: nan does not fit | feather must be {LENGTH}"),
     ("{file: left.png, feather: [3]}", f".feather: [3] does not fit | feather must be {LENGTH}"),
     ("{file: left.png, invert: 'yes'}", ".invert: 'yes' does not fit | invert must be true or false"),
@@ -691,7 +692,7 @@ RECIPES = {  # whole recipes, and all that is said of them
     ),
     "a number of a colour without quotes, in a block": (
         HEAD + "regions:\n  - name: a\n    mask:\n      file: labels.png\n      colour: #ff0000\n    style: ink\n",
-        f"a.yaml:5: regions[0].mask: colour: {NO_VALUE}",
+        f"a.yaml:7: regions[0].mask.colour: {NO_VALUE}",
     ),
     "a number of a colour without quotes": (
         HEAD + "regions:\n  - {name: a, mask: {file: labels.png, colour: #ff0000}, style: ink}\n",
@@ -801,10 +802,12 @@ def test_masks_within_masks_are_read(studio: Path, depth: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "mask", ["{any: [" * 1000 + "left.png" + "]}" * 1000, "&a {any: [*a]}"], ids=["deep", "endless"]
+    ("mask", "problem"),
+    [("{any: [" * 1000 + "left.png" + "]}" * 1000, TOO_DEEP), ("&a {any: [*a]}", WITHIN_ITSELF)],
+    ids=["deep", "endless"],
 )
-def test_masks_too_deep_within_masks_are_told_in_full(studio: Path, mask: str) -> None:
-    assert refuse_mask(studio, mask) == unfold(TOO_DEEP)
+def test_masks_too_deep_within_masks_are_told_in_full(studio: Path, mask: str, problem: str) -> None:
+    assert refuse_mask(studio, mask) == unfold(problem)
 
 
 @pytest.mark.parametrize(

@@ -107,14 +107,26 @@ def test_no_picture_is_written_over_what_another_is_made_of(photos: Path) -> Non
     assert len(jobs) == sum(isinstance(job, Failure) for job in jobs) == 2
 
 
+def test_no_picture_is_written_over_what_another_recipe_is_made_of(photos: Path) -> None:
+    draw_picture(70, 60, 5).save(photos / "free.png")  # as free.yaml calls its picture
+    shutil.copy(photos / "free.yaml", photos / "other.yaml")
+    (photos / "other.yaml").write_text((photos / "other.yaml").read_text().replace("photo.png", "free.png"))
+    jobs = make_jobs([photos / "free.yaml", photos / "other.yaml"], [], None, [])
+    assert [type(job) for job in jobs] == [Failure, Job]
+    assert "would overwrite content" in str(jobs[0].error)
+
+
 def test_a_pattern_without_pictures_is_a_mistake(photos: Path) -> None:
     with pytest.raises(GuidedStyleError, match=r"--content: nowhere/\*\.jpg names no picture"):
         make_jobs([photos / "free.yaml"], ["nowhere/*.jpg"], None, [])
 
 
-def test_what_was_not_begun_before_ctrl_c_is_told_as_not_done(photos: Path) -> None:
+def test_what_was_not_begun_before_ctrl_c_is_told_as_not_done(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     jobs = make_jobs([photos / "free.yaml"], [str(photos / "photos" / "*e.png")], photos / "out", [])
-    assert Session(Workshop("cpu"), Wishes(), "quiet", [0.0]).run_all(jobs, dry_run=False) == 130
+    assert Session(Workshop("cpu"), Wishes(), "shown", [0.0]).run_all(jobs, dry_run=False) == 130
+    said = capsys.readouterr().out
+    assert "0 of 2 are done" in said
+    assert said.count("not done: ") == 2
     assert not list((photos / "out").iterdir())
 
 
@@ -124,8 +136,16 @@ def test_several_pictures_want_a_folder(photos: Path) -> None:
     assert not (photos / "out.png").exists()
 
 
+def test_mistakes_are_told_before_the_first_render(photos: Path) -> None:
+    (photos / "broken.yaml").write_text("content: none.png\nstyle: ink.png\n")
+    command = [sys.executable, "-m", "guidedstyle", "render", "free.yaml", "broken.yaml", "--device", "cpu"]
+    done = subprocess.run(command, cwd=photos, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
+    assert done.returncode == 2
+    assert 0 < done.stdout.index("there is no file none.png") < done.stdout.index("free.png")
+
+
 def test_previews_and_hidden_files_of_a_folder_are_no_photographs(photos: Path) -> None:
-    for name in ("one.preview.png", ".hidden.png"):
+    for name in ("one.preview.png", "one.watch.png", ".hidden.png"):
         shutil.copy(photos / "photos" / "one.png", photos / "photos" / name)
     jobs = make_jobs([photos / "free.yaml"], [str(photos / "photos"), str(photos / "photos" / "one.png")], photos, [])
     assert [Path(job.name.split(" of ")[1]).name for job in jobs] == ["one.png", "three.png", "two.jpg"]

@@ -14,6 +14,8 @@ from guidedstyle.benchmark import REGIONS, find_largest, make_scene
 from guidedstyle.memory import Tiling
 from guidedstyle.precision import choose_precision
 
+pytestmark = pytest.mark.slow
+
 
 def test_bench_prints_one_table_with_every_measurement(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "guidedstyle", "bench", "--size", "128", "--largest", "1024", "--repeats", "3"]

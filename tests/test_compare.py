@@ -23,6 +23,8 @@ from guidedstyle.comparison import FILE_KEYS
 from guidedstyle.contact_sheet import CELL, MARGIN
 from guidedstyle.schema import make_schema
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """
 content: photo.png
 styles: {ink: ink.png, oil: oil.png}
@@ -211,6 +213,7 @@ def read_rows(lines: list[str], count: int) -> dict[str, list[str]]:
 def test_a_table_of_four_with_long_names_can_be_read_at_80_columns(folder: Path) -> None:
     def rename(record: dict[str, Any]) -> None:
         record["recipe"]["solver"]["seed"] = 7
+        record["recipe"]["content"] = "a-photograph-of-a-rather-long-name.png"
         record["recipe"]["regions"][0] |= {"name": "a region of a rather long name", "content_strength": 0.125}
 
     names = [f"{'a-rather-long-name-' * 4}{number}.png" for number in (1, 2)]
@@ -224,6 +227,7 @@ def test_a_table_of_four_with_long_names_can_be_read_at_80_columns(folder: Path)
     rows = {key.replace(" ", ""): cells for key, cells in read_rows(lines[4:-1], 4).items()}
     assert min(len(line) - len(line.lstrip()) for line in lines[4:] if line.split() == ["1", "2", "3", "4"]) <= 30
     assert rows["solver.seed"] == ["0", "3", "7", "7"]
+    assert rows["content"] == ["photo.png"] * 2 + ["a-photograph-of-a-rather-long-name.png"] * 2
     assert rows["regions.left.strength"] == ["-", "2", "-", "-"]
     assert rows["regions.aregionofaratherlongname.content_strength"] == ["-", "-", "0.125", "0.125"]
 
@@ -246,7 +250,12 @@ def test_the_json_of_another_program_is_no_record(folder: Path, beside: str) -> 
     assert compare(folder, "photo.png", "one.png")["pictures"][0]["recipe"] is None
 
 
-@pytest.mark.parametrize("broken", ["", '{"recipe": {', '{"recipe": 3}', '{"recipe": {}, "inputs": [1]}', "\ud800"])
+HALF = r'{"recipe": {"content": "\ud800"}}'  # of a letter
+
+
+@pytest.mark.parametrize(
+    "broken", ["", '{"recipe": {', '{"recipe": 3}', '{"recipe": {}, "inputs": [1]}', "\ud800", HALF]
+)
 def test_a_damaged_record_is_told_with_a_remedy_and_nothing_is_written(folder: Path, broken: str) -> None:
     (folder / "one.png.json").write_bytes(broken.encode(errors="surrogatepass"))
     done = run("compare", "one.png", "photo.png", folder=folder)
@@ -255,6 +264,14 @@ def test_a_damaged_record_is_told_with_a_remedy_and_nothing_is_written(folder: P
     assert "remove this file" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "compare.png").exists()
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a" * 5000])
+def test_what_no_file_can_be_called_is_compared_as_it_stands(folder: Path, name: str) -> None:
+    record = {"recipe": {"content": name}, "inputs": {"content": "sha256:1"}}
+    (folder / "photo.png.json").write_text(json.dumps(record))
+    for _ in range(2):  # the second time there is a sheet, which must not be one of their files
+        assert compare(folder, "photo.png", "one.png")["recipe"]["content"] == [name, "photo.png"]
 
 
 def test_a_damaged_recipe_in_a_picture_is_told(folder: Path) -> None:

@@ -19,6 +19,8 @@ from guidedstyle.reading import read_recipe
 from guidedstyle.rendering import load_encoder, render
 from guidedstyle.scene import open_scene
 
+pytestmark = pytest.mark.slow
+
 
 def measure_distances(objective: Objective, image: torch.Tensor) -> torch.Tensor:
     """Measure the guided style distance of every region (rows) to the style of every region (columns)."""

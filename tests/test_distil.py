@@ -36,6 +36,8 @@ from guidedstyle.distil.training import (
 from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 from guidedstyle.weights import load_lite
 
+pytestmark = pytest.mark.slow
+
 
 def draw(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape) + shape[0]))

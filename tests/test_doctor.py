@@ -19,6 +19,8 @@ import guidedstyle
 from guidedstyle.device_checkup import examine_device, examine_memory
 from guidedstyle.precision import choose_precision
 
+pytestmark = pytest.mark.slow
+
 Findings = dict[str, dict[str, object]]
 
 
@@ -134,6 +136,7 @@ def test_a_device_that_cannot_compute_is_a_problem_with_a_remedy() -> None:
     (finding,) = examine_device(torch.device("cuda", 1))
     assert (finding.mark, finding.what) == ("problem", "cuda:1")
     assert "--device cpu" in finding.remedy
+    assert not finding.prevents  # it is not the default
 
 
 def test_without_colour_every_line_begins_with_its_mark_or_is_a_remedy(tmp_path: Path) -> None:

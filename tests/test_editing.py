@@ -159,7 +159,7 @@ def test_the_extra_library_is_asked_for_by_name(studio: Path) -> None:
     """Where scikit-image is not installed, its absence is told with the remedy."""
     (studio / "skimage.py").write_text("raise ImportError('no', name='skimage')\n")
     code = "import sys; sys.path.insert(0, '.'); sys.argv[1:] = ['mask', 'suggest', 'photo.png', '-o', 'a.ora']; "
-    code += "from guidedstyle.cli import main; main()"
+    code += "from guidedstyle.__main__ import main; main()"
     import subprocess
     import sys
 

@@ -26,6 +26,8 @@ from guidedstyle.rendering import Rendering
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.weights import load_lite, load_vgg19
 
+pytestmark = pytest.mark.slow
+
 CONTENT, STYLE = "nspt_tubingen.jpg", "nspt_starry_night.jpg"
 MEAN = torch.tensor([123.68, 116.779, 103.939]).view(3, 1, 1)  # of the original network, fed with 0..255
 FLAT = np.full((1, 3, 128, 128), 0.5, np.float32)

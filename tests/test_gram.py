@@ -178,6 +178,19 @@ def test_a_mix_has_the_gradient_of_the_weighted_sum_of_losses(weights: list[floa
     torch.testing.assert_close(found, wanted)
 
 
+def test_a_mix_has_a_weight_for_each_gram() -> None:
+    with pytest.raises(ValueError, match="argument"):
+        mix_grams([torch.eye(3)], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("statistic", ["gram", "mean", "covariance"])
+def test_without_a_metric_each_region_has_its_squared_norm(statistic: str) -> None:
+    found = STATISTICS[statistic](make_features(), guide(make_weights(3), GRID))
+    wanted = [sum(number**2 for number in region.flatten().tolist()) for region in found]
+    assert measure_statistics(found, None).tolist() == pytest.approx(wanted, rel=1e-12)
+    assert measure_statistics(found, torch.eye(3, dtype=torch.float64)).tolist() == pytest.approx(wanted, rel=1e-12)
+
+
 def test_sums_of_bfloat16_features_are_rounded_once() -> None:
     """Summed in bfloat16, 65536 positions would be off by 10%; rounded at the end, by less than 2^-8."""
     features = make_features(4, (256, 256)).bfloat16()
@@ -185,6 +198,37 @@ def test_sums_of_bfloat16_features_are_rounded_once() -> None:
     flat = features[0].flatten(1).double()
     assert gram.dtype == torch.float32
     torch.testing.assert_close(gram.double(), flat @ flat.T / flat.shape[1], rtol=2**-8, atol=2**-8)
+
+
+@pytest.mark.parametrize("slope", [0, 1])
+def test_means_of_bfloat16_features_are_those_of_float64(slope: float) -> None:
+    features = make_features(4, (256, 256)).abs().bfloat16()
+    weights = 1 + slope * torch.linspace(0, 1, 256).expand(1, 256, 256)
+    mean = guided_means(features, guide(weights, (256, 256)))
+    wanted = (features.double() * weights).sum((2, 3)) / weights.sum()
+    assert mean.dtype == torch.float32
+    torch.testing.assert_close(mean.double(), wanted, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("statistic", ["gram", "mean", "covariance"])
+@pytest.mark.parametrize("regions", [1, 3])
+def test_gradients_of_bfloat16_features_are_those_of_float64_rounded(statistic: str, regions: int) -> None:
+    weights = make_weights(regions) if regions > 1 else torch.ones(1, *GRID, dtype=torch.float64)
+    rough = make_features().bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()
+    found, wanted = (
+        torch.autograd.grad(STATISTICS[statistic](features, guide(share, GRID)).square().sum(), features)[0]
+        for features, share in ((rough, weights.float()), (rough.double(), weights))
+    )
+    assert found.dtype == torch.bfloat16
+    assert (found.double() - wanted).norm() < 2**-6 * wanted.norm()
+
+
+@pytest.mark.parametrize("regions", [1, 3])
+def test_a_gradient_lies_in_memory_with_channels_last_as_features_do(regions: int) -> None:
+    weights = make_weights(regions) if regions > 1 else torch.ones(1, *GRID, dtype=torch.float64)
+    features = make_features().contiguous(memory_format=torch.channels_last).requires_grad_()
+    (gradient,) = torch.autograd.grad(guided_grams(features, guide(weights, GRID)).sum(), features)
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_gradient_of_a_whole_picture_is_the_numerical_one() -> None:

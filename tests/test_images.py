@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.files import write_file
 from guidedstyle.images import (
+    Frame,
     fit_size,
     read_frame,
     read_note,
@@ -52,6 +55,18 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     stored.save(tmp_path / "held.png", exif=exif)
     assert read_frame(tmp_path / "held.png").size == (30, 20)
     assert (np.asarray(read_picture(tmp_path / "held.png")) == CORNERS).all()
+
+
+@pytest.mark.parametrize(("kind", "turn"), [(3, 9), (3, 0), (12, math.inf), (11, math.nan), (2, "6")])
+def test_a_turn_that_is_none_turns_neither_picture_nor_frame(tmp_path: Path, kind: int, turn: object) -> None:
+    """Written as a short, a float or a text, as damaged or strange EXIF has it."""
+    tags = ImageFileDirectory_v2()
+    tags.tagtype[0x0112] = kind
+    tags[0x0112] = turn
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + tags.tobytes(8)
+    Image.new("RGB", (30, 20)).save(tmp_path / "held.jpg", exif=exif)
+    assert read_frame(tmp_path / "held.jpg") == Frame((30, 20))
+    assert read_picture(tmp_path / "held.jpg").size == (30, 20)
 
 
 def test_transparent_pixels_are_shown_on_white(tmp_path: Path) -> None:
@@ -122,6 +137,17 @@ def fail(file: Path, reader=read_picture) -> str:
     with pytest.raises(GuidedStyleError) as caught:
         reader(file)
     return str(caught.value)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("longest", [96, 110, 120, 128, 200, 256, 300, 512, 700])
+def test_a_jpeg_read_small_has_the_shape_of_the_whole(tmp_path: Path, longest: int, orientation: int) -> None:
+    """JPEG decoders shrink to a half, a quarter or an eighth, rounded up."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (1025, 682), "red").save(tmp_path / "a.jpg", exif=exif)
+    wanted = fit_size((682, 1025) if orientation == 6 else (1025, 682), longest)
+    assert read_picture(tmp_path / "a.jpg", longest).size == wanted
 
 
 def test_what_is_wrong_with_a_file_is_told(tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def test_a_frame_that_cannot_be_written_is_told_once_and_the_render_goes_on(stud
         (("--preview-every", "often"), "neither a number of steps"),
         (("--set", "init={file: recipe.preview.png}"), "would take the place of init.file"),
         (("-o", "/proc/picture.png"), "nothing can be written here"),
+        (("--timelapse", "/proc/film.mp4"), "nothing can be written here"),
     ],
 )
 def test_what_could_not_be_kept_is_told_before_the_work(studio: Path, arguments: tuple[str, ...], told: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,22 @@ def test_photoshop_groups_masks_and_opacities(tmp_path: Path) -> None:
     assert [layer.name for layer in open_layered(tmp_path / "a.psd").layers if not layer.visible] == ["hidden"]
 
 
+@pytest.mark.parametrize("whose", ["layer", "group"])
+def test_a_photoshop_mask_beyond_all_size_is_told(tmp_path: Path, whose: str) -> None:
+    file = tmp_path / "a.psd"
+    document = PSDImage.new("RGBA", SIZE)
+    document.create_group([document.create_pixel_layer(paint(255 * DISC), name="hills")], name="land")
+    document.save(file)
+    document = PSDImage.open(file)
+    (document[0] if whose == "group" else document[0][0]).create_mask(Image.new("L", SIZE, 255))
+    document.save(file)
+    right, wrong = (struct.pack(">5i", 20, 0, 0, bottom, SIZE[0]) for bottom in (SIZE[1], 2**31 - 1))
+    assert file.read_bytes().count(right) == 1
+    file.write_bytes(file.read_bytes().replace(right, wrong))
+    with pytest.raises(GuidedStyleError, match="is damaged"):
+        read(file, "hills")
+
+
 def test_photoshop_masks_of_groups_and_clipping(tmp_path: Path) -> None:
     file, whole = tmp_path / "a.psd", paint(np.full(SIZE[::-1], 255))
     document = PSDImage.new("RGBA", SIZE)
@@ -164,6 +181,15 @@ def pack_planes(pixels: bytes, depth: int) -> bytes:
     planes = np.frombuffer(pixels, np.uint8).reshape(-1, depth).T.tobytes()
     runs = (planes[start : start + 32] for start in range(0, len(planes), 32))
     return b"\x01" + b"".join(bytes([len(run) - 1]) + run for run in runs)
+
+
+def test_krita_numbers_of_thousands_of_digits_are_told(tmp_path: Path) -> None:
+    write_krita(tmp_path / "plain.kra", 4, lambda pixels: b"\0" + pixels)
+    with zipfile.ZipFile(tmp_path / "plain.kra") as plain, zipfile.ZipFile(tmp_path / "a.kra", "w") as archive:
+        for part in plain.namelist():
+            archive.writestr(part, plain.read(part).replace(b"DATA 1", b"DATA " + b"1" * 5000))
+    with pytest.raises(GuidedStyleError, match="is not a layer of Krita"):
+        read(tmp_path / "a.kra", "hills")
 
 
 @pytest.mark.parametrize("depth", [2, 4, 8])

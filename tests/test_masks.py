@@ -11,9 +11,12 @@ from PIL import Image
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.geometry import fade_outwards, feather, fill_gradient, fill_rectangle, grow, shrink
 from guidedstyle.images import Array, Frame
+from guidedstyle.labels import Palette
+from guidedstyle.layered.openraster import write_openraster
 from guidedstyle.mask_files import read_grey
 from guidedstyle.mask_keys import Mask, lengthen_mask
-from guidedstyle.masks import MaskReader, fit_mask, resize_mask
+from guidedstyle.masks import MaskReader, find_palettes, fit_mask, resize_mask, same_shape
+from guidedstyle.reading import read_recipe
 
 SIZE = (96, 64)
 
@@ -153,9 +156,19 @@ def test_operations_follow_their_order_and_lengths_are_the_pictures(tmp_path: Pa
     np.testing.assert_allclose(wide[32].sum(), 48 + 9.6, atol=0.6)
     same = read({"file": str(tmp_path / "a.png"), "invert": True, "grow": "10%"}, (96, 64), frame)
     assert (same == wide).all()
+    within = read({"any": [{"file": str(tmp_path / "a.png"), "invert": True, "grow": 96}]}, (96, 64), frame)
+    assert (within == wide).all()
     cut = read({"gradient": {"from": [0, 0], "to": [1, 0]}, "threshold": 0.75})
     assert (cut[:, :71].max(), cut[:, 72:].min()) == (0, 1)
     assert read({"gradient": {"from": [0, 0], "to": [1, 0]}, "invert": True, "threshold": 0.75})[0].sum() == 24
+    assert (read({"file": str(tmp_path / "a.png"), "threshold": 1}, (96, 64), frame) == left_half() / 255).all()
+
+
+def test_lengths_of_a_mask_over_no_picture_are_px_of_its_own_size() -> None:
+    mask = Mask.model_validate({"rectangle": [0.25, 0, 0.75, 1], "threshold": 0.6, "grow": 10})
+    bare = Mask.model_validate({"rectangle": [0.25, 0, 0.75, 1], "threshold": 0.6})
+    reader = MaskReader({})
+    assert (reader.read(mask, None, SIZE) == grow(reader.read(bare, None, SIZE), 10)).all()
 
 
 def test_combinations_of_masks() -> None:
@@ -164,6 +177,12 @@ def test_combinations_of_masks() -> None:
     assert read({"both": [left, top]}).mean() == pytest.approx(0.25, abs=0.01)
     assert read({"except": [left, top]}).mean() == pytest.approx(0.25, abs=0.01)
     assert read({"except": ["all", {"any": [left, top]}]}).mean() == pytest.approx(0.25, abs=0.01)
+
+
+def test_a_mask_together_with_itself_is_itself_whatever_is_done_to_it() -> None:
+    left = {"rectangle": [0, 0, 0.5, 1], "threshold": 0.6}
+    for change in ({"feather": 8}, {"grow": 2.5}, {"shrink": 2.5}, {"invert": True, "feather": 8}):
+        assert (read({"any": [left, left, left], **change}) == read({"any": [left], **change})).all()
 
 
 def test_masks_that_meet_at_a_soft_edge_leave_no_gap_together(tmp_path: Path) -> None:
@@ -178,6 +197,42 @@ def test_shrinking_averages_what_a_pixel_covers() -> None:
     mask[:, :10] = 1
     np.testing.assert_allclose(resize_mask(mask, (2, 1)), [[0.5, 0]], atol=1e-6)
     assert resize_mask(mask, (13, 7)).mean() == pytest.approx(mask.mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(160, 40), (40, 160), (160, 20), (20, 160)])
+def test_shrinking_along_one_axis_averages_along_it(height: int, width: int) -> None:
+    mask = np.random.default_rng(0).random((height, width), np.float32)
+    narrow, low = mask.reshape(height, -1, 4).mean(2), mask.reshape(-1, 4, width).mean(1)
+    np.testing.assert_allclose(resize_mask(mask, (width // 4, height)), narrow, atol=1e-5)
+    np.testing.assert_allclose(resize_mask(mask, (width, height // 4)), low, atol=1e-5)
+
+
+def test_enlarging_is_bilinear_between_pixels_along_each_axis() -> None:
+    mask = np.random.default_rng(0).random((6, 9), np.float32)
+    for width, height in ((9, 9), (9, 24), (36, 6), (36, 24)):
+        down, across = (np.arange(height) + 0.5) * 6 / height - 0.5, (np.arange(width) + 0.5) * 9 / width - 0.5
+        tall = np.stack([np.interp(down, np.arange(6), column) for column in mask.T], 1)
+        wanted = np.stack([np.interp(across, np.arange(9), row) for row in tall])
+        np.testing.assert_allclose(resize_mask(mask, (width, height)), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mask", "picture", "same"),
+    [
+        ((700, 466), (700, 467), True),
+        ((700, 465), (700, 467), False),
+        ((1400, 936), (700, 467), True),  # a pixel of the picture is two of the mask
+        ((1400, 937), (700, 467), False),
+        ((350, 232), (700, 467), False),
+        ((5, 348), (10, 700), True),  # nearly as wide as it should be, though 2 px are missing below
+        ((348, 5), (700, 10), True),
+        ((348, 7), (700, 10), False),
+    ],
+)
+def test_the_same_shape_is_a_scaled_one_give_or_take_a_pixel_of_the_smaller(
+    mask: tuple[int, int], picture: tuple[int, int], same: bool
+) -> None:
+    assert same_shape(mask, picture) == same
 
 
 @pytest.mark.parametrize("size", [(700, 467), (700, 468), (700, 466), (350, 234), (1400, 935), (1050, 701)])
@@ -214,7 +269,7 @@ def test_a_mask_painted_over_an_unturned_photograph_is_turned_with_it(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("orientation", "size"), [(3, (30, 20)), (6, (30, 20)), (6, (20, 30)), (1, (30, 20)), (6, (20, 20))]
+    ("orientation", "size"), [(2, (30, 20)), (3, (30, 20)), (6, (30, 20)), (6, (20, 30)), (1, (30, 20)), (6, (20, 20))]
 )
 def test_how_a_mask_of_a_turned_photograph_was_taken_is_told(
     tmp_path: Path, orientation: int, size: tuple[int, int]
@@ -228,3 +283,60 @@ def test_how_a_mask_of_a_turned_photograph_was_taken_is_told(
     how = "as the picture lies in its file, and was turned with it" if size != upright else "over it upright"
     told = f"the picture of a.png is turned (EXIF); the mask was taken as painted {how}"
     assert reader.notes == (() if orientation == 1 or size == (20, 30) else (told,))
+
+
+def test_a_layer_lies_over_the_picture_as_a_file_of_its_own_would(tmp_path: Path) -> None:
+    layer = Image.new("RGBA", SIZE, "red")
+    layer.putalpha(Image.fromarray(left_half()))
+    write_openraster(tmp_path / "a.ora", [("left", layer), ("all", Image.new("RGBA", SIZE))], Image.new("RGB", SIZE))
+    Image.fromarray(left_half()).save(tmp_path / "a.png")
+    mask = {"file": str(tmp_path / "a.ora"), "layer": "left"}
+    assert (read(mask) == left_half() / 255).all()
+    for size in ((48, 32), (192, 128)):
+        assert (read(mask, size) == read(str(tmp_path / "a.png"), size)).all()
+    with pytest.raises(GuidedStyleError, match=r"a\.ora: the mask is 96 x 64 px, its picture 64 x 96"):
+        read(mask, (64, 96))
+
+
+def test_the_edge_of_a_colour_is_a_pixel_soft(tmp_path: Path) -> None:
+    """By the formula of a Gaussian of 0.6 px over three pixels."""
+    red = np.where(left_half()[..., None] > 0, [255, 0, 0], [0, 0, 255])
+    file = tmp_path / "labels.png"
+    Image.fromarray(np.uint8(red)).save(file)
+    reader = MaskReader({file: Palette(((255, 0, 0), (0, 0, 255)))})
+    found = reader.read(Mask(file=file, colour="red"), Frame(SIZE), SIZE)
+    aside = np.exp(-1 / (2 * 0.6**2)) / (1 + 2 * np.exp(-1 / (2 * 0.6**2)))
+    np.testing.assert_allclose(found[32, 46:50], [1, 1 - aside, aside, 0], atol=1e-5)
+    file.unlink()  # it is read once, however many of its colours are asked for
+    other = reader.read(Mask(file=file, colour="blue"), Frame(SIZE), SIZE)
+    np.testing.assert_allclose(found + other, 1, atol=1e-5)
+    with pytest.raises(GuidedStyleError, match=r"labels\.png: the mask is 96 x 64 px, its picture 64 x 96"):
+        reader.read(Mask(file=file, colour="red"), Frame(SIZE[::-1]), SIZE)
+
+
+def test_a_palette_is_all_that_a_recipe_says_of_its_file(studio: Path) -> None:
+    """Every colour named or ignored, once; the least tolerance; and whether the others are left to `rest`."""
+    for name in ("inside", "source"):
+        Image.new("RGB", (96, 64), "red").save(studio / f"{name}.png")
+    head = (
+        "content: photo.png\nstyles:\n"
+        "  ink: {image: ink.png, mask: {file: source.png, colour: lime}}\n"
+        "  oil: {image: oil.png, mask: {file: source.png, colour: white, tolerance: 10}}\n"
+    )
+    red = "  - {name: a, mask: {file: inside.png, colour: red, tolerance: 30, ignore: [white, blue]}, style: ink}\n"
+    blue = "  - {name: b, mask: {file: inside.png, colour: blue, ignore: [white]}, style: oil}\n"
+    rest = "  - {name: c, mask: rest, style: oil}\n"
+    grey = "  - {name: d, mask: left.png, style: oil}\n"
+    inside, source = studio / "inside.png", studio / "source.png"
+    colours = {"red": (255, 0, 0), "blue": (0, 0, 255), "white": (255, 255, 255), "lime": (0, 255, 0)}
+
+    def find(regions: str) -> dict[Path, Palette]:
+        (studio / "recipe.yaml").write_text(f"{head}regions:\n{regions}")
+        return find_palettes(read_recipe(studio / "recipe.yaml").recipe)
+
+    three = tuple(colours[name] for name in ("red", "blue", "white"))
+    painted = Palette((colours["lime"], colours["white"]), 10, leave=False)
+    assert find(red + blue + grey) == {source: painted, inside: Palette(three, 30, leave=False)}
+    assert find(rest + red + blue) == {source: painted, inside: Palette(three, 30, leave=True)}
+    alone = "  - {name: a, mask: {file: inside.png, colour: red}, style: ink}\n"
+    assert find(alone)[inside] == Palette((colours["red"],), 60, leave=True)

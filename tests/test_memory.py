@@ -12,17 +12,20 @@ import torch
 from conftest import draw_picture
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.faults import is_out_of_memory
 from guidedstyle.limits import Limits, read_limits
-from guidedstyle.memory import SIDES, Tiling, is_out_of_memory
+from guidedstyle.memory import SIDES, Tiling
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe
 from guidedstyle.rendering import load_encoder
 from guidedstyle.scene import Scene, open_scene
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 PEAK = """
 import sys
-from guidedstyle.cli import main
+from guidedstyle.__main__ import main
 try:
     sys.argv = ["guidedstyle", *sys.argv[1:]]
     main()
@@ -126,7 +129,7 @@ def test_shrinking_ends_where_nothing_smaller_is_left(studio: Path) -> None:
 LIMITED = """
 import resource, sys
 import guidedstyle.session
-from guidedstyle.cli import main
+from guidedstyle.__main__ import main
 taken = int(open("/proc/self/statm").read().split()[0]) * 4096
 resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[1]) * 2**20,) * 2)
 sys.argv = ["guidedstyle", *sys.argv[2:]]

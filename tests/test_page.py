@@ -35,6 +35,8 @@ from guidedstyle.record import describe_origin, describe_render
 from guidedstyle.rendering import Rendering, Update, load_encoder, render
 from guidedstyle.scene import Scene, open_scene
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed (apt-get install chromium)")

@@ -13,6 +13,8 @@ import pytest
 from conftest import draw_picture
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 
 def run(*command: object, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

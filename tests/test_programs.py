@@ -15,6 +15,8 @@ from conftest import draw_picture
 from guidedstyle.reading import read_recipe
 from guidedstyle.scene import open_scene
 
+pytestmark = pytest.mark.slow
+
 WIDTH, HEIGHT = 300, 200
 
 GIMP = """

@@ -21,7 +21,7 @@ from guidedstyle.reading import parse_setting, read_recipe
 from guidedstyle.rendering import Rendering, load_encoder, make_paintings_for, render
 from guidedstyle.scene import Scene, open_scene
 
-pytestmark = needs_data
+pytestmark = [needs_data, pytest.mark.slow]
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu3_4")
 PLACES = [(octave, layer) for octave in range(3) for layer in LAYERS]

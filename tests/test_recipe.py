@@ -183,7 +183,7 @@ REGIONS = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n"
         (SMALL + "? [a]\n: b\n", "a.yaml:3: this key is not a plain word | write a word"),
         ("content: ribbon.png\nstyle: ink.png\nsize: 128\n", "a.yaml:3: size: the picture would be 128 x 1 px | let its shorter side have at least 16 px"),
         (SMALL + "size: 16.5\n", "a.yaml:3: size: 16.5 does not fit | size must be a whole number"),
-        (SMALL + "size: true\n", "a.yaml:3: size: True does not fit | size must be a whole number"),
+        (SMALL + "size: true\n", "a.yaml:3: size: true does not fit | size must be a whole number"),
         (SMALL + "size: 1000000\n", "a.yaml:3: size: 1000000 is too large | size must be at most 32768"),
         (SMALL + "smoothness: .inf\n", "a.yaml:3: smoothness: inf is not a number one can reckon with | give smoothness a finite number"),
         (SMALL + "size: 300\nsize: 400\n", "a.yaml:4: size: this key stands here twice | remove one"),
@@ -202,9 +202,15 @@ REGIONS = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n"
         ("content: [\n", "a.yaml:2: this is not YAML: "),
         ("content:\n\t- a\n", "a.yaml:2: this is not YAML: found character '\\t' that cannot start any token | indent with spaces, not tabs"),
         (b"content: \xff\xfe\n", "a.yaml: it is not UTF-8 text | save the recipe as UTF-8 text"),
-        (b"content: a\x00b\n", "a.yaml: this is not YAML: "),
+        (b"content: a\x00b\n", "a.yaml:1: this is not YAML: the character U+0000 cannot stand in it | remove it, and save the recipe as UTF-8 text"),
         ("a: &a [x, x]\nb: &b [*a, *a]\n" + "".join(f"{c}: &{c} [*{p}, *{p}, *{p}, *{p}, *{p}]\n" for p, c in zip("bcdefghij", "cdefghijk", strict=True)), "a.yaml: this is not YAML: it holds more than 20000 values"),
-        ("a: &a [*a]\n", "a.yaml: it is nested too deeply | write it with fewer levels"),
+        ("a: &a [*a]\n", "a.yaml:1: a[0]: this alias stands within what it repeats | write out what is meant"),
+        (SMALL + "size: !!int ''\n", "a.yaml:3: size: '' cannot be read as int | write a plain text or number"),
+        (SMALL + "keep: !!bool a\n", "a.yaml:3: keep: 'a' cannot be read as bool | write a plain text or number"),
+        (SMALL + "a: !!timestamp a\n", "a.yaml:3: a: the tag !!timestamp is not understood | write the value without it"),
+        (f"content: photo.png\nstyle: {'a' * 201}\n", "a.yaml:2: styles.style.image: "),
+        (SMALL + 'output: "\\ud800.png"\n', r"a.yaml:3: this is not YAML: '\ud800.png' holds half of a letter"),
+        (SMALL + '"\\ud800": 1\n', r"a.yaml:3: this is not YAML: '\ud800' holds half of a letter"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_in_full(studio: Path, text: str | bytes, problem: str) -> None:
@@ -226,6 +232,8 @@ def test_a_mistake_is_told_in_full(studio: Path, text: str | bytes, problem: str
         ("regions.up.keep=true", "--set regions.up.keep=true: regions.up.keep leads nowhere at 'up' | use a key of the recipe, such as regions.sky.strength"),
         ("solver.stps=5", "--set solver.stps=5: solver.stps: there is no key 'stps' here | did you mean 'steps'?"),
         ("size=[", "--set size=[:1: this is not YAML: "),
+        ("regions.².keep=true", "--set regions.².keep=true: regions.².keep leads nowhere at '²' | use a key of the recipe, such as regions.sky.strength"),
+        (f"regions.{'9' * 5000}.keep=true", "leads nowhere at '99999"),
     ],
 )  # fmt: skip
 def test_a_mistaken_setting_is_told(studio: Path, setting: str, problem: str) -> None:

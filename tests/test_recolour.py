@@ -92,6 +92,36 @@ def test_symmetric_moves_colours_least() -> None:
     assert moved["symmetric"] <= min(moved.values())
 
 
+def fit_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Fit the matrix A (3, 3) of x' = A x + b to colours (3, N)."""
+    rows = np.vstack([before, np.ones(before.shape[1])]).T
+    return np.linalg.lstsq(rows, after.T)[0][:3].T
+
+
+def root(matrix: np.ndarray) -> np.ndarray:
+    """Take the square root of a symmetric matrix by Newton's iteration (Denman and Beavers 1976)."""
+    found, inverse = matrix, np.eye(3)
+    for _ in range(60):
+        found, inverse = (found + np.linalg.inv(inverse)) / 2, (inverse + np.linalg.inv(found)) / 2
+    return found
+
+
+def test_each_linear_method_is_the_one_map_of_its_name() -> None:
+    """Of all A with A S A^T = T one is symmetric, one triangular, one has a symmetric A sqrt(S), all positive."""
+    image, target, whole = draw(1, 40, 40), draw(2, 40, 40), np.ones((40, 40), np.float32)
+    before, goal = (picture[0].reshape(3, -1).astype(np.float64) for picture in (image, target))
+    wanted, change = Swatch(goal, np.ones(1600)), {}
+    for method in LINEAR:
+        change[method] = fit_change(before, match_colours(image, whole, wanted, method)[0].reshape(3, -1))
+    change["pca"] = change["pca"] @ root(moments(before)[1])
+    np.testing.assert_allclose(np.triu(change["cholesky"], 1), 0, atol=1e-3)
+    assert (np.diag(change["cholesky"]) > 0).all()
+    for method in ("symmetric", "pca"):
+        np.testing.assert_allclose(change[method], change[method].T, atol=1e-3)
+        assert (np.linalg.eigvalsh(change[method]) > 0).all()
+    assert (match_colours(image, whole, wanted) == match_colours(image, whole, wanted, "symmetric")).all()
+
+
 def test_known_answer_of_diagonal_covariances() -> None:
     """Independent channels are scaled by the ratio of their deviations, by every linear method alike."""
     base = np.array([[-1, -1, 1, 1], [-1, 1, -1, 1], [1, -1, -1, 1]]) * 0.1
@@ -137,10 +167,66 @@ def test_a_palette_gives_its_mean_and_spread_and_its_own_colours() -> None:
     assert 1.3 * apart[0] < apart[1] < 0.85 * apart[2]
 
 
+def test_a_palette_of_one_colour_gives_that_colour() -> None:
+    found = match_palette(draw(1, 20, 20), np.ones((20, 20), np.float32), [(255, 51, 102)])
+    np.testing.assert_allclose(found.mean((0, 2, 3)), [1, 0.2, 0.4], atol=1e-4)
+    assert found.std((2, 3)).max() < 0.01
+    assert found.dtype == np.float32
+
+
+def weigh_pixels() -> np.ndarray:
+    """Weigh the pixels of a picture (30, 30) by whole numbers, the bright ones most, so that weights show."""
+    return np.random.default_rng(4).integers(0, 4, (30, 30)).astype(np.float32)
+
+
+def repeat(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Repeat each pixel as often as its weight says: (3, N)."""
+    return np.repeat(image[0].reshape(3, -1), weights.reshape(-1).astype(int), axis=1).astype(np.float64)
+
+
+def light(target: np.ndarray) -> np.ndarray:
+    """Weigh the bright half of a picture four times as much as the dark one, and some pixels not at all."""
+    return weigh_pixels() * (1 + 3 * (target[0, 0] > np.median(target[0, 0])))
+
+
+@pytest.mark.parametrize("method", LINEAR)
+def test_a_weight_of_2_counts_as_two_pixels(method: str) -> None:
+    image, target, weights = draw(1, 30, 30), draw(3, 30, 30), weigh_pixels()
+    many = repeat(target, light(target))[None, :, None]
+    found = match_colours(image, weights, take_swatch(target, light(target)), method)
+    wanted = match_colours(image, weights, take_swatch(many, np.ones(many.shape[2:], np.float32)), method)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    mean, covariance = moments(repeat(found, weights))
+    for seen, goal in zip((mean, covariance), moments(many[0, :, 0]), strict=True):
+        np.testing.assert_allclose(seen, goal, atol=2e-4)
+
+
+def test_histogram_matches_red_green_and_blue_pixel_by_pixel_of_weight() -> None:
+    """Every twentieth of the distribution, each pixel as often as its weight says; and the same at every run."""
+    image, target, weights = draw(1, 30, 30), draw(3, 30, 30), weigh_pixels()
+    found, again = (match_colours(image, weights, take_swatch(target, light(target)), "histogram") for _ in range(2))
+    twentieths = np.linspace(0.025, 0.975, 20)
+    seen, wanted = (
+        np.quantile(one, twentieths, axis=1) for one in (repeat(found, weights), repeat(target, light(target)))
+    )
+    np.testing.assert_allclose(seen, wanted, atol=0.01)
+    assert found.dtype == np.float32
+    assert (found == again).all()
+
+
 def test_matched_luminance_is_grey_with_mean_and_deviation_of_the_target(mask: np.ndarray) -> None:
     image, target = draw(1, 40, 50), draw(2, 30, 30)
     matched = match_luminance(image, mask, take_swatch(target, np.ones((30, 30))))
     assert np.ptp(matched, axis=1).max() == 0
     seen, wanted = matched[0, 0][mask > 0], LUMA @ target[0].reshape(3, -1)
+    assert seen.mean() == pytest.approx(wanted.mean(), abs=1e-4)
+    assert seen.std() == pytest.approx(wanted.std(), rel=1e-3)
+    assert matched.dtype == np.float32
+
+
+def test_matched_luminance_counts_pixels_by_their_weight() -> None:
+    image, target, weights = draw(1, 30, 30), draw(3, 30, 30), weigh_pixels()
+    matched = match_luminance(image, weights, take_swatch(target, light(target)))
+    seen, wanted = repeat(matched, weights)[0], LUMA @ repeat(target, light(target))
     assert seen.mean() == pytest.approx(wanted.mean(), abs=1e-4)
     assert seen.std() == pytest.approx(wanted.std(), rel=1e-3)

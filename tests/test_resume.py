@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,16 +15,22 @@ import pytest
 import torch
 from conftest import draw_picture
 from PIL import Image
+from waiting import wait_for
 
-from guidedstyle.checkpoint import Checkpoint, describe_scene, name_checkpoint, read_checkpoint, write_checkpoint
+from guidedstyle.checkpoint import Checkpoint, describe_scene, read_checkpoint, write_checkpoint
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.keeping import States
 from guidedstyle.limits import Limits
+from guidedstyle.places import name_state
 from guidedstyle.reading import read_recipe
 from guidedstyle.rendering import Rendering, Snapshot, Update
 from guidedstyle.resuming import resume
+from guidedstyle.rhythm import NEVER
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.session import render_shown
 from guidedstyle.workshop import Workshop
+
+pytestmark = pytest.mark.slow
 
 
 def open_studio(studio: Path, **keys: object) -> Scene:
@@ -40,7 +46,7 @@ def open_studio(studio: Path, **keys: object) -> Scene:
 def render_whole(workshop: Workshop, scene: Scene) -> tuple[Rendering, dict[int, Checkpoint]]:
     """Render a scene, and copy its state to disk and back at every third step."""
     plan, kept = workshop.plan(scene), dict[int, Checkpoint]()
-    file = name_checkpoint(scene.recipe.output)
+    file = name_state(scene.recipe.output)
 
     def watch(update: Update) -> bool:
         if update.done % 3 == 1:
@@ -103,21 +109,14 @@ COMMAND = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "--step
 OFTEN = ["--checkpoint-every", "0.2s", "--preview-every", "0.1s", "--set", "solver.sizes=1"]
 
 
-def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
-    """Wait until a file is there."""
-    for _ in range(1200):
-        if file.exists():
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError(file)
-
-
 def read_pixels(file: Path) -> np.ndarray:
     return np.asarray(Image.open(file))
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda end: end.name)
+ENDS = [getattr(signal, name) for name in ("SIGKILL", "SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.name)
 def test_after_any_end_resume_goes_on_to_the_same_picture(studio: Path, end: signal.Signals) -> None:
     command = [*COMMAND, *OFTEN]
     subprocess.run([*command, "-o", "whole.png"], cwd=studio, check=True, capture_output=True)
@@ -153,6 +152,23 @@ def test_a_second_ctrl_c_breaks_off_within_a_step(studio: Path) -> None:
     process.communicate()
 
 
+def test_a_second_ctrl_c_breaks_off_within_a_call_in_which_python_sees_no_signal() -> None:
+    code = (
+        "import hashlib\nfrom guidedstyle.interrupts import interruptible\n"
+        "with interruptible(lambda text: print(text, flush=True)):\n"
+        "    print('begun', flush=True)\n    hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=-1, text=True) as process:
+        assert process.stdout
+        try:
+            for word in ("begun", "stopping after this step", "broken off"):
+                assert word in process.stdout.readline()
+                process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=10) == 130
+        finally:
+            process.kill()
+
+
 def run_limited(studio: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Render where no file may grow beyond two megabytes: as on a full disk, a state does not fit."""
     command = " ".join(["ulimit -f 2048 && exec", *COMMAND, *arguments])
@@ -184,18 +200,18 @@ def test_an_interrupted_render_is_not_lost_by_beginning_anew(studio: Path) -> No
 def test_a_stop_while_the_preview_is_written_keeps_the_state(studio: Path) -> None:
     """What stops a render must have been known to all that keep something of it."""
     scene, workshop, interrupted = open_studio(studio), Workshop("cpu"), list[float]()
-    kept: list[bool] = []
-
-    def keep(update: Update) -> None:
-        kept.append(bool(interrupted))
+    plan, file = workshop.plan(scene), name_state(scene.recipe.output)
 
     def write_preview(update: Update) -> None:
         if update.done == 2:
             interrupted.append(0.0)  # Ctrl-C at this very moment
 
-    result = render_shown(workshop, scene, workshop.plan(scene), "quiet", interrupted, [keep, write_preview])
+    states = States(file, describe_scene(scene), plan, NEVER, interrupted)
+    result = render_shown(workshop, scene, plan, "quiet", interrupted, (), [states, write_preview])
+    kept = read_checkpoint(file)
     assert not result.rendering.finished
-    assert kept[-1]
+    assert kept
+    assert kept.steps == result.rendering.steps
 
 
 def test_the_record_is_of_the_files_that_were_rendered(studio: Path) -> None:
@@ -230,7 +246,7 @@ def test_after_memory_ran_out_a_resumed_size_is_begun_anew(studio: Path) -> None
 
 def keep_state(studio: Path, scene: Scene) -> Path:
     """Leave the state of an interrupted render of a scene."""
-    workshop, file = Workshop("cpu"), name_checkpoint(scene.recipe.output)
+    workshop, file = Workshop("cpu"), name_state(scene.recipe.output)
     plan, identity = workshop.plan(scene), describe_scene(scene)
 
     def watch(update: Update) -> bool:
@@ -256,7 +272,7 @@ def test_the_same_recipe_goes_on_exactly(studio: Path) -> None:
     assert note == "goes on from step 2 of 4"
 
 
-def test_another_output_or_place_of_the_recipe_is_no_change(studio: Path) -> None:
+def test_a_comment_and_other_spaces_are_no_change(studio: Path) -> None:
     file = keep_state(studio, open_studio(studio))
     (studio / "recipe.yaml").rename(studio / "other.yaml")
     text = "# a comment\n" + (studio / "other.yaml").read_text()
@@ -313,6 +329,28 @@ def test_a_damaged_state_is_told_and_left(studio: Path, content: bytes | None) -
     with pytest.raises(GuidedStyleError, match="the state is damaged"):
         read_checkpoint(file)
     assert file.exists()
+
+
+@pytest.mark.parametrize("damage", [{"precision": "float33"}, {"curves": {}}, {"endings": [{"steps": 1}]}])
+def test_a_state_with_parts_that_are_none_is_told(studio: Path, damage: dict[str, object]) -> None:
+    file = keep_state(studio, open_studio(studio))
+    data = torch.load(file, weights_only=True)
+    torch.save(data | {"snapshot": data["snapshot"] | damage}, file)
+    with pytest.raises(GuidedStyleError, match="the state is damaged"):
+        read_checkpoint(file)
+
+
+@pytest.mark.parametrize("pickled", [b"\x80\x02J\0", b"\x80\x02K\x01Q.", b"\x80\x02X\xff"])
+def test_a_state_of_which_no_pickle_is_made_is_told(studio: Path, pickled: bytes) -> None:
+    """Numbers cut off, and a tensor that names no place."""
+    file = keep_state(studio, open_studio(studio))
+    with zipfile.ZipFile(file) as whole:
+        parts = {name: whole.read(name) for name in whole.namelist()}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, pickled if name.endswith("data.pkl") else content)
+    with pytest.raises(GuidedStyleError, match="the state is damaged"):
+        read_checkpoint(file)
 
 
 def test_a_state_of_a_later_version_is_told(studio: Path) -> None:

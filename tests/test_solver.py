@@ -66,6 +66,51 @@ def test_returns_the_whole_image_from_before_the_loss_broke(method: str) -> None
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_goes_on_after_a_loss_that_was_no_number_for_once(method: str) -> None:
+    calls = 0
+
+    def stumble(image: torch.Tensor) -> Loss:
+        nonlocal calls
+        calls += 1
+        return Loss((image - 0.3).square().mean() * (float("nan") if calls == 7 else 1.0))
+
+    image, ending = minimise(stumble, torch.full((1, 3, 4, 4), 0.9), method, 200, lambda step: True)
+    assert ending.finished
+    assert torch.allclose(image, torch.full_like(image, 0.3), atol=0.02)
+
+
+@pytest.mark.parametrize("rate", [0.5, 10.0])
+@pytest.mark.parametrize("method", METHODS)
+def test_steps_that_are_too_long_are_shrunk_until_the_loss_falls(method: str, rate: float) -> None:
+    """With such steps plain descents leap from edge to edge of the range, and never come down."""
+    target = 0.3 + 0.4 * torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+    totals = []
+
+    def steep(image: torch.Tensor) -> Loss:
+        return Loss(1e3 * (image - target).square().mean() + 1e-3)
+
+    start = target + 0.02
+    image, ending = minimise(steep, start, method, 100, lambda step: not totals.append(step.losses.total.item()), rate)
+    assert max(totals) > 2 * totals[0]  # they did leap
+    assert ending.finished
+    assert steep(image).total < totals[0] / 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_loss_that_only_rises_ends_with_the_start_and_says_so(method: str) -> None:
+    start, calls = torch.full((1, 3, 4, 4), 0.5), 0
+
+    def rise(image: torch.Tensor) -> Loss:
+        nonlocal calls
+        calls += 1
+        return Loss(image.mean() + 10.0**calls)
+
+    image, ending = minimise(rise, start, method, 20, lambda step: True, tolerance=0.001)
+    assert ending.reason == "the loss rose, even with short steps"
+    assert torch.allclose(image, start, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_the_start_is_left_alone(method: str) -> None:
     start = torch.full((1, 3, 4, 4), 0.5)
     minimise(distance_to(torch.zeros(1, 3, 4, 4)), start, method, 3, lambda step: True)

@@ -11,8 +11,8 @@ from conftest import draw_picture, sum_squares
 from PIL import Image
 from test_render import find_target, paint
 
-from guidedstyle.architecture import LITE
-from guidedstyle.guidance import MOSTLY, cover_cells, enclose_fields, halve, weigh_cells
+from guidedstyle.architecture import LITE, Layer
+from guidedstyle.guidance import MOSTLY, average_cells, cover_cells, enclose_fields, halve, weigh_cells
 from guidedstyle.guides import Guides
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
@@ -51,20 +51,64 @@ def aim(scene: Scene, stage: int = -1) -> Objective:
     return Objective(scene, encoder, plan, plan.stages[stage])
 
 
-def test_convention_inside_asks_for_the_whole_receptive_field() -> None:
-    """The oracle counts, position by position, with the fields of the literature."""
+def find_least(weights: np.ndarray, grid: tuple[int, int], layer: Layer) -> np.ndarray:
+    """Find the least weight (R, H, W) in the receptive field of every position, one after the other: (R, h, w)."""
+    found = np.empty((len(weights), *grid))
+    reach = (layer.receptive_field - layer.stride) // 2
+    for row, column in np.ndindex(*grid):
+        top, left = row * layer.stride - reach, column * layer.stride - reach
+        bottom, right = top + layer.receptive_field, left + layer.receptive_field
+        found[:, row, column] = weights[:, max(top, 0) : bottom, max(left, 0) : right].min((1, 2))
+    return found
+
+
+def average_blocks(weights: np.ndarray, size: int) -> np.ndarray:
+    """Average weights (R, H, W) over blocks of `size` x `size`."""
+    regions, height, width = weights.shape
+    return weights.reshape(regions, height // size, size, width // size, size).mean((2, 4))
+
+
+@pytest.mark.parametrize(("height", "width"), [(60, 80), (63, 83), (83, 63)])
+def test_convention_inside_asks_for_the_whole_receptive_field(height: int, width: int) -> None:
+    """The oracle counts, position by position, with the fields of the literature; what a stride leaves over is cut."""
     noise = np.random.default_rng(0)
-    weights = np.ones((1, 60, 80), np.float32)
-    weights[0, noise.integers(0, 60, 3), noise.integers(0, 80, 3)] = 0
+    weights = np.ones((1, height, width), np.float32)
+    weights[0, noise.integers(0, height, 3), noise.integers(0, width, 3)] = 0
     fields = {"relu1_1": (1, 3), "relu2_1": (2, 10), "relu3_1": (4, 24), "relu3_4": (4, 48)}
     for name, (stride, extent) in fields.items():
-        layer = LITE.layers[name]
+        layer, grid = LITE.layers[name], (height // stride, width // stride)
         assert (layer.stride, layer.receptive_field) == (stride, extent)
-        found = enclose_fields(weights, (60 // stride, 80 // stride), layer)[0]
-        for row, column in np.ndindex(found.shape):
-            top, left = row * stride - (extent - stride) // 2, column * stride - (extent - stride) // 2
-            seen = weights[0, max(top, 0) : top + extent, max(left, 0) : left + extent]
-            assert found[row, column] == seen.min(), (name, row, column)
+        assert (enclose_fields(weights, grid, layer) == find_least(weights, grid, layer)).all(), name
+
+
+def test_halves_are_rounded_down_and_never_nothing() -> None:
+    assert [halve((37, 5), octave) for octave in range(5)] == [(37, 5), (18, 2), (9, 1), (4, 1), (2, 1)]
+    assert halve((5, 37), 4) == (1, 2)
+
+
+def test_cells_are_averages_between_the_least_and_the_most_weight() -> None:
+    weights = np.random.default_rng(0).random((2, 48, 64), np.float32)
+    assert average_cells(weights, (48, 64)) is weights
+    np.testing.assert_allclose(average_cells(weights, (12, 16)), average_blocks(weights, 4), atol=1e-6)
+    even = np.stack([np.full((50, 70), 0.3, np.float32), np.ones((50, 70), np.float32)])
+    cells = average_cells(even, (7, 11))
+    assert cells.shape == (2, 7, 11)
+    assert (cells == even[:, :1, :1]).all()
+    split = (np.indices((50, 70))[1] < 33).astype(np.float32)[None]
+    assert (average_cells(split, (7, 11)).min(), average_cells(split, (7, 11)).max()) == (0, 1)
+
+
+def test_every_region_is_weighed_in_its_own_kind_to_a_sum_of_1() -> None:
+    """At the second octave, where a pixel is the average of four; `inside` needs half of a position to hold it."""
+    weights, layer = np.zeros((4, 96, 128), np.float32), LITE.layers["relu2_1"]
+    weights[:2, :, :72] = np.random.default_rng(0).uniform(0.6, 1, (96, 72))
+    weights[2, 20:70, 30:100] = MOSTLY
+    weights[3, 20:70, 30:100] = MOSTLY - 0.01
+    found = weigh_cells(weights, 1, (24, 32), layer, ["simple", "inside", "inside", "inside"])
+    simple, inside = average_blocks(weights, 4), find_least(average_blocks(weights, 2), (24, 32), layer)
+    wanted = np.stack([simple[0], inside[1], inside[2], simple[3]])
+    np.testing.assert_allclose(found, wanted / wanted.sum((1, 2), keepdims=True), rtol=1e-5, atol=1e-7)
+    assert found.dtype == np.float32
 
 
 def test_the_receptive_field_is_what_a_position_sees() -> None:

@@ -17,6 +17,8 @@ from guidedstyle.reading import parse_setting, read_recipe
 from guidedstyle.rendering import load_encoder, make_paintings_for, render
 from guidedstyle.scene import Scene, open_scene
 
+pytestmark = pytest.mark.slow
+
 TEXT = """\
 content: photo.png
 styles: {ink: ink.png, oil: {image: oil.png}}

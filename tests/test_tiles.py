@@ -23,6 +23,8 @@ from guidedstyle.rendering import load_encoder, render
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.tiles import make_tiles, sum_tiles
 
+pytestmark = pytest.mark.slow
+
 THREE = """content: photo.png
 styles: {ink: ink.png, oil: oil.png}
 regions:

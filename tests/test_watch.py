@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import queue
 import signal
 import subprocess
@@ -16,6 +15,10 @@ import numpy as np
 import pytest
 from conftest import draw_picture
 from PIL import Image
+
+from guidedstyle.images import read_picture
+
+pytestmark = pytest.mark.slow
 
 SIZE = (180, 120)
 
@@ -51,6 +54,8 @@ class Session:
 def session(studio: Path) -> Iterator[Session]:
     draw_picture(*SIZE, 1).save(studio / "photo.png")
     paint_mask(studio, 0.5)
+    recipe = (studio / "recipe.yaml").read_text().replace("  oil: {image: oil.png}\n", "")
+    (studio / "recipe.yaml").write_text(recipe.replace("style: {oil: 0.75, ink: 0.25}", "keep: true"))
     session = Session(studio)
     yield session
     session.process.kill()
@@ -62,31 +67,44 @@ def paint_mask(studio: Path, share: float) -> None:
     """Save the mask as painting programs do: beside it, then in its place."""
     mask = np.zeros(SIZE[::-1], np.uint8)
     mask[:, : round(share * SIZE[0])] = 255
-    Image.fromarray(mask).save(studio / "new.png")
+    Image.fromarray(mask).save(studio / "new.png", compress_level=0)  # files of one size: only their times differ
     (studio / "new.png").replace(studio / "left.png")
 
 
 def read_preview(studio: Path) -> np.ndarray:
-    return np.asarray(Image.open(studio / "recipe.preview.png"))
+    return np.asarray(Image.open(studio / "recipe.watch.png"))
+
+
+def measure_kept(studio: Path) -> float:
+    """Measure the share of a preview that is the photograph's: the mask that it was rendered with."""
+    return float((read_preview(studio) == np.asarray(read_picture(studio / "photo.png", 160))).all((0, 2)).mean())
 
 
 def test_every_save_of_the_mask_leads_to_a_new_preview(studio: Path, session: Session) -> None:
     session.wait_for("whole after")
-    pictures = [read_preview(studio)]
     for share in (0.1, 0.3, 0.6, 0.8, 0.9):
-        before = (studio / "recipe.preview.png").stat().st_mtime_ns
+        before = (studio / "recipe.watch.png").stat().st_mtime_ns
         began = time.monotonic()
         paint_mask(studio, share)
-        while (studio / "recipe.preview.png").stat().st_mtime_ns == before:
+        while (studio / "recipe.watch.png").stat().st_mtime_ns == before:
             assert time.monotonic() - began < 100
             time.sleep(0.01)
         print(
             f"from save to first preview: {time.monotonic() - began:.2f} s; {session.wait_for('whole after').strip()}"
         )
-        pictures.append(read_preview(studio))
-    for earlier, later in itertools.pairwise(pictures):
-        assert np.abs(earlier.astype(int) - later).mean() > 0.5
-    assert pictures[0].shape == (107, 160, 3)
+        assert measure_kept(studio) == pytest.approx(share, abs=0.03)
+
+
+def test_a_save_while_it_renders_is_not_lost(studio: Path, session: Session) -> None:
+    session.wait_for("whole after")
+    before = (studio / "recipe.watch.png").stat().st_mtime_ns
+    paint_mask(studio, 0.1)
+    while (studio / "recipe.watch.png").stat().st_mtime_ns == before:
+        assert session.process.poll() is None
+        time.sleep(0.01)
+    paint_mask(studio, 0.9)  # the first preview of the one before is there, the whole is not
+    session.wait_for("whole after")
+    assert measure_kept(studio) == pytest.approx(0.9, abs=0.03)
 
 
 def test_an_invalid_save_is_told_and_the_next_valid_one_is_rendered(studio: Path, session: Session) -> None:
@@ -117,4 +135,4 @@ def test_ctrl_c_ends_it_and_nothing_is_left_behind(studio: Path, session: Sessio
     assert session.process.wait(timeout=20) == 0
     assert not [child for child in found.stdout.split() if Path(f"/proc/{child}").exists()]
     names = {file.name for file in studio.iterdir()}
-    assert names == {"photo.png", "ink.png", "oil.png", "left.png", "recipe.yaml", "recipe.preview.png"}
+    assert names == {"photo.png", "ink.png", "oil.png", "left.png", "recipe.yaml", "recipe.watch.png"}

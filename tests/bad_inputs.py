@@ -1,0 +1,190 @@
+"""Runs commands in forked children that are measured, so that a case takes milliseconds; and what a refusal must be."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from PIL import Image
+
+PATIENCE = 20  # seconds of the clock, after which a command counts as hanging
+MOST_SECONDS = 2  # of work; the clock also tells what else the machine does
+MOST_MEMORY = 2**30
+CAPABILITIES = 0x20080522  # the version of what the kernel is told
+
+UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+PROBLEM = re.compile(r"\S.*: \S.*\n {4}\S.*\n")  # a place and a rule, and in a second line a remedy
+USAGE = re.compile(r"(Usage: .*\n(?P<remedy>Try '.* --help' for help\.)\n)?╭─ Error ─*╮\n│ (?P<rule>.*?) *│\n╰─*╯\n")
+END = re.compile(r"(\d+) mistakes?; nothing was written\.\n")
+PYTHONS_OWN = re.compile(r"(?<!['\w])(None|True|False)(?!['\w])|<class|Error\(|object at 0x|datetime\.")
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended: what it wrote, seconds of work and by the clock, and bytes at most."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    clock: float
+    memory: int
+
+
+class Nursery:
+    """A process that has imported the commands once, without torch, and forks a child for each."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch = scratch
+        environment = {"TMPDIR": str(scratch), "COLUMNS": "1000", "PYTHONUTF8": "1", "OPENBLAS_NUM_THREADS": "1"}
+        command = [sys.executable, str(Path(__file__)), "serve"]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, env=os.environ | environment, stdin=pipe, stdout=pipe, text=True)
+
+    def run(self, folder: Path, *arguments: object) -> Done:
+        assert self.process.stdin
+        assert self.process.stdout
+        print(json.dumps([str(folder), *map(str, arguments)]), file=self.process.stdin, flush=True)
+        return Done(**json.loads(self.process.stdout.readline()))
+
+    def refuse(self, folder: Path, *arguments: object) -> list[str]:
+        """Run a command that is mistaken; return its problems, once all that every refusal must be is seen to hold."""
+        before = list_files(folder)
+        done = self.run(folder, *arguments)
+        examine_refusal(done)
+        assert list_files(folder) == before
+        assert not list(self.scratch.iterdir())
+        return read_problems(done.err)
+
+    def accept(self, folder: Path, *arguments: object) -> Done:
+        done = self.run(folder, *arguments)
+        assert (done.code, done.err) == (0, ""), done.err
+        return done
+
+
+@contextmanager
+def open_nursery(scratch: Path) -> Iterator[Nursery]:
+    scratch.mkdir()
+    nursery = Nursery(scratch)
+    yield nursery
+    nursery.process.communicate()
+
+
+def write_studio(folder: Path) -> Path:
+    """Write a photograph (96 x 64), a painting, and a mask of the photograph's left half."""
+    left = Image.new("L", (96, 64))
+    left.paste(255, (0, 0, 48, 64))
+    left.save(folder / "left.png")
+    Image.linear_gradient("L").resize((96, 64)).convert("RGB").save(folder / "photo.png")
+    Image.radial_gradient("L").resize((80, 80)).convert("RGB").save(folder / "ink.png")
+    return folder
+
+
+def examine_refusal(done: Done) -> None:
+    """Examine what holds for every refusal, whichever words it is told in."""
+    assert done.code == 2, (done.code, done.out, done.err)
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    assert not {unicodedata.category(letter) for letter in done.err.replace("\n", "")} & UNSEEN, repr(done.err)
+    assert not PYTHONS_OWN.search(done.err), done.err
+    assert done.seconds < MOST_SECONDS, done
+    assert done.memory < MOST_MEMORY, done
+
+
+def read_problems(told: str) -> list[str]:
+    """Read problems, each of a place, a rule and a remedy, and their number, and nothing else; or a mistaken call."""
+    if usage := USAGE.fullmatch(told):
+        return [f"{usage['rule']}\n    {usage['remedy']}"]
+    found = list(PROBLEM.finditer(told))
+    end = END.fullmatch(PROBLEM.sub("", told))
+    assert end, told
+    assert int(end[1]) == len(found) > 0, told
+    return [match[0] for match in found]
+
+
+def list_files(folder: Path) -> dict[str, tuple[int, ...]]:
+    """List all that is in a folder, with what would change where something was written."""
+    names = [Path(root, name) for root, folders, files in os.walk(folder) for name in (*folders, *files)]
+    stats = {str(name): name.lstat() for name in names}
+    return {name: (stat.st_mode, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
+
+
+READY = ("cli", "batch", "compare", "editing", "mask_sheet", "report", "schema", "variants", "wishes")
+
+
+def serve() -> None:
+    for module in READY:
+        importlib.import_module(f"guidedstyle.{module}")
+    importlib.import_module("typer.rich_utils")
+    importlib.import_module("typer.main").get_command(sys.modules["guidedstyle.cli"].app)  # warms its caches
+    Image.init()
+    gc.freeze()
+    for line in sys.stdin:
+        folder, *arguments = json.loads(line)
+        print(json.dumps(_run(folder, arguments)), flush=True)
+
+
+def _run(folder: str, arguments: Sequence[str]) -> dict[str, Any]:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        began = time.monotonic()
+        child = os.fork()
+        if not child:
+            _be_the_command(folder, arguments, out, err)
+        _, status, usage = os.wait4(child, 0)
+        clock = time.monotonic() - began
+        texts = {name: _read(stream) for name, stream in (("out", out), ("err", err))}
+    work = {"seconds": usage.ru_utime + usage.ru_stime, "clock": clock, "memory": usage.ru_maxrss * 1024}
+    return {"code": os.waitstatus_to_exitcode(status), **texts, **work}
+
+
+def _read(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode(errors="backslashreplace")
+
+
+def _be_the_command(folder: str, arguments: Sequence[str], out: IO[bytes], err: IO[bytes]) -> None:
+    code: Any = 1
+    try:
+        signal.alarm(PATIENCE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.chdir(folder)
+        _give_up_powers()
+        for target, stream in enumerate((Path(os.devnull).open(), out, err)):  # noqa: SIM115
+            os.dup2(stream.fileno(), target)
+        sys.modules["torch"] = None  # type: ignore[assignment]  # mistakes are told before it is loaded
+        sys.argv = ["guidedstyle", *arguments]
+        sys.modules["guidedstyle.cli"].main()
+    except SystemExit as error:
+        code = error.code
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or 0)
+
+
+def _give_up_powers() -> None:
+    """Let permissions count for the superuser too."""
+    if os.geteuid() == 0:
+        library = ctypes.CDLL(None, use_errno=True)
+        none = (ctypes.c_uint32 * 6)()
+        assert library.capset((ctypes.c_uint32 * 2)(CAPABILITIES, 0), none) == 0, os.strerror(ctypes.get_errno())
+
+
+if __name__ == "__main__":
+    serve()

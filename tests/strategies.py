@@ -1,0 +1,179 @@
+"""Any recipe whose every key is right by itself, as plain data; a key without a strategy is an error here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from PIL import ImageColor
+from pydantic import BaseModel
+
+from guidedstyle.controls import ColourChoice, Controls, Overrides, Start
+from guidedstyle.errors import HIDDEN
+from guidedstyle.keys import LONGEST_NAME
+from guidedstyle.mask_keys import Gradient, Mask, SharedMasks
+from guidedstyle.recipe import EncoderChoice, Recipe, Region, SolverChoice, StyleImage, StyleUse
+
+Strategy = SearchStrategy[Any]
+AWKWARD = (
+    "rest",
+    "all",
+    "null",
+    "1e3",
+    "1e-3",
+    "- a",
+    "a: b",
+    "#a",
+    "'",
+    '"',
+    "<<",
+    "yes",
+    "~",
+    "空",
+    "a\nb",
+    "\t",
+    "*a",
+)
+words = st.sampled_from(AWKWARD) | st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+weights = st.floats(0, 1e6)
+shares = st.floats(0, 1)
+sides = st.integers(16, 32768)
+fractions = st.floats(-10, 10)
+points = st.lists(fractions, min_size=2, max_size=2)
+boxes = st.lists(fractions, min_size=4, max_size=4)
+lengths = st.floats(0, 1e5) | st.integers(0, 100) | st.floats(0, 100).map(lambda share: f"{share}%") | st.just("2 %")
+levels = st.integers(0, 255)
+colours = st.one_of(
+    st.sampled_from(sorted(ImageColor.colormap)),
+    st.from_regex(r"#[0-9a-fA-F]{3}|#[0-9a-fA-F]{6}", fullmatch=True),
+    st.tuples(levels, levels, levels).map(lambda colour: f"rgb{colour}"),
+)
+
+
+def _is_name(name: str) -> bool:
+    return name not in (".", "..") and not {"/", "\0"} & set(name) and len(name.encode()) <= LONGEST_NAME
+
+
+names = words.filter(lambda word: not HIDDEN.search(word))
+files = names.filter(_is_name) | st.just("/elsewhere/a.png")
+
+
+def keys(model: type[BaseModel], needed: tuple[str, ...] = (), **values: Strategy) -> Strategy:
+    """Make the data of a model, each of its keys given or not."""
+    assert {name.removesuffix("_") for name in values} == {name.removesuffix("_") for name in model.model_fields}
+    aliases = {name: field.alias or name for name, field in model.model_fields.items()}
+    named = {aliases[name]: value for name, value in values.items()}
+    wanted = {key: named.pop(key) for key in needed}
+    return st.fixed_dictionaries(wanted, optional=named)
+
+
+def lists(values: Strategy, least: int = 0, most: int = 3) -> Strategy:
+    """Make short lists."""
+    return st.lists(values, min_size=least, max_size=most)
+
+
+def _extend(masks: Strategy) -> Strategy:
+    return _mask(lists(masks, 1), lists(masks, 2, 2))
+
+
+def _mask(parts: Strategy, pairs: Strategy) -> Strategy:
+    return keys(
+        Mask,
+        rest=st.booleans(),
+        all=st.booleans(),
+        file=files,
+        channel=st.just("alpha"),
+        colour=colours,
+        ignore=lists(colours),
+        tolerance=st.floats(0, 442),
+        layer=names,
+        rectangle=boxes,
+        ellipse=boxes,
+        polygon=lists(points, 3, 5),
+        gradient=keys(Gradient, ("from", "to"), start=points, end=points),
+        any=parts,
+        both=parts,
+        except_=pairs,
+        invert=st.booleans(),
+        threshold=st.floats(0, 1, exclude_min=True),
+        grow=lengths,
+        shrink=lengths,
+        feather=lengths,
+    )
+
+
+plain_masks = files | st.sampled_from(["rest", "all"])
+masks = st.recursive(plain_masks, _extend, max_leaves=3)
+controls: dict[str, Strategy] = {
+    "strength": weights,
+    "content_strength": weights,
+    "smoothness": weights,
+    "guides": st.sampled_from(["simple", "inside"]),
+    "statistics": st.sampled_from(["gram", "mean", "covariance"]),
+    "style_layers": st.dictionaries(words, weights, min_size=1, max_size=3) | lists(words, 1),
+    "content_layers": st.dictionaries(words, weights, min_size=1, max_size=3) | words,
+    "octaves": lists(weights, 1, 8) | st.sampled_from(["even", "fine", "coarse"]),
+    "colour": keys(
+        ColourChoice,
+        style=st.booleans(),
+        content=st.booleans(),
+        match=st.sampled_from(["symmetric", "pca", "cholesky", "histogram"]),
+        palette=lists(colours),
+    ),
+    "colour_strength": shares,
+    "init": files | keys(Start, content=weights, noise=weights, style=weights, picture=weights, file=files),
+}
+assert controls.keys() == Controls.model_fields.keys() == Overrides.model_fields.keys()
+
+uses = weights | masks | keys(StyleUse, weight=weights, where=masks, scale=st.floats(0.1, 10))
+regions = keys(
+    Region,
+    ("name", "mask"),
+    name=names,
+    mask=masks,
+    style=words | st.dictionaries(words, uses, max_size=3),
+    keep=st.booleans(),
+    border=lengths,
+    **controls,
+)
+styles = files | keys(
+    StyleImage,
+    image=files,
+    fine=words,
+    coarse=words,
+    scale=st.floats(0.1, 10),
+    rotate=st.floats(-360, 360),
+    flip=st.sampled_from(["horizontal", "vertical", "both"]),
+    mask=masks,
+)
+solvers = keys(
+    SolverChoice,
+    method=st.sampled_from(["lbfgs", "adam", "sgd"]),
+    steps=st.none() | st.integers(1, 100_000),
+    sizes=st.none() | st.integers(1, 12),
+    rate=st.none() | st.floats(0, 10, exclude_min=True),
+    tolerance=shares,
+    seed=st.integers(0, 2**63 - 1),
+)
+recipes = keys(
+    Recipe,
+    content=files,
+    canvas=lists(sides, 2, 2),
+    output=files,
+    size=sides,
+    method=st.sampled_from(["octaves", "classic"]),
+    encoder=st.sampled_from(["lite", "vgg19"])
+    | keys(
+        EncoderChoice,
+        name=st.sampled_from(["lite", "vgg19"]),
+        weights=files,
+        convention=st.sampled_from(["torchvision", "original"]),
+    ),
+    styles=st.dictionaries(names, styles, max_size=3),
+    masks=files | keys(SharedMasks, ("file",), file=files, ignore=lists(colours), tolerance=st.floats(0, 442)),
+    regions=lists(regions),
+    balance=st.sampled_from(["area", "equal"]),
+    solver=solvers,
+    **controls,
+)

@@ -1,0 +1,45 @@
+"""The same recipe gives the same picture: in two processes, on the threads of one kind and of another."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.slow
+
+METHODS = ("lbfgs", "adam", "sgd")
+BOUND = 1e-3  # of the values may differ by more than a level where the number of threads differs
+
+
+def render(studio: Path, name: str, threads: int, method: str = "lbfgs", **environment: str) -> np.ndarray:
+    """Render the studio's recipe in a process of its own with so many threads and nothing kept from before."""
+    settings = ["--steps", "12", "--set", f"solver.method={method}", "--set", "init={content: 1, noise: 0.1}"]
+    command = [sys.executable, "-m", "guidedstyle", "render", str(studio / "recipe.yaml"), "-q", *settings]
+    variables = {"OMP_NUM_THREADS": str(threads), "GUIDEDSTYLE_CACHE": str(studio / f"cache-{name}")}
+    environment = {**os.environ, **variables, **environment}
+    subprocess.run([*command, "-o", str(studio / f"{name}.png")], check=True, env=environment, timeout=300)
+    return np.asarray(Image.open(studio / f"{name}.png"), int)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_two_processes_give_the_same_bits(studio: Path, threads: int) -> None:
+    first, second = (render(studio, name, threads, PYTHONHASHSEED=seed) for name, seed in (("a", "1"), ("b", "2")))
+    assert (first == second).all()
+
+
+def test_what_is_kept_of_a_painting_gives_the_same_bits_as_measuring_it(studio: Path) -> None:
+    first, again = render(studio, "a", 2), render(studio, "a", 2)
+    assert list((studio / "cache-a").iterdir())
+    assert (first == again).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_another_number_of_threads_changes_next_to_nothing_in_few_steps(studio: Path, method: str) -> None:
+    one, two = (render(studio, f"on{threads}", threads, method) for threads in (1, 2))
+    assert (np.abs(one - two) > 1).mean() <= BOUND

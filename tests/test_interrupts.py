@@ -1,0 +1,143 @@
+"""Ctrl-C, kill -9, readers that leave, and two renders of one picture: what is there is whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_faults import OFTEN, RENDER, check_picture, end, list_passing, start
+from waiting import wait_for
+
+pytestmark = pytest.mark.slow
+
+SLOW_SAVE = """
+import time, guidedstyle.files
+flush = guidedstyle.files._flush
+guidedstyle.files._flush = lambda file: time.sleep(3 if b"PNG" in file.read_bytes()[:4] else 0) or flush(file)
+"""
+
+
+AT_IMPORT = """
+import os, signal
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("module", ["torch._C", "guidedstyle.session"])
+def test_ctrl_c_within_an_import_is_no_traceback(studio: Path, module: str) -> None:
+    """Out of the load of torch an exception may not come back."""
+    assert end(start(studio, *RENDER, fault=AT_IMPORT.format(module=module))) == (130, "interrupted\n")
+
+
+SIGNAL_AT = """
+import os, signal, guidedstyle.session
+from guidedstyle import {module}
+before, calls = {module}.{name}, []
+def call(*arguments):
+    calls.append(0)
+    if len(calls) == {call}:
+        os.kill(os.getpid(), signal.SIGINT)
+    return before(*arguments)
+{module}.{name} = call
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "call"),
+    [("targets", "Atelier.make_targets", 1), ("rendering", "resize", 1), ("rendering", "Objective", 2)],
+    ids=["paintings", "small", "final"],
+)
+def test_ctrl_c_in_every_stage_leaves_a_whole_picture_and_resume_goes_on(
+    studio: Path, module: str, name: str, call: int
+) -> None:
+    """While the paintings are measured, at the small size, and as the final one begins."""
+    sizes = ("--size", "260", "--set", "solver.sizes=2", "--steps", "24")
+    fault = SIGNAL_AT.format(module=module, name=name, call=call)
+    code, said = end(start(studio, *RENDER, *sizes, fault=fault))
+    assert (code, "stopping after this step" in said) == (130, True)
+    check_picture(studio / "recipe.png", (173, 260, 3))
+    assert not list_passing(studio)
+    code, said = end(start(studio, *RENDER, *sizes, "--resume"))
+    assert (code, "goes on from step" in said) == (0, True), said
+    check_picture(studio / "recipe.png", (173, 260, 3))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_during_the_save_leaves_a_whole_picture(studio: Path, times: int) -> None:
+    assert end(start(studio, *RENDER, "-q", "--steps", "2"))[0] == 0
+    earlier = (studio / "recipe.png").read_bytes()
+    process = start(studio, *RENDER, "--preview-every", "off", fault=SLOW_SAVE)
+    while not list(studio.glob(".recipe.png.[0-9]*.part")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    for _ in range(times):
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+    code, said = end(process)
+    assert code == (0 if times == 1 else 130), said
+    assert ((studio / "recipe.png").read_bytes() == earlier) == (times == 2)
+    check_picture(studio / "recipe.png")
+    assert not list_passing(studio)
+    assert not (studio / "recipe.png.state").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there terminals are closed like this")
+@pytest.mark.parametrize("told", [True, False], ids=["hangup", "silent"])
+def test_a_terminal_that_is_closed_costs_no_picture(studio: Path, told: bool) -> None:
+    """Told of it (SIGHUP) a render stops and saves; not told, as after `disown`, it goes on to its end."""
+    reader, terminal = os.openpty()
+    command = [sys.executable, "-m", "guidedstyle", *RENDER, *OFTEN, "--steps", "100000" if told else "150"]
+    process = subprocess.Popen(command, cwd=studio, stdin=terminal, stdout=terminal, stderr=terminal, text=True)
+    os.close(terminal)
+    wait_for(studio / "recipe.png.state", process)
+    os.close(reader)
+    if told:
+        process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=200) == (130 if told else 0)
+    check_picture(studio / "recipe.png")
+    assert not (studio / "recipe.preview.png").exists()
+    assert (studio / "recipe.png.state").exists() == told
+    assert not list_passing(studio)
+
+
+def test_a_second_render_of_a_picture_is_refused_and_the_first_goes_on(studio: Path) -> None:
+    first = start(studio, *RENDER, *OFTEN, "--steps", "100000")
+    wait_for(studio / "recipe.png.state", first)
+    code, said = end(start(studio, *RENDER, "--resume"))
+    assert code == 2
+    assert f"recipe.png: another render writes it, process {first.pid}\n    wait until it is through" in said
+    assert (studio / "recipe.png.state").exists()
+    first.send_signal(signal.SIGINT)
+    assert end(first)[0] == 130
+    check_picture(studio / "recipe.png")
+    assert not list_passing(studio)
+
+
+def test_what_a_killed_render_left_blocks_no_other(studio: Path) -> None:
+    first = start(studio, *RENDER, *OFTEN, "--steps", "100000")
+    wait_for(studio / "recipe.png.state", first)
+    first.kill()
+    end(first)
+    assert list_passing(studio)
+    code, said = end(start(studio, *RENDER))
+    assert code == 0, said
+    assert not list_passing(studio)
+
+
+@pytest.mark.parametrize("command", [["schema"], ["--help"], ["check", "recipe.yaml"]], ids=lambda words: words[0])
+def test_a_reader_that_leaves_ends_it_quietly(studio: Path, command: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = [sys.executable, "-m", "guidedstyle", *command]
+    done = subprocess.run(run, cwd=studio, stdout=writer, stderr=-1, text=True, timeout=200)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
