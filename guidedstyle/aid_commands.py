@@ -8,16 +8,24 @@ from typing import Annotated
 import typer
 
 from guidedstyle import options
-from guidedstyle.options import collect_overrides
+from guidedstyle.options import collect_overrides, whole
 
 aid_app = typer.Typer()
 
 
 @aid_app.command("bench")
 def bench_command(
-    size: Annotated[int, typer.Option(min=128, max=8192, help="Side of the pictures of noise in px.")] = 512,
-    largest: Annotated[int, typer.Option(min=512, max=16384, help="Growth is measured up to this side in px.")] = 2048,
-    repeats: Annotated[int, typer.Option(min=3, max=1000, help="Each time is the median of so many.")] = 9,
+    size: Annotated[
+        int, typer.Option(parser=whole("--size", 128, 8192), metavar="PX", help="Side of the pictures of noise.")
+    ] = 512,
+    largest: Annotated[
+        int,
+        typer.Option(parser=whole("--largest", 512, 16384), metavar="PX", help="Growth is measured up to this side."),
+    ] = 2048,
+    repeats: Annotated[
+        int,
+        typer.Option(parser=whole("--repeats", 3, 1000), metavar="NUMBER", help="Each time is the median of so many."),
+    ] = 9,
     device: options.Device = "auto",
     weights: Annotated[
         Path | None,

@@ -28,6 +28,8 @@ app = typer.Typer(
     add_completion=True,
 )
 
+QUICK = (("size", 384, "watch"), ("solver.steps", 60, "watch"))  # unless something else is asked for
+
 app.add_typer(mask_app, name="mask")
 app.add_typer(aid_app)
 
@@ -127,21 +129,21 @@ def sweep_command(
 @app.command("watch")
 def watch_command(
     recipe: options.RecipeFile,
-    size: options.Size = 384,
-    steps: options.Steps = 60,
+    size: options.Size = None,
+    steps: options.Steps = None,
     seed: options.Seed = None,
     device: options.Device = "auto",
     encoder: options.Encoder = None,
     settings: options.Settings = None,
     sandbox: options.Sandbox = False,
 ) -> None:
-    """Render a quick preview, and another whenever the recipe, a mask or a picture is saved, until Ctrl-C.
+    """Render a quick preview (384 px, 60 steps), and another whenever the recipe, a mask or a picture is saved.
 
-    Example: guidedstyle watch recipe.yaml
+    Ctrl-C ends it. Example: guidedstyle watch recipe.yaml
     """
     from guidedstyle.reading import check_overrides
 
-    overrides = collect_overrides(settings, size, steps, seed, encoder)
+    overrides = [*QUICK, *collect_overrides(settings, size, steps, seed, encoder)]
     check_overrides(recipe, overrides)
     from guidedstyle.watching import Watching
     from guidedstyle.workshop import Workshop

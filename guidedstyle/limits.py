@@ -23,11 +23,18 @@ class Limits:
     memory: int | None = None
 
 
-def read_limits(tile: str, memory: float | None) -> Limits:
+def read_limits(tile: str, memory: float | str | None) -> Limits:
     """Read --tile and --max-memory (GiB); raises GuidedStyleError where they are no limits."""
-    if memory is not None and not (isfinite(memory) and memory > 0):
-        raise GuidedStyleError.of("--max-memory", f"{memory:g} is no size of memory", "name GiB: --max-memory 4")
-    return Limits(_read_tile(tile), None if memory is None else round(memory * 2**30))
+    return Limits(_read_tile(tile), None if memory is None else _read_memory(memory))
+
+
+def _read_memory(memory: float | str) -> int:
+    try:
+        if isfinite(float(memory)) and float(memory) > 0:
+            return round(float(memory) * 2**30)
+    except ValueError:
+        pass
+    raise GuidedStyleError.of("--max-memory", f"{memory!r} is no size of memory", "name GiB: --max-memory 4")
 
 
 def check_device(name: str) -> str:

@@ -32,7 +32,7 @@ def mask_new_command(
 def mask_suggest_command(
     photo: options.Photo,
     output: options.NewDocument,
-    regions: Annotated[int, typer.Option(help="How many.")] = 4,
+    regions: Annotated[int, typer.Option(parser=options.whole("--regions", 2), metavar="NUMBER", help="How many.")] = 4,
     style: options.Paintings = None,
 ) -> None:
     """Make the same with a first guess painted in, to be corrected by hand.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from guidedstyle.errors import GuidedStyleError
 from guidedstyle.limits import check_device
 
 if TYPE_CHECKING:
@@ -21,6 +22,22 @@ def offer(*words: str) -> Callable[[str], list[str]]:
         return [word for word in words if word.startswith(incomplete)]
 
     return complete
+
+
+def whole(option: str, least: int | None = None, most: int | None = None) -> Callable[[str], int]:
+    """Read a whole number from `least` to `most`; the bounds of a recipe's own keys are told by the recipe."""
+    bounds = f" from {least} to {most}" if least is not None and most is not None else ""
+
+    def read(text: str) -> int:
+        try:
+            if (least is None or least <= int(text)) and (most is None or int(text) <= most):
+                return int(text)
+        except ValueError:
+            pass
+        remedy = f"write, for example, {option} {least or 512}"
+        raise GuidedStyleError.of(option, f"{text!r} is not a whole number{bounds}", remedy)
+
+    return read
 
 
 # What cannot be read is told by the commands themselves, which know a remedy: hence `readable=False`.
@@ -45,9 +62,9 @@ RecipeFile = Annotated[
     Path, typer.Argument(readable=False, help="The recipe (.yaml), or a PNG that guidedstyle rendered.")
 ]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="The picture to write.")]
-Size = Annotated[int | None, typer.Option(help="Longest side in px.")]
-Steps = Annotated[int | None, typer.Option(help="Steps in all.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of the noise.")]
+Size = Annotated[int | None, typer.Option(parser=whole("--size"), metavar="PX", help="Longest side in px.")]
+Steps = Annotated[int | None, typer.Option(parser=whole("--steps"), metavar="NUMBER", help="Steps in all.")]
+Seed = Annotated[int | None, typer.Option(parser=whole("--seed"), metavar="NUMBER", help="Seed of the noise.")]
 Device = Annotated[
     str,
     typer.Option(
@@ -63,7 +80,9 @@ Tile = Annotated[
         autocompletion=offer("auto", "off", "512"),
     ),
 ]
-MaxMemory = Annotated[float | None, typer.Option(help="Most memory to take, in GiB; default: what is free.")]
+MaxMemory = Annotated[
+    str | None, typer.Option(metavar="GIB", help="Most memory to take, in GiB; default: what is free.")
+]
 Encoder = Annotated[str | None, typer.Option(help="lite or vgg19.", autocompletion=offer("lite", "vgg19"))]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. regions.sky.strength=2.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]

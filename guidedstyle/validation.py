@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -169,7 +169,7 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
         case "extra_forbidden" if path == ("style",):
             return "style is for the whole picture, and there are regions or no styles", "give it to a region"
         case "extra_forbidden":
-            return f"there is no key {key!r} here", _suggest(str(key), known_keys(path[:-1]))
+            return f"there is no key {key!r} here", _suggest(path)
         case "missing":
             return f"{key} is missing", f"add {key}:"
         case "greater_than_equal":
@@ -211,18 +211,30 @@ def _write(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def _suggest(key: str, known: Sequence[str]) -> str:
+def _suggest(path: KeyPath) -> str:
+    """Suggest the key of this place that is spelt alike, the place of the key, or all keys of this place."""
+    key, model = str(path[-1]), _find_model(path[:-1])
+    fields = [(name, field.annotation) for name, field in model.model_fields.items()]
+    inner = [
+        name for name, kind in fields if get_origin(kind) not in (dict, tuple) and key in _list_keys(_model_in(kind))
+    ]
+    if len(inner) == 1:
+        return f"write it under {inner[0]}: {inner[0]}: {{{key}: ...}}"
+    known = _list_keys(model)
     close = get_close_matches(key, known, 1, 0.7)
     return f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(known)}"
 
 
-def known_keys(path: KeyPath) -> list[str]:
-    """List the keys that may stand under `path` in a recipe."""
-    model: Any = Recipe
+def _find_model(path: KeyPath) -> type[BaseModel]:
+    model: type[BaseModel] = Recipe
     for key in path:
         kind = model.model_fields[key].annotation if isinstance(key, str) and key in model.model_fields else None
         model = _model_in(kind) or model
-    keys = [field.alias or key for key, field in model.model_fields.items()]
+    return model
+
+
+def _list_keys(model: type[BaseModel] | None) -> list[str]:
+    keys = [field.alias or key for key, field in model.model_fields.items()] if model else []
     return [*keys, *(["style"] if model is Recipe else [])]
 
 

@@ -65,7 +65,7 @@ def make_variants(
     recipe: Path, axes: Sequence[Axis], overrides: Sequence[Override], folder: Path, sandbox: bool = False
 ) -> list[Variant]:
     """Read the recipe once for every combination of values; raises GuidedStyleError with the mistakes of all."""
-    _check_axes(axes)
+    _check_axes(axes, overrides)
     variants, problems = [], dict[str, Problem]()
     for values in product(*(choices for _, choices in axes)):
         chosen = {key: value for (key, _), value in zip(axes, values, strict=True)}
@@ -93,7 +93,7 @@ def check_variants(variants: Sequence[Variant]) -> list[Check]:
     return checks
 
 
-def _check_axes(axes: Sequence[Axis]) -> None:
+def _check_axes(axes: Sequence[Axis], overrides: Sequence[Override]) -> None:
     keys = [key for key, _ in axes]
     count = math.prod(len(values) for _, values in axes)
     if not axes:
@@ -102,6 +102,9 @@ def _check_axes(axes: Sequence[Axis]) -> None:
         raise GuidedStyleError.of("--vary", "a key is varied twice", "give it all of its values at once")
     if "output" in keys:
         raise GuidedStyleError.of("--vary", "output cannot be varied", "name a folder for all with -o")
+    for key, _, place in overrides:
+        if varied := next((axis for axis in keys if f"{key}.".startswith(f"{axis}.")), None):
+            raise GuidedStyleError.of(place, f"{varied} is varied already (--vary)", "leave one of the two out")
     if count > MOST_VARIANTS:
         rule = f"{count} variants are too many"
         raise GuidedStyleError.of("--vary", rule, f"vary less, at most {MOST_VARIANTS} at once")

@@ -41,6 +41,7 @@ NO_PICTURES = [
     "photo.png",
 ]
 NO_WHOLE = [*NO_NUMBERS, "1.5", "-1", "9" * 30]
+NUMBERS = ("--size", "--steps", "--seed", "--max-memory", "--largest", "--repeats")
 NO_RHYTHM = ["", "0", "-5", "x", "5m", "nan", "0s", "infs", "1e3"]
 NO_SETTINGS = [
     "",
@@ -143,6 +144,7 @@ def test_a_value_that_a_flag_cannot_have(nursery: Nursery, folder: Path, command
     if flag in base:
         del base[base.index(flag) : base.index(flag) + 2]
     told = refuse(nursery, folder, *command.split(), *base, f"{flag}={value}")
+    assert flag not in NUMBERS or value in told
     assert flag in told or Path(value).name[:40] in told or told.startswith(f"{Path(value).parent}: "), told
 
 

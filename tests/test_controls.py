@@ -12,6 +12,7 @@ from test_recipe import refuse
 
 from guidedstyle.controls import Controls, Overrides
 from guidedstyle.listing import list_files
+from guidedstyle.errors import GuidedStyleError
 from guidedstyle.reading import load_recipe, parse_setting, read_recipe, write_recipe
 from guidedstyle.recipe import Recipe
 from guidedstyle.scene import open_scene
@@ -212,3 +213,9 @@ def test_what_makes_no_sense_is_refused_with_a_reason(studio: Path, text: str, p
     found = refuse(studio / "a.yaml", text)
     assert any(problem in line for line in found), found
     assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize("setting", ["solver={steps: 3, steps: 5}", "solver={<<: {steps: 3}}", "solver={[a]: 3}"])
+def test_a_setting_that_loses_something_is_refused(setting: str) -> None:
+    with pytest.raises(GuidedStyleError, match="--set solver="):
+        parse_setting(setting)

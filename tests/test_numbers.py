@@ -76,9 +76,8 @@ def test_strengths_of_nothing_and_of_a_million(gallery: Path, key: str, method: 
 
 
 @pytest.mark.parametrize("size", [16, 17, 19, 23, 33])
-@pytest.mark.parametrize("encoder", ["lite"])
-def test_sizes_from_sixteen_px(gallery: Path, size: int, encoder: str) -> None:
-    assert render(gallery, size=size, encoder=encoder).picture.size == (size, size)
+def test_sizes_from_sixteen_px(gallery: Path, size: int) -> None:
+    assert render(gallery, size=size).picture.size == (size, size)
 
 
 @pytest.mark.parametrize("rate", ["1", "10"])

@@ -180,6 +180,7 @@ REGIONS = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n"
         (REGIONS + "  - {name: a, mask: {polygon: [[0, 0], [1, 1], [1, 0], [0, 1]]}, style: inc}\n", "a.yaml:4: regions[0].style.inc: there is no style 'inc' | use one of ink, or add it to styles"),
         ("content: photo.png\nstyle: mask\nstyles: {mask: {image: ink.png, scale: -1}}\n", "a.yaml:3: styles.mask.scale: -1 is too small | scale must be at least 0.1"),
         (SMALL + "mask: left.png\n", "a.yaml:3: mask: there is no key 'mask' here | did you mean 'masks'?"),
+        (SMALL + "steps: 30\n", "a.yaml:3: steps: there is no key 'steps' here | write it under solver: solver: {steps: ...}"),
         (SMALL + "? [a]\n: b\n", "a.yaml:3: this key is not a plain word | write a word"),
         ("content: ribbon.png\nstyle: ink.png\nsize: 128\n", "a.yaml:3: size: the picture would be 128 x 1 px | let its shorter side have at least 16 px"),
         (SMALL + "size: 16.5\n", "a.yaml:3: size: 16.5 does not fit | size must be a whole number"),

@@ -62,16 +62,21 @@ class Trap:
         return os.mkdir, (str(self.file),)
 
 
-@pytest.mark.parametrize("kind", ["weights", "state"])
-def test_a_program_in_weights_or_a_state_does_not_run(studio: Path, kind: str) -> None:
-    file = {"weights": studio / "vgg.pth", "state": studio / "recipe.png.state"}[kind]
-    torch.save({"features.0.weight": Trap(studio / "trapped")}, file)
-    arguments = {
-        "weights": ["--set", "encoder={name: vgg19, weights: vgg.pth}"],
-        "state": ["--resume"],
-    }[kind]
+WEIGHTS = ["--set", "encoder={name: vgg19, weights: vgg.pth}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "told"),
+    [
+        ("vgg.pth", WEIGHTS, "vgg.pth: no network weights can be read from it"),
+        ("recipe.png.state", ["--resume"], "recipe.png.state: the state is damaged"),
+    ],
+)
+def test_a_program_in_weights_or_a_state_does_not_run(studio: Path, name: str, arguments: list[str], told: str) -> None:
+    torch.save({"features.0.weight": Trap(studio / "trapped")}, studio / name)
     result = CliRunner().invoke(app, ["render", str(studio / "recipe.yaml"), *arguments], catch_exceptions=True)
     assert type(result.exception).__name__ == "GuidedStyleError"
+    assert told in str(result.exception)
     assert not (studio / "trapped").exists()
     with pytest.raises(FileExistsError):  # the trap works where it is let in
         for _ in range(2):
@@ -118,7 +123,7 @@ def test_a_documents_parts_with_paths_that_lead_out_are_never_unpacked(tmp_path:
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.ora", "in", "secret.png"]
 
 
-def confine(recipe: Path, *arguments: str) -> str:
+def confine(recipe: Path) -> str:
     """Check a recipe in its sandbox, and return the mistakes."""
     try:
         guidedstyle.load_recipe(recipe, sandbox=True)

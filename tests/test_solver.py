@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from dataclasses import dataclass
+from itertools import count
 
 import pytest
 import torch
@@ -19,6 +21,12 @@ class Loss:
 
 def distance_to(target: torch.Tensor):
     return lambda image: Loss((image - target).square().mean())
+
+
+def fail_at(calls: Container[int]) -> Callable[[torch.Tensor], Loss]:
+    """Make a distance to 0.3 that is no number at some calls."""
+    counted = count(1)
+    return lambda image: Loss((image - 0.3).square().mean() * (float("nan") if next(counted) in calls else 1.0))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -52,14 +60,7 @@ def test_stops_when_told_and_says_so(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_returns_the_whole_image_from_before_the_loss_broke(method: str) -> None:
-    calls = 0
-
-    def break_down(image: torch.Tensor) -> Loss:
-        nonlocal calls
-        calls += 1
-        return Loss(image.square().mean() * (float("nan") if calls > 12 else 1.0))
-
-    image, ending = minimise(break_down, torch.full((1, 3, 4, 4), 0.9), method, 50, lambda step: True)
+    image, ending = minimise(fail_at(range(13, 99)), torch.full((1, 3, 4, 4), 0.9), method, 50, lambda step: True)
     assert not ending.finished
     assert "no longer a number" in ending.reason
     assert torch.isfinite(image).all()
@@ -67,14 +68,7 @@ def test_returns_the_whole_image_from_before_the_loss_broke(method: str) -> None
 
 @pytest.mark.parametrize("method", METHODS)
 def test_goes_on_after_a_loss_that_was_no_number_for_once(method: str) -> None:
-    calls = 0
-
-    def stumble(image: torch.Tensor) -> Loss:
-        nonlocal calls
-        calls += 1
-        return Loss((image - 0.3).square().mean() * (float("nan") if calls == 7 else 1.0))
-
-    image, ending = minimise(stumble, torch.full((1, 3, 4, 4), 0.9), method, 200, lambda step: True)
+    image, ending = minimise(fail_at([7]), torch.full((1, 3, 4, 4), 0.9), method, 200, lambda step: True)
     assert ending.finished
     assert torch.allclose(image, torch.full_like(image, 0.3), atol=0.02)
 

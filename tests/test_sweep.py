@@ -256,6 +256,14 @@ def test_labels_are_broken_to_the_width_of_their_picture() -> None:
     assert (between == 255).all()
 
 
+@pytest.mark.parametrize("key", ["solver.seed", "solver"])
+def test_a_key_that_is_varied_and_set_is_refused(small: Path, key: str) -> None:
+    overrides = [("solver.steps", 2, "--steps"), ("solver.seed", 3, "--seed")]
+    place, varied = {"solver.seed": ("--seed", "solver.seed"), "solver": ("--steps", "solver")}[key]
+    with pytest.raises(GuidedStyleError, match=f"{place}: {varied} is varied already"):
+        make_variants(small / "small.yaml", [(key, [1, 2])], overrides, small)
+
+
 def test_a_sweep_without_axes_is_refused(small: Path) -> None:
     with pytest.raises(GuidedStyleError, match="there is nothing to vary"):
         make_variants(small / "small.yaml", [], (), small)

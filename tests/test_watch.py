@@ -23,6 +23,14 @@ pytestmark = pytest.mark.slow
 SIZE = (180, 120)
 
 
+def test_settings_go_before_what_watch_would_choose(studio: Path) -> None:
+    command = [sys.executable, "-m", "guidedstyle", "watch", "recipe.yaml", "--set", "size=16000000", "--steps", "0"]
+    done = subprocess.run(command, cwd=studio, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "--set size=16000000: size: 16000000 is too large" in done.stderr
+    assert "--steps: solver.steps: 0 is too small" in done.stderr
+
+
 class Session:
     """A running `watch` and the lines that it prints."""
 

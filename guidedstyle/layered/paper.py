@@ -19,6 +19,7 @@ from guidedstyle.images import MOST_PIXELS, Size
 from guidedstyle.mask_files import Pixels
 
 MOST_BYTES = 2**31  # of one part, unpacked
+ROOM = 2**28  # bytes that a layer may hold whatever its document's size: it may reach far beyond the edges
 MOST_XML = 2**24
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError, RuntimeError)
 DAMAGED = "open it in its program and save it again"
@@ -124,6 +125,11 @@ def read_part(file: Path, name: str, most: int = MOST_BYTES) -> bytes:
         raise GuidedStyleError.of(file, f"its part {name} is missing", DAMAGED) from error
     except BROKEN_ZIP as error:
         raise GuidedStyleError.of(file, f"the document is damaged ({error})", DAMAGED) from error
+
+
+def read_layer(file: Path, name: str, size: Size) -> bytes:
+    """Read the pixels of a layer of a document of `size`, which bounds what they may unpack to."""
+    return read_part(file, name, min(MOST_BYTES, ROOM + 32 * size[0] * size[1]))
 
 
 def read_xml(file: Path, name: str) -> Any:
