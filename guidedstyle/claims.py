@@ -1,4 +1,4 @@
-"""One render at a time for each picture: a claim that ends with its process, however that ends."""
+"""One process at a time for each picture: a claim that ends with its process, however that ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from guidedstyle.places import name_claim
 
 @contextmanager
 def claiming(output: Path) -> Iterator[None]:
-    """Claim a picture for this process; raises GuidedStyleError where another one renders it.
+    """Claim a picture for this process; raises GuidedStyleError where another one writes it.
 
     Where the system or the disk knows no such locks, files are still whole, of the last that wrote them.
     """
@@ -46,7 +46,7 @@ def _lock(handle: int, file: Path, output: Path) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        rule = f"another render writes it, process {os.read(handle, 20).decode(errors='replace') or 'unknown'}"
+        rule = f"another process writes it: {os.read(handle, 20).decode(errors='replace') or 'unknown'}"
         os.close(handle)
         remedy = "wait until it is through, or stop it, or give this picture another name (-o)"
         raise GuidedStyleError.of(output, rule, remedy) from None

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from guidedstyle.checking import Check
+from guidedstyle.claims import claiming
 from guidedstyle.commands import BUG, DONE, INTERRUPTED
 from guidedstyle.contact_sheet import make_sheet
 from guidedstyle.errors import StoppedEarlyError
@@ -43,9 +44,9 @@ class Sweep:
                 self.plans[variant.output] = check, self.workshop.plan(check.scene)
 
     def run(self) -> int:
-        """Render what is not there yet, and return the exit code."""
+        """Render what is not there yet, and return the exit code; raises where another sweep fills this folder."""
         code = DONE
-        with interruptible(choose_teller(self.style)) as interrupted:
+        with claiming(self.folder / SHEET), interruptible(choose_teller(self.style)) as interrupted:
             for number, variant in enumerate(self.variants, 1):
                 known = variant.output in self.records
                 if not known:

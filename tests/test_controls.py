@@ -11,8 +11,8 @@ from PIL import Image
 from test_recipe import refuse
 
 from guidedstyle.controls import Controls, Overrides
-from guidedstyle.listing import list_files
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.listing import list_files
 from guidedstyle.reading import load_recipe, parse_setting, read_recipe, write_recipe
 from guidedstyle.recipe import Recipe
 from guidedstyle.scene import open_scene

@@ -60,7 +60,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     (folder / "out.png").write_bytes(b"earlier picture")
     (folder / "out.png.json").write_bytes(b"earlier record")
     yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    while os.path.ismount(folder):
+        subprocess.run(["umount", "-l", folder], check=True)
 
 
 def fill(disk: Path, left: int) -> Path:
@@ -117,6 +118,23 @@ def test_a_disk_on_which_nothing_can_be_written_is_told_before_the_work(
     assert code == 2
     assert f"disk: nothing can be written here: {told}\n    choose another place, or make room" in said
     assert "step" not in said
+    assert read_earlier(disk) == earlier
+
+
+def test_a_disk_that_can_only_be_read_meanwhile_keeps_what_it_has(studio: Path, disk: Path) -> None:
+    """As Linux mounts one anew that fails: here a second time over itself, since the render holds files open."""
+    earlier = read_earlier(disk)
+    process = start(studio, *RENDER, "-o", "disk/out.png", *OFTEN, "--steps", "80", "--set", "solver.method=sgd")
+    wait_for(disk / "out.png.state", process)
+    subprocess.run(["mount", "--bind", disk, disk], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", disk], check=True)
+    code, said = end(process)
+    assert code == 2, said
+    assert said.count("the render goes on, but") == 2
+    assert "out.png is not written, but kept as" in said
+    assert "it cannot be written: Read-only file system\n    choose another place, or make room" in said
+    (kept,) = (studio / "tmp").rglob("out.png")
+    check_picture(kept)
     assert read_earlier(disk) == earlier
 
 

@@ -114,11 +114,23 @@ def test_a_second_render_of_a_picture_is_refused_and_the_first_goes_on(studio: P
     wait_for(studio / "recipe.png.state", first)
     code, said = end(start(studio, *RENDER, "--resume"))
     assert code == 2
-    assert f"recipe.png: another render writes it, process {first.pid}\n    wait until it is through" in said
+    assert f"recipe.png: another process writes it: {first.pid}\n    wait until it is through" in said
     assert (studio / "recipe.png.state").exists()
     first.send_signal(signal.SIGINT)
     assert end(first)[0] == 130
     check_picture(studio / "recipe.png")
+    assert not list_passing(studio)
+
+
+def test_a_second_sweep_into_a_folder_is_refused_and_the_first_goes_on(studio: Path) -> None:
+    sweep = ("sweep", "recipe.yaml", "--vary", "smoothness=1,2", "--device", "cpu", "--set", "solver.tolerance=0")
+    first = start(studio, *sweep, "--steps", "100000")
+    wait_for(studio / "recipe-sweep" / ".sheet.png.lock", first)
+    code, said = end(start(studio, *sweep))
+    assert code == 2
+    assert f"recipe-sweep/sheet.png: another process writes it: {first.pid}" in said
+    first.send_signal(signal.SIGINT)
+    assert end(first)[0] == 130
     assert not list_passing(studio)
 
 
