@@ -1,21 +1,29 @@
-"""Any recipe whose every key is right by itself, as plain data; a key without a strategy is an error here."""
+"""Any recipe whose every key is right by itself, as plain data, and any layers; a key without a strategy breaks it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from hypothesis.strategies import SearchStrategy
 from PIL import ImageColor
 from pydantic import BaseModel
 
 from guidedstyle.controls import ColourChoice, Controls, Overrides, Start
 from guidedstyle.errors import HIDDEN
+from guidedstyle.images import Array
 from guidedstyle.keys import LONGEST_NAME
 from guidedstyle.mask_keys import Gradient, Mask, SharedMasks
 from guidedstyle.recipe import EncoderChoice, Recipe, Region, SolverChoice, StyleImage, StyleUse
 
+settings.register_profile("steady", derandomize=True, deadline=None, database=None, max_examples=60)
+settings.load_profile("steady")
+
 Strategy = SearchStrategy[Any]
+units = st.floats(0, 1, width=32)
 AWKWARD = (
     "rest",
     "all",
@@ -177,3 +185,9 @@ recipes = keys(
     solver=solvers,
     **controls,
 )
+
+
+def opacities(count: int, size: tuple[int, int] = (5, 4)) -> SearchStrategy[list[Array]]:
+    """Make so many layers, many of their pixels all or nothing."""
+    levels = st.sampled_from([0, 0.5, 1]) | units
+    return st.lists(arrays.arrays(np.float32, size[::-1], elements=levels), min_size=count, max_size=count)
