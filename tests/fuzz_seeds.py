@@ -98,10 +98,20 @@ def make_openrasters() -> Iterator[bytes]:
     yield list_parts({"stack.xml": stack, "data/a.png": pack(picture, "PNG"), "data/b.png": pack(picture, "PNG")})
 
 
+def pack_copies(pixels: bytes) -> bytes:
+    """Pack a tile as if all its bytes were like the first: that one, and copies of the one before."""
+    packed, left = b"\x01\x00" + pixels[:1], len(pixels) - 1
+    while left >= 9:
+        count = min(264, left)
+        packed += bytes([7 << 5, count - 9, 0])
+        left -= count
+    return packed + (bytes([(left - 2) << 5, 0]) if left else b"")
+
+
 def make_kritas() -> Iterator[bytes]:
     """Write Krita documents, packed and unpacked, the one with a mask."""
     file = Path("seed.kra")
-    for pack_tile in (lambda pixels: pack_planes(pixels, 2), lambda pixels: b"\0" + pixels):
+    for pack_tile in (lambda pixels: pack_planes(pixels, 2), pack_copies, lambda pixels: b"\0" + pixels):
         write_krita(file, 2, pack_tile)
         parts = read_parts(file.read_bytes())
         yield list_parts(parts)
