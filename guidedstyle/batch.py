@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,19 @@ from guidedstyle.recipe import OUTPUT_SUFFIXES
 
 @dataclass(frozen=True)
 class Job:
-    """A picture to render: its recipe, read and checked."""
+    """A picture to render: its recipe, read, and its check; one of several is checked again at its turn.
+
+    The checks of all would take more memory than a render.
+    """
 
     name: str
     reading: Reading
-    check: Check
+    known: Check | None
+
+    @property
+    def check(self) -> Check:
+        """What it comes to."""
+        return self.known or check_reading(self.reading)
 
     @property
     def output(self) -> Path:
@@ -66,21 +75,24 @@ def make_jobs(
     if many and output:
         make_folder(output, "--output")
     outputs = [_name_output(order, output, recipes) if many else output for order in orders]
-    jobs = [_make_job(order, out, overrides, sandbox) for order, out in zip(orders, outputs, strict=True)]
+    jobs = [_make_job(order, out, overrides, sandbox, many) for order, out in zip(orders, outputs, strict=True)]
     if len(jobs) == 1 and isinstance(jobs[0], Failure):
         raise jobs[0].error
     good = [job for job in jobs if isinstance(job, Job)]
     return [_refuse_clash(job, good, photographs) for job in jobs]
 
 
-def _make_job(order: Order, output: Path | None, overrides: Sequence[Override], sandbox: bool) -> Job | Failure:
+def _make_job(
+    order: Order, output: Path | None, overrides: Sequence[Override], sandbox: bool, many: bool
+) -> Job | Failure:
     recipe, photograph = order
     name = f"{recipe} of {photograph}" if photograph else str(recipe)
     added: list[Override] = [("output", str(output.absolute()), "--output")] if output else []
     added += [("content", str(photograph.absolute()), "--content")] if photograph else []
     try:
         reading = read_recipe(recipe, [*overrides, *added], sandbox)
-        return Job(name, reading, check_reading(reading))
+        check = check_reading(reading)
+        return Job(name, reading, None if many else check)
     except GuidedStyleError as error:
         return Failure(name, error)
 
@@ -98,7 +110,8 @@ def _refuse_clash(job: Job | Failure, jobs: Sequence[Job], photographs: Sequence
     """Refuse a picture that would take the place of an earlier one, or of a file that any is made of."""
     if isinstance(job, Failure):
         return job
-    first = next(other for other in jobs if other.output == job.output)
+    place = os.path.realpath(job.output)
+    first = next(other for other in jobs if os.path.realpath(other.output) == place)
     made_of = next((key for other in jobs if (key := find_overwritten(other.reading.recipe, job.output))), None)
     if any(job.output.exists() and job.output.samefile(photograph) for photograph in photographs):
         made_of = "content"

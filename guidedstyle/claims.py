@@ -23,37 +23,37 @@ def claiming(output: Path) -> Iterator[None]:
         yield
         return
     file = name_claim(output)
-    with telling(output.parent, "nothing can be written here"):
-        handle = _open(file)
+    handle = _open(file)
+    try:
         while not _lock(handle, file, output):
             os.close(handle)
             handle = _open(file)
-    try:
         with passing(file):
+            with suppress(OSError):  # who it is, as far as the disk has room
+                os.truncate(handle, 0)
+                os.write(handle, str(os.getpid()).encode())
             yield
     finally:
         os.close(handle)
 
 
 def _open(file: Path) -> int:
-    return os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)  # a link may lead to somebody's file
+    with telling(file.parent, "nothing can be written here"):
+        return os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)  # a link may lead to somebody's file
 
 
 def _lock(handle: int, file: Path, output: Path) -> bool:
-    """Lock a file and write down who did; False: whoever had it has removed it since."""
+    """Lock a file; False: whoever had it has removed it since."""
     import fcntl  # Windows has none
 
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         rule = f"another process writes it: {os.read(handle, 20).decode(errors='replace') or 'unknown'}"
-        os.close(handle)
         remedy = "wait until it is through, or stop it, or give this picture another name (-o)"
         raise GuidedStyleError.of(output, rule, remedy) from None
     except OSError:  # this disk knows no locks
         return True
-    os.truncate(handle, 0)
-    os.write(handle, str(os.getpid()).encode())
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(handle), file.stat())
     return False

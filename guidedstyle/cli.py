@@ -28,7 +28,7 @@ app = typer.Typer(
     add_completion=True,
 )
 
-QUICK = (("size", 384, "watch"), ("solver.steps", 60, "watch"))  # unless something else is asked for
+QUICK = (("size", 384, "guidedstyle watch"), ("solver.steps", 60, "guidedstyle watch"))  # unless something else is asked for
 
 app.add_typer(mask_app, name="mask")
 app.add_typer(aid_app)
@@ -112,7 +112,7 @@ def sweep_command(
     overrides = collect_overrides(settings, size, steps, seed, encoder)
     check_place_of_folder(folder, "--output")
     variants = make_variants(recipe, axes, overrides, folder, sandbox)
-    checks = check_variants(variants)
+    check_variants(variants)
     if dry_run:
         typer.echo("\n".join(variant.label for variant in variants))
         return
@@ -121,7 +121,7 @@ def sweep_command(
 
     workshop = Workshop(device, limits)
     sweep = Sweep(variants, len(axes[-1][1]), folder, workshop, "quiet" if quiet else "shown")
-    sweep.plan(checks)
+    sweep.plan()
     make_folder(folder, "--output")
     raise typer.Exit(sweep.run())
 

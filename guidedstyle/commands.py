@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import ENAMETOOLONG
+from errno import EACCES, ENAMETOOLONG
 from pathlib import Path
 
 from guidedstyle.errors import GuidedStyleError
@@ -23,7 +23,7 @@ def exit_on_mistake() -> Iterator[None]:
     except Exception as error:
         if not (fault := explain_fault(error)):
             raise
-        told_before = isinstance(error, GuidedStyleError) or getattr(error, "errno", None) == ENAMETOOLONG
+        told_before = isinstance(error, GuidedStyleError) or getattr(error, "errno", None) in (ENAMETOOLONG, EACCES)
         print(f"{fault}\n{_count(fault)}; nothing was written." if told_before else fault, file=sys.stderr)
         sys.exit(MISTAKE)
 

@@ -45,11 +45,12 @@ class _Cautious:
     def __init__(self, image: Tensor, rate: float) -> None:
         self.image, self.rate = image, image.new_tensor(rate)
         self.kept, self.least = image.half(), image.new_tensor(float("inf"))
+        self.doubts = image.new_tensor(0, dtype=torch.int8)  # losses to see before a step is trusted again
 
     @property
     def best(self) -> Tensor:
-        """The image: as long as the loss does not leap, every step counts as an improvement."""
-        return self.image
+        """The image, since every step counts as an improvement; after a leap the best one, until a step did not."""
+        return torch.where(self.doubts > 0, self.kept, self.image)
 
     def _move(self, change: Tensor, loss: Tensor, *memories: Tensor) -> None:
         """Move the image, in the memory of the `change`, or go back; then the `memories` of slopes are forgotten."""
@@ -57,6 +58,7 @@ class _Cautious:
         self.kept = torch.where(better, self.image.half(), self.kept)
         self.least = torch.where(better, loss, self.least)
         self.rate = torch.where(leapt, self.rate / 2, self.rate)
+        self.doubts = torch.where(leapt, 2, (self.doubts - 1).clamp(min=0))  # one is the loss that it goes back to
         moved = change.add_(self.image).clamp_(0, 1)
         self.image = torch.where(leapt, self.kept, moved, out=moved)
         for memory in memories:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,8 +13,12 @@ import yaml
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
 
 MOST_NODES = 20_000
-MOST_BYTES = 2**20  # of a recipe
-TOO_MANY = f"it holds more than {MOST_NODES} values"
+TOO_MANY = f"it holds more than {MOST_NODES:,} values"
+SIMPLIFY = "write less: shapes with fewer corners, or masks in files"
+
+
+class _TooManyValuesError(Exception):
+    """Of the line where they became too many."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -25,7 +29,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.nodes += 1
         if self.nodes > MOST_NODES:  # told before hours are spent on them
-            raise ValueError(TOO_MANY)
+            raise _TooManyValuesError(self.line + 1)
         return super().compose_node(parent, index)
 
 
@@ -77,23 +81,29 @@ class Document:
 
     def locate(self, path: KeyPath) -> str:
         """Say where `path` stands, or the nearest key above it: `recipe.yaml:12: regions[1].mask`."""
-        for length in range(len(path), -1, -1):
-            if path[:length] in self.places:
-                return f"{self.places[path[:length]]}: {name_key(path)}".removesuffix(": ")
-        return self.source
+        place = self.find_place(path)
+        return f"{place}: {name_key(path)}".removesuffix(": ") if place else self.source
+
+    def find_place(self, path: KeyPath) -> str | None:
+        """Find the place of `path`, or of the nearest key above it: `recipe.yaml:12`, or where it was set instead."""
+        return next((self.places[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.places), None)
 
     def override(self, key: str, value: object, place: str) -> None:
         """Set the key `a.b.0.c`, or take it out (None); entries of a list go by number or by their `name`."""
         parents, last = self._descend(key.split("."), place)
         if isinstance(last, list):
-            last[_index(last, parents[-1])] = value
+            last[_index(last, parents[-1])] = deepcopy(value)  # others may be set within it
         elif value is None:
             last.pop(parents[-1], None)
         else:
-            last[parents[-1]] = value
+            last[parents[-1]] = deepcopy(value)
         self.places = {path: at for path, at in self.places.items() if path[: len(parents)] != tuple(parents)}
         for length in range(1, len(parents) + 1):  # also of entries that it makes
             self.places.setdefault(tuple(parents[:length]), place)
+
+    def resolve(self, key: str, place: str) -> KeyPath:
+        """Find the path of the key `a.b.0.c`, whose entries of lists may go by their names."""
+        return tuple(self._descend(key.split("."), place)[0])
 
     def _descend(self, keys: Sequence[str], place: str) -> tuple[list[str | int], Any]:
         node, path = self.data, []
@@ -138,6 +148,8 @@ def read_document(source: str, text: str) -> Document:
         place = f"{source}:{text.count(chr(10), 0, error.position) + 1}"
         rule = f"this is not YAML: the character U+{error.character:04X} cannot stand in it"
         raise GuidedStyleError.of(place, rule, "remove it, and save the recipe as UTF-8 text") from error
+    except _TooManyValuesError as error:
+        raise GuidedStyleError.of(f"{source}:{error}", TOO_MANY, SIMPLIFY) from error
     except RecursionError as error:
         raise GuidedStyleError.of(source, "it is nested too deeply", "write it with fewer levels") from error
     except (yaml.YAMLError, ValueError) as error:
@@ -170,7 +182,7 @@ class _Reader:
         self.nodes += 1
         self.document.places.setdefault(path, f"{self.document.source}:{node.start_mark.line + 1}")
         if self.nodes > MOST_NODES:  # aliases can make a short text endless
-            raise ValueError(TOO_MANY)
+            raise _TooManyValuesError(node.start_mark.line + 1)
         if node in self.above:
             rule = "this alias stands within what it repeats"
             raise GuidedStyleError.of(self.document.locate(path), rule, "write out what is meant")
@@ -222,16 +234,3 @@ def _spell(node: yaml.Node) -> str:
     except UnicodeEncodeError as error:
         rule = f"{node.value!r} holds half of a letter"
         raise yaml.MarkedYAMLError(None, None, rule, node.start_mark) from error
-
-
-def read_text(file: Path) -> str:
-    """Read a text file; raises GuidedStyleError where there is none or it is not UTF-8."""
-    try:
-        if (size := file.stat().st_size) > MOST_BYTES:
-            remedy = f"name a recipe of at most {MOST_BYTES:,} bytes"
-            raise GuidedStyleError.of(file, f"{size:,} bytes are too large for a recipe", remedy)
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise GuidedStyleError.of(file, "it is not UTF-8 text", "save the recipe as UTF-8 text") from error
-    except OSError as error:
-        raise GuidedStyleError.of(file, f"it cannot be read: {error.strerror}", "name an existing recipe") from error

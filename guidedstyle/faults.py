@@ -36,6 +36,9 @@ def explain_fault(error: Exception) -> GuidedStyleError | None:
         return GuidedStyleError.of("--device", f"the device failed ({str(error).splitlines()[0]})", remedy)
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return GuidedStyleError.of(error.filename, "this name is too long for a file", "choose a shorter one")
+    if isinstance(error, PermissionError):
+        remedy = "change its permissions, or those of its folder, or name another place"
+        return GuidedStyleError.of(error.filename, f"it cannot be reached: {error.strerror}", remedy)
     if isinstance(error, OSError) and error.errno in DISK:
         place = error.filename or "the output"
         return GuidedStyleError.of(

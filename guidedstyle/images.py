@@ -23,6 +23,7 @@ Array = NDArray[np.float32]
 Size = tuple[int, int]  # (width, height), as Pillow has it
 
 MOST_PIXELS = 400_000_000
+LONGEST_SIDES = {".webp": 16383}  # px, by the ending of a picture's name: what its format can hold
 SMALLEST_SIDE = 16
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM")  # no others: some start programs to read them
 BROKEN_PICTURE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, RuntimeError, struct.error)
@@ -96,6 +97,9 @@ def open_picture(file: Path, stream: IO[bytes] | None = None) -> Iterator[Image.
         remedy = "save it as PNG, JPEG, TIFF or WebP"
         raise GuidedStyleError.of(file, "this is not a picture that can be read", remedy) from error
     except BROKEN_PICTURE as error:
+        if isinstance(error, OSError) and error.errno:
+            remedy = "change its permissions, or name another file"
+            raise GuidedStyleError.of(file, f"it cannot be read: {error.strerror}", remedy) from error
         raise GuidedStyleError.of(file, f"the picture is damaged ({error})", "save it again") from error
 
 
@@ -151,7 +155,12 @@ def save_picture(picture: Image.Image, file: Path, note: tuple[str, str] | None 
         info.add_itxt(*note)
         options["pnginfo"] = info
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    try:
+        picture.save(buffer, kind, **options)
+    except ValueError as error:
+        raise GuidedStyleError.of(
+            file, f"it cannot be written as {kind} ({error})", "let its name end in .png"
+        ) from error
     write_file(file, buffer.getvalue())
 
 

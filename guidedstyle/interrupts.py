@@ -67,11 +67,13 @@ def break_off() -> NoReturn:
 
 
 TOLD = ("stopping after this step; once more breaks off at once", "broken off")
+ECHO = 0.3  # seconds in which whoever hands signals on sends one a second time
+ONCE = {getattr(signal, "SIGHUP", None)}  # a shell and the system both tell that a terminal was closed
 
 
 @contextmanager
 def interruptible(tell: Callable[[str], None]) -> Iterator[list[float]]:
-    """Collect the time of the first Ctrl-C, or of a request to end, instead of breaking off; a second one breaks off.
+    """Collect the times of Ctrl-C, or of requests to end, instead of breaking off; a second one breaks off.
 
     A step may be one long call, within which Python sees no signal: a thread reads them as they come.
     """
@@ -80,10 +82,12 @@ def interruptible(tell: Callable[[str], None]) -> Iterator[list[float]]:
 
     def listen() -> None:
         while number := reader.recv(1):
-            if number[0] in SIGNALS:
-                interrupts.append(time.monotonic())
+            now = time.monotonic()
+            again = interrupts and (number[0] in ONCE or now < interrupts[0] + ECHO)
+            if number[0] in SIGNALS and not again:
+                interrupts.append(now)
                 with suppress(OSError):  # whoever reads it may be gone
-                    tell(TOLD[min(len(interrupts), len(TOLD)) - 1])
+                    tell(TOLD[len(interrupts) - 1])
             if len(interrupts) > 1:
                 break_off()
 

@@ -32,7 +32,7 @@ def _read_memory(memory: float | str) -> int:
     try:
         if isfinite(float(memory)) and float(memory) > 0:
             return round(float(memory) * 2**30)
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     raise GuidedStyleError.of("--max-memory", f"{memory!r} is no size of memory", "name GiB: --max-memory 4")
 

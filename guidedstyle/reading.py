@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from guidedstyle.document import Document, read_document, read_text, read_value, write_yaml
+from guidedstyle.document import Document, read_document, read_value, write_yaml
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
 from guidedstyle.listing import list_files, list_masks, share_masks
 from guidedstyle.mistakes import find_mistakes
@@ -18,6 +18,7 @@ from guidedstyle.validation import validate
 
 Override = tuple[str, object, str]  # key path, value, where it was said
 PHOTOGRAPHS = (".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+MOST_BYTES = 2**20  # of a recipe
 RECIPE_KEY = "guidedstyle recipe"  # of the PNG's text that carries the recipe
 
 
@@ -96,9 +97,9 @@ def read_recipe(file: Path, overrides: Sequence[Override] = (), sandbox: bool = 
 
 def _confine(reading: Reading, folder: Path, overrides: Sequence[Override]) -> None:
     """Report what leads out of a folder, but for what was said elsewhere than in the recipe."""
-    said = tuple(f"{place}:" for _, _, place in overrides)
-    escapes = find_escapes(reading.recipe, folder)
-    reading.report(escape for escape in escapes if not reading.document.locate(escape[0]).startswith(said))
+    said = {place for _, _, place in overrides}
+    places = {path: reading.document.find_place(path) for path, _ in [*list_files(reading.recipe), (("output",), "")]}
+    reading.report(find_escapes(reading.recipe, folder, {path for path, place in places.items() if place in said}))
 
 
 def check_overrides(file: Path, overrides: Sequence[Override]) -> None:
@@ -107,7 +108,8 @@ def check_overrides(file: Path, overrides: Sequence[Override]) -> None:
         problems: Sequence[Problem] = read_recipe(file, overrides).document.problems
     except GuidedStyleError as error:
         problems = error.problems
-    if wrong := [one for one in problems if one.place.startswith(tuple(place for _, _, place in overrides))]:
+    said = {place for _, _, place in overrides}
+    if wrong := [one for one in problems if any(f"{one.place}: ".startswith(f"{place}: ") for place in said)]:
         raise GuidedStyleError(wrong)
 
 
@@ -140,7 +142,7 @@ def _recipe_text(file: Path) -> str:
         remedy = "name a recipe (.yaml); photographs go with --content, patterns of them in quotes: 'photos/*.jpg'"
         raise GuidedStyleError.of(file, "this is a photograph, not a recipe", remedy)
     if file.suffix.lower() != ".png":
-        return read_text(file)
+        return _read_text(file)
     from guidedstyle.images import read_note
 
     text = read_note(file, RECIPE_KEY)
@@ -148,6 +150,18 @@ def _recipe_text(file: Path) -> str:
         remedy = "name a recipe (.yaml) or a PNG that guidedstyle rendered"
         raise GuidedStyleError.of(file, "this picture carries no recipe", remedy)
     return text
+
+
+def _read_text(file: Path) -> str:
+    try:
+        if (size := file.stat().st_size) > MOST_BYTES:
+            remedy = f"name a recipe of at most {MOST_BYTES:,} bytes"
+            raise GuidedStyleError.of(file, f"{size:,} bytes are too large for a recipe", remedy)
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise GuidedStyleError.of(file, "it is not UTF-8 text", "save the recipe as UTF-8 text") from error
+    except OSError as error:
+        raise GuidedStyleError.of(file, f"it cannot be read: {error.strerror}", "name an existing recipe") from error
 
 
 def _anchor(recipe: Recipe, base: Path) -> Recipe:

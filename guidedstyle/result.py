@@ -53,7 +53,7 @@ class Result:
         output = self.scene.recipe.output
         if overwritten := find_overwritten(self.scene.recipe, output):
             raise GuidedStyleError.of(output, f"it would overwrite {overwritten}", "choose another name")
-        with replacing(name_record(output)) as record:  # both are new, or neither
+        with replacing(name_record(output)) as record:  # where the disk is full, neither is new
             record.write_bytes(write_record(self.record))
             if output.suffix.lower() == ".ora":
                 save_layers(self.scene, self.rendering.paint, self.rendering.image, output)

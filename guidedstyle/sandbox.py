@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from guidedstyle.errors import KeyPath
 from guidedstyle.listing import list_files
 from guidedstyle.places import list_places
 from guidedstyle.recipe import Mistake, Recipe
@@ -13,13 +14,18 @@ from guidedstyle.recipe import Mistake, Recipe
 REMEDY = "copy it into the recipe's folder, or leave --sandbox out if you trust the recipe"
 
 
-def find_escapes(recipe: Recipe, folder: Path) -> Iterator[Mistake]:
-    """Find what a recipe would read or write outside a folder; links are followed."""
-    inside = _follow(folder)
-    written = [(("output",), file) for file in list_places(recipe.output)]
-    for path, file in (*list_files(recipe), *written):
-        if not (reached := _follow(file)).is_relative_to(inside):
-            yield path, f"{file} leads to {reached}, outside {folder}", REMEDY
+def find_escapes(recipe: Recipe, folder: Path, trusted: Collection[KeyPath] = ()) -> Iterator[Mistake]:
+    """Find what a recipe would read or write outside a folder, but for the `trusted` keys; links are followed.
+
+    What is written beside a trusted picture stays in the folder of that.
+    """
+    files = [(path, file, folder) for path, file in list_files(recipe) if path not in trusted]
+    chosen, places = ("output",) in trusted, list_places(recipe.output)
+    own = recipe.output.parent if chosen else folder
+    files += [(("output",), file, own) for file in places[chosen:]]
+    for path, file, inside in files:
+        if not (reached := _follow(file)).is_relative_to(_follow(inside)):
+            yield path, f"{file} leads to {reached}, outside {inside}", REMEDY
 
 
 def _follow(file: Path) -> Path:

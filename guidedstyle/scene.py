@@ -13,6 +13,7 @@ from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError, KeyPath
 from guidedstyle.images import (
+    LONGEST_SIDES,
     MOST_PIXELS,
     SMALLEST_SIDE,
     Array,
@@ -143,6 +144,11 @@ def _check_size(opener: Opener, size: Size) -> None:
     if min(size) < SMALLEST_SIDE:
         rule = f"the picture would be {size[0]} x {size[1]} px"
         opener.complain(("size",), rule, f"let its shorter side have at least {SMALLEST_SIDE} px")
+    suffix = opener.reading.recipe.output.suffix.lower()
+    most = LONGEST_SIDES.get(suffix, max(size))
+    if max(size) > most:
+        rule = f"the picture would be {size[0]} x {size[1]} px, and {suffix} holds at most {most} px a side"
+        opener.complain(("output",), rule, "let its name end in .png, or choose a smaller size")
 
 
 def stacking_size(frame: Frame, working: Size) -> Size:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -14,7 +13,7 @@ import torch
 from guidedstyle.batch import Failure, Job
 from guidedstyle.cache import find_cache
 from guidedstyle.claims import claiming
-from guidedstyle.commands import BUG, DONE, INTERRUPTED, MISTAKE, make_folder
+from guidedstyle.commands import BUG, DONE, INTERRUPTED, MISTAKE
 from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
 from guidedstyle.faults import explain_fault
 from guidedstyle.interrupts import interruptible
@@ -36,6 +35,7 @@ from guidedstyle.report import (
     print_result,
     print_scene,
 )
+from guidedstyle.rescue import save_or_rescue
 from guidedstyle.result import Result
 from guidedstyle.scene import Scene
 from guidedstyle.upkeep import Keeper, Upkeep
@@ -81,16 +81,17 @@ class Session:
             return self._work(job, dry_run)
 
     def _work(self, job: Job, dry_run: bool) -> int:
-        plan = self.workshop.plan(job.check.scene)
+        check = job.check
+        plan = self.workshop.plan(check.scene)
         if self.style == "shown":
-            print_scene(job.check.scene, job.check.notes)
+            print_scene(check.scene, check.notes)
             print_plan(plan)
         if dry_run:
             return DONE
         scene = self.workshop.open(job.reading, plan)
         upkeep = Upkeep(scene, self.wishes)
         try:
-            return self._finish(job, upkeep, self._render(scene, plan, upkeep, job.check.notes))
+            return self._finish(job, upkeep, self._render(scene, plan, upkeep, check.notes))
         except StoppedEarlyError:
             print_failure(job.name, "stopped before its first step; nothing was written")
             return INTERRUPTED
@@ -114,10 +115,7 @@ class Session:
         code = DONE if result.rendering.finished else INTERRUPTED if self.interrupted else BUG
         if not is_first():
             return code
-        try:
-            self._save(result)
-        except GuidedStyleError as error:
-            print_failure(f"{job.output} is not written, but kept as {_rescue(result, error)}", str(error))
+        if not save_or_rescue(result, self.style):
             return MISTAKE
         try:
             upkeep.end(result, self.interrupted)
@@ -131,27 +129,11 @@ class Session:
             print_next(job.reading.document.source)
         return code
 
-    def _save(self, result: Result) -> None:
-        folder = result.scene.recipe.output.parent
-        if not folder.is_dir():
-            make_folder(folder, "output")
-            if self.style == "shown":
-                print_notes([f"the folder {folder} was removed meanwhile, and is made anew"])
-        result.save()
-
     def _tell_end(self, output: Path, record: dict[str, Any], how: str = "") -> None:
         if self.style == "json":
             print_json(describe_end(output, record))
         elif self.style == "shown":
             print_result(output, record["result"], how)
-
-
-def _rescue(result: Result, error: GuidedStyleError) -> Path:
-    """Keep a picture that cannot be written where it belongs; raises the error where it can be nowhere."""
-    try:
-        return result.save(Path(tempfile.mkdtemp(prefix="guidedstyle-")) / result.scene.recipe.output.name)
-    except (OSError, GuidedStyleError):
-        raise error from None
 
 
 def run_render(jobs: Sequence[Job | Failure], workshop: Workshop, wishes: Wishes, style: Style, dry_run: bool) -> int:

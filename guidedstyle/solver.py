@@ -14,6 +14,7 @@ from guidedstyle.descents import DESCENTS, Descent
 from guidedstyle.lbfgs import LEAP
 
 PATIENCE = 10  # steps between two looks at the losses
+SLIGHT = 0.01  # of a loss: less may be rounding
 
 DONE, FLAT = "all steps are done", "the loss no longer falls"
 STOPPED = "stopped by hand"
@@ -35,15 +36,20 @@ State = dict[str, Any]  # plain data and tensors
 
 @dataclass(frozen=True)
 class Step(Generic[L]):
-    """Where a descent is after a step: its number from 1, the best image, and the losses that it set out from.
+    """Where a descent is after a step: its number from 1, and the losses that it set out from.
 
     `save` returns all it takes to go on from here, as plain data that refers to the descent's own tensors.
     """
 
     number: int
-    image: Tensor
     losses: L
     save: Callable[[], State]
+    look: Callable[[], Tensor]
+
+    @property
+    def image(self) -> Tensor:
+        """The best image (1, 3, H, W) so far."""
+        return self.look()
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def minimise(
         losses, gradient = _differentiate(objective, descent.image)
         totals.append(losses.total.detach())
         descent.step(totals[-1], gradient)
-        step = Step(len(totals), descent.best, losses, lambda: _save(descent, totals))
+        step = Step(len(totals), losses, lambda: _save(descent, totals), lambda: descent.best)
         if not watch(step):
             return descent.best, Ending(len(totals), STOPPED, finished=False)
     return descent.best, Ending(len(totals), reason, reason != BROKEN)
@@ -113,7 +119,7 @@ def _judge(totals: Sequence[Tensor], steps: int, tolerance: float) -> str | None
         return BROKEN
     leapt = max(recent) > LEAP * min(losses)  # the descent still looks for a rate
     if done:
-        return DIVERGED if leapt and min(losses) == losses[0] else DONE
+        return DIVERGED if leapt and min(losses) > (1 - SLIGHT) * losses[0] else DONE
     flat = tolerance and earlier and not leapt and min(recent) > (1 - tolerance) * min(earlier)
     return FLAT if flat else None
 

@@ -11,7 +11,7 @@ from guidedstyle.faults import explain_fault
 from guidedstyle.files import check_folder, remove_leftovers, telling, write_file
 from guidedstyle.keeping import Frames, Previews, States, list_frames
 from guidedstyle.mistakes import find_overwritten
-from guidedstyle.places import name_frames, name_old_state, name_preview, name_state
+from guidedstyle.places import list_places, name_frames, name_old_state, name_preview, name_state
 from guidedstyle.plan import Plan
 from guidedstyle.processes import is_first
 from guidedstyle.rendering import Snapshot, Update
@@ -48,24 +48,26 @@ class Upkeep:
     def _check_places(self) -> None:
         """Look before the work whether files can be written, and would not take the place of what it is made of."""
         wishes = self.wishes
-        places = (self.output, self.preview, self.state, self.frames, wishes.timelapse, wishes.report)
-        files = [file for file in places if file]
+        files = [*list_places(self.output), *(file for file in (wishes.timelapse, wishes.report) if file)]
         for folder in dict.fromkeys(file.parent for file in files):
             check_folder(folder)
         for file in files:
             remove_leftovers(file)
+            if file.is_dir() and file != self.frames:
+                raise GuidedStyleError.of(file, "a folder lies where a file goes", "give the picture another name (-o)")
             if overwritten := find_overwritten(self.scene.recipe, file):
                 rule = f"it would take the place of {overwritten}"
                 raise GuidedStyleError.of(file, rule, "give the picture another name (-o)")
 
     def _begin_anew(self) -> str | None:
-        for frame in list_frames(self.frames) if self.wishes.frames != NEVER and is_first() else ():
-            frame.unlink()
-        if is_first():
-            self.preview.unlink(missing_ok=True)
-        if not self.state.exists() or not is_first():
+        if not is_first():
             return None
-        self.state.replace(self.old_state)
+        with telling(self.output.parent, "what an earlier render left cannot be cleared away"):
+            for file in (self.preview, *(list_frames(self.frames) if self.wishes.frames != NEVER else ())):
+                file.unlink(missing_ok=True)
+            if not self.state.exists():
+                return None
+            self.state.replace(self.old_state)
         kept = f"its state is kept as {self.old_state}"
         return f"a render was interrupted here; {kept}, and this one begins anew (without --resume)"
 
@@ -86,8 +88,8 @@ class Upkeep:
         Raises GuidedStyleError where one of these cannot be written.
         """
         through = result.rendering.finished or not interrupted
-        with telling(self.output.parent, "what nobody needs now cannot be removed"):
-            for file in (self.preview, *((self.state, self.old_state) if through else ())):
+        for file in (self.preview, *((self.state, self.old_state) if through else ())):
+            with telling(file, "nobody needs it now, and it cannot be removed"):
                 file.unlink(missing_ok=True)
         if self.wishes.timelapse:
             write_timelapse(list_frames(self.frames), result.picture, self.wishes.timelapse)

@@ -59,7 +59,8 @@ def _refuse_empty_keys(document: Document, broken: set[KeyPath]) -> None:
     for path in list(_find_empty(document.data)):
         remedy = "write one, or remove the key; a colour needs quotes, '#ff0000', since # begins a comment"
         document.problems.append(Problem(document.locate(path), "it has no value", remedy))
-        if not _mend(document.data, path, "empty", broken):
+        mended = any(path[: len(other)] == other for other in broken)
+        if not mended and not _mend(document.data, path, "empty", broken):
             raise GuidedStyleError(document.problems)
 
 
@@ -154,7 +155,9 @@ def _replace_shared_masks(data: Any, broken: set[KeyPath]) -> bool:
         if isinstance(mask, dict) and "file" not in mask and ("regions", index, "mask") not in broken:
             _replace_mask(data, ("regions", index, "mask"), broken)
     broken.add(("masks",))
-    return data.pop("masks", None) is not None
+    known = "masks" in data
+    data.pop("masks", None)
+    return known
 
 
 def _describe(detail: ErrorDetails, path: KeyPath, document: Document) -> Problem:

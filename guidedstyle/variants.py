@@ -9,12 +9,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any, TypeVar
 
-from guidedstyle.checking import Check, check_reading
-from guidedstyle.document import read_value, write_yaml
+from guidedstyle.checking import check_reading
+from guidedstyle.document import Document, read_value, write_yaml
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.mistakes import find_overwritten
 from guidedstyle.reading import Override, Reading, read_recipe
@@ -65,7 +65,8 @@ def make_variants(
     recipe: Path, axes: Sequence[Axis], overrides: Sequence[Override], folder: Path, sandbox: bool = False
 ) -> list[Variant]:
     """Read the recipe once for every combination of values; raises GuidedStyleError with the mistakes of all."""
-    _check_axes(axes, overrides)
+    _check_axes(axes)
+    _check_overlaps(read_recipe(recipe, overrides, sandbox).document, axes, overrides)
     variants, problems = [], dict[str, Problem]()
     for values in product(*(choices for _, choices in axes)):
         chosen = {key: value for (key, _), value in zip(axes, values, strict=True)}
@@ -80,34 +81,40 @@ def make_variants(
     return variants
 
 
-def check_variants(variants: Sequence[Variant]) -> list[Check]:
+def check_variants(variants: Sequence[Variant]) -> None:
     """Check variants with their pictures and masks; raises GuidedStyleError with the mistakes of all."""
-    problems, checks = dict[str, Problem](), []
+    problems = dict[str, Problem]()
     for variant in variants:
         try:
-            checks.append(check_reading(variant.reading))
+            check_reading(variant.reading)  # not kept: the checks of all would take more memory than a render
         except GuidedStyleError as error:
             problems |= {str(problem): problem for problem in error.problems}
     if problems:
         raise GuidedStyleError(list(problems.values()))
-    return checks
 
 
-def _check_axes(axes: Sequence[Axis], overrides: Sequence[Override]) -> None:
+def _check_axes(axes: Sequence[Axis]) -> None:
     keys = [key for key, _ in axes]
     count = math.prod(len(values) for _, values in axes)
     if not axes:
         raise GuidedStyleError.of("--vary", "there is nothing to vary", "write, for example, --vary solver.seed=1,2,3")
-    if len(set(keys)) < len(keys):
-        raise GuidedStyleError.of("--vary", "a key is varied twice", "give it all of its values at once")
     if "output" in keys:
         raise GuidedStyleError.of("--vary", "output cannot be varied", "name a folder for all with -o")
-    for key, _, place in overrides:
-        if varied := next((axis for axis in keys if f"{key}.".startswith(f"{axis}.")), None):
-            raise GuidedStyleError.of(place, f"{varied} is varied already (--vary)", "leave one of the two out")
     if count > MOST_VARIANTS:
         rule = f"{count} variants are too many"
         raise GuidedStyleError.of("--vary", rule, f"vary less, at most {MOST_VARIANTS} at once")
+
+
+def _check_overlaps(document: Document, axes: Sequence[Axis], overrides: Sequence[Override]) -> None:
+    """Raise GuidedStyleError where a key would be varied in vain, or set in vain."""
+    varied = [(key, document.resolve(key, f"--vary {key}")) for key, _ in axes]
+    for (key, path), (other, inner) in permutations(varied, 2):
+        if inner[: len(path)] == path:
+            rule = f"{key} is varied twice" if inner == path else f"{other} lies within {key}, which is varied too"
+            raise GuidedStyleError.of("--vary", rule, "give one of them all of its values at once")
+    for (key, path), (name, _, place) in product(varied, overrides):
+        if document.resolve(name, place)[: len(path)] == path:
+            raise GuidedStyleError.of(place, f"{key} is varied already (--vary)", "leave one of the two out")
 
 
 def _make_variant(

@@ -65,7 +65,7 @@ VALUES: dict[str, list[str]] = {  # by flag, and by command and flag where it me
     "--seed": [*NO_WHOLE, str(2**63)],
     "--device": ["", "gpu", "cpu:1", "meta", "cuda:", "cuda:x", "CPU", "cuda:1000"],
     "--tile": ["", "x", "0", "63", "8193", "-64", "1.5", "nan", "٦٤٠"],
-    "--max-memory": [*NO_NUMBERS, "0", "-1"],
+    "--max-memory": [*NO_NUMBERS, "0", "-1", "1e300"],
     "--encoder": ["", "resnet", "vgg", "3"],
     "--set": [setting for setting in NO_SETTINGS if setting != "size="],
     "--preview-every": NO_RHYTHM,

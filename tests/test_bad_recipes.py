@@ -56,7 +56,7 @@ VALUES = {  # as they are written, and what of them is told
 NUMBERS = {"too little", "infinite", "beyond numbers", "minutes", "of eights"}
 TEXTS = {  # what is wrong wherever it stands, and what is told of it
     "digits": ("9" * 5000, "'999"),
-    "laughs": (f"{LAUGHS}]", "more than 20000 values"),
+    "laughs": (f"{LAUGHS}]", "more than 20,000 values"),
     "an alias of itself": ("&a [gibberish, *a]", "this alias stands within what it repeats"),
     "an alias of nothing": ("*nowhere", "found undefined alias"),
     "a call": ("!!python/object/apply:os.system [id]", "the tag !!python/object/apply:os.system is not understood"),

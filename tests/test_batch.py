@@ -96,6 +96,16 @@ def test_two_photographs_of_one_name_are_not_one_picture(photos: Path) -> None:
     assert "is written there already" in str(jobs[1].error)
 
 
+def test_one_picture_by_two_names_is_not_rendered_twice(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photos)
+    for name in ("a.yaml", "b.yaml"):
+        shutil.copy("free.yaml", name)
+        Path(name).write_text(Path(name).read_text() + "output: same.png\n")
+    jobs = make_jobs([Path("a.yaml"), photos / "b.yaml"], [], None, [])
+    assert [type(job) for job in jobs] == [Job, Failure]
+    assert jobs[0].known is None  # the checks of all would take more memory than a render
+
+
 def test_no_picture_is_written_over_what_another_is_made_of(photos: Path) -> None:
     (photos / "more").mkdir()
     shutil.copy(photos / "photos" / "one.png", photos / "more" / "three.png")

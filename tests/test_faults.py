@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 from waiting import wait_for
 
+from guidedstyle.errors import GuidedStyleError
 from guidedstyle.faults import explain_fault
+from guidedstyle.images import read_picture
 
 pytestmark = pytest.mark.slow
 
@@ -119,6 +121,7 @@ def test_a_disk_on_which_nothing_can_be_written_is_told_before_the_work(
     assert f"disk: nothing can be written here: {told}\n    choose another place, or make room" in said
     assert "step" not in said
     assert read_earlier(disk) == earlier
+    assert not list_passing(disk)
 
 
 def test_a_disk_that_can_only_be_read_meanwhile_keeps_what_it_has(studio: Path, disk: Path) -> None:
@@ -154,6 +157,37 @@ def test_a_folder_that_is_removed_meanwhile_costs_no_picture(studio: Path, remov
     assert f"the folder {output.parent} was removed meanwhile, and is made anew" in said
     check_picture(output)
     assert {*output.parent.iterdir()} == {output, output.with_name("a.png.json")}
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
+def test_a_sweep_whose_folder_goes_loses_no_variant(studio: Path, replaced: bool) -> None:
+    """A folder that was removed is made anew; where a file took its place, every variant is kept elsewhere."""
+    arguments = ("--vary", "solver.seed=1,2,3", "--steps", "60", "--set", "solver.tolerance=0", "--device", "cpu")
+    folder = studio / "recipe-sweep"
+    process = start(studio, "sweep", "recipe.yaml", *arguments)
+    wait_for(folder / "seed=1.png.json", process)
+    folder.rename(studio / "elsewhere")
+    if replaced:
+        folder.write_text("a file")
+    code, said = end(process)
+    kept = list((studio / "tmp").rglob("*.png"))
+    if replaced:
+        assert (code, said.count("is not written, but kept as"), len(kept)) == (2, 2, 2), said
+    else:
+        assert code == 0, said
+        assert f"the folder {folder} was removed meanwhile, and is made anew" in said
+        assert {"seed=2.png", "seed=3.png", "sheet.png", "table.csv"} <= {file.name for file in folder.iterdir()}
+    assert "nothing was written" not in said
+
+
+@pytest.mark.parametrize("name", ["recipe.png.json", "recipe.preview.png", "recipe.png.state", "recipe.png.state.old"])
+def test_a_folder_where_a_file_goes_is_told_before_the_work(studio: Path, name: str) -> None:
+    (studio / name).mkdir()
+    code, said = end(start(studio, *RENDER))
+    assert code == 2
+    assert f"{name}: a folder lies where a file goes\n    give the picture another name (-o)" in said
+    assert "step" not in said
+    assert not (studio / "recipe.png").exists()
 
 
 LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_AS, ({bytes},) * 2)"
@@ -240,6 +274,13 @@ def test_a_device_that_goes_away_leaves_the_picture_so_far_and_another_goes_on(s
     code, said = end(start(studio, *RENDER, "--steps", "12", "--resume"))
     assert (code, "goes on from step 7 of 12" in said) == (0, True)
     check_picture(studio / "recipe.png")
+
+
+def test_what_may_not_be_read_is_told(tmp_path: Path) -> None:
+    told = explain_fault(PermissionError(13, "Permission denied", "locked/photo.jpg"))
+    assert str(told).startswith("locked/photo.jpg: it cannot be reached: Permission denied\n    change its permissions")
+    with pytest.raises(GuidedStyleError, match="it cannot be read: Is a directory"):
+        read_picture(tmp_path)
 
 
 def test_what_may_be_a_bug_is_explained_by_nothing() -> None:

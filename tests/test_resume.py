@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from waiting import wait_for
 
 from guidedstyle.checkpoint import Checkpoint, describe_scene, read_checkpoint, write_checkpoint
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.interrupts import ECHO
 from guidedstyle.keeping import States
 from guidedstyle.limits import Limits
 from guidedstyle.places import name_state
@@ -147,6 +149,7 @@ def test_a_second_ctrl_c_breaks_off_within_a_step(studio: Path) -> None:
         line = next(line for line in process.stderr if word in line)
         assert word in line
         if word != "broken off":
+            time.sleep(2 * ECHO)
             process.send_signal(signal.SIGINT)
     assert (process.wait(timeout=5), (studio / "recipe.png").exists()) == (130, False)
     process.communicate()
@@ -163,6 +166,7 @@ def test_a_second_ctrl_c_breaks_off_within_a_call_in_which_python_sees_no_signal
         try:
             for word in ("begun", "stopping after this step", "broken off"):
                 assert word in process.stdout.readline()
+                time.sleep(2 * ECHO)
                 process.send_signal(signal.SIGINT)
             assert process.wait(timeout=10) == 130
         finally:

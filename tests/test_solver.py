@@ -90,6 +90,22 @@ def test_steps_that_are_too_long_are_shrunk_until_the_loss_falls(method: str, ra
     assert steep(image).total < totals[0] / 2
 
 
+@pytest.mark.parametrize("steps", range(2, 12))
+@pytest.mark.parametrize("method", METHODS)
+def test_wherever_it_ends_the_image_is_not_one_that_leapt(method: str, steps: int) -> None:
+    start, totals = torch.full((1, 3, 4, 4), 0.5), []
+
+    def steep(image: torch.Tensor) -> Loss:
+        return Loss(1e4 * (image - start - 1e-4).square().mean() + 1e-3)
+
+    image, ending = minimise(
+        steep, start, method, steps, lambda step: not totals.append(step.losses.total.item()), rate=2.0
+    )
+    assert max(totals) > 100 * totals[0]
+    assert steep(image).total <= 1.1 * min(totals)
+    assert ending.reason == "the loss rose, even with short steps" or min(totals) < 0.99 * totals[0]
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_loss_that_only_rises_ends_with_the_start_and_says_so(method: str) -> None:
     start, calls = torch.full((1, 3, 4, 4), 0.5), 0

@@ -271,6 +271,7 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
         "survey",
         "workshop",
     },
+    "rescue": {"commands", "progress", "report", "result"},
     "session": {
         "batch",
         "benchmark",
@@ -287,6 +288,7 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
         "record",
         "rendering",
         "report",
+        "rescue",
         "result",
         "scene",
         "upkeep",
@@ -295,6 +297,7 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
     },
     "sweep": {
         "checking",
+        "claims",
         "commands",
         "contact_sheet",
         "files",
@@ -304,6 +307,7 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
         "progress",
         "record",
         "report",
+        "rescue",
         "session",
         "variants",
         "workshop",

@@ -19,7 +19,7 @@ from guidedstyle.contact_sheet import CELL, make_sheet
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.sweep import Sweep
-from guidedstyle.variants import arrange, check_variants, make_variants, parse_axis
+from guidedstyle.variants import arrange, make_variants, parse_axis
 from guidedstyle.workshop import Workshop
 
 pytestmark = pytest.mark.slow
@@ -133,7 +133,7 @@ def test_paintings_are_measured_once_for_all_variants(small: Path, monkeypatch: 
         for file in (small / "out").iterdir():
             file.unlink()
         sweep = Sweep(variants[:number], 3, small / "out", Workshop("cpu"), "quiet")
-        sweep.plan(check_variants(variants[:number]))
+        sweep.plan()
         assert sweep.run() == 0
         counts.append(len(pictures))
     assert counts[2] - counts[1] == counts[1] - counts[0] == counts[0] - 3
@@ -161,7 +161,11 @@ def test_lists_and_mappings_can_be_varied(small: Path) -> None:
         (["content_strength="], "--vary content_strength=: there is no KEY=A,B,C here"),
         (["content_strength=[1"], "this is not YAML"),
         (["output=a,b"], "--vary: output cannot be varied"),
-        (["solver.seed=1", "solver.seed=2"], "--vary: a key is varied twice"),
+        (["solver.seed=1", "solver.seed=2"], "--vary: solver.seed is varied twice"),
+        (
+            ["styles.ink.scale=1,2", "styles.ink={image: ink.png}"],
+            "styles.ink.scale lies within styles.ink",
+        ),
         (["solver.seed=" + ",".join("1" * 401)], "--vary: 401 variants are too many"),
         ([f"{key}=" + ",".join("1" * 400) for key in "abcd"], "--vary: 25600000000 variants are too many"),
         (["smothness=1,2"], "--vary smothness=1: smothness: there is no key 'smothness' here"),
@@ -262,6 +266,12 @@ def test_a_key_that_is_varied_and_set_is_refused(small: Path, key: str) -> None:
     place, varied = {"solver.seed": ("--seed", "solver.seed"), "solver": ("--steps", "solver")}[key]
     with pytest.raises(GuidedStyleError, match=f"{place}: {varied} is varied already"):
         make_variants(small / "small.yaml", [(key, [1, 2])], overrides, small)
+
+
+def test_a_region_is_not_varied_by_its_name_and_by_its_number(studio: Path) -> None:
+    axes = [("regions.0.strength", [1, 2]), ("regions.right.strength", [3, 4])]
+    with pytest.raises(GuidedStyleError, match="is varied twice"):
+        make_variants(studio / "recipe.yaml", axes, (), studio)
 
 
 def test_a_sweep_without_axes_is_refused(small: Path) -> None:
