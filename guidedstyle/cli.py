@@ -28,7 +28,7 @@ app = typer.Typer(
     add_completion=True,
 )
 
-QUICK = (("size", 384, "guidedstyle watch"), ("solver.steps", 60, "guidedstyle watch"))  # unless something else is asked for
+QUICK = (("size", 384, "guidedstyle watch"), ("solver.steps", 60, "guidedstyle watch"))  # unless told otherwise
 
 app.add_typer(mask_app, name="mask")
 app.add_typer(aid_app)

@@ -11,6 +11,7 @@ import torch
 from bad_inputs import Nursery, open_nursery
 from PIL import Image
 from torch import Tensor
+from waiting import end_all
 
 from guidedstyle.encoder import Encoder
 from guidedstyle.gram import guided_grams
@@ -66,6 +67,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GUIDEDSTYLE_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def _end_processes() -> Iterator[None]:
+    yield
+    end_all()
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import spawn
 
 from guidedstyle import __version__
 
@@ -133,7 +134,7 @@ def test_a_mistaken_command_ends_with_2_and_a_word(studio: Path, arguments: list
 
 def test_ctrl_c_saves_the_picture_so_far(studio: Path) -> None:
     command = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "--steps", "100000", "--size", "400"]
-    process = subprocess.Popen(command, cwd=studio, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = spawn(command, cwd=studio)
     assert process.stderr is not None
     line = process.stderr.readline()  # the first line of progress: it is painting
     assert "step" in line, line
@@ -173,7 +174,7 @@ def test_the_output_is_never_half_written(studio: Path) -> None:
     """A reader that polls sees the old picture or the new one."""
     Image.new("RGB", (96, 64)).save(studio / "recipe.png")
     command = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "-q"]
-    process, sizes = subprocess.Popen(command, cwd=studio), set()
+    process, sizes = spawn(command, cwd=studio), set()
     while process.poll() is None:
         with Image.open(studio / "recipe.png") as picture:
             picture.load()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from waiting import wait_for
+from waiting import spawn, wait_for
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.faults import explain_fault
@@ -30,7 +30,7 @@ def start(studio: Path, *arguments: object, fault: str = "") -> subprocess.Popen
     command = [sys.executable, "-c", MAIN.format(fault=fault), *map(str, arguments)]
     (studio / "tmp").mkdir(exist_ok=True)
     environment = os.environ | {"TMPDIR": str(studio / "tmp"), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=studio, env=environment, stdout=-1, stderr=-1, text=True)
+    return spawn(command, cwd=studio, env=environment)
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from test_faults import OFTEN, RENDER, check_picture, end, list_passing, start
-from waiting import wait_for
+from waiting import spawn, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +96,7 @@ def test_a_terminal_that_is_closed_costs_no_picture(studio: Path, told: bool) ->
     """Told of it (SIGHUP) a render stops and saves; not told, as after `disown`, it goes on to its end."""
     reader, terminal = os.openpty()
     command = [sys.executable, "-m", "guidedstyle", *RENDER, *OFTEN, "--steps", "100000" if told else "150"]
-    process = subprocess.Popen(command, cwd=studio, stdin=terminal, stdout=terminal, stderr=terminal, text=True)
+    process = spawn(command, cwd=studio, stdin=terminal, stdout=terminal, stderr=terminal)
     os.close(terminal)
     wait_for(studio / "recipe.png.state", process)
     os.close(reader)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from conftest import draw_picture
 from PIL import Image
-from waiting import wait_for
+from waiting import spawn, wait_for
 
 from guidedstyle.checkpoint import Checkpoint, describe_scene, read_checkpoint, write_checkpoint
 from guidedstyle.errors import GuidedStyleError
@@ -122,7 +122,7 @@ ENDS = [getattr(signal, name) for name in ("SIGKILL", "SIGINT", "SIGTERM", "SIGH
 def test_after_any_end_resume_goes_on_to_the_same_picture(studio: Path, end: signal.Signals) -> None:
     command = [*COMMAND, *OFTEN]
     subprocess.run([*command, "-o", "whole.png"], cwd=studio, check=True, capture_output=True)
-    process = subprocess.Popen([*command, "-o", "cut.png"], cwd=studio, stdout=-1, stderr=-1, text=True)
+    process = spawn([*command, "-o", "cut.png"], cwd=studio)
     wait_for(studio / "cut.png.state", process)
     process.send_signal(end)
     said = process.communicate()
@@ -143,7 +143,7 @@ def test_a_second_ctrl_c_breaks_off_within_a_step(studio: Path) -> None:
     draw_picture(1600, 1600, 1).save(studio / "photo.png")
     Image.fromarray(np.uint8(255 * (np.arange(1600) < 800))[None].repeat(1600, 0)).save(studio / "left.png")
     settings = ["--set", "solver.sizes=1", "--checkpoint-every", "off"]
-    process = subprocess.Popen([*COMMAND, *settings], cwd=studio, stdout=-1, stderr=-1, text=True)
+    process = spawn([*COMMAND, *settings], cwd=studio)
     assert process.stderr
     for word in ("step 1/400", "stopping after this step", "broken off"):
         line = next(line for line in process.stderr if word in line)
@@ -161,16 +161,14 @@ def test_a_second_ctrl_c_breaks_off_within_a_call_in_which_python_sees_no_signal
         "with interruptible(lambda text: print(text, flush=True)):\n"
         "    print('begun', flush=True)\n    hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=-1, text=True) as process:
-        assert process.stdout
-        try:
-            for word in ("begun", "stopping after this step", "broken off"):
-                assert word in process.stdout.readline()
-                time.sleep(2 * ECHO)
-                process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=10) == 130
-        finally:
-            process.kill()
+    process = spawn([sys.executable, "-c", code])
+    assert process.stdout
+    for word in ("begun", "stopping after this step", "broken off"):
+        assert word in process.stdout.readline()
+        time.sleep(2 * ECHO)
+        process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 130
+    process.communicate()
 
 
 def run_limited(studio: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -193,7 +191,7 @@ def test_a_disk_too_full_for_the_state_does_not_stop_the_render(studio: Path) ->
 def test_an_interrupted_render_is_not_lost_by_beginning_anew(studio: Path) -> None:
     state = keep_state(studio, open_studio(studio))
     kept, old = state.read_bytes(), studio / "recipe.png.state.old"
-    process = subprocess.Popen([*COMMAND, *OFTEN], cwd=studio, stdout=-1, stderr=-1, text=True)
+    process = spawn([*COMMAND, *OFTEN], cwd=studio)
     wait_for(old, process)
     process.send_signal(signal.SIGTERM)
     said = process.communicate()[0]

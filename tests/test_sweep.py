@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_cli import run
+from waiting import spawn, wait_for
 
 from guidedstyle.contact_sheet import CELL, make_sheet
 from guidedstyle.encoder import Encoder
@@ -97,10 +98,9 @@ def test_what_has_changed_is_rendered_again(small: Path, change: str) -> None:
 def test_a_sweep_that_was_broken_off_goes_on_where_it_was(small: Path) -> None:
     command = [sys.executable, "-m", "guidedstyle", "sweep", "small.yaml", "--vary", "solver.seed=1,2"]
     slow = ["--set", "solver.steps=60", "--set", "solver.tolerance=0", "--size", "300"]
-    process = subprocess.Popen([*command, *slow], cwd=small, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = spawn([*command, *slow], cwd=small)
     first, second = (small / "small-sweep" / f"seed={seed}.png" for seed in (1, 2))
-    while not first.with_name(first.name + ".json").exists() and process.poll() is None:
-        time.sleep(0.05)
+    wait_for(first.with_name(first.name + ".json"), process)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=120)

@@ -1,10 +1,29 @@
-"""Wait for what a process that was started leaves."""
+"""Processes that tests start, none of which outlives its test, and waiting for what they leave."""
 
 from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+STARTED = list["subprocess.Popen[str]"]()
+
+
+def spawn(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+    """Start a process; what it says is kept for `communicate`, unless it is sent elsewhere."""
+    STARTED.append(subprocess.Popen(command, **{"stdout": -1, "stderr": -1, "text": True, **options}))
+    return STARTED[-1]
+
+
+def end_all() -> None:
+    """End what still runs: of a test that failed."""
+    while STARTED:
+        process = STARTED.pop()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
