@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from guidedstyle.guides import Guides, make_guides
 from guidedstyle.losses import Place, StyleTarget, build_octaves, relative_norms
 
 torch.set_num_threads(2)
+
+for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):  # ignored where a shell runs the tests aside
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def draw_picture(width: int, height: int, seed: int) -> Image.Image:

@@ -136,7 +136,7 @@ def make_photoshops() -> Iterator[bytes]:
         document.save(buffer)
         yield buffer.getvalue()
         if not mask:  # a new group takes one only once it was saved
-            document = PSDImage.open(buffer)
+            document = PSDImage.open(io.BytesIO(buffer.getvalue()))
             document[0].create_mask(Image.linear_gradient("L").resize((18, 20)))
 
 

@@ -622,7 +622,7 @@ RECIPES = {  # whole recipes, and all that is said of them
     ),
     "an operation beside the mask": (
         HEAD + "regions:\n  - {name: a, mask: left.png, feather: 3, style: ink}\n",
-        "a.yaml:4: regions[0].feather: there is no key 'feather' here | use one of strength, content_strength, smoothness, guides, statistics, style_layers, content_layers, octaves, colour, colour_strength, init, name, mask, style, keep, border",
+        "a.yaml:4: regions[0].feather: there is no key 'feather' here | write it under mask: mask: {feather: ...}",
     ),
     "two masks": (
         HEAD + "regions:\n  - {name: a, mask: left.png, mask: all, style: ink}\n",

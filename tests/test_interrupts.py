@@ -102,7 +102,7 @@ def test_a_terminal_that_is_closed_costs_no_picture(studio: Path, told: bool) ->
     os.close(reader)
     for _ in range(3 if told else 0):  # the shell tells it, the system, and whoever hands signals on
         process.send_signal(signal.SIGHUP)
-        time.sleep(0.5)
+        time.sleep(0.02)
     assert process.wait(timeout=200) == (130 if told else 0)
     check_picture(studio / "recipe.png")
     assert not (studio / "recipe.preview.png").exists()

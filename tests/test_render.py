@@ -52,8 +52,9 @@ def write(folder: Path, regions: str) -> Path:
 def test_two_half_opacity_regions_give_the_picture_of_one(studio: Path) -> None:
     Image.new("L", (96, 64), 128).save(studio / "half.png")
     one = "  - {name: a, mask: rest, style: ink}\n"
-    whole = paint(write(studio, one), torch.float32)
-    halves = paint(write(studio, one + "  - {name: b, mask: half.png, style: ink}\n"), torch.float32)
+    few = {"solver__steps": 6}  # more let rounding grow, on some processors a thousandfold
+    whole = paint(write(studio, one), torch.float32, **few)
+    halves = paint(write(studio, one + "  - {name: b, mask: half.png, style: ink}\n"), torch.float32, **few)
     assert np.abs(halves.image - whole.image).mean() < 1e-3
     assert np.abs(whole.image - paint_nothing(studio)).mean() > 0.05
 
