@@ -837,7 +837,7 @@ def test_masks_that_are_odd_but_clear_are_read(studio: Path, mask: str) -> None:
         ),
         (
             ["/proc/self/mem"],
-            "a.yaml:4: regions[0].mask: /proc/self/mem: the picture is damaged ([Errno 5] Input/output error) | save it again\n1 mistake",
+            "a.yaml:4: regions[0].mask: /proc/self/mem: it cannot be read: Input/output error | change its permissions, or name another file\n1 mistake",
         ),
     ],
 )  # fmt: skip

@@ -21,8 +21,8 @@ def end_all() -> None:
     """End what still runs: of a test that failed."""
     while STARTED:
         process = STARTED.pop()
-        if process.poll() is None:
-            process.kill()
+        process.kill()
+        if process.stdout and not process.stdout.closed:
             process.communicate()
 
 
