@@ -78,8 +78,8 @@ def _umask() -> int:
 
 def check_folder(folder: Path) -> None:
     """Raise GuidedStyleError where nothing can be written in a folder."""
-    with telling(folder, "nothing can be written here"), tempfile.TemporaryFile(dir=folder):
-        pass
+    with telling(folder, "nothing can be written here"), tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        file.write(b"a letter")  # a full disk may still take a name
 
 
 def remove_leftovers(file: Path) -> None:
