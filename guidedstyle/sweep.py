@@ -56,7 +56,7 @@ class Sweep:
                         code = self._render(variant, interrupted) or code
                     if interrupted:
                         return INTERRUPTED
-                    code = self._summarise() or code
+                    self._summarise()
                 if self.style == "shown" and variant.output in self.records:
                     print_variant(number, len(self.variants), variant.label, self.records[variant.output], known)
             code = self._summarise() or code
