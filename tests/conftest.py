@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from guidedstyle.guidance import average_cells, normalise_cells
 from guidedstyle.guides import Guides, make_guides
 from guidedstyle.losses import Place, StyleTarget, build_octaves, relative_norms
 
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 
 for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):  # ignored where a shell runs the tests aside
     if signal.getsignal(number) == signal.SIG_IGN:

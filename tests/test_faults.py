@@ -78,7 +78,7 @@ def read_earlier(disk: Path) -> tuple[bytes, bytes]:
     return (disk / "out.png").read_bytes(), (disk / "out.png.json").read_bytes()
 
 
-@pytest.mark.parametrize("left", [4096, 12 * 1024], ids=["record", "picture"])
+@pytest.mark.parametrize("left", [8 * 1024, 12 * 1024], ids=["record", "picture"])
 def test_on_a_full_disk_the_earlier_picture_stays_and_the_new_one_is_kept_elsewhere(
     studio: Path, disk: Path, left: int
 ) -> None:
