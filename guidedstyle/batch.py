@@ -31,9 +31,8 @@ class Job:
     reading: Reading
     known: Check | None
 
-    @property
-    def check(self) -> Check:
-        """What it comes to."""
+    def examine(self) -> Check:
+        """Check what it comes to."""
         return self.known or check_reading(self.reading)
 
     @property

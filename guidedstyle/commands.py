@@ -6,11 +6,10 @@ import sys
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import EACCES, ENAMETOOLONG
 from pathlib import Path
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.faults import explain_fault
+from guidedstyle.faults import explain_fault, is_too_long
 
 DONE, BUG, MISTAKE, INTERRUPTED, CUT_OFF = 0, 1, 2, 130, 141  # exit codes, two of them as shells know them
 
@@ -23,7 +22,7 @@ def exit_on_mistake() -> Iterator[None]:
     except Exception as error:
         if not (fault := explain_fault(error)):
             raise
-        told_before = isinstance(error, GuidedStyleError) or getattr(error, "errno", None) in (ENAMETOOLONG, EACCES)
+        told_before = isinstance(error, GuidedStyleError | PermissionError) or is_too_long(error)
         print(f"{fault}\n{_count(fault)}; nothing was written." if told_before else fault, file=sys.stderr)
         sys.exit(MISTAKE)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from guidedstyle.keys import Colour, Model, RecipePath, Share, Terse, Weight, unit
 
@@ -51,10 +51,10 @@ class Start(Terse):
     picture: Weight = Field(0.0, description="weight of `file`", json_schema_extra=unit("share"))
     file: RecipePath | None = Field(None, description="a picture to start from, stretched over this one")
 
-    @model_serializer(mode="wrap")
-    def _leave_out_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        given = {key: value for key, value in handler(self).items() if value}
-        return given if self.picture or not self.file else given | {"picture": 0.0}  # a file alone would weigh 1
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Keys that are written whatever they hold."""
+        return ("picture",) if self.file else ()  # a file alone would weigh 1
 
     @property
     def total(self) -> float:

@@ -24,6 +24,11 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(word in str(error) for word in SHORT)
 
 
+def is_too_long(error: Exception) -> bool:
+    """Tell whether a file could not be reached for the length of its name."""
+    return isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+
+
 def explain_fault(error: Exception) -> GuidedStyleError | None:
     """Say what a person can do about an error; None: nothing, it is a bug."""
     if isinstance(error, GuidedStyleError):
@@ -34,7 +39,7 @@ def explain_fault(error: Exception) -> GuidedStyleError | None:
     if isinstance(error, RuntimeError) and any(word in str(error) for word in LOST):
         remedy = "choose another device (--device cpu), or start this one anew"
         return GuidedStyleError.of("--device", f"the device failed ({str(error).splitlines()[0]})", remedy)
-    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+    if isinstance(error, OSError) and is_too_long(error):
         return GuidedStyleError.of(error.filename, "this name is too long for a file", "choose a shorter one")
     if isinstance(error, PermissionError):
         remedy = "change its permissions, or those of its folder, or name another place"

@@ -33,11 +33,16 @@ class Model(BaseModel):
 
 
 class Terse(Model):
-    """Written without what is not given: false, nothing or 0 in all of its keys."""
+    """Written without what is not given: false, nothing or 0 in all of its keys but those `kept`."""
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Keys that are written whatever they hold."""
+        return ()
 
     @model_serializer(mode="wrap")
     def _leave_out_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in handler(self).items() if value}
+        return {key: value for key, value in handler(self).items() if value or key in self.kept}
 
 
 def _limit_length(path: Path) -> Path:

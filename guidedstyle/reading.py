@@ -98,8 +98,7 @@ def read_recipe(file: Path, overrides: Sequence[Override] = (), sandbox: bool = 
 def _confine(reading: Reading, folder: Path, overrides: Sequence[Override]) -> None:
     """Report what leads out of a folder, but for what was said elsewhere than in the recipe."""
     said = {place for _, _, place in overrides}
-    places = {path: reading.document.find_place(path) for path, _ in [*list_files(reading.recipe), (("output",), "")]}
-    reading.report(find_escapes(reading.recipe, folder, {path for path, place in places.items() if place in said}))
+    reading.report(find_escapes(reading.recipe, folder, lambda path: reading.document.find_place(path) in said))
 
 
 def check_overrides(file: Path, overrides: Sequence[Override]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from guidedstyle.errors import KeyPath
@@ -14,13 +14,13 @@ from guidedstyle.recipe import Mistake, Recipe
 REMEDY = "copy it into the recipe's folder, or leave --sandbox out if you trust the recipe"
 
 
-def find_escapes(recipe: Recipe, folder: Path, trusted: Collection[KeyPath] = ()) -> Iterator[Mistake]:
+def find_escapes(recipe: Recipe, folder: Path, trusted: Callable[[KeyPath], bool]) -> Iterator[Mistake]:
     """Find what a recipe would read or write outside a folder, but for the `trusted` keys; links are followed.
 
     What is written beside a trusted picture stays in the folder of that.
     """
-    files = [(path, file, folder) for path, file in list_files(recipe) if path not in trusted]
-    chosen, places = ("output",) in trusted, list_places(recipe.output)
+    files = [(path, file, folder) for path, file in list_files(recipe) if not trusted(path)]
+    chosen, places = trusted(("output",)), list_places(recipe.output)
     own = recipe.output.parent if chosen else folder
     files += [(("output",), file, own) for file in places[chosen:]]
     for path, file, inside in files:

@@ -66,9 +66,7 @@ class Session:
                 raise job.error
             return self.run(job, dry_run)
         except Exception as error:
-            fault = explain_fault(error)
-            print_failure(job.name, str(fault) if fault else traceback.format_exc())
-            return MISTAKE if fault else BUG
+            return report_error(job.name, error)
 
     def run(self, job: Job, dry_run: bool) -> int:
         """Render a job, write the picture and its record, and return the exit code."""
@@ -81,7 +79,7 @@ class Session:
             return self._work(job, dry_run)
 
     def _work(self, job: Job, dry_run: bool) -> int:
-        check = job.check
+        check = job.examine()
         plan = self.workshop.plan(check.scene)
         if self.style == "shown":
             print_scene(check.scene, check.notes)
@@ -144,6 +142,13 @@ def run_render(jobs: Sequence[Job | Failure], workshop: Workshop, wishes: Wishes
         if len(jobs) == 1 and isinstance(jobs[0], Job):
             return session.run(jobs[0], dry_run)
         return session.run_all(jobs, dry_run)
+
+
+def report_error(name: str, error: Exception) -> int:
+    """Say why one of several pictures could not be rendered, and return the exit code."""
+    fault = explain_fault(error)
+    print_failure(name, str(fault) if fault else traceback.format_exc())
+    return MISTAKE if fault else BUG
 
 
 def render_shown(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from guidedstyle.checking import check_reading
@@ -19,7 +18,7 @@ from guidedstyle.progress import Style, choose_teller
 from guidedstyle.record import find_record
 from guidedstyle.report import print_failure, print_sweep, print_variant
 from guidedstyle.rescue import save_or_rescue
-from guidedstyle.session import render_shown
+from guidedstyle.session import render_shown, report_error
 from guidedstyle.variants import Variant, arrange, write_table
 from guidedstyle.workshop import Workshop
 
@@ -52,8 +51,7 @@ class Sweep:
             for number, variant in enumerate(self.variants, 1):
                 known = variant.output in self.records
                 if not known:
-                    with suppress(StoppedEarlyError):
-                        code = self._render(variant, interrupted) or code
+                    code = self._attempt(variant, interrupted) or code
                     if interrupted:
                         return INTERRUPTED
                     self._summarise()
@@ -64,8 +62,16 @@ class Sweep:
             print_sweep(self.folder / SHEET, self.folder / TABLE)
         return code
 
+    def _attempt(self, variant: Variant, interrupted: Sequence[float]) -> int:
+        """Render a variant; what goes wrong is told, and does not stop the others."""
+        try:
+            return self._render(variant, interrupted)
+        except StoppedEarlyError:
+            return INTERRUPTED
+        except Exception as error:
+            return report_error(variant.label, error)
+
     def _render(self, variant: Variant, interrupted: Sequence[float]) -> int:
-        """Render a variant; one that cannot be written is told, and does not stop the others."""
         notes, plan = self.plans[variant.output]
         scene = self.workshop.open(variant.reading, plan)
         result = render_shown(self.workshop, scene, plan, self.style, interrupted, notes)

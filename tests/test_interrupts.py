@@ -90,6 +90,36 @@ def test_ctrl_c_during_the_save_leaves_a_whole_picture(studio: Path, times: int)
     assert not (studio / "recipe.png.state").exists()
 
 
+ECHOES = """
+import os, signal, time
+from guidedstyle.interrupts import ECHO, interruptible
+with interruptible(print) as interrupted:
+    for number, pause in {signals}:
+        time.sleep(pause * ECHO)
+        os.kill(os.getpid(), number)
+    time.sleep(ECHO)
+print(len(interrupted))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there are these signals")
+@pytest.mark.parametrize(
+    ("signals", "ended"),
+    [
+        ([(signal.SIGINT, 0), (signal.SIGINT, 0.3)], (0, "1")),
+        ([(signal.SIGHUP, 0), (signal.SIGHUP, 2), (signal.SIGHUP, 2)], (0, "1")),
+        ([(signal.SIGINT, 0), (signal.SIGTERM, 2)], (130, "broken off")),
+    ],
+    ids=["at once", "hangups", "again"],
+)
+def test_what_is_told_twice_of_itself_counts_once(signals: list[tuple[int, float]], ended: tuple[int, str]) -> None:
+    told = [(int(number), pause) for number, pause in signals]
+    process = spawn([sys.executable, "-u", "-c", ECHOES.format(signals=told)])
+    said = process.communicate(timeout=60)[0].splitlines()
+    assert (process.returncode, said[-1], said[0]) == (*ended, said[0])
+    assert "stopping after this step" in said[0]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="only there terminals are closed like this")
 @pytest.mark.parametrize("told", [True, False], ids=["hangup", "silent"])
 def test_a_terminal_that_is_closed_costs_no_picture(studio: Path, told: bool) -> None:

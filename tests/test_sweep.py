@@ -231,6 +231,21 @@ def test_what_cannot_be_rendered_is_told_before_anything_is(small: Path) -> None
     assert not (small / "small-sweep").exists()
 
 
+def test_a_variant_whose_files_go_meanwhile_does_not_stop_the_others(
+    small: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(small / "cache"))
+    (small / "gone.png").write_bytes((small / "photo.png").read_bytes())
+    variants = make_variants(small / "small.yaml", [parse_axis("content=photo.png,gone.png,oil.png")], (), small)
+    sweep = Sweep(variants, 3, small, Workshop("cpu"), "quiet")
+    sweep.plan()
+    (small / "gone.png").unlink()
+    assert sweep.run() == 2
+    said = capsys.readouterr().err
+    assert ("content=gone.png: " in said, "gone.png: it cannot be read" in said) == (True, True), said
+    assert [row["file"] for row in table(small)] == ["content=photo.png.png", "content=oil.png.png"]
+
+
 def test_a_varied_loss_control_has_a_column_of_its_own(small: Path) -> None:
     assert run("sweep", "small.yaml", "--vary", "smoothness=0,2", folder=small).returncode == 0
     rows = table(small / "small-sweep")

@@ -22,7 +22,7 @@ from guidedstyle.layered.paper import (
     flatten,
     make_group,
     multiply,
-    read_layer,
+    read_layer_part,
     read_part,
     read_xml,
 )
@@ -76,7 +76,7 @@ def _read(file: Path, element: Any, size: Size) -> Pixels:
 
 def _read_tiles(file: Path, name: str, element: Any, size: Size) -> Pixels:
     """Read the last byte of every pixel, which is its alpha or the high byte of it, over the whole document."""
-    data = read_layer(file, _find_part(file, name), size)
+    data = read_layer_part(file, _find_part(file, name), size)
     header = HEADER.match(data)
     if not header:
         raise GuidedStyleError.of(file, f"its part {name} is not a layer of Krita 3 or later", DAMAGED)

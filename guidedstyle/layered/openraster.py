@@ -24,7 +24,7 @@ from guidedstyle.layered.paper import (
     flatten,
     make_group,
     place,
-    read_layer,
+    read_layer_part,
     read_xml,
 )
 from guidedstyle.mask_files import Pixels, read_opacity
@@ -63,7 +63,7 @@ def _read(file: Path, element: Any, corner: tuple[int, int], size: Size) -> Pixe
     if not element.get("src"):
         raise GuidedStyleError.of(file, f"layer {element.get('name')!r} has no picture", DAMAGED)
     try:
-        pixels = read_opacity(file, io.BytesIO(read_layer(file, element.get("src"), size)))
+        pixels = read_opacity(file, io.BytesIO(read_layer_part(file, element.get("src"), size)))
     except GuidedStyleError as error:
         (problem,) = error.problems
         remedy = problem.remedy if "too large" in problem.rule else DAMAGED

@@ -127,7 +127,7 @@ def read_part(file: Path, name: str, most: int = MOST_BYTES) -> bytes:
         raise GuidedStyleError.of(file, f"the document is damaged ({error})", DAMAGED) from error
 
 
-def read_layer(file: Path, name: str, size: Size) -> bytes:
+def read_layer_part(file: Path, name: str, size: Size) -> bytes:
     """Read the pixels of a layer of a document of `size`, which bounds what they may unpack to."""
     return read_part(file, name, min(MOST_BYTES, ROOM + 32 * size[0] * size[1]))
 
