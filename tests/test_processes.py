@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,9 @@ import numpy as np
 import pytest
 from conftest import draw_picture
 from PIL import Image
+from waiting import spawn, wait_for
+
+from guidedstyle.claims import claiming
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +30,7 @@ def read(file: Path) -> np.ndarray:
     return np.asarray(Image.open(file).convert("RGB"), np.int16)
 
 
+START = ("torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m")
 RENDER = ("guidedstyle", "render", "recipe.yaml", "--tile", 128, "--steps", 20, "--set", "solver.sizes=2")
 
 
@@ -37,8 +42,7 @@ def test_two_processes_paint_the_picture_of_one(studio: Path, method: str) -> No
     solver = ("--set", f"solver.method={method}")
     alone = run(*RENDER, *solver, "-o", "one.png", folder=studio)
     assert alone.returncode == 0, alone.stderr
-    start = ("torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m")
-    both = run(*start, *RENDER, *solver, "-o", "two.png", folder=studio)
+    both = run(*START, *RENDER, *solver, "-o", "two.png", folder=studio)
     assert both.returncode == 0, both.stderr
     assert np.abs(read(studio / "one.png") - read(studio / "photo.png")).mean() > 3
     apart = np.abs(read(studio / "one.png") - read(studio / "two.png"))
@@ -46,3 +50,28 @@ def test_two_processes_paint_the_picture_of_one(studio: Path, method: str) -> No
     records = [json.loads((studio / f"{name}.png.json").read_text()) for name in ("one", "two")]
     assert [record["plan"]["processes"] for record in records] == [1, 2]
     assert both.stdout.count("device") == 1
+
+
+def test_a_picture_that_another_render_writes_is_refused_by_all(studio: Path) -> None:
+    with claiming(studio / "recipe.png"):
+        both = run(*START, *RENDER, folder=studio)
+    assert both.returncode == 1  # of torchrun
+    assert f"another process writes it: {os.getpid()}" in both.stderr
+    assert "bug of guidedstyle" not in both.stderr
+    assert not (studio / "recipe.png").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there /proc tells which process is the second")
+def test_where_one_process_is_killed_the_picture_so_far_is_kept(studio: Path) -> None:
+    often = ("--preview-every", 1, "--checkpoint-every", 1, "--steps", 4000, "--set", "solver.tolerance=0")
+    command = [sys.executable, "-m", *map(str, (*START, *RENDER, *often))]
+    process = spawn(command, cwd=studio, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    wait_for(studio / "recipe.png.state", process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    second = next(child for child in children if b"RANK=1" in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"))
+    os.kill(int(second), signal.SIGKILL)
+    said = process.communicate(timeout=200)[1]
+    assert "recipe.png is not written: torchrun: another process of this render has ended" in said
+    assert "the picture so far is recipe.preview.png" in said
+    assert "bug of guidedstyle" not in said
+    assert np.asarray(Image.open(studio / "recipe.preview.png")).shape == (64, 96, 3)
