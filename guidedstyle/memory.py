@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from guidedstyle.allocator import keep_freed_memory
 from guidedstyle.architecture import Architecture
+from guidedstyle.containers import read_left
 from guidedstyle.images import Array
 from guidedstyle.lbfgs import HISTORY
 from guidedstyle.scene import Scene
@@ -142,7 +143,7 @@ def measure_memory(device: torch.device) -> int:
     """Measure the bytes of memory that are free on a device; a large number where it does not say."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    free = [_read_available(), *_read_group()]
+    free = [_read_available(), *read_left()]
     return min((one for one in free if one is not None), default=sys.maxsize)
 
 
@@ -160,16 +161,6 @@ def _count_pages() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # Windows
         return None
-
-
-def _read_group() -> Iterator[int]:
-    """Read what is left of the limit of a container (cgroup v2)."""
-    group = Path("/sys/fs/cgroup")
-    try:
-        most, taken = ((group / name).read_text(encoding="ascii") for name in ("memory.max", "memory.current"))
-        yield int(most) - int(taken)
-    except (OSError, ValueError):  # no such limit
-        return
 
 
 def measure_peak(device: torch.device) -> int:

@@ -97,7 +97,8 @@ ALLOWED = {  # besides errors; the line from recipe to picture, read downwards
     "allocator": set(),
     "limits": set(),
     "precision": set(),
-    "memory": {"allocator", "architecture", "images", "lbfgs", "scene", "stacking", "stages"},
+    "containers": set(),
+    "memory": {"allocator", "architecture", "containers", "images", "lbfgs", "scene", "stacking", "stages"},
     "plan": {"encoder", "limits", "memory", "precision", "processes", "recipe", "scene", "stages"},
     "canvas": {"colour", "controls", "images", "mixing", "recipe", "scene", "stacking"},
     "guiding": {
