@@ -31,7 +31,7 @@ class Job:
     reading: Reading
     known: Check | None
 
-    def examine(self) -> Check:
+    def find_check(self) -> Check:
         """Check what it comes to."""
         return self.known or check_reading(self.reading)
 

@@ -11,7 +11,7 @@ import typer
 
 from guidedstyle import options
 from guidedstyle.aid_commands import aid_app
-from guidedstyle.commands import BUG, CUT_OFF, exit_on_mistake
+from guidedstyle.commands import BUG, CUT_OFF, OURS, exit_on_mistake
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.mask_commands import mask_app
 from guidedstyle.options import collect_overrides
@@ -179,5 +179,5 @@ def main() -> None:
         sys.exit(CUT_OFF if isinstance(end.__context__, BrokenPipeError) else end.code)
     except Exception:
         traceback.print_exc()
-        print("\nThis is a bug of guidedstyle, not of your recipe. Please report the lines above.", file=sys.stderr)
+        print(f"\n{OURS}", file=sys.stderr)
         sys.exit(BUG)

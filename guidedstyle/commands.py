@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentTypeError
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.faults import explain_fault, is_too_long
+from guidedstyle.faults import explain_fault, has_long_name
 
 DONE, BUG, MISTAKE, INTERRUPTED, CUT_OFF = 0, 1, 2, 130, 141  # exit codes, two of them as shells know them
+
+
+OURS = "This is a bug of guidedstyle, not of your recipe. Please report the lines above."
+
+
+def find_worst(codes: Collection[int]) -> int:
+    """Find the exit code of several pictures by those of each."""
+    return next((code for code in (INTERRUPTED, BUG, MISTAKE) if code in codes), DONE)
 
 
 @contextmanager
@@ -22,7 +30,7 @@ def exit_on_mistake() -> Iterator[None]:
     except Exception as error:
         if not (fault := explain_fault(error)):
             raise
-        told_before = isinstance(error, GuidedStyleError | PermissionError) or is_too_long(error)
+        told_before = isinstance(error, GuidedStyleError | PermissionError) or has_long_name(error)
         print(f"{fault}\n{_count(fault)}; nothing was written." if told_before else fault, file=sys.stderr)
         sys.exit(MISTAKE)
 

@@ -16,7 +16,7 @@ SHORT = (  # of torch, C++, oneDNN, the loader of libraries, Linux, Python
     "start new thread",
 )
 LOST = ("CUDA error", "CUDNN_STATUS", "CUBLAS_STATUS", "CUSOLVER_STATUS", "NCCL error", "HIP error", "device lost")
-PARTED = "gloo/transport"  # of what processes of a CPU say that lose each other
+PARTED = "gloo/transport"  # of what processes on CPUs say where one has ended, or none can be reached
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
@@ -25,7 +25,7 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(word in str(error) for word in SHORT)
 
 
-def is_too_long(error: Exception) -> bool:
+def has_long_name(error: Exception) -> bool:
     """Tell whether a file could not be reached for the length of its name."""
     return isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
 
@@ -47,19 +47,20 @@ def _explain_device(said: str) -> GuidedStyleError | None:
         remedy = "choose another device (--device cpu), or start this one anew"
         return GuidedStyleError.of("--device", f"the device failed ({said.splitlines()[0]})", remedy)
     if PARTED in said:
-        remedy = "look at what that one said, mend it, and start them all anew"
-        return GuidedStyleError.of("torchrun", "another process of this render has ended", remedy)
+        remedy = "look at what the others said, mend that, and start them all anew"
+        rule = f"the processes of this render do not reach each other ({said.splitlines()[0]})"
+        return GuidedStyleError.of("torchrun", rule, remedy)
     return None
 
 
 def _explain_system(error: OSError) -> GuidedStyleError | None:
-    if is_too_long(error):
-        return GuidedStyleError.of(error.filename, "this name is too long for a file", "choose a shorter one")
+    place = error.filename or "a file"
+    if has_long_name(error):
+        return GuidedStyleError.of(place, "this name is too long for a file", "choose a shorter one")
     if isinstance(error, PermissionError):
         remedy = "change its permissions, or those of its folder, or name another place"
-        return GuidedStyleError.of(error.filename, f"it cannot be reached: {error.strerror}", remedy)
+        return GuidedStyleError.of(place, f"it cannot be reached: {error.strerror}", remedy)
     if error.errno in DISK:
-        place = error.filename or "the output"
         rule = f"it cannot be written: {error.strerror}"
         return GuidedStyleError.of(place, rule, "make room, or choose another place")
     return None

@@ -13,7 +13,7 @@ import torch
 from guidedstyle.batch import Failure, Job
 from guidedstyle.cache import find_cache
 from guidedstyle.claims import claiming
-from guidedstyle.commands import BUG, DONE, INTERRUPTED, MISTAKE
+from guidedstyle.commands import BUG, DONE, INTERRUPTED, MISTAKE, OURS, find_worst
 from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
 from guidedstyle.faults import explain_fault
 from guidedstyle.interrupts import interruptible
@@ -58,7 +58,7 @@ class Session:
         codes = [ended[index] for index in range(len(jobs))]
         if self.style == "shown" and not dry_run:
             print_outcomes([(job.name, code) for job, code in zip(jobs, codes, strict=True)])
-        return next((code for code in (INTERRUPTED, BUG, MISTAKE) if code in codes), DONE)
+        return find_worst(codes)
 
     def _attempt(self, job: Job | Failure, dry_run: bool) -> int:
         try:
@@ -79,7 +79,7 @@ class Session:
             return self._work(job, dry_run)
 
     def _work(self, job: Job, dry_run: bool) -> int:
-        check = job.examine()
+        check = job.find_check()
         plan = self.workshop.plan(check.scene)
         if self.style == "shown":
             print_scene(check.scene, check.notes)
@@ -147,7 +147,7 @@ def run_render(jobs: Sequence[Job | Failure], workshop: Workshop, wishes: Wishes
 def report_error(name: str, error: Exception) -> int:
     """Say why one of several pictures could not be rendered, and return the exit code."""
     fault = explain_fault(error)
-    print_failure(name, str(fault) if fault else traceback.format_exc())
+    print_failure(name, str(fault) if fault else f"{traceback.format_exc()}\n{OURS}")
     return MISTAKE if fault else BUG
 
 

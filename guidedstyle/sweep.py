@@ -7,7 +7,7 @@ from pathlib import Path
 
 from guidedstyle.checking import check_reading
 from guidedstyle.claims import claiming
-from guidedstyle.commands import BUG, DONE, INTERRUPTED, MISTAKE
+from guidedstyle.commands import BUG, DONE, INTERRUPTED, MISTAKE, find_worst
 from guidedstyle.contact_sheet import make_sheet
 from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
 from guidedstyle.files import write_file
@@ -46,21 +46,21 @@ class Sweep:
 
     def run(self) -> int:
         """Render what is not there yet, and return the exit code; raises where another sweep fills this folder."""
-        code = DONE
+        codes = list[int]()
         with claiming(self.folder / SHEET), interruptible(choose_teller(self.style)) as interrupted:
             for number, variant in enumerate(self.variants, 1):
                 known = variant.output in self.records
                 if not known:
-                    code = self._attempt(variant, interrupted) or code
+                    codes.append(self._attempt(variant, interrupted))
                     if interrupted:
                         return INTERRUPTED
                     self._summarise()
                 if self.style == "shown" and variant.output in self.records:
                     print_variant(number, len(self.variants), variant.label, self.records[variant.output], known)
-            code = self._summarise() or code
-        if self.style == "shown" and not code:
+            codes.append(self._summarise())
+        if self.style == "shown" and not any(codes):
             print_sweep(self.folder / SHEET, self.folder / TABLE)
-        return code
+        return find_worst(codes)
 
     def _attempt(self, variant: Variant, interrupted: Sequence[float]) -> int:
         """Render a variant; what goes wrong is told, and does not stop the others."""
