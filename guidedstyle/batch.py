@@ -15,7 +15,7 @@ from guidedstyle.commands import make_folder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import FORMATS
 from guidedstyle.mistakes import find_overwritten
-from guidedstyle.places import PREVIEW, WATCHED
+from guidedstyle.places import PREVIEW, WATCHED, list_places
 from guidedstyle.reading import Override, Reading, read_recipe
 from guidedstyle.recipe import OUTPUT_SUFFIXES
 
@@ -109,15 +109,16 @@ def _refuse_clash(job: Job | Failure, jobs: Sequence[Job], photographs: Sequence
     """Refuse a picture that would take the place of an earlier one, or of a file that any is made of."""
     if isinstance(job, Failure):
         return job
-    place = os.path.realpath(job.output)
-    first = next(other for other in jobs if os.path.realpath(other.output) == place)
-    made_of = next((key for other in jobs if (key := find_overwritten(other.reading.recipe, job.output))), None)
-    if any(job.output.exists() and job.output.samefile(photograph) for photograph in photographs):
-        made_of = "content"
-    if first is job and not made_of:
+    real, places = os.path.realpath(job.output), list_places(job.output)
+    first = next(other for other in jobs if os.path.realpath(other.output) == real)
+    rules = [f"{job.output}: {first.name} is written there already"] if first is not job else []
+    taken = (place for place in places for photo in photographs if place.exists() and place.samefile(photo))
+    rules += [f"{place} would overwrite content" for place in taken]
+    rules += filter(None, (find_overwritten(other.reading.recipe, places) for other in jobs))
+    if not rules:
         return job
-    rule = f"it would overwrite {made_of}" if made_of else f"{first.name} is written there already"
-    return Failure(job.name, GuidedStyleError.of(job.output, rule, "give the files other names, or name a folder: -o"))
+    error = GuidedStyleError.of("output", rules[-1], "give the files other names, or name a folder: -o")
+    return Failure(job.name, error)
 
 
 def _find_pictures(content: str) -> list[Path]:

@@ -105,10 +105,11 @@ def sweep_command(
     """
     from guidedstyle.commands import check_place_of_folder, make_folder
     from guidedstyle.limits import read_limits
+    from guidedstyle.places import name_sweep
     from guidedstyle.variants import check_variants, make_variants, parse_axis
 
     limits = read_limits(tile, max_memory)
-    axes, folder = [parse_axis(axis) for axis in vary], output or recipe.with_name(f"{recipe.stem}-sweep")
+    axes, folder = [parse_axis(axis) for axis in vary], output or name_sweep(recipe)
     overrides = collect_overrides(settings, size, steps, seed, encoder)
     check_place_of_folder(folder, "--output")
     variants = make_variants(recipe, axes, overrides, folder, sandbox)

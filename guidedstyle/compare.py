@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from guidedstyle.commands import DONE
-from guidedstyle.comparison import Comparison, compare_pictures
+from guidedstyle.comparison import Comparison, compare_pictures, is_file
 from guidedstyle.contact_sheet import make_sheet
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import save_picture
@@ -38,7 +38,8 @@ def _list_files(comparison: Comparison) -> Iterator[Path]:
     """List the pictures, and the files that those were made of."""
     for picture in comparison.pictures:
         yield picture.file
-        yield from map(Path, picture.known.get("files", ()))
+        recipe = picture.known.get("recipe", {})
+        yield from (Path(value) for key, value in recipe.items() if is_file(key.split("."), value))
 
 
 def describe_comparison(comparison: Comparison, sheet: Path) -> dict[str, object]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from guidedstyle.contact_sheet import CELL
 from guidedstyle.differences import flatten, name_key, walk
 from guidedstyle.document import read_document
-from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
+from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.images import read_note, read_picture
 from guidedstyle.keys import is_too_long
 from guidedstyle.places import name_record
@@ -124,7 +124,7 @@ def _describe_recipe(recipe: Mapping[str, Any], folder: Path) -> Values:
     """Flatten a recipe, its files written relative to the working folder; where it goes is the picture's own name."""
     rest = {key: value for key, value in recipe.items() if key != "output"}
     return flatten(rest) | {
-        name_key(rest, path): _locate(value, folder) for path, value in walk(rest) if _is_file(path, value)
+        name_key(rest, path): _locate(value, folder) for path, value in walk(rest) if is_file(path, value)
     }
 
 
@@ -133,11 +133,11 @@ def _find_hashes(record: Record, folder: Path) -> Iterator[tuple[str, str]]:
     for path, value in walk(record.recipe):
         key = ".".join(map(str, path))
         found = record.inputs.get(key) or record.inputs.get(key.removesuffix(".file"))
-        if found and _is_file(path, value):
+        if found and is_file(path, value):
             yield _locate(value, folder), found
 
 
-def _is_file(path: KeyPath, value: object) -> bool:
+def is_file(path: Sequence[Any], value: object) -> bool:
     """Tell whether a value is a file's name; a text that no file can be called is compared as it stands."""
     named = path[-1] in FILE_KEYS and isinstance(value, str)
     return named and "\0" not in str(value) and not is_too_long(Path(str(value)))

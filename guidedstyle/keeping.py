@@ -18,8 +18,10 @@ LARGEST_PREVIEW = 2048  # px
 
 
 def list_frames(folder: Path) -> list[Path]:
-    """List the frames in a folder, the first first."""
-    return sorted(file for file in folder.glob("*.png") if file.stem.isdecimal() and file.is_file())
+    """List the frames in a folder, the first first; a link is none of ours."""
+    return sorted(
+        file for file in folder.glob("*.png") if file.stem.isdecimal() and file.is_file() and not file.is_symlink()
+    )
 
 
 class Previews:

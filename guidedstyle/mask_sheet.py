@@ -33,9 +33,8 @@ TINTS = (  # Okabe & Ito 2008, told apart by the colour-blind too
 
 def save_sheet(scene: Scene, recipe: Path, file: Path) -> None:
     """Draw the sheet into a file; raises GuidedStyleError where that would overwrite what the recipe is made of."""
-    overwritten = "the recipe" if file.exists() and file.samefile(recipe) else find_overwritten(scene.recipe, file)
-    if overwritten:
-        raise GuidedStyleError.of("--output", f"{file} would overwrite {overwritten}", "choose another name (-o)")
+    if overwritten := find_overwritten(scene.recipe, [file], recipe):
+        raise GuidedStyleError.of("--output", overwritten, "choose another name (-o)")
     save_picture(draw_sheet(scene), file)
 
 

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from guidedstyle.control_mistakes import find_control_mistakes
 from guidedstyle.errors import KeyPath
 from guidedstyle.listing import list_files, list_masks
 from guidedstyle.mask_keys import Mask
+from guidedstyle.places import PREVIEW, WATCHED, list_places
 from guidedstyle.recipe import OUTPUT_SUFFIXES, Mistake, Recipe, StyleImage
 
 TINY_AREA = 1e-9  # of the picture
 
 
-def find_mistakes(recipe: Recipe) -> Iterator[Mistake]:
-    """Find what is wrong between the keys of a recipe whose every key is right by itself."""
+def find_mistakes(recipe: Recipe, source: Path | None = None) -> Iterator[Mistake]:
+    """Find what is wrong between the keys of a recipe, read from `source`, whose every key is right by itself."""
     yield from _find_region_mistakes(recipe)
     yield from _find_style_mistakes(recipe)
     yield from find_control_mistakes(recipe)
     for path, mask in list_masks(recipe):
         yield from _find_mask_mistakes(path, mask)
-    yield from _find_output_mistakes(recipe)
+    yield from _find_output_mistakes(recipe, source)
     if recipe.encoder.name == "lite" and recipe.encoder.convention:
         yield ("encoder", "convention"), "lite always reads the same input", "remove convention, or set name: vgg19"
 
@@ -86,23 +87,29 @@ def _find_source_mistakes(path: KeyPath, style: StyleImage, recipe: Recipe) -> I
             yield (*path, key), rule, "name a style that has an image"
 
 
-def _find_output_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+def _find_output_mistakes(recipe: Recipe, source: Path | None) -> Iterator[Mistake]:
     output = recipe.output
     if output.suffix.lower() not in OUTPUT_SUFFIXES:
         rule = f"{output.name!r} does not end like a picture's name"
         yield ("output",), rule, f"let it end in one of {', '.join(OUTPUT_SUFFIXES)}"
+    elif output.name.lower().endswith((PREVIEW, WATCHED)):
+        yield ("output",), f"{output.name!r} is what pictures so far are called, which pass", "choose another name (-o)"
     elif not output.parent.is_dir():
         yield ("output",), f"there is no folder {output.parent}", "create it, or write elsewhere (-o)"
     elif output.exists() and not output.is_file():
         yield ("output",), f"{output} is not a file", "choose another name (-o)"
-    if overwritten := find_overwritten(recipe, output):
-        yield ("output",), f"{output} would overwrite {overwritten}", "choose another name (-o)"
+    if overwritten := find_overwritten(recipe, list_places(output), source):
+        yield ("output",), overwritten, "choose another name (-o)"
 
 
-def find_overwritten(recipe: Recipe, output: Path) -> str | None:
-    """Find the key of a recipe whose file would be overwritten by `output`."""
-    files = ((path, file) for path, file in list_files(recipe) if output.exists() and file.exists())
-    return next((".".join(map(str, path)) for path, file in files if output.samefile(file)), None)
+def find_overwritten(recipe: Recipe, places: Iterable[Path], source: Path | None = None) -> str | None:
+    """Say which of some `places` is that of a file which the recipe is made of, or of its own in `source`."""
+    taken = [place for place in places if place.exists()]
+    named = [(".".join(map(str, path)), file) for path, file in list_files(recipe)] if taken else []
+    named += [("the recipe", source)] if source else []
+    there = ((name, file) for name, file in named if file.exists())
+    found = ((place, name) for name, file in there for place in taken if place.samefile(file))
+    return next((f"{place} would overwrite {name}" for place, name in found), None)
 
 
 def _find_mask_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+SHEET, TABLE = "sheet.png", "table.csv"  # of a sweep
 PREVIEW, WATCHED = ".preview.png", ".watch.png"
 
 
@@ -40,6 +41,11 @@ def name_watched(output: Path) -> Path:
 def name_frames(output: Path) -> Path:
     """Name the folder of a picture's frames."""
     return output.with_name(output.name + ".frames")
+
+
+def name_sweep(recipe: Path) -> Path:
+    """Name the folder of a recipe's variants, where none is named."""
+    return recipe.parent / f"{recipe.stem}-sweep"
 
 
 def list_places(output: Path) -> list[Path]:

@@ -30,9 +30,9 @@ class Reading(NamedTuple):
     broken: frozenset[KeyPath]
     mistaken: set[KeyPath]  # paths of mistakes that were found later, in what is right by itself
 
-    def examine(self) -> Reading:
-        """Note what is wrong between its keys, and the files that are not there."""
-        self.report(find_mistakes(self.recipe))
+    def examine(self, source: Path | None = None) -> Reading:
+        """Note what is wrong between the keys of what stands in `source`, and the files that are not there."""
+        self.report(find_mistakes(self.recipe, source))
         self.report(_find_missing_files(self.recipe))
         return self
 
@@ -87,7 +87,7 @@ def read_recipe(file: Path, overrides: Sequence[Override] = (), sandbox: bool = 
         if not _is_short(override[0]):
             document.override(*override)
     recipe, broken = validate(document)
-    reading = Reading(share_masks(_anchor(recipe, file.parent)), document, frozenset(broken), set()).examine()
+    reading = Reading(share_masks(_anchor(recipe, file.parent)), document, frozenset(broken), set()).examine(file)
     if sandbox:
         _confine(reading, file.parent, overrides)
     if ("masks",) in reading.mistaken and (shared := reading.recipe.masks):

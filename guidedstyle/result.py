@@ -51,8 +51,8 @@ class Result:
             recipe = self.scene.recipe.model_copy(update={"output": Path(file)})
             return replace(self, scene=replace(self.scene, recipe=recipe)).save()
         output = self.scene.recipe.output
-        if overwritten := find_overwritten(self.scene.recipe, output):
-            raise GuidedStyleError.of(output, f"it would overwrite {overwritten}", "choose another name")
+        if overwritten := find_overwritten(self.scene.recipe, [output, name_record(output)]):
+            raise GuidedStyleError.of("output", overwritten, "choose another name")
         with replacing(name_record(output)) as record:  # where the disk is full, neither is new
             record.write_bytes(write_record(self.record))
             if output.suffix.lower() == ".ora":

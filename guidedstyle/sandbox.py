@@ -24,8 +24,14 @@ def find_escapes(recipe: Recipe, folder: Path, trusted: Callable[[KeyPath], bool
     own = recipe.output.parent if chosen else folder
     files += [(("output",), file, own) for file in places[chosen:]]
     for path, file, inside in files:
-        if not (reached := _follow(file)).is_relative_to(_follow(inside)):
-            yield path, f"{file} leads to {reached}, outside {inside}", REMEDY
+        if escape := leads_out(file, inside):
+            yield path, escape, REMEDY
+
+
+def leads_out(file: Path, inside: Path) -> str | None:
+    """Say where a file leads unless that is within a folder; links are followed."""
+    reached = _follow(file)
+    return None if reached.is_relative_to(_follow(inside)) else f"{file} leads to {reached}, outside {inside}"
 
 
 def _follow(file: Path) -> Path:

@@ -87,7 +87,7 @@ class Session:
         if dry_run:
             return DONE
         scene = self.workshop.open(job.reading, plan)
-        upkeep = Upkeep(scene, self.wishes)
+        upkeep = Upkeep(scene, self.wishes, Path(job.reading.document.source))
         try:
             return self._finish(job, upkeep, self._render(scene, plan, upkeep, check.notes))
         except StoppedEarlyError:

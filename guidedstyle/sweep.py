@@ -13,6 +13,7 @@ from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
 from guidedstyle.files import write_file
 from guidedstyle.images import read_picture, save_picture
 from guidedstyle.interrupts import interruptible
+from guidedstyle.places import SHEET, TABLE
 from guidedstyle.plan import Plan
 from guidedstyle.progress import Style, choose_teller
 from guidedstyle.record import find_record
@@ -21,8 +22,6 @@ from guidedstyle.rescue import save_or_rescue
 from guidedstyle.session import render_shown, report_error
 from guidedstyle.variants import Variant, arrange, write_table
 from guidedstyle.workshop import Workshop
-
-SHEET, TABLE = "sheet.png", "table.csv"
 
 
 class Sweep:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from guidedstyle.checkpoint import describe_scene, read_checkpoint
 from guidedstyle.commands import make_folder
@@ -26,8 +27,8 @@ from guidedstyle.wishes import Wishes
 class Upkeep:
     """Keeps the files around one picture."""
 
-    def __init__(self, scene: Scene, wishes: Wishes) -> None:
-        self.scene, self.wishes, self.output = scene, wishes, scene.recipe.output
+    def __init__(self, scene: Scene, wishes: Wishes, source: Path) -> None:
+        self.scene, self.wishes, self.source, self.output = scene, wishes, source, scene.recipe.output
         self.preview, self.frames = name_preview(self.output), name_frames(self.output)
         self.state, self.old_state = name_state(self.output), name_old_state(self.output)
         self.identity = describe_scene(scene)
@@ -42,34 +43,45 @@ class Upkeep:
         if not self.wishes.resume:
             return plan, None, self._begin_anew()
         if checkpoint := read_checkpoint(self.state):
+            self._clear_frames(checkpoint.steps)
             return resume(self.state, checkpoint, self.identity, plan)
+        self._clear_frames()
         return plan, None, "nothing was interrupted here: begins at the start"
 
     def _check_places(self) -> None:
         """Look before the work whether files can be written, and would not take the place of what it is made of."""
         wishes = self.wishes
         files = [*list_places(self.output), *(file for file in (wishes.timelapse, wishes.report) if file)]
+        files += list_frames(self.frames) if wishes.frames != NEVER else []
         for folder in dict.fromkeys(file.parent for file in files):
             check_folder(folder)
         for file in files:
             remove_leftovers(file)
             if file.is_dir() and file != self.frames:
                 raise GuidedStyleError.of(file, "a folder lies where a file goes", "give the picture another name (-o)")
-            if overwritten := find_overwritten(self.scene.recipe, file):
-                rule = f"it would take the place of {overwritten}"
-                raise GuidedStyleError.of(file, rule, "give the picture another name (-o)")
+        if overwritten := find_overwritten(self.scene.recipe, files, self.source):
+            raise GuidedStyleError.of("render", overwritten, "give the picture, film or report another name")
 
     def _begin_anew(self) -> str | None:
         if not is_first():
             return None
         with telling(self.output.parent, "what an earlier render left cannot be cleared away"):
-            for file in (self.preview, *(list_frames(self.frames) if self.wishes.frames != NEVER else ())):
-                file.unlink(missing_ok=True)
+            self.preview.unlink(missing_ok=True)
+            self._clear_frames()
             if not self.state.exists():
                 return None
             self.state.replace(self.old_state)
         kept = f"its state is kept as {self.old_state}"
         return f"a render was interrupted here; {kept}, and this one begins anew (without --resume)"
+
+    def _clear_frames(self, steps: int = 0) -> None:
+        """Clear away the frames of an earlier render that are of later steps than the one that this goes on from."""
+        if not is_first() or self.wishes.frames == NEVER:
+            return
+        with telling(self.frames, "what an earlier render left cannot be cleared away"):
+            for frame in list_frames(self.frames):
+                if int(frame.stem) > steps or not steps:
+                    frame.unlink()
 
     def watch(self, plan: Plan, interrupted: Sequence[float], tell: Callable[[str], None]) -> Iterator[Keeper]:
         """Make what is told of every update; that a file cannot be written is told, and the render goes on."""

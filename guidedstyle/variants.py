@@ -17,7 +17,9 @@ from guidedstyle.checking import check_reading
 from guidedstyle.document import Document, read_value, write_yaml
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.mistakes import find_overwritten
+from guidedstyle.places import SHEET, TABLE, list_places, name_claim, name_sweep
 from guidedstyle.reading import Override, Reading, read_recipe
+from guidedstyle.sandbox import leads_out
 
 MOST_VARIANTS = 400
 WIDEST = 6  # pictures side by side, where there is one axis
@@ -123,8 +125,13 @@ def _make_variant(
     written = {key: write_yaml([value], in_line=True).strip()[1:-1] for key, value in chosen.items()}
     varied = [(key, value, f"--vary {key}={written[key]}") for key, value in chosen.items()]
     reading, output = read_recipe(recipe, [*overrides, *varied], sandbox), folder / f"{_name_file(written)}.png"
-    if overwritten := find_overwritten(reading.recipe, output):
-        raise GuidedStyleError.of("--output", f"{output} would overwrite {overwritten}", "choose another folder")
+    places = [*list_places(output), folder / SHEET, folder / TABLE]
+    if overwritten := find_overwritten(reading.recipe, places, recipe):
+        raise GuidedStyleError.of("--output", overwritten, "choose another folder (-o)")
+    inside = recipe.parent if folder == name_sweep(recipe) else folder  # one that was named is trusted
+    for escape in (leads_out(place, inside) for place in (*places, name_claim(folder / SHEET)) if sandbox):
+        if escape:
+            raise GuidedStyleError.of("--sandbox", escape, "name another folder (-o), or remove that link")
     return Variant(written, reading._replace(recipe=reading.recipe.model_copy(update={"output": output})))
 
 
