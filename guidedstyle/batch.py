@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,19 @@ class Failure:
 
     name: str
     error: GuidedStyleError
+
+
+@contextmanager
+def leaving_no_empty(output: Path | None) -> Iterator[None]:
+    """Take away in the end the folders that were made for pictures of which none came."""
+    places = [output, *output.absolute().parents] if output else []
+    new = [place for place in places if not place.exists()]
+    try:
+        yield
+    finally:
+        for place in new:
+            with suppress(OSError):  # it is a picture, or not empty
+                place.rmdir()
 
 
 Order = tuple[Path, Path | None]  # a recipe, and a photograph instead of its own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,12 +86,15 @@ def read_checkpoint(file: Path) -> Checkpoint | None:
     if not file.exists():
         return None
     try:
+        if not file.is_file():  # a pipe is waited for
+            raise ValueError(file)
         data = torch.load(file, "cpu", weights_only=True)
         if data["format"] != FORMAT:
             rule = f"it is of format {data['format']}, and this version reads {FORMAT}"
             raise GuidedStyleError.of(file, rule, ANEW)
+        snapshot = _read_snapshot(data["snapshot"], data["identity"]["stages"])
         torch.set_num_threads(data["threads"])
-        return Checkpoint(data["identity"], data["machine"], _read_snapshot(data["snapshot"]), data["steps"])
+        return Checkpoint(dict(data["identity"]), dict(data["machine"]), snapshot, int(data["steps"]))
     except GuidedStyleError:
         raise
     except Exception as error:  # what reads a pickle of anybody's fails in every way there is
@@ -100,9 +103,16 @@ def read_checkpoint(file: Path) -> Checkpoint | None:
         raise GuidedStyleError.of(file, "the state is damaged", ANEW) from error
 
 
-def _read_snapshot(data: dict[str, Any]) -> Snapshot:
-    curves = Curves(**data["curves"])
+def _read_snapshot(data: dict[str, Any], stages: Sequence[tuple[int, int, int]]) -> Snapshot:
+    """Read where a render is whose stages are (width, height, steps); raises where that cannot be."""
+    curves, (width, height, _) = Curves(**data["curves"]), stages[len(data["endings"])]
+    image, state = data["image"], data["state"]
+    whole = (image.shape, image.dtype) == ((1, 3, height, width), torch.float32)
+    whole &= state is None or (set(state), type(state["descent"])) == ({"descent", "totals"}, dict)
+    whole &= len(data["tilings"]) == len(stages)
+    if not whole or len({len(curve) for curve in vars(curves).values()}) != 1:
+        raise ValueError("image, solver, tiles and curves do not go together")
     endings = tuple(Ending(**ending) for ending in data["endings"])
     tilings = tuple(Tiling(**tiling) for tiling in data["tilings"])
     precision = getattr(torch, data["precision"])
-    return Snapshot(endings, data["image"], data["state"], tilings, precision, curves, data["seconds"])
+    return Snapshot(endings, image, state, tilings, precision, curves, data["seconds"])

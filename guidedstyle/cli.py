@@ -62,22 +62,23 @@ def render_command(
 
     Example: guidedstyle render recipe.yaml --size 512 --set regions.sky.strength=2
     """
-    from guidedstyle.batch import make_jobs
+    from guidedstyle.batch import leaving_no_empty, make_jobs
     from guidedstyle.limits import read_limits
     from guidedstyle.wishes import read_wishes
 
     overrides = collect_overrides(settings, size, steps, seed, encoder)
     limits = read_limits(tile, max_memory)
     wishes = read_wishes(preview_every, checkpoint_every, save_every, timelapse, report, resume)
-    jobs = make_jobs(recipes, contents or (), output, overrides, sandbox)
-    if len(jobs) > 1 and (timelapse or report):
-        rule = f"there are {len(jobs)} pictures, and a film or a report is of one"
-        raise GuidedStyleError.of("render", rule, "leave --timelapse and --report out, or name one recipe")
-    from guidedstyle.session import run_render  # mistakes are told before torch is loaded
-    from guidedstyle.workshop import Workshop
-
     style: Style = "quiet" if quiet else "json" if json_progress else "shown"
-    raise typer.Exit(run_render(jobs, Workshop(device, limits), wishes, style, dry_run))
+    with leaving_no_empty(output):
+        jobs = make_jobs(recipes, contents or (), output, overrides, sandbox)
+        if len(jobs) > 1 and (timelapse or report):
+            rule = f"there are {len(jobs)} pictures, and a film or a report is of one"
+            raise GuidedStyleError.of("render", rule, "leave --timelapse and --report out, or name one recipe")
+        from guidedstyle.session import run_render  # mistakes are told before torch is loaded
+        from guidedstyle.workshop import Workshop
+
+        raise typer.Exit(run_render(jobs, Workshop(device, limits), wishes, style, dry_run))
 
 
 @app.command("sweep")
@@ -144,6 +145,8 @@ def watch_command(
     """
     from guidedstyle.reading import check_overrides
 
+    if recipe.exists() and not recipe.is_file():  # one that is not there yet is waited for
+        raise GuidedStyleError.of(recipe, "it is no file", "name a recipe (.yaml)")
     overrides = [*QUICK, *collect_overrides(settings, size, steps, seed, encoder)]
     check_overrides(recipe, overrides)
     from guidedstyle.watching import Watching

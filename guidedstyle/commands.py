@@ -26,6 +26,7 @@ def find_worst(codes: Collection[int]) -> int:
 def exit_on_mistake() -> Iterator[None]:
     """Tell what the user can mend, without a traceback, and exit with 2."""
     try:
+        _check_working_folder()
         yield
     except Exception as error:
         if not (fault := explain_fault(error)):
@@ -33,6 +34,13 @@ def exit_on_mistake() -> Iterator[None]:
         told_before = isinstance(error, GuidedStyleError | PermissionError) or has_long_name(error)
         print(f"{fault}\n{_count(fault)}; nothing was written." if told_before else fault, file=sys.stderr)
         sys.exit(MISTAKE)
+
+
+def _check_working_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # libraries would end the program without a word on why
+        raise GuidedStyleError.of("the working folder", "it was removed", "change to another one (cd)") from None
 
 
 def _count(error: GuidedStyleError) -> str:

@@ -16,6 +16,7 @@ from guidedstyle.contact_sheet import CELL
 from guidedstyle.differences import flatten, name_key, walk
 from guidedstyle.document import read_document
 from guidedstyle.errors import GuidedStyleError, Problem
+from guidedstyle.files import MOST_BYTES, read_plain
 from guidedstyle.images import read_note, read_picture
 from guidedstyle.keys import is_too_long
 from guidedstyle.places import name_record
@@ -91,7 +92,7 @@ def _read_record(file: Path) -> Record | None:
     if not file.exists():
         return None
     try:
-        data = json.loads(file.read_bytes())
+        data = json.loads(read_plain(file, MOST_BYTES))
         json.dumps(data, ensure_ascii=False).encode()  # half a letter cannot be shown
         return Record.model_validate(data) if isinstance(data, dict) and "recipe" in data else None
     except (OSError, ValueError, RecursionError) as error:

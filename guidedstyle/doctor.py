@@ -48,7 +48,8 @@ def examine_machine() -> Iterator[Finding]:
 
 def print_findings(findings: Sequence[Finding]) -> None:
     """Print what was found of a machine, a line each; below what is amiss, what mends it."""
-    console, width = Console(highlight=False, soft_wrap=True), max(len(finding.what) for finding in findings)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    width = max(len(finding.what) for finding in findings)
     for finding in findings:
         mark = f"[{COLOURS[finding.mark]}]{finding.mark:8}[/]"
         console.print(f"{mark} {finding.what:{width}}  {escape(finding.found)}")

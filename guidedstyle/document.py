@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,6 +127,11 @@ def _index(entries: list[Any], key: object) -> int:
     names = [entry.get("name") if isinstance(entry, dict) else None for entry in entries]
     known = numbers if str(key).isdecimal() else names
     return known.index(str(key)) if str(key) in known else -1
+
+
+def lies_within(path: KeyPath, keys: Set[KeyPath]) -> bool:
+    """Tell whether a path is one of some keys, or leads into one."""
+    return any(path[:end] in keys for end in range(len(path) + 1))
 
 
 def name_key(path: KeyPath) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from guidedstyle.document import write_yaml
-from guidedstyle.errors import GuidedStyleError
+from guidedstyle.errors import HIDDEN, GuidedStyleError
 from guidedstyle.files import telling, write_file
 from guidedstyle.images import Array, read_frame, read_picture, to_picture
+from guidedstyle.keys import is_too_long
 from guidedstyle.layered.openraster import write_openraster
 from guidedstyle.layered.photoshop import write_photoshop
 from guidedstyle.mask_files import Pixels
@@ -86,6 +87,9 @@ def _check_places(document: Path) -> None:
     with telling(document, "it cannot be written"):
         document.parent.stat()
     for file in (document, document.with_suffix(".yaml")):
+        if is_too_long(file) or HIDDEN.search(file.name):
+            rule = f"{file.name} is too long for a name, or holds what cannot be seen"
+            raise GuidedStyleError.of("--output", rule, "choose a plain, shorter name")
         if file.exists():
             raise GuidedStyleError.of("--output", f"{file} is there already", "choose another name, or remove it")
 

@@ -7,10 +7,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EFBIG, EINVAL
 from pathlib import Path
+from stat import S_ISREG
 
 from guidedstyle.errors import GuidedStyleError
 
+MOST_BYTES = 2**24  # of a record
 PART = ".part"  # what the name of a file ends in while it is written
 PASSING = set[Path]()  # what must not outlive this process
 
@@ -19,6 +22,16 @@ def write_file(file: Path, content: bytes) -> None:
     """Write a file whole or not at all; raises GuidedStyleError where it cannot be written."""
     with replacing(file) as part:
         part.write_bytes(content)
+
+
+def read_plain(file: Path, most: int) -> bytes:
+    """Read a file that ought to be small; raises OSError where it is no plain file, or of more than `most` bytes."""
+    status = file.stat()
+    if not S_ISREG(status.st_mode):  # a pipe is waited for
+        raise OSError(EINVAL, "it is no plain file", str(file))
+    if status.st_size > most:
+        raise OSError(EFBIG, f"{status.st_size:,} bytes are too many", str(file))
+    return file.read_bytes()
 
 
 @contextmanager

@@ -120,6 +120,8 @@ def _to_srgb(picture: Image.Image, file: Path) -> Image.Image:
 def _flatten(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith(("I", "F")):
         deep = np.asarray(picture, np.float32) / (1 if picture.mode == "F" else 65535)
+        if np.isnan(deep).any():
+            raise ValueError("some of its values are no numbers")
         return Image.fromarray(np.uint8(np.clip(deep, 0, 1) * 255 + 0.5)).convert("RGB")
     if not picture.has_transparency_data:
         return picture.convert("RGB")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EIO
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
@@ -34,12 +35,16 @@ class _Terminal(io.FileIO):
 
 
 def outlast_terminal() -> None:
-    """Let what is told to a terminal that was closed be lost, and not the render."""
+    """Let what is told to where nobody reads be lost, and letters that cannot be shown, and not the render."""
     sys.stdout, sys.stderr = _outlast(sys.stdout), _outlast(sys.stderr)
 
 
-def _outlast(stream: TextIO) -> TextIO:
-    if os.name != "posix" or not stream or not stream.isatty():  # none where it was closed from the start
+def _outlast(stream: TextIO | None) -> TextIO:
+    if stream is None:  # it was closed from the start
+        return Path(os.devnull).open("w", encoding="utf-8")
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    if os.name != "posix" or not stream.isatty():
         return stream
     terminal = io.BufferedWriter(_Terminal(stream.fileno(), "w", closefd=False))
     return io.TextIOWrapper(terminal, stream.encoding, stream.errors, line_buffering=True)

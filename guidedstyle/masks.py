@@ -19,7 +19,7 @@ from guidedstyle.geometry import (
     grow,
     shrink,
 )
-from guidedstyle.images import Array, Frame, Size
+from guidedstyle.images import Array, Frame, Size, read_frame
 from guidedstyle.keys import Length, measure_length, parse_colour
 from guidedstyle.labels import Labels, Palette, read_labels
 from guidedstyle.layered import open_layered, read_layer
@@ -100,7 +100,9 @@ class MaskReader:
         if mask.layer:
             if not document:
                 raise GuidedStyleError.of(file, "it has no layers", "remove layer:, or name a .psd, .ora or .kra")
+            check_shape(document.size, frame, file)
             return resize_mask(self._fit(read_layer(document, mask.layer), frame, file), size)
+        check_shape(read_frame(file).size, frame, file)  # before it is decoded
         if mask.colour:
             return self._read_colour(file, mask.colour, frame, size)
         read = read_alpha if mask.channel == "alpha" else read_grey
@@ -156,12 +158,15 @@ def fit_mask(mask: Opacities, frame: Frame | None, file: Path) -> Opacities:
     One that was painted over the picture as it lies in its file is turned as the picture is (EXIF).
     """
     size = (mask.shape[1], mask.shape[0])
-    if frame is None or same_shape(size, frame.size):
-        return mask
-    if same_shape(size, frame.stored):
-        return _turn(mask, frame.orientation)
-    rule = f"the mask is {size[0]} x {size[1]} px, its picture {frame.size[0]} x {frame.size[1]}"
-    raise GuidedStyleError.of(file, rule, "paint it over the picture itself, or crop it to the same shape")
+    check_shape(size, frame, file)
+    return _turn(mask, frame.orientation) if frame and not same_shape(size, frame.size) else mask
+
+
+def check_shape(size: Size, frame: Frame | None, file: Path) -> None:
+    """Raise GuidedStyleError where a mask of (width, height) has not the shape of its picture, however that lies."""
+    if frame and not same_shape(size, frame.size) and not same_shape(size, frame.stored):
+        rule = f"the mask is {size[0]} x {size[1]} px, its picture {frame.size[0]} x {frame.size[1]}"
+        raise GuidedStyleError.of(file, rule, "paint it over the picture itself, or crop it to the same shape")
 
 
 def _turn(mask: Opacities, orientation: int) -> Opacities:

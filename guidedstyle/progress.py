@@ -30,7 +30,7 @@ from guidedstyle.scene import Scene
 Style = Literal["shown", "json", "quiet"]
 Show = Callable[[Update], None]
 
-CONSOLE = Console(stderr=True, highlight=False)
+CONSOLE = Console(stderr=True, highlight=False, emoji=False)
 EVERY = {"bar": 0.1, "json": 0.1, "lines": 5.0}  # seconds: a GPU would have to wait for whoever looks at each step
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from guidedstyle.document import Document, read_document, read_value, write_yaml
+from guidedstyle.document import Document, lies_within, read_document, read_value, write_yaml
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
 from guidedstyle.listing import list_files, list_masks, share_masks
 from guidedstyle.mistakes import find_mistakes
@@ -45,7 +45,7 @@ class Reading(NamedTuple):
 
     def is_broken(self, path: KeyPath) -> bool:
         """Tell whether a mistake at `path`, or above it, has been reported already."""
-        return any(path[: len(key)] == key for key in self.broken)
+        return lies_within(path, self.broken)
 
     def is_mistaken(self, path: KeyPath) -> bool:
         """Tell whether a mistake has been reported at `path`, above it, or in a part of it."""

@@ -13,7 +13,7 @@ from guidedstyle.keys import Length, Model, Name, RecipePath, Scale, Share, Side
 from guidedstyle.mask_keys import Mask, SharedMasks
 from guidedstyle.short_forms import lengthen
 
-MOST_REGIONS = 64
+MOST_REGIONS, MOST_STYLES = 64, 256
 LONGEST_REGION_NAME = 80  # letters
 
 Mistake = tuple[KeyPath, str, str]  # where, which rule, which remedy
@@ -175,7 +175,10 @@ class Recipe(Controls):
         json_schema_extra=unit("a name, or keys"),
     )
     styles: dict[Name, StyleImage] = Field(
-        {}, description="the paintings by name: a file, or keys as below", json_schema_extra=unit("names with keys")
+        {},
+        max_length=MOST_STYLES,
+        description="the paintings by name: a file, or keys as below",
+        json_schema_extra=unit("names with keys"),
     )
     masks: SharedMasks | None = Field(
         None,

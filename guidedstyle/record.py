@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 import yaml
+from pydantic import BaseModel
 
+from guidedstyle.files import MOST_BYTES, read_plain
 from guidedstyle.listing import list_files
 from guidedstyle.losses import Losses
 from guidedstyle.places import name_record
@@ -23,6 +25,27 @@ from guidedstyle.recipe import Recipe
 from guidedstyle.rendering import Rendering
 from guidedstyle.scene import Scene
 from guidedstyle.versions import list_versions
+
+
+class _Ending(BaseModel):
+    finished: bool
+    reason: str
+    steps: int
+    seconds: float
+
+
+class _Losses(BaseModel):
+    total: float
+    smoothness: float
+    regions: dict[str, dict[str, float]]
+
+
+class _Told(BaseModel):
+    """What is told of a picture that is there already."""
+
+    result: _Ending
+    losses: _Losses
+    notes: list[str]
 
 
 def describe_identity(recipe: Recipe) -> dict[str, Any]:
@@ -63,10 +86,11 @@ def describe_render(
 def find_record(recipe: Recipe) -> dict[str, Any] | None:
     """Find the record of a picture that was rendered whole from the same recipe and files by the same version."""
     try:
-        record: dict[str, Any] = json.loads(name_record(recipe.output).read_text(encoding="utf-8"))
-        same = all(record[key] == value for key, value in describe_identity(recipe).items())
-        return record if same and record["result"]["finished"] and recipe.output.is_file() else None
-    except (OSError, ValueError, KeyError, TypeError):  # none, or not one of ours
+        record: dict[str, Any] = json.loads(read_plain(name_record(recipe.output), MOST_BYTES))
+        finished = _Told.model_validate(record).result.finished and recipe.output.is_file()
+        same = finished and all(record[key] == value for key, value in describe_identity(recipe).items())
+        return record if same else None
+    except (OSError, ValueError, KeyError, RecursionError):  # none, or not one of ours
         return None
 
 

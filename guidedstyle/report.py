@@ -32,7 +32,7 @@ ORIGINS = {
 
 
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=not Console().is_terminal)
+    return Console(highlight=False, soft_wrap=not Console().is_terminal, emoji=False)
 
 
 def print_scene(scene: Scene, notes: Sequence[str]) -> None:
@@ -161,7 +161,7 @@ def print_preview(preview: Path, first: float, whole: float, loss: float) -> Non
 
 def print_failure(name: str, why: str) -> None:
     """Say why something could not be rendered, where others follow."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold]{escape(name)}[/]: {escape(why)}")
+    Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(f"[bold]{escape(name)}[/]: {escape(why)}")
 
 
 def print_outcomes(outcomes: Sequence[tuple[str, int]]) -> None:
@@ -173,8 +173,8 @@ def print_outcomes(outcomes: Sequence[tuple[str, int]]) -> None:
 
 
 def print_json(data: Mapping[str, Any]) -> None:
-    """Print a line of JSON, for programs."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+    """Print a line of JSON, for programs: of ASCII, whatever the output can show."""
+    sys.stdout.write(json.dumps(data) + "\n")
     sys.stdout.flush()
 
 

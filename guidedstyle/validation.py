@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from guidedstyle.controls import Overrides
-from guidedstyle.document import Document, name_key
+from guidedstyle.document import Document, lies_within, name_key
 from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
 from guidedstyle.recipe import Recipe
 
@@ -59,8 +59,7 @@ def _refuse_empty_keys(document: Document, broken: set[KeyPath]) -> None:
     for path in list(_find_empty(document.data)):
         remedy = "write one, or remove the key; a colour needs quotes, '#ff0000', since # begins a comment"
         document.problems.append(Problem(document.locate(path), "it has no value", remedy))
-        mended = any(path[: len(other)] == other for other in broken)
-        if not mended and not _mend(document.data, path, "empty", broken):
+        if not lies_within(path, broken) and not _mend(document.data, path, "empty", broken):
             raise GuidedStyleError(document.problems)
 
 
@@ -76,8 +75,8 @@ def _sort_out(details: dict[KeyPath, ErrorDetails]) -> dict[KeyPath, ErrorDetail
     """Leave out lists that are too short since pydantic does not count their mistaken entries."""
 
     def follows(path: KeyPath) -> bool:
-        within = any(other[: len(path)] == path and other != path for other in details)
-        return details[path]["type"] == "too_short" and within
+        short = details[path]["type"] == "too_short"
+        return short and any(other[: len(path)] == path and other != path for other in details)
 
     return {path: detail for path, detail in details.items() if not follows(path)}
 

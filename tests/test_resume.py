@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def render_whole(workshop: Workshop, scene: Scene) -> tuple[Rendering, dict[int,
 
     def watch(update: Update) -> bool:
         if update.done % 3 == 1:
-            write_checkpoint(file, Checkpoint.at({}, plan, update.save(), update.done))
+            write_checkpoint(file, Checkpoint.at(describe_scene(scene), plan, update.save(), update.done))
             found = read_checkpoint(file)
             assert found
             kept[update.done] = found
@@ -333,13 +334,42 @@ def test_a_damaged_state_is_told_and_left(studio: Path, content: bytes | None) -
     assert file.exists()
 
 
-@pytest.mark.parametrize("damage", [{"precision": "float33"}, {"curves": {}}, {"endings": [{"steps": 1}]}])
+DAMAGES = [
+    {"precision": "float33"},
+    {"curves": {}},
+    {"endings": [{"steps": 1}]},
+    {"image": None},
+    {"image": torch.zeros(1, 3, 5, 5)},
+    {"image": torch.zeros(1, 3, 100, 150, dtype=torch.int8)},
+    {"state": "x"},
+    {"state": {}},
+    {"tilings": []},
+    {"curves": dict.fromkeys(("stages", "total", "style", "content", "smoothness"))},
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: next(iter(damage)))
 def test_a_state_with_parts_that_are_none_is_told(studio: Path, damage: dict[str, object]) -> None:
     file = keep_state(studio, open_studio(studio))
     data = torch.load(file, weights_only=True)
     torch.save(data | {"snapshot": data["snapshot"] | damage}, file)
     with pytest.raises(GuidedStyleError, match="the state is damaged"):
         read_checkpoint(file)
+
+
+@pytest.mark.parametrize("damage", [{"identity": 3}, {"identity": {}}, {"machine": 3}, {"steps": "many"}])
+def test_a_state_of_what_is_no_render_is_told(studio: Path, damage: dict[str, object]) -> None:
+    file = keep_state(studio, open_studio(studio))
+    torch.save(torch.load(file, weights_only=True) | damage, file)
+    with pytest.raises(GuidedStyleError, match="the state is damaged"):
+        read_checkpoint(file)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there are pipes among files")
+def test_a_state_that_is_a_pipe_is_told(studio: Path) -> None:
+    os.mkfifo(studio / "recipe.png.state")
+    with pytest.raises(GuidedStyleError, match="the state is damaged"):
+        read_checkpoint(studio / "recipe.png.state")
 
 
 @pytest.mark.parametrize("pickled", [b"\x80\x02J\0", b"\x80\x02K\x01Q.", b"\x80\x02X\xff"])
