@@ -102,15 +102,16 @@ class MaskReader:
                 raise GuidedStyleError.of(file, "it has no layers", "remove layer:, or name a .psd, .ora or .kra")
             check_shape(document.size, frame, file)
             return resize_mask(self._fit(read_layer(document, mask.layer), frame, file), size)
-        check_shape(read_frame(file).size, frame, file)  # before it is decoded
         if mask.colour:
             return self._read_colour(file, mask.colour, frame, size)
+        check_shape(read_frame(file).size, frame, file)  # before it is decoded
         read = read_alpha if mask.channel == "alpha" else read_grey
         return resize_mask(self._fit(read(file), frame, file), size)
 
     def _read_colour(self, file: Path, colour: str, frame: Frame | None, size: Size) -> Array:
         """Read one colour, its edge a pixel soft: the file's own soft edge went to one side or the other."""
         if file not in self.labels:
+            check_shape(read_frame(file).size, frame, file)
             self.labels[file] = read_labels(file, self.palettes[file])
         chosen = self._fit(self.labels[file].select(parse_colour(colour)), frame, file)
         return np.asarray(cv2.GaussianBlur(resize_mask(to_unit(chosen), size), (3, 3), 0.6), np.float32)

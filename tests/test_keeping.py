@@ -113,7 +113,7 @@ def test_a_frame_that_cannot_be_written_is_told_once_and_the_render_goes_on(stud
         (("--report", "none/page.html"), "there is no folder none"),
         (("--timelapse", "film.gif"), "does not end like a film's name"),
         (("--preview-every", "often"), "neither a number of steps"),
-        (("--set", "init={file: recipe.preview.png}"), "would take the place of init.file"),
+        (("--set", "init={file: recipe.preview.png}"), "would overwrite init.file"),
         (("-o", "/proc/picture.png"), "nothing can be written here"),
         (("--timelapse", "/proc/film.mp4"), "nothing can be written here"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -29,10 +30,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def rendered(folder: Path) -> Path:
-    assert run("render", "r.yaml", *TINY, folder=folder).returncode == 0
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_studio(tmp_path_factory.mktemp("rendered"))
     (folder / "r.yaml").write_text(f"{RECIPE}size: 32\nsolver: {{steps: 2, tolerance: 0}}\n")
+    assert run("render", "r.yaml", "--device", "cpu", folder=folder).returncode == 0
+    return folder
+
+
+@pytest.fixture
+def rendered(once: Path, tmp_path: Path) -> Path:
+    folder = shutil.copytree(once, tmp_path / "copy")
     assert find_record(load_recipe(folder / "r.yaml"))
     return folder
 
@@ -77,7 +85,7 @@ def test_a_record_without_what_is_told_of_it_is_none(rendered: Path, part: dict[
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-@pytest.mark.parametrize("command", [("check",), ("masks", "-o", "sheet.png"), ("render", *TINY)])
+@pytest.mark.parametrize("command", [("check",), pytest.param(("render", *TINY), marks=pytest.mark.slow)])
 def test_letters_that_cannot_be_shown_cost_nothing(folder: Path, command: tuple[str, ...], encoding: str) -> None:
     (folder / "r.yaml").write_text(
         "content: photo.png\nstyles: {ink: ink.png}\nregions: [{name: ☃, mask: all, style: ink}]\noutput: ☃.png\n",
@@ -89,6 +97,7 @@ def test_letters_that_cannot_be_shown_cost_nothing(folder: Path, command: tuple[
     assert (done.returncode, b"\\u2603" in done.stdout) == (0, True), done.stderr
 
 
+@pytest.mark.slow
 def test_json_is_whole_whatever_the_output_can_show(folder: Path) -> None:
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     call = [sys.executable, "-m", "guidedstyle", "render", "r.yaml", *TINY, "--json-progress", "-o", "☃.png"]
@@ -96,9 +105,10 @@ def test_json_is_whole_whatever_the_output_can_show(folder: Path) -> None:
     assert json.loads(done.stdout.splitlines()[-1])["output"].endswith("☃.png")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="a shell of that kind closes them")
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
-@pytest.mark.parametrize("flag", ["--json-progress", "--quiet", ""])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize("flag", ["--json-progress", ""])
 def test_closed_outputs_cost_no_picture(folder: Path, closed: str, flag: str) -> None:
     call = f'"{sys.executable}" -m guidedstyle render r.yaml {" ".join(TINY)} {flag} {closed}'
     assert subprocess.run(call, cwd=folder, shell=True, capture_output=True, timeout=300).returncode == 0
@@ -170,6 +180,7 @@ def test_mistakes_leave_no_folder(nursery: Nursery, folder: Path, arguments: tup
     nursery.refuse(folder, "render", *arguments)
 
 
+@pytest.mark.slow
 def test_a_dry_run_leaves_no_folder(folder: Path) -> None:
     done = run("render", "r.yaml", "--content", "photo.png", "-o", "new/deep", "--dry-run", folder=folder)
     assert (done.returncode, (folder / "new").exists()) == (0, False), done.stderr

@@ -53,17 +53,20 @@ def test_a_picture_is_not_called_like_those_that_pass(studio: Path, name: str) -
         load_recipe(studio / "r.yaml")
 
 
+@pytest.mark.slow
 def test_a_report_does_not_take_the_place_of_the_recipe(studio: Path) -> None:
     (studio / "r.html").write_text(RECIPE)
     refuse(studio, "render", "r.html", *TINY, "--report", "r.html", said="r.html would overwrite the recipe")
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_a_recipe_is_not_overwritten(studio: Path) -> None:
     (studio / "r.yaml").write_text(RECIPE)
     assert run("render", "r.yaml", *TINY, folder=studio).returncode == 0
     refuse(studio, "render", "r.png", *TINY, "-o", "r.png", said="r.png would overwrite the recipe")
 
 
+@pytest.mark.slow
 def test_frames_that_a_render_begins_with_are_not_cleared_away(studio: Path) -> None:
     frame = studio / "r.png.frames" / "000002.png"
     frame.parent.mkdir()
@@ -93,6 +96,7 @@ def test_a_sweep_in_a_sandbox_stays_in_it(studio: Path, name: str) -> None:
     refuse(studio, *command, said=f"--sandbox: inside/{name}")
 
 
+@pytest.mark.slow
 def test_links_among_frames_are_none_of_a_film(studio: Path) -> None:
     (studio / "r.yaml").write_text(RECIPE)
     frames = studio / "r.png.frames"
@@ -114,6 +118,7 @@ def count_frames(film: Path) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_frames_of_an_earlier_render_are_none_of_a_film(studio: Path) -> None:
     (studio / "r.yaml").write_text(f"{RECIPE}solver: {{tolerance: 0}}\n")
     frames, size = studio / "r.png.frames", ("--size", "32", "--device", "cpu")
@@ -124,6 +129,7 @@ def test_frames_of_an_earlier_render_are_none_of_a_film(studio: Path) -> None:
     assert [file.name for file in sorted(frames.iterdir())] == ["000002.png", "000004.png"]
 
 
+@pytest.mark.slow
 def test_a_comparison_does_not_overwrite_what_a_picture_that_carries_its_recipe_is_made_of(studio: Path) -> None:
     (studio / "r.yaml").write_text(RECIPE)
     assert run("render", "r.yaml", *TINY, folder=studio).returncode == 0

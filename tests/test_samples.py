@@ -17,6 +17,7 @@ from guidedstyle.schema import list_keys, make_schema
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_shipped_pictures_are_painted_by_the_code() -> None:
     """Up to JPEG's loss, and to the rounding of another processor."""
     for name, painted in paint_samples().items():
