@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from guidedstyle.checking import Check, check_reading
 from guidedstyle.commands import make_folder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import FORMATS
-from guidedstyle.mistakes import find_overwritten
+from guidedstyle.overwriting import Given, find_overwritten, identify, list_given
 from guidedstyle.places import PREVIEW, WATCHED, list_places
 from guidedstyle.reading import Override, Reading, read_recipe
 from guidedstyle.recipe import OUTPUT_SUFFIXES
@@ -48,6 +48,7 @@ class Failure:
 
     name: str
     error: GuidedStyleError
+    reading: Reading | None = None
 
 
 @contextmanager
@@ -91,8 +92,10 @@ def make_jobs(
     jobs = [_make_job(order, out, overrides, sandbox, many) for order, out in zip(orders, outputs, strict=True)]
     if len(jobs) == 1 and isinstance(jobs[0], Failure):
         raise jobs[0].error
-    good = [job for job in jobs if isinstance(job, Job)]
-    return [_refuse_clash(job, good, photographs) for job in jobs]
+    first = {os.path.realpath(job.output): job.name for job in reversed(jobs) if isinstance(job, Job)}
+    named = [(f"{file}, which is named too", file) for file in (*recipes, *photographs)]
+    named += [one for job in jobs if job.reading for one in list_given(job.reading.recipe)]
+    return [_refuse_clash(job, first, identify(named)) for job in jobs]
 
 
 def _make_job(
@@ -102,12 +105,13 @@ def _make_job(
     name = f"{recipe} of {photograph}" if photograph else str(recipe)
     added: list[Override] = [("output", str(output.absolute()), "--output")] if output else []
     added += [("content", str(photograph.absolute()), "--content")] if photograph else []
+    reading = None
     try:
         reading = read_recipe(recipe, [*overrides, *added], sandbox)
         check = check_reading(reading)
         return Job(name, reading, None if many else check)
     except GuidedStyleError as error:
-        return Failure(name, error)
+        return Failure(name, error, reading)
 
 
 def _name_output(order: Order, folder: Path | None, recipes: Sequence[Path]) -> Path | None:
@@ -119,20 +123,17 @@ def _name_output(order: Order, folder: Path | None, recipes: Sequence[Path]) -> 
     return (folder or recipe.parent) / f"{name}.png"
 
 
-def _refuse_clash(job: Job | Failure, jobs: Sequence[Job], photographs: Sequence[Path]) -> Job | Failure:
-    """Refuse a picture that would take the place of an earlier one, or of a file that any is made of."""
+def _refuse_clash(job: Job | Failure, first: Mapping[str, str], given: Given) -> Job | Failure:
+    """Refuse a picture that would take the place of the `first` one there, or of a file that any is made of."""
     if isinstance(job, Failure):
         return job
-    real, places = os.path.realpath(job.output), list_places(job.output)
-    first = next(other for other in jobs if os.path.realpath(other.output) == real)
-    rules = [f"{job.output}: {first.name} is written there already"] if first is not job else []
-    taken = (place for place in places for photo in photographs if place.exists() and place.samefile(photo))
-    rules += [f"{place} would overwrite content" for place in taken]
-    rules += filter(None, (find_overwritten(other.reading.recipe, places) for other in jobs))
-    if not rules:
+    rule = find_overwritten(given, list_places(job.output))
+    if not rule and (other := first[os.path.realpath(job.output)]) != job.name:
+        rule = f"{job.output}: {other} is written there already"
+    if not rule:
         return job
-    error = GuidedStyleError.of("output", rules[-1], "give the files other names, or name a folder: -o")
-    return Failure(job.name, error)
+    error = GuidedStyleError.of("output", rule, "give the files other names, or name a folder: -o")
+    return Failure(job.name, error, job.reading)
 
 
 def _find_pictures(content: str) -> list[Path]:

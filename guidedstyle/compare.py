@@ -10,6 +10,7 @@ from guidedstyle.comparison import Comparison, compare_pictures, is_file
 from guidedstyle.contact_sheet import make_sheet
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.images import save_picture
+from guidedstyle.overwriting import find_overwritten, identify
 from guidedstyle.report import print_comparison, print_json
 from guidedstyle.variants import arrange
 
@@ -27,9 +28,8 @@ def run_compare(files: Sequence[Path], sheet: Path, as_json: bool) -> int:
 
 def save_comparison(comparison: Comparison, sheet: Path) -> None:
     """Lay the pictures out, numbered; raises GuidedStyleError where the sheet would overwrite what it is made of."""
-    for file in _list_files(comparison):
-        if sheet.exists() and file.exists() and sheet.samefile(file):
-            raise GuidedStyleError.of("--output", f"{sheet} would overwrite {file}", "choose another name (-o)")
+    if overwritten := find_overwritten(identify((str(file), file) for file in _list_files(comparison)), [sheet]):
+        raise GuidedStyleError.of("--output", overwritten, "choose another name (-o)")
     cells = [(f"{number} {one.file.name}", one.picture) for number, one in enumerate(comparison.pictures, 1)]
     save_picture(make_sheet(list(arrange(cells, len(cells)))), sheet)
 

@@ -25,8 +25,7 @@ UNLIMITED = 2**62  # bytes; version 1 writes about twice as many for no limit
 def read_left(root: Path = Path("/")) -> Iterator[int]:
     """Read the bytes that each limit on this process leaves; none where there is no limit, or no Linux."""
     try:
-        files = [root / "proc/self" / name for name in ("cgroup", "mountinfo")]
-        groups, mounts = (os.fsdecode(file.read_bytes()).splitlines() for file in files)
+        groups, mounts = (_read_lines(root / "proc/self" / name) for name in ("cgroup", "mountinfo"))
     except OSError:
         return
     paths = {kind: path for _, kinds, path in (line.split(":", 2) for line in groups) for kind in kinds.split(",")}
@@ -36,6 +35,11 @@ def read_left(root: Path = Path("/")) -> Iterator[int]:
         version = VERSIONS.get(name)
         if version and version.kind in paths and version.kind in ("", *options.split(",")):
             yield from _climb(root / folder.lstrip("/"), paths[version.kind].removeprefix(top), version)
+
+
+def _read_lines(file: Path) -> list[str]:
+    """Read lines, which only a line feed ends: names may hold all the rest."""
+    return [line for line in os.fsdecode(file.read_bytes()).split("\n") if line]
 
 
 def _climb(base: Path, path: str, version: _Version) -> Iterator[int]:

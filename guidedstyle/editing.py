@@ -87,9 +87,10 @@ def _check_places(document: Path) -> None:
     with telling(document, "it cannot be written"):
         document.parent.stat()
     for file in (document, document.with_suffix(".yaml")):
-        if is_too_long(file) or HIDDEN.search(file.name):
-            rule = f"{file.name} is too long for a name, or holds what cannot be seen"
-            raise GuidedStyleError.of("--output", rule, "choose a plain, shorter name")
+        if is_too_long(file):
+            raise GuidedStyleError.of("--output", f"{file.name} is too long for a name", "choose a shorter one")
+        if HIDDEN.search(file.name):
+            raise GuidedStyleError.of("--output", f"{file.name!r} holds what cannot be seen", "choose a plain name")
         if file.exists():
             raise GuidedStyleError.of("--output", f"{file} is there already", "choose another name, or remove it")
 

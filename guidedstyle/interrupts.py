@@ -36,11 +36,14 @@ class _Terminal(io.FileIO):
 
 def outlast_terminal() -> None:
     """Let what is told to where nobody reads be lost, and letters that cannot be shown, and not the render."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:  # closed from the start: no file may come to be called so
+        pass
+    os.close(handle)
     sys.stdout, sys.stderr = _outlast(sys.stdout), _outlast(sys.stderr)
 
 
 def _outlast(stream: TextIO | None) -> TextIO:
-    if stream is None:  # it was closed from the start
+    if stream is None:
         return Path(os.devnull).open("w", encoding="utf-8")
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")

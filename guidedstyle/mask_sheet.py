@@ -14,7 +14,7 @@ from guidedstyle.images import Array, fit_size, save_picture, to_picture
 from guidedstyle.keys import RGB, parse_colour
 from guidedstyle.mask_keys import Mask
 from guidedstyle.masks import resize_mask
-from guidedstyle.mistakes import find_overwritten
+from guidedstyle.overwriting import find_overwritten, identify, list_given
 from guidedstyle.scene import FAINT, Scene
 
 OVERVIEW, PANEL, GAP, CAPTION, MARGIN = 1000, 320, 16, 26, 10  # px
@@ -33,7 +33,7 @@ TINTS = (  # Okabe & Ito 2008, told apart by the colour-blind too
 
 def save_sheet(scene: Scene, recipe: Path, file: Path) -> None:
     """Draw the sheet into a file; raises GuidedStyleError where that would overwrite what the recipe is made of."""
-    if overwritten := find_overwritten(scene.recipe, [file], recipe):
+    if overwritten := find_overwritten(identify(list_given(scene.recipe, recipe)), [file]):
         raise GuidedStyleError.of("--output", overwritten, "choose another name (-o)")
     save_picture(draw_sheet(scene), file)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from guidedstyle.control_mistakes import find_control_mistakes
 from guidedstyle.errors import KeyPath
-from guidedstyle.listing import list_files, list_masks
+from guidedstyle.listing import list_masks
 from guidedstyle.mask_keys import Mask
-from guidedstyle.places import PREVIEW, WATCHED, list_places
+from guidedstyle.overwriting import find_overwritten, identify, list_given
+from guidedstyle.places import list_places
 from guidedstyle.recipe import OUTPUT_SUFFIXES, Mistake, Recipe, StyleImage
 
 TINY_AREA = 1e-9  # of the picture
@@ -92,24 +93,12 @@ def _find_output_mistakes(recipe: Recipe, source: Path | None) -> Iterator[Mista
     if output.suffix.lower() not in OUTPUT_SUFFIXES:
         rule = f"{output.name!r} does not end like a picture's name"
         yield ("output",), rule, f"let it end in one of {', '.join(OUTPUT_SUFFIXES)}"
-    elif output.name.lower().endswith((PREVIEW, WATCHED)):
-        yield ("output",), f"{output.name!r} is what pictures so far are called, which pass", "choose another name (-o)"
     elif not output.parent.is_dir():
         yield ("output",), f"there is no folder {output.parent}", "create it, or write elsewhere (-o)"
     elif output.exists() and not output.is_file():
         yield ("output",), f"{output} is not a file", "choose another name (-o)"
-    if overwritten := find_overwritten(recipe, list_places(output), source):
+    if overwritten := find_overwritten(identify(list_given(recipe, source)), list_places(output)):
         yield ("output",), overwritten, "choose another name (-o)"
-
-
-def find_overwritten(recipe: Recipe, places: Iterable[Path], source: Path | None = None) -> str | None:
-    """Say which of some `places` is that of a file which the recipe is made of, or of its own in `source`."""
-    taken = [place for place in places if place.exists()]
-    named = [(".".join(map(str, path)), file) for path, file in list_files(recipe)] if taken else []
-    named += [("the recipe", source)] if source else []
-    there = ((name, file) for name, file in named if file.exists())
-    found = ((place, name) for name, file in there for place in taken if place.samefile(file))
-    return next((f"{place} would overwrite {name}" for place, name in found), None)
 
 
 def _find_mask_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:

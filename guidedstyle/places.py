@@ -51,4 +51,4 @@ def name_sweep(recipe: Path) -> Path:
 def list_places(output: Path) -> list[Path]:
     """List a picture and all that may be written beside it."""
     names = (name_record, name_state, name_old_state, name_claim, name_preview, name_watched, name_frames)
-    return [output, *(name(output) for name in names)]
+    return [output, *(name(output) for name in names if output.name)]  # a folder may have no name: `.`

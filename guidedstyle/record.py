@@ -87,7 +87,7 @@ def find_record(recipe: Recipe) -> dict[str, Any] | None:
     """Find the record of a picture that was rendered whole from the same recipe and files by the same version."""
     try:
         record: dict[str, Any] = json.loads(read_plain(name_record(recipe.output), MOST_BYTES))
-        finished = _Told.model_validate(record).result.finished and recipe.output.is_file()
+        finished = _Told.model_validate(record, strict=True).result.finished and recipe.output.is_file()
         same = finished and all(record[key] == value for key, value in describe_identity(recipe).items())
         return record if same else None
     except (OSError, ValueError, KeyError, RecursionError):  # none, or not one of ours

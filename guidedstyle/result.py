@@ -15,7 +15,7 @@ from guidedstyle.editing import save_layers
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.files import replacing
 from guidedstyle.images import save_picture, to_picture
-from guidedstyle.mistakes import find_overwritten
+from guidedstyle.overwriting import find_overwritten, identify, list_given
 from guidedstyle.places import name_record
 from guidedstyle.reading import RECIPE_KEY, write_recipe
 from guidedstyle.record import describe_render, write_record
@@ -51,7 +51,7 @@ class Result:
             recipe = self.scene.recipe.model_copy(update={"output": Path(file)})
             return replace(self, scene=replace(self.scene, recipe=recipe)).save()
         output = self.scene.recipe.output
-        if overwritten := find_overwritten(self.scene.recipe, [output, name_record(output)]):
+        if overwritten := find_overwritten(identify(list_given(self.scene.recipe)), [output, name_record(output)]):
             raise GuidedStyleError.of("output", overwritten, "choose another name")
         with replacing(name_record(output)) as record:  # where the disk is full, neither is new
             record.write_bytes(write_record(self.record))

@@ -11,7 +11,7 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.faults import explain_fault
 from guidedstyle.files import check_folder, remove_leftovers, telling, write_file
 from guidedstyle.keeping import Frames, Previews, States, list_frames
-from guidedstyle.mistakes import find_overwritten
+from guidedstyle.overwriting import find_overwritten, identify, list_given
 from guidedstyle.places import list_places, name_frames, name_old_state, name_preview, name_state
 from guidedstyle.plan import Plan
 from guidedstyle.processes import is_first
@@ -43,8 +43,11 @@ class Upkeep:
         if not self.wishes.resume:
             return plan, None, self._begin_anew()
         if checkpoint := read_checkpoint(self.state):
-            self._clear_frames(checkpoint.steps)
-            return resume(self.state, checkpoint, self.identity, plan)
+            resumption = resume(self.state, checkpoint, self.identity, plan)
+            earlier = plan.stages[: len(checkpoint.snapshot.endings)]  # than the size that it may begin anew
+            begun = sum(stage.steps for stage in earlier)
+            self._clear_frames(beyond=checkpoint.steps if resumption.snapshot.state else begun)
+            return resumption
         self._clear_frames()
         return plan, None, "nothing was interrupted here: begins at the start"
 
@@ -52,14 +55,15 @@ class Upkeep:
         """Look before the work whether files can be written, and would not take the place of what it is made of."""
         wishes = self.wishes
         files = [*list_places(self.output), *(file for file in (wishes.timelapse, wishes.report) if file)]
-        files += list_frames(self.frames) if wishes.frames != NEVER else []
+        frames = list_frames(self.frames) if wishes.frames != NEVER else []
         for folder in dict.fromkeys(file.parent for file in files):
             check_folder(folder)
         for file in files:
             remove_leftovers(file)
             if file.is_dir() and file != self.frames:
                 raise GuidedStyleError.of(file, "a folder lies where a file goes", "give the picture another name (-o)")
-        if overwritten := find_overwritten(self.scene.recipe, files, self.source):
+        given = identify(list_given(self.scene.recipe, self.source))
+        if overwritten := find_overwritten(given, [*files, *frames]):
             raise GuidedStyleError.of("render", overwritten, "give the picture, film or report another name")
 
     def _begin_anew(self) -> str | None:
@@ -74,13 +78,13 @@ class Upkeep:
         kept = f"its state is kept as {self.old_state}"
         return f"a render was interrupted here; {kept}, and this one begins anew (without --resume)"
 
-    def _clear_frames(self, steps: int = 0) -> None:
+    def _clear_frames(self, beyond: int = -1) -> None:
         """Clear away the frames of an earlier render that are of later steps than the one that this goes on from."""
         if not is_first() or self.wishes.frames == NEVER:
             return
         with telling(self.frames, "what an earlier render left cannot be cleared away"):
             for frame in list_frames(self.frames):
-                if int(frame.stem) > steps or not steps:
+                if int(frame.stem) > beyond:
                     frame.unlink()
 
     def watch(self, plan: Plan, interrupted: Sequence[float], tell: Callable[[str], None]) -> Iterator[Keeper]:

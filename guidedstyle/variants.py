@@ -7,7 +7,7 @@ import hashlib
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations, product
 from pathlib import Path
@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from guidedstyle.checking import check_reading
 from guidedstyle.document import Document, read_value, write_yaml
 from guidedstyle.errors import GuidedStyleError, Problem
-from guidedstyle.mistakes import find_overwritten
-from guidedstyle.places import SHEET, TABLE, list_places, name_claim, name_sweep
+from guidedstyle.overwriting import find_overwritten, identify, list_given
+from guidedstyle.places import SHEET, TABLE, list_places, name_sweep
 from guidedstyle.reading import Override, Reading, read_recipe
 from guidedstyle.sandbox import leads_out
 
@@ -80,7 +80,20 @@ def make_variants(
         problems |= {str(problem): problem for problem in found}
     if problems:
         raise GuidedStyleError(list(problems.values()))
+    outputs = [folder / SHEET, *(variant.output for variant in variants)]
+    places = [folder / TABLE, *(place for output in outputs for place in list_places(output))]
+    given = identify(named for one in variants for named in list_given(one.reading.recipe, recipe))
+    if overwritten := find_overwritten(given, places):
+        raise GuidedStyleError.of("--output", overwritten, "choose another folder (-o)")
+    if sandbox:
+        _confine(places, recipe.parent if folder == name_sweep(recipe) else folder)  # one that was named is trusted
     return variants
+
+
+def _confine(places: Iterable[Path], folder: Path) -> None:
+    for place in places:
+        if escape := leads_out(place, folder):
+            raise GuidedStyleError.of("--sandbox", escape, "name another folder (-o), or remove that link")
 
 
 def check_variants(variants: Sequence[Variant]) -> None:
@@ -125,13 +138,6 @@ def _make_variant(
     written = {key: write_yaml([value], in_line=True).strip()[1:-1] for key, value in chosen.items()}
     varied = [(key, value, f"--vary {key}={written[key]}") for key, value in chosen.items()]
     reading, output = read_recipe(recipe, [*overrides, *varied], sandbox), folder / f"{_name_file(written)}.png"
-    places = [*list_places(output), folder / SHEET, folder / TABLE]
-    if overwritten := find_overwritten(reading.recipe, places, recipe):
-        raise GuidedStyleError.of("--output", overwritten, "choose another folder (-o)")
-    inside = recipe.parent if folder == name_sweep(recipe) else folder  # one that was named is trusted
-    for escape in (leads_out(place, inside) for place in (*places, name_claim(folder / SHEET)) if sandbox):
-        if escape:
-            raise GuidedStyleError.of("--sandbox", escape, "name another folder (-o), or remove that link")
     return Variant(written, reading._replace(recipe=reading.recipe.model_copy(update={"output": output})))
 
 

@@ -77,7 +77,16 @@ def test_what_is_no_record_tells_of_no_finished_picture(rendered: Path, kind: st
     assert find_record(load_recipe(rendered / "r.yaml")) is None
 
 
-@pytest.mark.parametrize("part", [{"losses": {}}, {"result": {"finished": True}}, {"notes": 3}, {"inputs": []}])
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"losses": {}},
+        {"result": {"finished": True}},
+        {"result": {"finished": True, "reason": "", "steps": 2, "seconds": "3"}},
+        {"notes": 3},
+        {"inputs": []},
+    ],
+)
 def test_a_record_without_what_is_told_of_it_is_none(rendered: Path, part: dict[str, object]) -> None:
     record = rendered / "r.png.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | part))

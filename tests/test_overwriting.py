@@ -9,6 +9,7 @@ import pytest
 from conftest import draw_picture
 from test_cli import run
 
+from guidedstyle.batch import Failure, make_jobs
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.reading import load_recipe
 
@@ -46,11 +47,39 @@ def test_a_recipe_is_not_overwritten_by_what_lies_beside_its_picture(studio: Pat
         load_recipe(studio / recipe)
 
 
-@pytest.mark.parametrize("name", ["a.preview.png", "a.watch.PNG"])
-def test_a_picture_is_not_called_like_those_that_pass(studio: Path, name: str) -> None:
-    (studio / "r.yaml").write_text(f"{RECIPE}output: {name}\n")
-    with pytest.raises(GuidedStyleError, match=r"is what pictures so far are called, which pass\n.*another name"):
+@pytest.mark.parametrize("name", ["r.preview.png", "r.watch.png"])
+def test_a_finished_picture_is_not_taken_for_one_that_passes(studio: Path, name: str) -> None:
+    (studio / "r.yaml").write_text(RECIPE)
+    (studio / name).write_bytes(b"a picture so far")
+    assert load_recipe(studio / "r.yaml")
+    (studio / f"{name}.json").write_text("{}")
+    with pytest.raises(GuidedStyleError, match=f"{name} would overwrite a finished picture"):
         load_recipe(studio / "r.yaml")
+
+
+@pytest.mark.parametrize("sandbox", [(), ("--sandbox",)], ids=["free", "sandbox"])
+@pytest.mark.parametrize("output", ["output: .", "output: /", "output: ink.png/.."])
+def test_a_folder_is_no_picture(studio: Path, output: str, sandbox: tuple[str, ...]) -> None:
+    (studio / "r.yaml").write_text(f"{RECIPE}{output}\n")
+    refuse(studio, "render", "r.yaml", *sandbox, said="does not end like a picture's name")
+
+
+def test_what_another_recipe_of_the_call_is_made_of_stays_even_if_that_one_is_wrong(studio: Path) -> None:
+    (studio / "a.yaml").write_text(RECIPE)
+    (studio / "b.yaml").write_text("content: a.png\nstyle: nowhere.png\n")
+    shutil.copy(studio / "photo.png", studio / "a.png")
+    for other in ("b.yaml", "a.png"):
+        good, _ = make_jobs([studio / "a.yaml", studio / other], [], None, [])
+        assert isinstance(good, Failure)
+        assert "a.png would overwrite" in str(good.error)
+
+
+def test_no_variant_takes_the_place_of_what_another_is_made_of(studio: Path) -> None:
+    (studio / "r.yaml").write_text(RECIPE)
+    shutil.copy(studio / "photo.png", studio / "content=photo.png.png")
+    vary = ("--vary", "content=photo.png,content=photo.png.png")
+    said = "content=photo.png.png would overwrite content"
+    refuse(studio, "sweep", "r.yaml", *vary, "-o", ".", *TINY, said=said)
 
 
 @pytest.mark.slow
@@ -77,7 +106,7 @@ def test_frames_that_a_render_begins_with_are_not_cleared_away(studio: Path) -> 
     assert frame.exists()
 
 
-@pytest.mark.parametrize("name", ["sheet.png", "table.csv"])
+@pytest.mark.parametrize("name", ["sheet.png", "table.csv", "smoothness=2.png.json", "smoothness=1.png"])
 def test_a_sweep_does_not_overwrite_what_it_is_made_of(studio: Path, name: str) -> None:
     shutil.copy(studio / "photo.png", studio / name)
     (studio / "r.yaml").write_text(f"content: {name}\nstyle: ink.png\n")

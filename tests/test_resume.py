@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,15 +23,17 @@ from waiting import spawn, wait_for
 from guidedstyle.checkpoint import Checkpoint, describe_scene, read_checkpoint, write_checkpoint
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.interrupts import ECHO
-from guidedstyle.keeping import States
+from guidedstyle.keeping import States, list_frames
 from guidedstyle.limits import Limits
 from guidedstyle.places import name_state
 from guidedstyle.reading import read_recipe
 from guidedstyle.rendering import Rendering, Snapshot, Update
 from guidedstyle.resuming import resume
-from guidedstyle.rhythm import NEVER
+from guidedstyle.rhythm import NEVER, Rhythm
 from guidedstyle.scene import Scene, open_scene
 from guidedstyle.session import render_shown
+from guidedstyle.upkeep import Upkeep
+from guidedstyle.wishes import Wishes
 from guidedstyle.workshop import Workshop
 
 pytestmark = pytest.mark.slow
@@ -301,6 +304,21 @@ def test_a_changed_recipe_begins_with_the_picture_so_far(studio: Path, key: str,
     assert snapshot.state is None
     rendering = Workshop("cpu").render(scene, Workshop("cpu").plan(scene), lambda update: True, snapshot).rendering
     assert rendering.finished
+
+
+@pytest.mark.parametrize(("changed", "left"), [({}, [1, 2]), ({"smoothness": 3.0}, []), ({"size": 128}, [1, 2, 3, 9])])
+def test_frames_of_steps_that_are_taken_again_do_not_stay(
+    studio: Path, changed: dict[str, float], left: list[int]
+) -> None:
+    keep_state(studio, open_studio(studio))
+    scene = open_studio(studio, **changed)
+    upkeep = Upkeep(scene, Wishes(frames=Rhythm(steps=1), resume=True), studio / "recipe.yaml")
+    upkeep.frames.mkdir()
+    for step in (1, 2, 3, 9):
+        (upkeep.frames / f"{step:06d}.png").write_bytes(b"a frame")
+    with suppress(GuidedStyleError):  # of other sizes
+        upkeep.begin(Workshop("cpu").plan(scene))
+    assert [int(frame.stem) for frame in list_frames(upkeep.frames)] == left
 
 
 def test_a_repainted_mask_is_a_change(studio: Path) -> None:
