@@ -125,6 +125,13 @@ def test_closed_outputs_cost_no_picture(folder: Path, closed: str, flag: str) ->
         assert picture.size == (32, 21)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a shell of that kind closes them")
+def test_no_file_is_taken_for_an_output_that_was_closed() -> None:
+    code = "import os; from guidedstyle.interrupts import outlast_terminal as o; o(); print(os.open('/', os.O_RDONLY))"
+    call = f'"{sys.executable}" -c "{code}" 2>&- <&-'
+    assert int(subprocess.run(call, shell=True, stdout=subprocess.PIPE, check=True).stdout) > 2
+
+
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere the folder that one is in cannot be removed")
 def test_a_working_folder_that_was_removed_is_told(folder: Path) -> None:
     (folder / "gone").mkdir()
