@@ -68,7 +68,7 @@ def render_whole(workshop: Workshop, scene: Scene) -> tuple[Rendering, dict[int,
 @pytest.mark.parametrize("method", ["lbfgs", "adam", "sgd"])
 @pytest.mark.parametrize("tile", ["off", 96])
 def test_from_every_state_a_render_ends_in_the_same_bits(studio: Path, method: str, tile: int | str) -> None:
-    scene = open_studio(studio, size=192, solver__method=method, solver__steps=20, solver__sizes=2)
+    scene = open_studio(studio, size=256, solver__method=method, solver__steps=20, solver__sizes=2)
     workshop = Workshop("cpu", Limits(tile))
     whole, kept = render_whole(workshop, scene)
     assert {len(checkpoint.snapshot.endings) for checkpoint in kept.values()} == {0, 1}  # of both sizes
