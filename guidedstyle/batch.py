@@ -92,7 +92,7 @@ def make_jobs(
     jobs = [_make_job(order, out, overrides, sandbox, many) for order, out in zip(orders, outputs, strict=True)]
     if len(jobs) == 1 and isinstance(jobs[0], Failure):
         raise jobs[0].error
-    first = {os.path.realpath(job.output): job.name for job in reversed(jobs) if isinstance(job, Job)}
+    first = {os.path.realpath(job.output): job for job in reversed(jobs) if isinstance(job, Job)}
     named = [(f"{file}, which is named too", file) for file in (*recipes, *photographs)]
     named += [one for job in jobs if job.reading for one in list_given(job.reading.recipe)]
     return [_refuse_clash(job, first, identify(named)) for job in jobs]
@@ -123,13 +123,13 @@ def _name_output(order: Order, folder: Path | None, recipes: Sequence[Path]) -> 
     return (folder or recipe.parent) / f"{name}.png"
 
 
-def _refuse_clash(job: Job | Failure, first: Mapping[str, str], given: Given) -> Job | Failure:
+def _refuse_clash(job: Job | Failure, first: Mapping[str, Job], given: Given) -> Job | Failure:
     """Refuse a picture that would take the place of the `first` one there, or of a file that any is made of."""
     if isinstance(job, Failure):
         return job
     rule = find_overwritten(given, list_places(job.output))
-    if not rule and (other := first[os.path.realpath(job.output)]) != job.name:
-        rule = f"{job.output}: {other} is written there already"
+    if not rule and (other := first[os.path.realpath(job.output)]) is not job:
+        rule = f"{job.output}: {other.name} is written there already"
     if not rule:
         return job
     error = GuidedStyleError.of("output", rule, "give the files other names, or name a folder: -o")

@@ -9,7 +9,7 @@ import pytest
 from conftest import draw_picture
 from test_cli import run
 
-from guidedstyle.batch import Failure, make_jobs
+from guidedstyle.batch import Failure, Job, make_jobs
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.reading import load_recipe
 
@@ -72,6 +72,11 @@ def test_what_another_recipe_of_the_call_is_made_of_stays_even_if_that_one_is_wr
         good, _ = make_jobs([studio / "a.yaml", studio / other], [], None, [])
         assert isinstance(good, Failure)
         assert "a.png would overwrite" in str(good.error)
+
+
+def test_a_recipe_that_is_named_twice_is_rendered_once(studio: Path) -> None:
+    (studio / "a.yaml").write_text(RECIPE)
+    assert [type(job) for job in make_jobs([studio / "a.yaml"] * 2, [], None, [])] == [Job, Failure]
 
 
 def test_no_variant_takes_the_place_of_what_another_is_made_of(studio: Path) -> None:
