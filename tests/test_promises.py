@@ -333,7 +333,7 @@ def test_a_region_alone_is_changed_by_its_controls(encoder: Encoder, tmp_path: P
     The bound is on the mean difference of pixels: Adam moves each pixel by itself, L-BFGS all together, so that a
     little of a change goes everywhere.
     """
-    settings = (f"solver.method={method}", "solver.steps=40", "solver.tolerance=0")
+    settings = (f"solver.method={method}", "solver.steps=60", "solver.tolerance=0")
     plain = paint(encoder, tmp_path, *settings, **two_regions({})).image
     for change in CHANGES if method == "lbfgs" else CHANGES[:4]:
         image = paint(encoder, tmp_path, *settings, **two_regions(change)).image
