@@ -12,8 +12,6 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.faults import explain_fault, has_long_name
 
 DONE, BUG, MISTAKE, INTERRUPTED, CUT_OFF = 0, 1, 2, 130, 141  # exit codes, two of them as shells know them
-
-
 OURS = "This is a bug of guidedstyle, not of your recipe. Please report the lines above."
 
 

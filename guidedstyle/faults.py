@@ -39,10 +39,10 @@ def explain_fault(error: Exception) -> GuidedStyleError | None:
         return GuidedStyleError.of("memory", "it does not suffice for this picture", remedy)
     if isinstance(error, OSError):
         return _explain_system(error)
-    return _explain_device(str(error)) if isinstance(error, RuntimeError) else None
+    return _explain_runtime(str(error)) if isinstance(error, RuntimeError) else None
 
 
-def _explain_device(said: str) -> GuidedStyleError | None:
+def _explain_runtime(said: str) -> GuidedStyleError | None:
     if any(word in said for word in LOST):
         remedy = "choose another device (--device cpu), or start this one anew"
         return GuidedStyleError.of("--device", f"the device failed ({said.splitlines()[0]})", remedy)

@@ -20,7 +20,6 @@ from guidedstyle.containers import read_left
 UNLIMITED = "9223372036854771712"  # of version 1
 GIB = 2**30
 
-
 DISK = "22 1 8:1 / / rw - ext4 /dev/root rw"
 SECOND = "31 22 0:2 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate"
 FIRST = "35 31 0:5 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory"
