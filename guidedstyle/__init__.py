@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from guidedstyle.limits import limit_spinning
+
 if TYPE_CHECKING:
     from guidedstyle.api import Check, check, load_recipe, render
     from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
 
 __version__ = "0.1.0"
 __all__ = ["Check", "GuidedStyleError", "StoppedEarlyError", "check", "load_recipe", "render"]
+
+limit_spinning()
 
 
 def __getattr__(name: str) -> Any:  # so that `--help` need not wait for what it does not use

@@ -16,6 +16,7 @@ from typing import Literal
 
 from rich.console import Console
 
+from guidedstyle.limits import SPIN_COUNT, SPINNING, find_spinning
 from guidedstyle.versions import PACKAGES
 
 MODULES = {"pillow": "PIL", "opencv-python-headless": "cv2"}  # packages whose modules are called otherwise
@@ -92,6 +93,14 @@ def _is_installed(package: str) -> bool:
         return bool(version(package))
     except PackageNotFoundError:
         return False
+
+
+def examine_threads() -> Finding:
+    """Report whether OpenMP's threads leave the cores to other processes while they wait for each other."""
+    if found := find_spinning():
+        return Finding("ok", "threads", ", ".join(f"{name}={value}" for name, value in found.items()))
+    why = "torch was loaded before guidedstyle: waiting threads spin, which is slow beside other busy processes"
+    return Finding("missing", "threads", why, f"set {SPINNING[0]}={SPIN_COUNT} before Python starts")
 
 
 def examine_terminal() -> Finding:

@@ -12,7 +12,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from guidedstyle.checkup import Finding, examine_extras, examine_folder, examine_packages, examine_terminal
+from guidedstyle.checkup import (
+    Finding,
+    examine_extras,
+    examine_folder,
+    examine_packages,
+    examine_terminal,
+    examine_threads,
+)
 from guidedstyle.commands import DONE, MISTAKE
 
 COLOURS = {"ok": "green", "missing": "yellow", "problem": "bold red"}
@@ -35,6 +42,7 @@ def examine_machine() -> Iterator[Finding]:
     """Examine all that renders here depend on; devices and weights only where the packages work."""
     packages = list(examine_packages())
     yield from packages
+    yield examine_threads()
     if can_render(packages):
         from guidedstyle.device_checkup import examine_cache, examine_devices, examine_weights
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
@@ -13,6 +15,22 @@ Words = Literal["auto", "off"]
 WORDS: dict[str, Words] = {"auto": "auto", "off": "off"}
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 LEAST_TILE, MOST_TILE = 64, 8192  # px
+SPINNING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # environment variables: how long OpenMP's threads spin
+SPIN_COUNT = 1000
+
+
+def limit_spinning() -> None:
+    """Limit how long OpenMP's threads spin while they wait for each other, so that other processes get the cores.
+
+    OpenMP reads its environment once, when torch is loaded: nothing is set after that, nor where the user has chosen.
+    """
+    if "torch" not in sys.modules and not any(name in os.environ for name in SPINNING):
+        os.environ[SPINNING[0]] = str(SPIN_COUNT)
+
+
+def find_spinning() -> dict[str, str]:
+    """Find the environment variables that limit how long OpenMP's threads spin; empty: nothing does."""
+    return {name: os.environ[name] for name in SPINNING if name in os.environ}
 
 
 @dataclass(frozen=True)

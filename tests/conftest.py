@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch is loaded: tests run beside each other
+
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path

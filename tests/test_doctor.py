@@ -64,6 +64,29 @@ def test_free_memory_lies_within_what_the_machine_has(sound: Findings) -> None:
     assert 0 < free < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
+def limit_spinning(code: str, **environment: str) -> str:
+    """Run code in a process of its own and return the two variables as they are at its end."""
+    ending = "; import os; print([os.environ.get(name) for name in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY')])"
+    plain = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    command = [sys.executable, "-c", code + ending]
+    return subprocess.run(command, capture_output=True, text=True, env=plain | environment, check=True).stdout.strip()
+
+
+def test_waiting_threads_spin_briefly_unless_the_user_has_chosen_or_torch_is_loaded() -> None:
+    assert limit_spinning("import guidedstyle") == "['1000', None]"
+    assert limit_spinning("import guidedstyle.cli, torch") == "['1000', None]"
+    assert limit_spinning("import guidedstyle", GOMP_SPINCOUNT="5") == "['5', None]"
+    assert limit_spinning("import guidedstyle", OMP_WAIT_POLICY="PASSIVE") == "[None, 'PASSIVE']"
+    assert limit_spinning("import torch, guidedstyle") == "[None, None]"
+
+
+def test_torch_that_was_loaded_first_is_reported(tmp_path: Path) -> None:
+    loaded = "import torch; from guidedstyle.checkup import examine_threads; print(examine_threads().found, end='; ')"
+    assert limit_spinning(loaded).startswith("torch was loaded before guidedstyle: waiting threads spin")
+    code, findings = examine(tmp_path, GOMP_SPINCOUNT="7")
+    assert (code, findings["threads"]["mark"], findings["threads"]["found"]) == (0, "ok", "GOMP_SPINCOUNT=7")
+
+
 @pytest.mark.parametrize(("module", "package"), [("torch", "torch"), ("cv2", "opencv-python-headless")])
 def test_a_package_that_cannot_be_imported_is_found_and_ends_with_2(tmp_path: Path, module: str, package: str) -> None:
     (tmp_path / f"{module}.py").write_text("raise ImportError('libmissing.so.1: cannot open shared object file')")
