@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guidedstyle.limits import limit_spinning
+from guidedstyle.device.limits import limit_spinning
 
 if TYPE_CHECKING:
     from guidedstyle.api import Check, check, load_recipe, render
     from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
+
 
 __version__ = "0.1.0"
 __all__ = ["Check", "GuidedStyleError", "StoppedEarlyError", "check", "load_recipe", "render"]

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 from guidedstyle import reading
 from guidedstyle.checking import Check, check_reading
+from guidedstyle.device.limits import read_limits
 from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
-from guidedstyle.limits import read_limits
 from guidedstyle.reading import Reading, read_recipe, wrap_recipe
 from guidedstyle.recipe import Recipe
 
 if TYPE_CHECKING:
     from guidedstyle.rendering import Update, Watch
     from guidedstyle.result import Result
+
 
 __all__ = ["Check", "GuidedStyleError", "StoppedEarlyError", "check", "load_recipe", "render"]
 

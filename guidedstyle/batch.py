@@ -12,11 +12,11 @@ from pathlib import Path
 from PIL import Image
 
 from guidedstyle.checking import Check, check_reading
-from guidedstyle.commands import make_folder
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import FORMATS
+from guidedstyle.io.files import make_folder
+from guidedstyle.io.images import FORMATS
+from guidedstyle.io.paths import PREVIEW, WATCHED, list_places
 from guidedstyle.overwriting import Given, find_overwritten, identify, list_given
-from guidedstyle.places import PREVIEW, WATCHED, list_places
 from guidedstyle.reading import Override, Reading, read_recipe
 from guidedstyle.recipe import OUTPUT_SUFFIXES
 

@@ -12,13 +12,14 @@ import cv2
 import numpy as np
 import torch
 
+from guidedstyle.device.memory import measure_memory, measure_peak
+from guidedstyle.device.precision import time_work
 from guidedstyle.encoder import Encoder
 from guidedstyle.losses import build_octaves
-from guidedstyle.memory import SIDES, Tiling, find_needs, measure_memory, measure_peak
+from guidedstyle.memory import SIDES, Tiling, find_needs
 from guidedstyle.objective import Objective
 from guidedstyle.paintings import Painting
 from guidedstyle.plan import make_plan
-from guidedstyle.precision import time_work
 from guidedstyle.recipe import Recipe
 from guidedstyle.scene import Scene
 

@@ -14,8 +14,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.files import write_file
-from guidedstyle.images import Array, read_picture, save_picture, to_picture
+from guidedstyle.io.files import write_file
+from guidedstyle.io.images import read_picture, save_picture, to_picture
+from guidedstyle.types import Array
 
 FOLDER = "GUIDEDSTYLE_CACHE"  # the environment variable that names another place
 LARGEST = 2**30  # bytes in all; what was used longest ago goes first

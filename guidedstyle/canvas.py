@@ -12,11 +12,11 @@ from torch.nn import functional
 
 from guidedstyle.colour import extract_luminance, replace_luminance
 from guidedstyle.controls import Controls
-from guidedstyle.images import Array
 from guidedstyle.mixing import Part, split_region
 from guidedstyle.recipe import Recipe
 from guidedstyle.scene import NOTHING, Scene
 from guidedstyle.stacking import ROUNDING
+from guidedstyle.types import Array
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from guidedstyle.images import Size
 from guidedstyle.reading import Reading
 from guidedstyle.scene import CHECK_SIZE, Scene, open_scene
 from guidedstyle.survey import collect_notes, survey_scene
+from guidedstyle.types import Size
 
 
 @dataclass(frozen=True)

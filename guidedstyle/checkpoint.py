@@ -10,13 +10,12 @@ from typing import Any
 import torch
 
 from guidedstyle.curves import Curves
-from guidedstyle.errors import GuidedStyleError
-from guidedstyle.faults import is_out_of_memory
-from guidedstyle.files import replacing
+from guidedstyle.device.distributed import count_processes
+from guidedstyle.device.precision import name_precision
+from guidedstyle.errors import GuidedStyleError, is_out_of_memory
+from guidedstyle.io.files import replacing
 from guidedstyle.memory import Tiling
 from guidedstyle.plan import Plan
-from guidedstyle.precision import name_precision
-from guidedstyle.processes import count_processes
 from guidedstyle.record import describe_identity
 from guidedstyle.rendering import Snapshot
 from guidedstyle.scene import Scene

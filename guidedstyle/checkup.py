@@ -16,7 +16,7 @@ from typing import Literal
 
 from rich.console import Console
 
-from guidedstyle.limits import SPIN_COUNT, SPINNING, find_spinning
+from guidedstyle.device.limits import SPIN_COUNT, SPINNING, find_spinning
 from guidedstyle.versions import PACKAGES
 
 MODULES = {"pillow": "PIL", "opencv-python-headless": "cv2"}  # packages whose modules are called otherwise

@@ -11,13 +11,14 @@ import typer
 
 from guidedstyle import options
 from guidedstyle.aid_commands import aid_app
-from guidedstyle.commands import BUG, CUT_OFF, OURS, exit_on_mistake
-from guidedstyle.errors import GuidedStyleError
+from guidedstyle.commands import exit_on_mistake
+from guidedstyle.errors import BUG, CUT_OFF, OURS, GuidedStyleError
 from guidedstyle.mask_commands import mask_app
 from guidedstyle.options import collect_overrides
 
 if TYPE_CHECKING:
     from guidedstyle.progress import Style
+
 
 app = typer.Typer(
     name="guidedstyle",
@@ -63,7 +64,7 @@ def render_command(
     Example: guidedstyle render recipe.yaml --size 512 --set regions.sky.strength=2
     """
     from guidedstyle.batch import leaving_no_empty, make_jobs
-    from guidedstyle.limits import read_limits
+    from guidedstyle.device.limits import read_limits
     from guidedstyle.wishes import read_wishes
 
     overrides = collect_overrides(settings, size, steps, seed, encoder)
@@ -104,9 +105,9 @@ def sweep_command(
 
     Example: guidedstyle sweep recipe.yaml --vary styles.ink.scale=0.5,1,2 --vary content_strength=0.5,2
     """
-    from guidedstyle.commands import check_place_of_folder, make_folder
-    from guidedstyle.limits import read_limits
-    from guidedstyle.places import name_sweep
+    from guidedstyle.device.limits import read_limits
+    from guidedstyle.io.files import check_place_of_folder, make_folder
+    from guidedstyle.io.paths import name_sweep
     from guidedstyle.variants import check_variants, make_variants, parse_axis
 
     limits = read_limits(tile, max_memory)

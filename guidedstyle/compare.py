@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from guidedstyle.commands import DONE
 from guidedstyle.comparison import Comparison, compare_pictures, is_file
 from guidedstyle.contact_sheet import make_sheet
-from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import save_picture
+from guidedstyle.errors import DONE, GuidedStyleError
+from guidedstyle.io.images import save_picture
 from guidedstyle.overwriting import find_overwritten, identify
 from guidedstyle.report import print_comparison, print_json
 from guidedstyle.variants import arrange

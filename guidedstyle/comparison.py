@@ -13,13 +13,13 @@ from PIL import Image
 from pydantic import BaseModel, ValidationError
 
 from guidedstyle.contact_sheet import CELL
-from guidedstyle.differences import flatten, name_key, walk
+from guidedstyle.differences import flatten, name_entry, walk
 from guidedstyle.document import read_document
 from guidedstyle.errors import GuidedStyleError, Problem
-from guidedstyle.files import MOST_BYTES, read_plain
-from guidedstyle.images import read_note, read_picture
+from guidedstyle.io.files import MOST_BYTES, read_plain
+from guidedstyle.io.images import read_note, read_picture
+from guidedstyle.io.paths import name_record
 from guidedstyle.keys import is_too_long
-from guidedstyle.places import name_record
 from guidedstyle.reading import RECIPE_KEY, relate_path
 
 FILE_KEYS = {"content", "image", "file", "weights"}  # of a written recipe, where a text stands under them
@@ -125,7 +125,7 @@ def _describe_recipe(recipe: Mapping[str, Any], folder: Path) -> Values:
     """Flatten a recipe, its files written relative to the working folder; where it goes is the picture's own name."""
     rest = {key: value for key, value in recipe.items() if key != "output"}
     return flatten(rest) | {
-        name_key(rest, path): _locate(value, folder) for path, value in walk(rest) if is_file(path, value)
+        name_entry(rest, path): _locate(value, folder) for path, value in walk(rest) if is_file(path, value)
     }
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from guidedstyle.architecture import ARCHITECTURES
 from guidedstyle.controls import ColourChoice, Controls, Overrides, Start
-from guidedstyle.errors import KeyPath
 from guidedstyle.listing import list_starts
-from guidedstyle.recipe import Mistake, Recipe, Region
+from guidedstyle.recipe import Recipe, Region
+from guidedstyle.types import KeyPath, Mistake
 
 Given = tuple[KeyPath, Controls | Overrides]
 

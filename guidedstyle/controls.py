@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from guidedstyle.keys import Colour, Model, RecipePath, Share, Terse, Weight, unit
+from guidedstyle.types import Guides, Method, Statistics
 
-Guides = Literal["simple", "inside"]
-Statistics = Literal["gram", "mean", "covariance"]
-Method = Literal["symmetric", "pca", "cholesky", "histogram"]
 Layers = Annotated[dict[str, Weight], Field(min_length=1)]
 Octaves = Annotated[tuple[Weight, ...], Field(strict=False, min_length=1, max_length=8)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from guidedstyle.errors import KeyPath
+from guidedstyle.types import KeyPath
 
 
 class Difference(NamedTuple):
@@ -36,7 +36,7 @@ def list_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Dif
 def flatten(data: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten plain data to values by key path; of entries that go by their names, their order is a value too."""
     orders = {key: [entry["name"] for entry in value] for key, value in data.items() if _is_named(value)}
-    return orders | {name_key(data, path): value for path, value in walk(data) if not _is_name(path)}
+    return orders | {name_entry(data, path): value for path, value in walk(data) if not _is_name(path)}
 
 
 def _is_named(value: object) -> bool:
@@ -62,7 +62,7 @@ def walk(data: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
         yield from walk(value, (*path, key))
 
 
-def name_key(data: Any, path: KeyPath) -> str:
+def name_entry(data: Any, path: KeyPath) -> str:
     """Write a path with the names of entries that have one: `regions.sky.strength`."""
     keys = []
     for key in path:

@@ -20,7 +20,7 @@ from guidedstyle.checkup import (
     examine_terminal,
     examine_threads,
 )
-from guidedstyle.commands import DONE, MISTAKE
+from guidedstyle.errors import DONE, MISTAKE
 
 COLOURS = {"ok": "green", "missing": "yellow", "problem": "bold red"}
 

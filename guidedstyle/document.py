@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
+from guidedstyle.errors import GuidedStyleError, Problem
+from guidedstyle.types import KeyPath
 
 MOST_NODES = 20_000
 TOO_MANY = f"it holds more than {MOST_NODES:,} values"

@@ -1,12 +1,11 @@
-"""What can go wrong for a reason the user can mend."""
+"""Errors that the user can fix, exit codes, and what runtime and system errors mean."""
 
 from __future__ import annotations
 
+import errno
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-
-KeyPath = tuple[str | int, ...]  # where something stands in a recipe: ("regions", 1, "mask")
 
 # Control characters, ends of lines, changes of the direction of writing, halves of characters.
 HIDDEN = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -46,3 +45,72 @@ class GuidedStyleError(Exception):
 
 class StoppedEarlyError(Exception):
     """A render was stopped before its first step, while a painting was made."""
+
+
+SHORT = (  # of torch, C++, oneDNN, the loader of libraries, Linux, Python
+    "out of memory",
+    "can't allocate memory",
+    "bad_alloc",
+    "could not create a primitive",
+    "failed to map segment",
+    "annot allocate memory",
+    "start new thread",
+)
+LOST = ("CUDA error", "CUDNN_STATUS", "CUBLAS_STATUS", "CUSOLVER_STATUS", "NCCL error", "HIP error", "device lost")
+PARTED = "gloo/transport"  # of what processes on CPUs say where one has ended, or none can be reached
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error says that memory did not suffice; of a CPU's, torch has no class of its own."""
+    return isinstance(error, MemoryError) or any(word in str(error) for word in SHORT)
+
+
+def has_long_name(error: Exception) -> bool:
+    """Tell whether a file could not be reached for the length of its name."""
+    return isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+
+
+def explain_fault(error: Exception) -> GuidedStyleError | None:
+    """Say what a person can do about an error; None: nothing, it is a bug."""
+    if isinstance(error, GuidedStyleError):
+        return error
+    if is_out_of_memory(error):
+        remedy = "close other programs, or render smaller (--size) or with less memory (--set solver.method=sgd)"
+        return GuidedStyleError.of("memory", "it does not suffice for this picture", remedy)
+    if isinstance(error, OSError):
+        return _explain_system(error)
+    return _explain_runtime(str(error)) if isinstance(error, RuntimeError) else None
+
+
+def _explain_runtime(said: str) -> GuidedStyleError | None:
+    if any(word in said for word in LOST):
+        remedy = "choose another device (--device cpu), or start this one anew"
+        return GuidedStyleError.of("--device", f"the device failed ({said.splitlines()[0]})", remedy)
+    if PARTED in said:
+        remedy = "look at what the others said, mend that, and start them all anew"
+        rule = f"the processes of this render do not reach each other ({said.splitlines()[0]})"
+        return GuidedStyleError.of("torchrun", rule, remedy)
+    return None
+
+
+def _explain_system(error: OSError) -> GuidedStyleError | None:
+    place = error.filename or "a file"
+    if has_long_name(error):
+        return GuidedStyleError.of(place, "this name is too long for a file", "choose a shorter one")
+    if isinstance(error, PermissionError):
+        remedy = "change its permissions, or those of its folder, or name another place"
+        return GuidedStyleError.of(place, f"it cannot be reached: {error.strerror}", remedy)
+    if error.errno in DISK:
+        rule = f"it cannot be written: {error.strerror}"
+        return GuidedStyleError.of(place, rule, "make room, or choose another place")
+    return None
+
+
+DONE, BUG, MISTAKE, INTERRUPTED, CUT_OFF = 0, 1, 2, 130, 141  # exit codes, two of them as shells know them
+OURS = "This is a bug of guidedstyle, not of your recipe. Please report the lines above."
+
+
+def find_worst(codes: Collection[int]) -> int:
+    """Find the exit code of several pictures by those of each."""
+    return next((code for code in (INTERRUPTED, BUG, MISTAKE) if code in codes), DONE)

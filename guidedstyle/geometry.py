@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from guidedstyle.images import Array, Size
+from guidedstyle.types import Array, Size
 
 Point = tuple[float, float]
 

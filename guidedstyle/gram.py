@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from guidedstyle.guides import Guides, Rows
+from guidedstyle.types import Statistic
 
 
 def guided_grams(features: Tensor, guides: Guides) -> Tensor:
@@ -117,7 +118,6 @@ class Measure:
         return self.finish(self.collect(features, guides))
 
 
-Statistic = Literal["gram", "mean", "covariance"]
 STATISTICS: dict[Statistic, Measure] = {
     "gram": Measure(guided_grams, _keep),
     "mean": Measure(guided_means, _keep),

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import cv2
 import numpy as np
 
 from guidedstyle.architecture import Layer
-from guidedstyle.images import Array
+from guidedstyle.types import Array, Kind
 
-Kind = Literal["simple", "inside"]
 Shape = tuple[int, int]  # (height, width)
 
 MOSTLY = 0.5  # a cell of which a region has so much is its own

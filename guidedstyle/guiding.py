@@ -11,15 +11,14 @@ import torch
 from guidedstyle.architecture import Architecture, Layer
 from guidedstyle.canvas import Canvas
 from guidedstyle.content import ContentFeatures
-from guidedstyle.gram import Statistic
-from guidedstyle.guidance import Kind, Shape, halve, weigh_cells
+from guidedstyle.guidance import Shape, halve, weigh_cells
 from guidedstyle.guides import Guides, make_guides
-from guidedstyle.images import Array, Size
 from guidedstyle.losses import Place
 from guidedstyle.plan import Plan
 from guidedstyle.probes import ContentProbe, StyleProbe, tile_octave
 from guidedstyle.stages import Stage
 from guidedstyle.tiles import Tile
+from guidedstyle.types import Array, Kind, Size, Statistic
 
 
 class Guider:

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
-from guidedstyle.commands import INTERRUPTED
-from guidedstyle.files import remove_passing
+from guidedstyle.errors import INTERRUPTED
+from guidedstyle.io.files import remove_passing
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 

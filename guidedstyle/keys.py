@@ -20,10 +20,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from guidedstyle.errors import HIDDEN
+from guidedstyle.types import RGB
 
 LONGEST_NAME = 200  # bytes of a file's name; file systems allow 255, and names get endings added
-
-RGB = tuple[int, int, int]
 
 
 class Model(BaseModel):

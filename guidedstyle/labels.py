@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import Array
-from guidedstyle.keys import RGB, name_colour
-from guidedstyle.mask_files import Pixels, read_colours, to_rgb
+from guidedstyle.keys import name_colour
+from guidedstyle.mask_files import read_colours, to_rgb
+from guidedstyle.types import RGB, Array, Pixels
 
 FLAT = 20  # levels between neighbours; more is an edge
 NARROW, WIDE = 3, 9  # px; mixtures of two named colours must be flat over more, for edges can be soft

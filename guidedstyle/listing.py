@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from guidedstyle.controls import Start
-from guidedstyle.errors import KeyPath
 from guidedstyle.mask_keys import Mask, SharedMasks, share_file
 from guidedstyle.recipe import Recipe, Region
+from guidedstyle.types import KeyPath
 
 
 def share_masks(recipe: Recipe) -> Recipe:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from guidedstyle.gram import STATISTICS, Statistic, measure_statistics
+from guidedstyle.gram import STATISTICS, measure_statistics
+from guidedstyle.types import Statistic
 
 Place = tuple[int, str]  # octave, layer
 TINY = 1e-12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import Array, fit_size, open_picture
-from guidedstyle.keys import RGB, name_colour
-
-Opacities = NDArray[np.uint8] | Array  # (H, W): 0 to 255 in 8 bits, or 0 to 1 in float32
-Pixels = NDArray[np.uint8]  # (H, W) of one channel, or (H, W, 3 or 4)
+from guidedstyle.io.images import find_alpha, fit_size, open_picture
+from guidedstyle.keys import name_colour
+from guidedstyle.types import RGB, Array, Opacities, Pixels
 
 COLOURED = 64  # a pixel is coloured where its channels lie so far apart
 LOSSY = 4 / 255  # how far JPEG moves black and white
@@ -36,7 +34,7 @@ def read_grey(file: Path) -> Opacities:
             return np.clip((grey / np.float32(255) - LOSSY) / (1 - 2 * LOSSY), 0, 1).astype(np.float32)
         if not upright.has_transparency_data:
             return grey
-        alpha = _alpha(upright)
+        alpha = find_alpha(upright)
         masked = np.asarray(cv2.multiply(grey, alpha, scale=1 / 255), np.uint8)
         if not masked.any() and alpha.any() and not alpha.all():
             rule = "its paint is black, and what it shows is in its transparency"
@@ -50,14 +48,7 @@ def read_alpha(file: Path) -> Opacities:
         upright = _upright(picture, file)
         if not upright.has_transparency_data:
             raise GuidedStyleError.of(file, "it has no alpha channel", "remove channel: alpha, or save it with one")
-        return _alpha(upright)
-
-
-def read_opacity(file: Path, stream: IO[bytes]) -> Pixels:
-    """Read the alpha (H, W) of a picture within a file; one without is opaque."""
-    with open_picture(file, stream) as picture:
-        picture.load()
-        return _alpha(picture)
+        return find_alpha(upright)
 
 
 def read_colours(file: Path) -> Pixels:
@@ -71,11 +62,6 @@ def _upright(picture: Image.Image, file: Path) -> Image.Image:
     if frames > 1:
         raise GuidedStyleError.of(file, f"it holds {frames} pictures", "save the one that is the mask")
     return ImageOps.exif_transpose(picture)
-
-
-def _alpha(picture: Image.Image) -> Pixels:
-    layered = picture if picture.mode in ("RGBA", "LA") else picture.convert("RGBA")
-    return np.asarray(layered.getchannel("A"))
 
 
 def _read_plain_grey(picture: Image.Image, file: Path) -> Pixels:

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from guidedstyle.errors import KeyPath
 from guidedstyle.keys import Box, Colour, Corners, Length, Model, Name, Point, RecipePath, unit
+from guidedstyle.types import KeyPath
 
 TOLERANCE = 60.0
 SOURCES = ("rest", "all", "file", "rectangle", "ellipse", "polygon", "gradient", "any", "both", "except")

@@ -10,16 +10,17 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import Array, fit_size, save_picture, to_picture
-from guidedstyle.keys import RGB, parse_colour
+from guidedstyle.io.images import fit_size, save_picture, to_picture
+from guidedstyle.keys import parse_colour
 from guidedstyle.mask_keys import Mask
 from guidedstyle.masks import resize_mask
 from guidedstyle.overwriting import find_overwritten, identify, list_given
 from guidedstyle.scene import FAINT, Scene
+from guidedstyle.types import RGB, Array
 
-OVERVIEW, PANEL, GAP, CAPTION, MARGIN = 1000, 320, 16, 26, 10  # px
+OVERVIEW, PANEL, GAP, CAPTION, SHEET_MARGIN = 1000, 320, 16, 26, 10  # px
 TINT, KEPT_TINT = 0.55, 0.15
-PAPER, INK = (255, 255, 255), (30, 30, 30)
+SHEET_PAPER, SHEET_INK = (255, 255, 255), (30, 30, 30)
 TINTS = (  # Okabe & Ito 2008, told apart by the colour-blind too
     (0, 114, 178),
     (230, 159, 0),
@@ -45,7 +46,7 @@ def draw_sheet(scene: Scene) -> Image.Image:
     columns = max(1, (overview.width + GAP) // (PANEL + GAP))
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     height = overview.height + sum(max(panel.height for panel in row) + GAP for row in rows)
-    sheet = Image.new("RGB", (overview.width + 2 * GAP, height + 2 * GAP), PAPER)
+    sheet = Image.new("RGB", (overview.width + 2 * GAP, height + 2 * GAP), SHEET_PAPER)
     sheet.paste(overview, (GAP, GAP))
     top = 2 * GAP + overview.height
     for row in rows:
@@ -94,11 +95,11 @@ def _find_middle(weight: Array) -> tuple[int, int]:
 def _write_name(draw: ImageDraw.ImageDraw, name: str, middle: tuple[int, int], colour: RGB) -> None:
     font, (width, height) = ImageFont.load_default(20), draw.im.size
     left, top, right, bottom = draw.textbbox(middle, name, font, "mm")
-    x = middle[0] + min(0, width - right - MARGIN) + max(0, MARGIN - left)
-    y = middle[1] + min(0, height - bottom - MARGIN) + max(0, MARGIN - top)
+    x = middle[0] + min(0, width - right - SHEET_MARGIN) + max(0, SHEET_MARGIN - left)
+    y = middle[1] + min(0, height - bottom - SHEET_MARGIN) + max(0, SHEET_MARGIN - top)
     left, top, right, bottom = draw.textbbox((x, y), name, font, "mm")
-    draw.rounded_rectangle((left - 7, top - 5, right + 7, bottom + 5), 5, PAPER, colour, 3)
-    draw.text((x, y), name, INK, font, "mm")
+    draw.rounded_rectangle((left - 7, top - 5, right + 7, bottom + 5), 5, SHEET_PAPER, colour, 3)
+    draw.text((x, y), name, SHEET_INK, font, "mm")
 
 
 def _draw_regions(scene: Scene) -> Iterator[Image.Image]:
@@ -107,23 +108,25 @@ def _draw_regions(scene: Scene) -> Iterator[Image.Image]:
         caption = f"{region.name}: {'kept' if region.keep else ' + '.join(region.style)}, {scene.shares[index]:.1%}"
         yield _draw_panel(photograph, scene.weights[index], caption, tint(index, region.mask))
     if scene.shares[-1] > FAINT:
-        yield _draw_panel(photograph, scene.weights[-1], f"no region: stays as it is, {scene.shares[-1]:.1%}", PAPER)
+        yield _draw_panel(
+            photograph, scene.weights[-1], f"no region: stays as it is, {scene.shares[-1]:.1%}", SHEET_PAPER
+        )
 
 
 def _draw_paintings(scene: Scene) -> Iterator[Image.Image]:
     for name, painting in scene.paintings.items():
         part = f", {painting.mask.mean():.1%} of its painting" if scene.recipe.styles[name].mask else ""
-        yield _draw_panel(to_picture(painting.image), painting.mask, f"style {name}{part}", PAPER)
+        yield _draw_panel(to_picture(painting.image), painting.mask, f"style {name}{part}", SHEET_PAPER)
 
 
 def _draw_panel(picture: Image.Image, weight: Array, caption: str, colour: Sequence[int]) -> Image.Image:
     """Show a picture where it has weight, and a caption below."""
     shown = cut_out(picture, weight, PANEL)
-    panel = Image.new("RGB", (PANEL, shown.height + CAPTION), PAPER)
+    panel = Image.new("RGB", (PANEL, shown.height + CAPTION), SHEET_PAPER)
     panel.paste(shown, (0, 0))
     draw = ImageDraw.Draw(panel)
     draw.rectangle((0, shown.height + 6, 10, shown.height + 20), tuple(colour))
-    draw.text((16, shown.height + 4), _shorten(draw, caption), INK, ImageFont.load_default(15))
+    draw.text((16, shown.height + 4), _shorten(draw, caption), SHEET_INK, ImageFont.load_default(15))
     return panel
 
 

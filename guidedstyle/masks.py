@@ -10,24 +10,17 @@ import cv2
 import numpy as np
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.geometry import (
-    feather,
-    fill_ellipse,
-    fill_gradient,
-    fill_polygon,
-    fill_rectangle,
-    grow,
-    shrink,
-)
-from guidedstyle.images import Array, Frame, Size, read_frame
+from guidedstyle.geometry import feather, fill_ellipse, fill_gradient, fill_polygon, fill_rectangle, grow, shrink
+from guidedstyle.io.images import Frame, read_frame
+from guidedstyle.io.layered.base import LayeredDocument
+from guidedstyle.io.layered.formats import open_layered, read_layer
 from guidedstyle.keys import Length, measure_length, parse_colour
 from guidedstyle.labels import Labels, Palette, read_labels
-from guidedstyle.layered import open_layered, read_layer
-from guidedstyle.layered.paper import LayeredDocument
 from guidedstyle.listing import list_masks
-from guidedstyle.mask_files import Opacities, read_alpha, read_grey
+from guidedstyle.mask_files import read_alpha, read_grey
 from guidedstyle.mask_keys import Mask
 from guidedstyle.recipe import Recipe
+from guidedstyle.types import Array, Opacities, Size
 
 
 def find_palettes(recipe: Recipe) -> dict[Path, Palette]:

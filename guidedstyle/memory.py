@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import gc
 import math
-import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch.nn import functional
 
-from guidedstyle.allocator import keep_freed_memory
 from guidedstyle.architecture import Architecture
-from guidedstyle.containers import read_left
-from guidedstyle.images import Array
 from guidedstyle.lbfgs import HISTORY
 from guidedstyle.scene import Scene
 from guidedstyle.stacking import ROUNDING
 from guidedstyle.stages import Stage
+from guidedstyle.types import Array
 
 # Measured on CPUs with glibc, where memory that was freed in pieces counts too.
 RUNTIME = 700 * 2**20  # bytes that torch and its libraries take
@@ -137,46 +131,3 @@ def shrink_tiling(tiling: Tiling, stage: Stage) -> Tiling | None:
     if side := next((side for side in SIDES if side < (tiling.side or max(stage.size))), None):
         return replace(tiling, side=side)
     return replace(tiling, content=False) if tiling.content else None
-
-
-def measure_memory(device: torch.device) -> int:
-    """Measure the bytes of memory that are free on a device; a large number where it does not say."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    free = [_read_available(), *read_left()]
-    return min((one for one in free if one is not None), default=sys.maxsize)
-
-
-def _read_available() -> int | None:
-    """Read what Linux could still give away; other systems say how much they have in all."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
-        return _count_pages()
-
-
-def _count_pages() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Windows
-        return None
-
-
-def measure_peak(device: torch.device) -> int:
-    """Measure the most bytes of memory that this process has taken so far; 0 where the system does not say."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_reserved(device)
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        return 0
-
-
-def free_memory(device: torch.device) -> None:
-    """Give back what a failed attempt left behind."""
-    gc.collect()
-    keep_freed_memory(large_too=False)
-    if device.type == "cuda":
-        torch.cuda.empty_cache()

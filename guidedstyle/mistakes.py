@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from guidedstyle.control_mistakes import find_control_mistakes
-from guidedstyle.errors import KeyPath
+from guidedstyle.io.paths import list_places
 from guidedstyle.listing import list_masks
 from guidedstyle.mask_keys import Mask
 from guidedstyle.overwriting import find_overwritten, identify, list_given
-from guidedstyle.places import list_places
-from guidedstyle.recipe import OUTPUT_SUFFIXES, Mistake, Recipe, StyleImage
+from guidedstyle.recipe import OUTPUT_SUFFIXES, Recipe, StyleImage
+from guidedstyle.types import KeyPath, Mistake
 
 TINY_AREA = 1e-9  # of the picture
 

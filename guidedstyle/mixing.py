@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from guidedstyle.images import Array
+from guidedstyle.types import Array
 
 MOST_STEPS = 4  # from one style to another, where there are two; fewer for more styles
 

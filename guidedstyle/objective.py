@@ -12,14 +12,7 @@ from guidedstyle.canvas import Canvas, measure_areas
 from guidedstyle.content import ContentFeatures
 from guidedstyle.controls import Controls
 from guidedstyle.encoder import Encoder
-from guidedstyle.losses import (
-    CONTENT_WEIGHT,
-    PUBLISHED_CONTENT,
-    SMOOTHNESS_WEIGHT,
-    Losses,
-    halve_picture,
-    style_losses,
-)
+from guidedstyle.losses import CONTENT_WEIGHT, PUBLISHED_CONTENT, SMOOTHNESS_WEIGHT, Losses, halve_picture, style_losses
 from guidedstyle.plan import Plan
 from guidedstyle.probes import ContentProbe, Probe, RoughnessProbe, StyleProbe, measure_octave
 from guidedstyle.recipe import Recipe

@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from PIL import Image
 
-from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
-from guidedstyle.images import MOST_PIXELS, Frame, read_frame, read_picture
+from guidedstyle.errors import GuidedStyleError, Problem
+from guidedstyle.io.images import MOST_PIXELS, Frame, read_frame, read_picture
 from guidedstyle.masks import MaskReader, find_palettes
 from guidedstyle.reading import Reading
+from guidedstyle.types import KeyPath
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from guidedstyle.device.limits import check_device
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.limits import check_device
 
 if TYPE_CHECKING:
     from guidedstyle.reading import Override

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from guidedstyle.io.paths import name_preview, name_record, name_watched
 from guidedstyle.listing import list_files
-from guidedstyle.places import name_preview, name_record, name_watched
 from guidedstyle.recipe import Recipe
 
 Identity = tuple[int, int]  # device and number, which all names of a file share

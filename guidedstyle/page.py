@@ -16,17 +16,18 @@ from markupsafe import Markup
 from PIL import Image
 
 from guidedstyle.document import write_yaml
-from guidedstyle.images import Array, fit_size, to_picture
-from guidedstyle.keys import RGB
+from guidedstyle.io.images import fit_size, to_picture
 from guidedstyle.mask_sheet import cut_out, draw_overview, tint
 from guidedstyle.palettes import Palette, make_legible, measure_chroma, measure_palette, pick_pixels, to_lab
 from guidedstyle.plots import CURRENT, DASHES, Curve, plot_curves, plot_distributions, require_matplotlib
 from guidedstyle.report import describe_controls, describe_style
 from guidedstyle.scene import Scene
+from guidedstyle.types import RGB, Array
 
 if TYPE_CHECKING:
     from guidedstyle.curves import Curves
     from guidedstyle.rendering import Rendering
+
 
 LONGEST, CARD = 1600, 640  # px, of the pictures, and of all others
 QUALITY = 90  # of JPEG

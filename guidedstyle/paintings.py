@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from guidedstyle.images import SMALLEST_SIDE, Array, Size
+from guidedstyle.io.images import SMALLEST_SIDE
 from guidedstyle.recipe import StyleImage
+from guidedstyle.types import Array, Size
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from guidedstyle.images import Array
-from guidedstyle.keys import RGB
+from guidedstyle.types import RGB, Array
 
 COLOURS = 8
 MOST_PIXELS = 20_000  # looked at

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from guidedstyle.device.distributed import count_processes, share_least
+from guidedstyle.device.limits import Limits, check_device
+from guidedstyle.device.memory import measure_memory
+from guidedstyle.device.precision import choose_precision
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.limits import Limits, check_device
-from guidedstyle.memory import SIDES, Needs, Tiling, choose_tiling, find_needs, measure_memory, shrink_tiling
-from guidedstyle.precision import choose_precision
-from guidedstyle.processes import count_processes, share_least
+from guidedstyle.memory import SIDES, Needs, Tiling, choose_tiling, find_needs, shrink_tiling
 from guidedstyle.recipe import Recipe
 from guidedstyle.scene import Scene
 from guidedstyle.stages import Stage

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import Array
+from guidedstyle.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
 
 INK = "#010203"  # stands for the colour of the text around
 CURRENT = "currentColor"

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from guidedstyle.architecture import Architecture
+from guidedstyle.device.distributed import count_processes
 from guidedstyle.encoder import Encoder
-from guidedstyle.gram import STATISTICS, Statistic
+from guidedstyle.gram import STATISTICS
 from guidedstyle.guides import Guides
-from guidedstyle.images import Size
 from guidedstyle.losses import content_losses, measure_roughness
-from guidedstyle.processes import count_processes
 from guidedstyle.tiles import Coarser, Tile, make_tiles, split_rows, sum_tiles
+from guidedstyle.types import Size, Statistic
 
 PIXELS = "pixels"  # a picture's own values, as if they were its first layer
 

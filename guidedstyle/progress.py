@@ -18,9 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from guidedstyle.cache import keep_tensors, recall_tensors
+from guidedstyle.device.memory import measure_peak
 from guidedstyle.forecast import OVERHEAD, Forecast
 from guidedstyle.losses import Losses
-from guidedstyle.memory import measure_peak
 from guidedstyle.plan import Plan
 from guidedstyle.record import describe_losses
 from guidedstyle.rendering import Update

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from guidedstyle.document import Document, lies_within, read_document, read_value, write_yaml
-from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
+from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.listing import list_files, list_masks, share_masks
 from guidedstyle.mistakes import find_mistakes
-from guidedstyle.recipe import Mistake, Recipe
+from guidedstyle.recipe import Recipe
 from guidedstyle.sandbox import find_escapes
 from guidedstyle.short_forms import lengthen
+from guidedstyle.types import KeyPath, Mistake
 from guidedstyle.validation import validate
 
 Override = tuple[str, object, str]  # key path, value, where it was said
@@ -142,7 +143,7 @@ def _recipe_text(file: Path) -> str:
         raise GuidedStyleError.of(file, "this is a photograph, not a recipe", remedy)
     if file.suffix.lower() != ".png":
         return _read_text(file)
-    from guidedstyle.images import read_note
+    from guidedstyle.io.images import read_note
 
     text = read_note(file, RECIPE_KEY)
     if text is None:

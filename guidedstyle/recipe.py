@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from guidedstyle.controls import Controls, Overrides
-from guidedstyle.errors import KeyPath
 from guidedstyle.keys import Length, Model, Name, RecipePath, Scale, Share, Side, Weight, unit
 from guidedstyle.mask_keys import Mask, SharedMasks
 from guidedstyle.short_forms import lengthen
@@ -16,7 +15,6 @@ from guidedstyle.short_forms import lengthen
 MOST_REGIONS, MOST_STYLES = 64, 256
 LONGEST_REGION_NAME = 80  # letters
 
-Mistake = tuple[KeyPath, str, str]  # where, which rule, which remedy
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 OUTPUT_SUFFIXES = (*PICTURE_SUFFIXES, ".ora")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from guidedstyle.images import Array
+from guidedstyle.types import Array, Method
 
-Method = Literal["symmetric", "pca", "cholesky", "histogram"]
 Matrix = NDArray[np.float64]
 
-LUMA = np.array([0.299, 0.587, 0.114])
+LUMA_ROW = np.array([0.299, 0.587, 0.114])
 RIDGE = 1e-5  # on the covariances: without it a grey picture has no inverse
 KNOTS = 256
 ROTATIONS = 16
@@ -67,9 +66,9 @@ def match_luminance(image: Array, mask: Array, target: Swatch) -> Array:
 
     As the paper has it (Gatys et al. 2017, sec. 5.1); the authors' own code matches the mean only.
     """
-    grey = np.tensordot(LUMA, image[0], 1)
+    grey = np.tensordot(LUMA_ROW, image[0], 1)
     mean, deviation = _measure_spread(grey.reshape(-1), mask.reshape(-1))
-    wanted_mean, wanted = _measure_spread(LUMA @ target.colours, target.weights)
+    wanted_mean, wanted = _measure_spread(LUMA_ROW @ target.colours, target.weights)
     matched = (grey - mean) * (wanted / deviation) + wanted_mean
     return np.broadcast_to(matched, image.shape).astype(np.float32)
 

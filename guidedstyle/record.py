@@ -13,13 +13,13 @@ import torch
 import yaml
 from pydantic import BaseModel
 
-from guidedstyle.files import MOST_BYTES, read_plain
+from guidedstyle.device.distributed import count_processes
+from guidedstyle.device.precision import name_precision
+from guidedstyle.io.files import MOST_BYTES, read_plain
+from guidedstyle.io.paths import name_record
 from guidedstyle.listing import list_files
 from guidedstyle.losses import Losses
-from guidedstyle.places import name_record
 from guidedstyle.plan import Plan
-from guidedstyle.precision import name_precision
-from guidedstyle.processes import count_processes
 from guidedstyle.reading import write_recipe
 from guidedstyle.recipe import Recipe
 from guidedstyle.rendering import Rendering

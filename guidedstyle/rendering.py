@@ -12,16 +12,16 @@ from torch import Tensor
 
 from guidedstyle.canvas import Canvas, resize
 from guidedstyle.curves import Curves, trace_losses
+from guidedstyle.device.distributed import agree
+from guidedstyle.device.memory import free_memory
 from guidedstyle.encoder import Encoder
-from guidedstyle.errors import StoppedEarlyError
-from guidedstyle.faults import is_out_of_memory
-from guidedstyle.images import Array, fit_size
+from guidedstyle.errors import StoppedEarlyError, is_out_of_memory
+from guidedstyle.io.images import fit_size
 from guidedstyle.losses import Losses
-from guidedstyle.memory import Tiling, free_memory
+from guidedstyle.memory import Tiling
 from guidedstyle.objective import Objective
 from guidedstyle.paintings import Painting
 from guidedstyle.plan import Plan, make_plan
-from guidedstyle.processes import agree
 from guidedstyle.recipe import EncoderChoice
 from guidedstyle.scene import Scene
 from guidedstyle.solver import BROKEN, DIVERGED, STOPPED, Ending, State, Step, minimise
@@ -29,6 +29,7 @@ from guidedstyle.stages import Stage
 from guidedstyle.starts import begin_image
 from guidedstyle.synthesis import make_paintings
 from guidedstyle.targets import Memory
+from guidedstyle.types import Array
 from guidedstyle.weights import load_lite, load_vgg19
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from guidedstyle.benchmark import Line
     from guidedstyle.plan import Plan
 
+
 ORIGINS = {
     "record": "",
     "picture": "  no record beside it; the recipe is the one it carries",
@@ -106,7 +107,7 @@ def _tabulate_survival(
 
 def print_plan(plan: Plan) -> None:
     """Print the plan of a render."""
-    from guidedstyle.precision import name_precision  # a plan needs torch, other reports do not
+    from guidedstyle.device.precision import name_precision  # a plan needs torch, other reports do not
 
     stages = ", ".join(f"{stage.size[0]} x {stage.size[1]} ({stage.steps} steps)" for stage in plan.stages)
     console = _console()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from guidedstyle.commands import make_folder
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.files import make_folder
 from guidedstyle.progress import Style
 from guidedstyle.report import print_failure, print_notes
 from guidedstyle.result import Result

@@ -13,10 +13,10 @@ from PIL import Image
 
 from guidedstyle.editing import save_layers
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.files import replacing
-from guidedstyle.images import save_picture, to_picture
+from guidedstyle.io.files import replacing
+from guidedstyle.io.images import save_picture, to_picture
+from guidedstyle.io.paths import name_record
 from guidedstyle.overwriting import find_overwritten, identify, list_given
-from guidedstyle.places import name_record
 from guidedstyle.reading import RECIPE_KEY, write_recipe
 from guidedstyle.record import describe_render, write_record
 from guidedstyle.rendering import Rendering

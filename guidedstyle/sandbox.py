@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from guidedstyle.errors import KeyPath
+from guidedstyle.io.paths import list_places
 from guidedstyle.listing import list_files
-from guidedstyle.places import list_places
-from guidedstyle.recipe import Mistake, Recipe
+from guidedstyle.recipe import Recipe
+from guidedstyle.types import KeyPath, Mistake
 
 REMEDY = "copy it into the recipe's folder, or leave --sandbox out if you trust the recipe"
 

@@ -11,18 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from guidedstyle.errors import GuidedStyleError, KeyPath
-from guidedstyle.images import (
-    LONGEST_SIDES,
-    MOST_PIXELS,
-    SMALLEST_SIDE,
-    Array,
-    Frame,
-    Size,
-    fit_size,
-    read_picture,
-    to_array,
-)
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.images import LONGEST_SIDES, MOST_PIXELS, SMALLEST_SIDE, Frame, fit_size, read_picture, to_array
 from guidedstyle.keys import measure_length
 from guidedstyle.listing import list_starts
 from guidedstyle.masks import resize_mask
@@ -32,6 +22,7 @@ from guidedstyle.reading import Reading
 from guidedstyle.recipe import Recipe
 from guidedstyle.stacking import add_borders, measure_overlaps, settle_neighbours, stack_weights
 from guidedstyle.stages import Stage, plan_stages
+from guidedstyle.types import Array, KeyPath, Size
 
 CHECK_SIZE = 1024
 STACKING_SIZE = 2048  # masks meet at this size at least: shrunk before, hard edges would seem to overlap

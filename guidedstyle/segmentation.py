@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import Array, fit_size
-from guidedstyle.mask_files import Pixels
+from guidedstyle.io.images import fit_size
+from guidedstyle.types import Array, Pixels
 
 Labels = NDArray[np.intp]
 

@@ -12,14 +12,22 @@ import torch
 
 from guidedstyle.batch import Failure, Job
 from guidedstyle.cache import find_cache
-from guidedstyle.claims import claiming
-from guidedstyle.commands import BUG, DONE, INTERRUPTED, MISTAKE, OURS, find_worst
-from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
-from guidedstyle.faults import explain_fault
+from guidedstyle.device.distributed import is_first, join_processes
+from guidedstyle.device.precision import name_precision
+from guidedstyle.errors import (
+    BUG,
+    DONE,
+    INTERRUPTED,
+    MISTAKE,
+    OURS,
+    GuidedStyleError,
+    StoppedEarlyError,
+    explain_fault,
+    find_worst,
+)
 from guidedstyle.interrupts import interruptible
+from guidedstyle.io.files import claiming
 from guidedstyle.plan import Plan
-from guidedstyle.precision import name_precision
-from guidedstyle.processes import is_first, join_processes
 from guidedstyle.progress import Style, choose_teller, describe_end, show_progress, tell
 from guidedstyle.recipe import EncoderChoice
 from guidedstyle.record import find_record

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from guidedstyle.geometry import fade_outwards
-from guidedstyle.images import Array, Size
+from guidedstyle.types import Array, Size
 
 ROUNDING = 1e-6  # of weights that sum to 1
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guidedstyle.images import Size, fit_size
+from guidedstyle.io.images import fit_size
+from guidedstyle.types import Size
 
 SMALLEST_START = 128  # longest side of the coarsest size, px
 SMALLEST_OCTAVE = 16  # shortest side, px

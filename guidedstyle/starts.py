@@ -10,7 +10,7 @@ from torch import Tensor
 
 from guidedstyle.canvas import Canvas, resize
 from guidedstyle.controls import Start
-from guidedstyle.images import read_picture, to_array
+from guidedstyle.io.images import read_picture, to_array
 from guidedstyle.scene import Scene
 
 PHOTOGRAPH = Start(content=1.0)

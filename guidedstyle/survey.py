@@ -9,9 +9,9 @@ import numpy as np
 
 from guidedstyle.architecture import ARCHITECTURES, Architecture, Layer
 from guidedstyle.controls import Controls
-from guidedstyle.guidance import MOSTLY, Kind, cover_cells, halve
-from guidedstyle.images import Array, Size
+from guidedstyle.guidance import MOSTLY, cover_cells, halve
 from guidedstyle.scene import Scene
+from guidedstyle.types import Array, Kind, Size
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from guidedstyle.checking import check_reading
-from guidedstyle.claims import claiming
-from guidedstyle.commands import BUG, DONE, INTERRUPTED, MISTAKE, find_worst
 from guidedstyle.contact_sheet import make_sheet
-from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
-from guidedstyle.files import write_file
-from guidedstyle.images import read_picture, save_picture
+from guidedstyle.errors import BUG, DONE, INTERRUPTED, MISTAKE, GuidedStyleError, StoppedEarlyError, find_worst
 from guidedstyle.interrupts import interruptible
-from guidedstyle.places import SHEET, TABLE
+from guidedstyle.io.files import claiming, write_file
+from guidedstyle.io.images import read_picture, save_picture
+from guidedstyle.io.paths import SHEET, TABLE
 from guidedstyle.plan import Plan
 from guidedstyle.progress import Style, choose_teller
 from guidedstyle.record import find_record

@@ -12,11 +12,12 @@ import torch
 from guidedstyle.cache import recall_picture
 from guidedstyle.canvas import resize, resize_layers
 from guidedstyle.encoder import Encoder
-from guidedstyle.images import Array, to_array
+from guidedstyle.io.images import to_array
 from guidedstyle.mask_keys import Mask
 from guidedstyle.paintings import Painting
 from guidedstyle.recipe import Recipe, Region, SolverChoice, StyleImage, StyleUse
 from guidedstyle.scene import Scene
+from guidedstyle.types import Array
 
 Paint = Callable[[Scene], tuple[Array, bool]]  # the picture, and whether it was finished
 

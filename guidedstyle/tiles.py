@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from guidedstyle.images import Size
-from guidedstyle.processes import add_up, is_first, take_share
+from guidedstyle.device.distributed import add_up, is_first, take_share
+from guidedstyle.types import Size
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from guidedstyle.checkpoint import describe_scene, read_checkpoint
-from guidedstyle.commands import make_folder
-from guidedstyle.errors import GuidedStyleError
-from guidedstyle.faults import explain_fault
-from guidedstyle.files import check_folder, remove_leftovers, telling, write_file
+from guidedstyle.device.distributed import is_first
+from guidedstyle.errors import GuidedStyleError, explain_fault
+from guidedstyle.io.files import check_folder, make_folder, remove_leftovers, telling, write_file
+from guidedstyle.io.paths import list_places, name_frames, name_old_state, name_preview, name_state
+from guidedstyle.io.video import write_timelapse
 from guidedstyle.keeping import Frames, Previews, States, list_frames
 from guidedstyle.overwriting import find_overwritten, identify, list_given
-from guidedstyle.places import list_places, name_frames, name_old_state, name_preview, name_state
 from guidedstyle.plan import Plan
-from guidedstyle.processes import is_first
 from guidedstyle.rendering import Snapshot, Update
 from guidedstyle.result import Result
 from guidedstyle.resuming import resume
 from guidedstyle.rhythm import NEVER
 from guidedstyle.scene import Scene
-from guidedstyle.timelapse import write_timelapse
 from guidedstyle.wishes import Wishes
 
 

@@ -11,8 +11,9 @@ from pydantic_core import ErrorDetails
 
 from guidedstyle.controls import Overrides
 from guidedstyle.document import Document, lies_within, name_key
-from guidedstyle.errors import GuidedStyleError, KeyPath, Problem
+from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.recipe import Recipe
+from guidedstyle.types import KeyPath
 
 PLACEHOLDER = "?"
 OPTIONAL = {*Overrides.model_fields, "where", "canvas"}  # entries that are left out where something in them is wrong

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from guidedstyle.checking import check_reading
 from guidedstyle.document import Document, read_value, write_yaml
 from guidedstyle.errors import GuidedStyleError, Problem
+from guidedstyle.io.paths import SHEET, TABLE, list_places, name_sweep
 from guidedstyle.overwriting import find_overwritten, identify, list_given
-from guidedstyle.places import SHEET, TABLE, list_places, name_sweep
 from guidedstyle.reading import Override, Reading, read_recipe
 from guidedstyle.sandbox import leads_out
 

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 import watchfiles
 
-from guidedstyle.commands import DONE
 from guidedstyle.curves import trace_losses
-from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
-from guidedstyle.images import save_picture
+from guidedstyle.errors import DONE, GuidedStyleError, StoppedEarlyError
 from guidedstyle.interrupts import interruptible
+from guidedstyle.io.images import save_picture
+from guidedstyle.io.paths import name_watched
 from guidedstyle.keeping import Previews
 from guidedstyle.listing import list_files
-from guidedstyle.places import name_watched
 from guidedstyle.plan import Plan
 from guidedstyle.reading import Override, read_recipe
 from guidedstyle.rendering import Snapshot, Update

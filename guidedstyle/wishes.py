@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.video import check_timelapse
 from guidedstyle.plots import require_matplotlib
 from guidedstyle.rhythm import NEVER, Rhythm, read_rhythm
-from guidedstyle.timelapse import check_timelapse
 
 FRAMES = "2"  # steps between the frames of a film
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from guidedstyle.allocator import keep_freed_memory
+from guidedstyle.device.limits import Limits
+from guidedstyle.device.memory import keep_freed_memory
 from guidedstyle.encoder import Encoder
-from guidedstyle.limits import Limits
 from guidedstyle.plan import ANYTHING, Plan, make_plan
 from guidedstyle.reading import Reading
 from guidedstyle.recipe import EncoderChoice

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from guidedstyle.layered.openraster import write_openraster
-from guidedstyle.layered.photoshop import write_photoshop
+from guidedstyle.io.layered.openraster import write_openraster
+from guidedstyle.io.layered.photoshop import write_photoshop
 
 WIDTH, HEIGHT, LAYERS = 6000, 4000, 6
 Bytes = np.ndarray

@@ -31,13 +31,13 @@ from cases import DATA, WEIGHTS, write_recipe
 from quality_tables import OURS, Results, describe
 from torch import Tensor
 
-from guidedstyle.allocator import keep_freed_memory
 from guidedstyle.cache import FOLDER
 from guidedstyle.canvas import resize
 from guidedstyle.commands import whole_number
+from guidedstyle.device.memory import keep_freed_memory
+from guidedstyle.device.precision import choose_precision
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
-from guidedstyle.precision import choose_precision
 from guidedstyle.reading import read_recipe
 from guidedstyle.rendering import render
 from guidedstyle.scene import Scene, open_scene

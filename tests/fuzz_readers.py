@@ -32,14 +32,15 @@ with atheris.instrument_imports(include=["guidedstyle", "PIL", "psd_tools", "yam
 
     Image.init()  # imports the readers of all formats
 
-    from guidedstyle import images
     from guidedstyle.checkpoint import read_checkpoint
     from guidedstyle.comparison import compare_pictures
     from guidedstyle.difference_table import tabulate_differences
     from guidedstyle.errors import GuidedStyleError
-    from guidedstyle.images import read_frame, read_picture, save_picture
+    from guidedstyle.io import images
+    from guidedstyle.io.images import read_frame, read_picture, save_picture
+    from guidedstyle.io.layered import base as paper
+    from guidedstyle.io.layered.formats import open_layered, read_layer
     from guidedstyle.labels import Palette, read_labels
-    from guidedstyle.layered import open_layered, paper, read_layer
     from guidedstyle.mask_files import read_alpha, read_grey
     from guidedstyle.reading import RECIPE_KEY, parse_setting, read_recipe, write_recipe
     from guidedstyle.variants import parse_axis

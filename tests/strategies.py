@@ -14,10 +14,10 @@ from pydantic import BaseModel
 
 from guidedstyle.controls import ColourChoice, Controls, Overrides, Start
 from guidedstyle.errors import HIDDEN
-from guidedstyle.images import Array
 from guidedstyle.keys import LONGEST_NAME
 from guidedstyle.mask_keys import Gradient, Mask, SharedMasks
 from guidedstyle.recipe import EncoderChoice, Recipe, Region, SolverChoice, StyleImage, StyleUse
+from guidedstyle.types import Array
 
 settings.register_profile("steady", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("steady")

@@ -15,8 +15,8 @@ import pytest
 from bad_inputs import Nursery, write_studio
 from PIL import Image
 
-from guidedstyle.layered.openraster import write_openraster
-from guidedstyle.layered.photoshop import write_photoshop
+from guidedstyle.io.layered.openraster import write_openraster
+from guidedstyle.io.layered.photoshop import write_photoshop
 
 Maker = Callable[[Path], object]
 SIZE = (96, 64)

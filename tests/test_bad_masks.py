@@ -21,8 +21,8 @@ import pytest
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.layered.openraster import write_openraster
-from guidedstyle.layered.photoshop import write_photoshop
+from guidedstyle.io.layered.openraster import write_openraster
+from guidedstyle.io.layered.photoshop import write_photoshop
 from guidedstyle.reading import read_recipe
 from guidedstyle.scene import open_scene
 

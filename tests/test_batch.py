@@ -15,7 +15,7 @@ from PIL import Image
 
 from guidedstyle.batch import Failure, Job, make_jobs
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import read_picture
+from guidedstyle.io.images import read_picture
 from guidedstyle.session import Session
 from guidedstyle.wishes import Wishes
 from guidedstyle.workshop import Workshop

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-import guidedstyle.precision
+import guidedstyle.device.precision
 from guidedstyle.benchmark import REGIONS, find_largest, make_scene
+from guidedstyle.device.precision import choose_precision
 from guidedstyle.memory import Tiling
-from guidedstyle.precision import choose_precision
 
 pytestmark = pytest.mark.slow
 

@@ -275,7 +275,7 @@ def test_what_no_file_can_be_called_is_compared_as_it_stands(folder: Path, name:
 
 
 def test_a_damaged_recipe_in_a_picture_is_told(folder: Path) -> None:
-    from guidedstyle.images import save_picture
+    from guidedstyle.io.images import save_picture
     from guidedstyle.reading import RECIPE_KEY
 
     save_picture(Image.open(folder / "photo.png"), folder / "odd.png", (RECIPE_KEY, "only words"))

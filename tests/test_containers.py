@@ -15,7 +15,7 @@ from PIL import Image
 from test_faults import OFTEN, RENDER, check_picture, end, start
 from waiting import end_all, wait_for
 
-from guidedstyle.containers import read_left
+from guidedstyle.device.memory import read_left
 
 UNLIMITED = "9223372036854771712"  # of version 1
 GIB = 2**30
@@ -129,7 +129,9 @@ def read_taken(group: Path) -> int:
 
 def test_what_is_planned_keeps_to_the_limit_of_a_group(group: Path) -> None:
     group.write_text(str(GIB))
-    code = "import torch; from guidedstyle.memory import measure_memory; print(measure_memory(torch.device('cpu')))"
+    code = (
+        "import torch; from guidedstyle.device.memory import measure_memory; print(measure_memory(torch.device('cpu')))"
+    )
     command = f'echo $$ > {group.parent}/cgroup.procs; exec "{sys.executable}" -c "{code}"'
     left = int(subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout)
     assert 0 < left < GIB

@@ -12,7 +12,7 @@ from cases import needs_data, vgg19, write_city, write_pair
 from conftest import encode_octaves
 
 from guidedstyle.gram import guided_grams
-from guidedstyle.images import save_picture, to_picture
+from guidedstyle.io.images import save_picture, to_picture
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe

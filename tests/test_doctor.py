@@ -16,8 +16,8 @@ import pytest
 import torch
 
 import guidedstyle
+from guidedstyle.device.precision import choose_precision
 from guidedstyle.device_checkup import examine_device, examine_memory
-from guidedstyle.precision import choose_precision
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from conftest import draw_picture
 from PIL import Image
 from test_cli import files, run
 
-from guidedstyle.layered import open_layered, read_layer
+from guidedstyle.io.layered.formats import open_layered, read_layer
 from guidedstyle.mask_sheet import TINTS, draw_sheet
 from guidedstyle.reading import load_recipe, read_recipe
 from guidedstyle.scene import CHECK_SIZE, open_scene

@@ -13,9 +13,8 @@ import pytest
 from PIL import Image
 from waiting import spawn, wait_for
 
-from guidedstyle.errors import GuidedStyleError
-from guidedstyle.faults import explain_fault
-from guidedstyle.images import read_picture
+from guidedstyle.errors import GuidedStyleError, explain_fault
+from guidedstyle.io.images import read_picture
 
 pytestmark = pytest.mark.slow
 

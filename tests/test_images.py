@@ -11,8 +11,8 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.files import write_file
-from guidedstyle.images import (
+from guidedstyle.io.files import write_file
+from guidedstyle.io.images import (
     Frame,
     fit_size,
     read_frame,

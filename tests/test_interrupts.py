@@ -18,9 +18,9 @@ from guidedstyle.interrupts import TOLD
 pytestmark = pytest.mark.slow
 
 SLOW_SAVE = """
-import time, guidedstyle.files
-flush = guidedstyle.files._flush
-guidedstyle.files._flush = lambda file: time.sleep(3 if b"PNG" in file.read_bytes()[:4] else 0) or flush(file)
+import time, guidedstyle.io.files
+flush = guidedstyle.io.files._flush
+guidedstyle.io.files._flush = lambda file: time.sleep(3 if b"PNG" in file.read_bytes()[:4] else 0) or flush(file)
 """
 
 

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.files import PART, remove_leftovers, replacing, write_file
-from guidedstyle.images import read_picture
+from guidedstyle.io.files import PART, remove_leftovers, replacing, write_file
+from guidedstyle.io.images import read_picture
+from guidedstyle.io.video import check_timelapse, write_timelapse
 from guidedstyle.rhythm import NEVER, Beat, Rhythm, read_rhythm
-from guidedstyle.timelapse import check_timelapse, write_timelapse
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

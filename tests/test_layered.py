@@ -15,10 +15,10 @@ from psd_tools import PSDImage
 from psd_tools.constants import BlendMode
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.layered import open_layered, read_layer
-from guidedstyle.layered.krita import _unpack_lzf
-from guidedstyle.layered.openraster import write_openraster
-from guidedstyle.layered.photoshop import write_photoshop
+from guidedstyle.io.layered.formats import open_layered, read_layer
+from guidedstyle.io.layered.krita import _unpack_lzf
+from guidedstyle.io.layered.openraster import write_openraster
+from guidedstyle.io.layered.photoshop import write_photoshop
 
 SIZE = (90, 70)
 DISC = np.hypot(*(np.indices(SIZE[::-1]) - np.array([[[30]], [[40]]]))) < 20

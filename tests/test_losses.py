@@ -8,13 +8,7 @@ from conftest import aim_at, guide, weigh
 
 from guidedstyle.gram import guided_grams
 from guidedstyle.guides import Guides
-from guidedstyle.losses import (
-    StyleTarget,
-    build_octaves,
-    content_losses,
-    measure_roughness,
-    style_losses,
-)
+from guidedstyle.losses import StyleTarget, build_octaves, content_losses, measure_roughness, style_losses
 
 GRID = (5, 6)
 PLACE = (0, "relu1_1")

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from strategies import opacities, units
 
 from guidedstyle.geometry import feather, fill_ellipse, fill_gradient, fill_polygon, fill_rectangle, grow, shrink
-from guidedstyle.images import Array, Frame
+from guidedstyle.io.images import Frame
 from guidedstyle.mask_keys import Mask
 from guidedstyle.masks import MaskReader, resize_mask
+from guidedstyle.types import Array
 
 SIZE = (37, 29)  # (width, height)
 MARGIN = 0.12  # of a pixel: how far a drawn edge may be from where it should

@@ -10,13 +10,14 @@ from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.geometry import fade_outwards, feather, fill_gradient, fill_rectangle, grow, shrink
-from guidedstyle.images import Array, Frame
+from guidedstyle.io.images import Frame
+from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.labels import Palette
-from guidedstyle.layered.openraster import write_openraster
 from guidedstyle.mask_files import read_grey
 from guidedstyle.mask_keys import Mask, lengthen_mask
 from guidedstyle.masks import MaskReader, find_palettes, fit_mask, resize_mask, same_shape
 from guidedstyle.reading import read_recipe
+from guidedstyle.types import Array
 
 SIZE = (96, 64)
 

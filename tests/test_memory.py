@@ -11,9 +11,8 @@ import pytest
 import torch
 from conftest import draw_picture
 
-from guidedstyle.errors import GuidedStyleError
-from guidedstyle.faults import is_out_of_memory
-from guidedstyle.limits import Limits, read_limits
+from guidedstyle.device.limits import Limits, read_limits
+from guidedstyle.errors import GuidedStyleError, is_out_of_memory
 from guidedstyle.memory import SIDES, Tiling
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe

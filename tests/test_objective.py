@@ -15,14 +15,15 @@ from guidedstyle.architecture import VGG19
 from guidedstyle.canvas import resize
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import to_array
+from guidedstyle.io.images import to_array
 from guidedstyle.losses import Place, StyleTarget
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import parse_setting, read_recipe
-from guidedstyle.recolour import Method, match_colours, take_swatch
+from guidedstyle.recolour import match_colours, take_swatch
 from guidedstyle.rendering import load_encoder
 from guidedstyle.scene import Scene, open_scene
+from guidedstyle.types import Method
 
 HEAD = "content: photo.png\nstyles: {ink: ink.png}\n"
 TWO = HEAD + "regions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: left.png, style: ink, %s}\n"

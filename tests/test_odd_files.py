@@ -10,7 +10,7 @@ import pytest
 from bad_inputs import Nursery, write_studio
 from PIL import Image, ImageCms
 
-from guidedstyle.images import read_picture
+from guidedstyle.io.images import read_picture
 
 Maker = Callable[[Path], object]
 SIZE = (96, 64)

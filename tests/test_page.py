@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 import guidedstyle
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import Array, to_picture
+from guidedstyle.io.images import to_picture
 from guidedstyle.mask_sheet import TINTS
 from guidedstyle.page import write_page
 from guidedstyle.palettes import make_legible, measure_palette
@@ -34,6 +34,7 @@ from guidedstyle.reading import load_recipe, read_recipe
 from guidedstyle.record import describe_origin, describe_render
 from guidedstyle.rendering import Rendering, Update, load_encoder, render
 from guidedstyle.scene import Scene, open_scene
+from guidedstyle.types import Array
 
 pytestmark = pytest.mark.slow
 

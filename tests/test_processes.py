@@ -15,7 +15,7 @@ from conftest import draw_picture
 from PIL import Image
 from waiting import spawn, wait_for
 
-from guidedstyle.claims import claiming
+from guidedstyle.io.files import claiming
 
 pytestmark = pytest.mark.slow
 

@@ -12,14 +12,15 @@ from conftest import encode_octaves
 
 from guidedstyle.colour import extract_luminance
 from guidedstyle.encoder import Encoder
-from guidedstyle.gram import STATISTICS, Statistic
+from guidedstyle.gram import STATISTICS
 from guidedstyle.guides import make_guides
-from guidedstyle.images import Array, read_picture, to_array, to_picture
+from guidedstyle.io.images import read_picture, to_array, to_picture
 from guidedstyle.losses import Place
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import parse_setting, read_recipe
 from guidedstyle.rendering import Rendering, load_encoder, make_paintings_for, render
 from guidedstyle.scene import Scene, open_scene
+from guidedstyle.types import Array, Statistic
 
 pytestmark = [needs_data, pytest.mark.slow]
 

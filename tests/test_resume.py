@@ -21,11 +21,11 @@ from PIL import Image
 from waiting import spawn, wait_for
 
 from guidedstyle.checkpoint import Checkpoint, describe_scene, read_checkpoint, write_checkpoint
+from guidedstyle.device.limits import Limits
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.interrupts import ECHO
+from guidedstyle.io.paths import name_state
 from guidedstyle.keeping import States, list_frames
-from guidedstyle.limits import Limits
-from guidedstyle.places import name_state
 from guidedstyle.reading import read_recipe
 from guidedstyle.rendering import Rendering, Snapshot, Update
 from guidedstyle.resuming import resume

@@ -15,9 +15,9 @@ from conftest import draw_picture
 from typer.testing import CliRunner
 
 import guidedstyle
-from guidedstyle.claims import claiming
 from guidedstyle.cli import QUICK, app
-from guidedstyle.layered import open_layered
+from guidedstyle.io.files import claiming
+from guidedstyle.io.layered.formats import open_layered
 from guidedstyle.reading import check_overrides, read_recipe
 
 PACKAGE = Path(guidedstyle.__file__).parent

@@ -14,8 +14,8 @@ from strategies import opacities
 
 from guidedstyle.architecture import LITE
 from guidedstyle.guidance import average_cells, enclose_fields, weigh_cells
-from guidedstyle.images import Array
 from guidedstyle.stacking import add_borders, settle_neighbours, stack_weights, unstack_weights
+from guidedstyle.types import Array
 
 
 def stack_by_hand(layers: list[Array | None]) -> Array:

@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 
 from guidedstyle.geometry import fade_outwards
-from guidedstyle.stacking import (
-    add_borders,
-    measure_overlaps,
-    settle_neighbours,
-    stack_weights,
-    unstack_weights,
-)
+from guidedstyle.stacking import add_borders, measure_overlaps, settle_neighbours, stack_weights, unstack_weights
 
 LABELS = Path("labels.png")
 

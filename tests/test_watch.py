@@ -16,7 +16,7 @@ import pytest
 from conftest import draw_picture
 from PIL import Image
 
-from guidedstyle.images import read_picture
+from guidedstyle.io.images import read_picture
 
 pytestmark = pytest.mark.slow
 

@@ -15,15 +15,15 @@ from safetensors.torch import save
 from torch import Tensor
 
 from guidedstyle.architecture import LITE
-from guidedstyle.commands import INTERRUPTED, exit_on_mistake, make_folder, whole_number
+from guidedstyle.commands import exit_on_mistake, whole_number
+from guidedstyle.device.precision import choose_precision
 from guidedstyle.distil.crops import Crops, find_pictures
 from guidedstyle.distil.reduction import Heads, reduce, reduce_to_metric
 from guidedstyle.distil.training import Progress, Pupil, Training, save_checkpoint
 from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
-from guidedstyle.errors import GuidedStyleError
-from guidedstyle.files import write_file
+from guidedstyle.errors import INTERRUPTED, GuidedStyleError
+from guidedstyle.io.files import make_folder, write_file
 from guidedstyle.plan import choose_device
-from guidedstyle.precision import choose_precision
 from guidedstyle.weights import load_vgg19
 
 EVERY = 25  # steps between two lines of progress

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from guidedstyle.errors import GuidedStyleError, Problem
-from guidedstyle.images import read_picture
+from guidedstyle.io.images import read_picture
 
 CROP = 96
 LONGEST = 2048  # larger pictures are reduced: all are held in memory

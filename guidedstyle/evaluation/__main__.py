@@ -11,14 +11,15 @@ from tempfile import TemporaryDirectory
 import yaml
 from PIL import Image
 
-from guidedstyle.allocator import keep_freed_memory
-from guidedstyle.commands import exit_on_mistake, make_folder, whole_number
+from guidedstyle.commands import exit_on_mistake, whole_number
 from guidedstyle.contact_sheet import make_sheet
+from guidedstyle.device.memory import keep_freed_memory
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.evaluation.judging import Comparison, Judge
 from guidedstyle.evaluation.spectrum import TILE, TINY
-from guidedstyle.images import save_picture, to_picture
+from guidedstyle.io.files import make_folder
+from guidedstyle.io.images import save_picture, to_picture
 from guidedstyle.plan import make_plan
 from guidedstyle.reading import read_recipe
 from guidedstyle.scene import Scene, open_scene

@@ -11,11 +11,11 @@ import torch
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.evaluation.spectrum import measure_grid
-from guidedstyle.images import Array
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.rendering import Rendering, render
 from guidedstyle.scene import Scene
+from guidedstyle.types import Array
 
 REPETITIONS = 9
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from guidedstyle.images import Array
+from guidedstyle.types import Array
 
 TILE = 32
 TINY = 1e-12

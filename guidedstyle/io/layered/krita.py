@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import Size
-from guidedstyle.layered.paper import (
+from guidedstyle.io.layered.base import (
     BROKEN_ZIP,
     DAMAGED,
     LayeredDocument,
@@ -26,7 +25,7 @@ from guidedstyle.layered.paper import (
     read_part,
     read_xml,
 )
-from guidedstyle.mask_files import Pixels
+from guidedstyle.types import Pixels, Size
 
 SPACE = "{http://www.calligra.org/DTD/krita}"
 HEADER = re.compile(rb"VERSION 2\nTILEWIDTH (\d{1,9})\nTILEHEIGHT (\d{1,9})\nPIXELSIZE (\d{1,9})\nDATA (\d{1,9})\n")

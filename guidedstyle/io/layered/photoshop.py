@@ -16,9 +16,8 @@ import numpy as np
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.files import write_file
-from guidedstyle.images import Size
-from guidedstyle.layered.paper import (
+from guidedstyle.io.files import write_file
+from guidedstyle.io.layered.base import (
     DAMAGED,
     LayeredDocument,
     PaintLayer,
@@ -28,7 +27,7 @@ from guidedstyle.layered.paper import (
     multiply,
     place,
 )
-from guidedstyle.mask_files import Pixels
+from guidedstyle.types import Pixels, Size
 
 MASKED = {"solidcolorfill", "gradientfill", "patternfill"}  # layers of which only the mask has a shape
 

@@ -1,4 +1,4 @@
-"""Layered documents of painting programs: one layer's opacity, by its name."""
+"""Open a layered document by its suffix and read the opacity of one layer."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.layered.krita import open_krita
-from guidedstyle.layered.openraster import open_openraster
-from guidedstyle.layered.paper import LayeredDocument, PaintLayer, multiply
-from guidedstyle.layered.photoshop import open_photoshop
-from guidedstyle.mask_files import Pixels
+from guidedstyle.io.layered.base import LayeredDocument, PaintLayer, multiply
+from guidedstyle.io.layered.krita import open_krita
+from guidedstyle.io.layered.openraster import open_openraster
+from guidedstyle.io.layered.photoshop import open_photoshop
+from guidedstyle.types import Pixels
 
 OPENERS: dict[str, Callable[[Path], LayeredDocument]] = {
     ".ora": open_openraster,

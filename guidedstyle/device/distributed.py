@@ -1,4 +1,4 @@
-"""Several processes for one picture: each takes its share of the work, and all add up what they found."""
+"""Several processes that share the tiles of one render (torchrun)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files to pictures and back. A picture in memory is RGB float32 in [0, 1], shape (1, 3, H, W); numpy only."""
+"""Read and write images."""
 
 from __future__ import annotations
 
@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.files import write_file
-
-Array = NDArray[np.float32]
-Size = tuple[int, int]  # (width, height), as Pillow has it
+from guidedstyle.io.files import write_file
+from guidedstyle.types import Array, Pixels, Size
 
 MOST_PIXELS = 400_000_000
 LONGEST_SIDES = {".webp": 16383}  # px, by the ending of a picture's name: what its format can hold
@@ -172,3 +169,16 @@ def read_note(file: Path, key: str) -> str | None:
         picture.load()
         text = picture.info.get(key)
         return str(text) if text is not None else None
+
+
+def read_opacity(file: Path, stream: IO[bytes]) -> Pixels:
+    """Read the alpha (H, W) of a picture within a file; one without is opaque."""
+    with open_picture(file, stream) as picture:
+        picture.load()
+        return find_alpha(picture)
+
+
+def find_alpha(picture: Image.Image) -> Pixels:
+    """Return the alpha channel (H, W) of an image; opaque where it has none."""
+    layered = picture if picture.mode in ("RGBA", "LA") else picture.convert("RGBA")
+    return np.asarray(layered.getchannel("A"))

@@ -1,4 +1,4 @@
-"""What all layered documents have in common."""
+"""Layers of a document and the bounded reading of its archive."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.images import MOST_PIXELS, Size
-from guidedstyle.mask_files import Pixels
+from guidedstyle.io.images import MOST_PIXELS
+from guidedstyle.types import Pixels, Size
 
 MOST_BYTES = 2**31  # of one part, unpacked
 ROOM = 2**28  # bytes that a layer may hold whatever its document's size: it may reach far beyond the edges

@@ -1,4 +1,4 @@
-"""What the files around a picture are called: its record, state, preview and frames."""
+"""Names of the files beside an output: record, checkpoint, preview, frames."""
 
 from __future__ import annotations
 

@@ -14,9 +14,9 @@ from xml.etree import ElementTree as Xml
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.files import write_file
-from guidedstyle.images import Size
-from guidedstyle.layered.paper import (
+from guidedstyle.io.files import write_file
+from guidedstyle.io.images import read_opacity
+from guidedstyle.io.layered.base import (
     DAMAGED,
     LayeredDocument,
     PaintLayer,
@@ -27,7 +27,7 @@ from guidedstyle.layered.paper import (
     read_layer_part,
     read_xml,
 )
-from guidedstyle.mask_files import Pixels, read_opacity
+from guidedstyle.types import Pixels, Size
 
 THUMBNAIL = 256  # px, longest side
 

@@ -1,4 +1,4 @@
-"""What a machine may be asked for. Without torch."""
+"""Limits that the user sets: device, tile size, memory, threads. Without torch."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Files that are written whole or not at all."""
+"""Write files atomically, lock outputs, check folders."""
 
 from __future__ import annotations
 
 import glob
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.paths import name_claim
 
 MOST_BYTES = 2**24  # of a record
 PART = ".part"  # what the name of a file ends in while it is written
@@ -113,3 +115,65 @@ def _is_running(process: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+@contextmanager
+def claiming(output: Path) -> Iterator[None]:
+    """Claim a picture for this process; raises GuidedStyleError where another one writes it.
+
+    Where the system or the disk knows no such locks, files are still whole, of the last that wrote them.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    file = name_claim(output)
+    handle = _open(file)
+    try:
+        while not _lock(handle, file, output):
+            os.close(handle)
+            handle = _open(file)
+        with passing(file):
+            with suppress(OSError):  # who it is, as far as the disk has room
+                os.truncate(handle, 0)
+                os.write(handle, str(os.getpid()).encode())
+            yield
+    finally:
+        os.close(handle)
+
+
+def _open(file: Path) -> int:
+    with telling(file.parent, "nothing can be written here"):
+        return os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)  # a link may lead to somebody's file
+
+
+def _lock(handle: int, file: Path, output: Path) -> bool:
+    """Lock a file; False: whoever had it has removed it since."""
+    import fcntl  # Windows has none
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        rule = f"another process writes it: {os.read(handle, 20).decode(errors='replace') or 'unknown'}"
+        remedy = "wait until it is through, or stop it, or give this picture another name (-o)"
+        raise GuidedStyleError.of(output, rule, remedy) from None
+    except OSError:  # this disk knows no locks
+        return True
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(handle), file.stat())
+    return False
+
+
+def check_place_of_folder(folder: Path, place: str) -> None:
+    """Raise GuidedStyleError where a folder cannot be made since a file is in its place, or above it."""
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise GuidedStyleError.of(place, f"{folder} cannot be made a folder: {there} is a file", "name another place")
+
+
+def make_folder(folder: Path, place: str = "--out") -> None:
+    """Make a folder to write into; raises GuidedStyleError where that cannot be."""
+    check_place_of_folder(folder, place)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GuidedStyleError.of(place, f"{folder} cannot be made a folder", "name another place") from error

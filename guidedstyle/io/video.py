@@ -1,4 +1,4 @@
-"""Frames to a film."""
+"""Write videos from frames."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.files import write_file
-from guidedstyle.images import Size, fit_size, read_picture
+from guidedstyle.io.files import write_file
+from guidedstyle.io.images import fit_size, read_picture
+from guidedstyle.types import Size
 
 SECONDS, FASTEST, SLOWEST = 10, 30, 4  # how long a film is meant to be; frames a second
 LAST = 1.5  # seconds that the last frame stays

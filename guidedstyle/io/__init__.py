@@ -1,0 +1,1 @@
+"""Files and formats: images, layered documents, films; atomic writes and locks."""

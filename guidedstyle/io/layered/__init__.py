@@ -1,0 +1,1 @@
+"""Layered documents of paint programs: Krita, OpenRaster, Photoshop."""
