@@ -60,9 +60,9 @@ def check_command(
 
     Example: guidedstyle check recipe.yaml
     """
-    from guidedstyle.checking import check_reading
-    from guidedstyle.reading import read_recipe
+    from guidedstyle.recipe.loading.loader import read_recipe
     from guidedstyle.report import print_scene
+    from guidedstyle.scene.check import check_reading
 
     checked = check_reading(read_recipe(recipe, collect_overrides(settings), sandbox))
     print_scene(checked.scene, checked.notes)
@@ -79,9 +79,9 @@ def masks_command(
 
     Example: guidedstyle masks recipe.yaml -o sheet.png
     """
-    from guidedstyle.checking import check_reading
-    from guidedstyle.reading import read_recipe
+    from guidedstyle.recipe.loading.loader import read_recipe
     from guidedstyle.report import print_masks
+    from guidedstyle.scene.check import check_reading
 
     scene = check_reading(read_recipe(recipe, collect_overrides(settings), sandbox)).scene
     if output:
@@ -103,7 +103,7 @@ def schema_command(
     """
     import json
 
-    from guidedstyle.schema import make_schema, write_table
+    from guidedstyle.recipe.schema import make_schema, write_table
 
     typer.echo(write_table() if table else json.dumps(make_schema(), indent=2))
 

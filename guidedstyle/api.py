@@ -7,12 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from guidedstyle import reading
-from guidedstyle.checking import Check, check_reading
 from guidedstyle.device.limits import read_limits
 from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
-from guidedstyle.reading import Reading, read_recipe, wrap_recipe
-from guidedstyle.recipe import Recipe
+from guidedstyle.recipe.loading import loader as reading
+from guidedstyle.recipe.loading.loader import Reading, read_recipe, wrap_recipe
+from guidedstyle.recipe.model import Recipe
+from guidedstyle.scene.check import Check, check_reading
 
 if TYPE_CHECKING:
     from guidedstyle.rendering import Update, Watch

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from guidedstyle.checking import Check, check_reading
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import make_folder
 from guidedstyle.io.images import FORMATS
 from guidedstyle.io.paths import PREVIEW, WATCHED, list_places
-from guidedstyle.overwriting import Given, find_overwritten, identify, list_given
-from guidedstyle.reading import Override, Reading, read_recipe
-from guidedstyle.recipe import OUTPUT_SUFFIXES
+from guidedstyle.recipe.files import Given, find_overwritten, identify, list_given
+from guidedstyle.recipe.loading.loader import Override, Reading, read_recipe
+from guidedstyle.recipe.model import OUTPUT_SUFFIXES
+from guidedstyle.scene.check import Check, check_reading
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from guidedstyle.encoder import Encoder
 from guidedstyle.losses import build_octaves
 from guidedstyle.memory import SIDES, Tiling, find_needs
 from guidedstyle.objective import Objective
-from guidedstyle.paintings import Painting
 from guidedstyle.plan import make_plan
-from guidedstyle.recipe import Recipe
-from guidedstyle.scene import Scene
+from guidedstyle.recipe.model import Recipe
+from guidedstyle.scene.scene import Scene
+from guidedstyle.scene.styles import Painting
 
 Work = Callable[[], object]
 REGIONS = (1, 3, 4, 16)

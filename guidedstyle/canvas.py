@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from guidedstyle.colour import extract_luminance, replace_luminance
-from guidedstyle.controls import Controls
-from guidedstyle.mixing import Part, split_region
-from guidedstyle.recipe import Recipe
-from guidedstyle.scene import NOTHING, Scene
-from guidedstyle.stacking import ROUNDING
+from guidedstyle.masks.compositing import ROUNDING
+from guidedstyle.masks.mixing import Part, split_region
+from guidedstyle.recipe.controls import Controls
+from guidedstyle.recipe.model import Recipe
+from guidedstyle.scene.scene import NOTHING, Scene
 from guidedstyle.types import Array
 
 

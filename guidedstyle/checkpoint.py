@@ -18,7 +18,7 @@ from guidedstyle.memory import Tiling
 from guidedstyle.plan import Plan
 from guidedstyle.record import describe_identity
 from guidedstyle.rendering import Snapshot
-from guidedstyle.scene import Scene
+from guidedstyle.scene.scene import Scene
 from guidedstyle.solver import Ending
 
 FORMAT = 1

@@ -144,7 +144,7 @@ def watch_command(
 
     Ctrl-C ends it. Example: guidedstyle watch recipe.yaml
     """
-    from guidedstyle.reading import check_overrides
+    from guidedstyle.recipe.loading.loader import check_overrides
 
     if recipe.exists() and not recipe.is_file():  # one that is not there yet is waited for
         raise GuidedStyleError.of(recipe, "it is no file", "name a recipe (.yaml)")

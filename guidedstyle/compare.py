@@ -9,7 +9,7 @@ from guidedstyle.comparison import Comparison, compare_pictures, is_file
 from guidedstyle.contact_sheet import make_sheet
 from guidedstyle.errors import DONE, GuidedStyleError
 from guidedstyle.io.images import save_picture
-from guidedstyle.overwriting import find_overwritten, identify
+from guidedstyle.recipe.files import find_overwritten, identify
 from guidedstyle.report import print_comparison, print_json
 from guidedstyle.variants import arrange
 

@@ -13,14 +13,13 @@ from PIL import Image
 from pydantic import BaseModel, ValidationError
 
 from guidedstyle.contact_sheet import CELL
-from guidedstyle.differences import flatten, name_entry, walk
-from guidedstyle.document import read_document
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.io.files import MOST_BYTES, read_plain
 from guidedstyle.io.images import read_note, read_picture
 from guidedstyle.io.paths import name_record
-from guidedstyle.keys import is_too_long
-from guidedstyle.reading import RECIPE_KEY, relate_path
+from guidedstyle.recipe.loading.document import flatten, name_entry, read_document, walk
+from guidedstyle.recipe.loading.loader import RECIPE_KEY, relate_path
+from guidedstyle.recipe.values import is_too_long
 
 FILE_KEYS = {"content", "image", "file", "weights"}  # of a written recipe, where a text stands under them
 RESULTS = ("total", "smoothness", "regions", "steps", "seconds", "reason")

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from guidedstyle.comparison import Compared, Comparison
-from guidedstyle.document import write_yaml
+from guidedstyle.recipe.loading.document import write_yaml
 
 KEYS, PICTURE = 28, 13  # letters for keys, and at least so many for each picture
 SHORT_HASH = 15  # letters

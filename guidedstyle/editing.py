@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from guidedstyle.document import write_yaml
 from guidedstyle.errors import HIDDEN, GuidedStyleError
 from guidedstyle.io.files import telling, write_file
 from guidedstyle.io.images import read_frame, read_picture, to_picture
 from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.io.layered.photoshop import write_photoshop
-from guidedstyle.keys import is_too_long
 from guidedstyle.mask_sheet import tint
-from guidedstyle.reading import relate_path
-from guidedstyle.recipe import LONGEST_REGION_NAME, MOST_REGIONS
-from guidedstyle.scene import Scene
-from guidedstyle.segmentation import suggest_regions
-from guidedstyle.stacking import unstack_weights
+from guidedstyle.masks.compositing import unstack_weights
+from guidedstyle.masks.segmentation import suggest_regions
+from guidedstyle.recipe.loading.document import write_yaml
+from guidedstyle.recipe.loading.loader import relate_path
+from guidedstyle.recipe.model import LONGEST_REGION_NAME, MOST_REGIONS
+from guidedstyle.recipe.values import is_too_long
+from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array, Pixels
 
 PHOTOGRAPH = "photograph"  # the layer at the bottom

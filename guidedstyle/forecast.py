@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from guidedstyle.stages import Stage
+from guidedstyle.scene.scene import Stage
 
 OVERHEAD = 27_000.0  # px: what a step takes besides its pixels, in pixels; measured on a CPU
 MOST_OVERHEAD = 1e8

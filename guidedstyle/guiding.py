@@ -16,7 +16,7 @@ from guidedstyle.guides import Guides, make_guides
 from guidedstyle.losses import Place
 from guidedstyle.plan import Plan
 from guidedstyle.probes import ContentProbe, StyleProbe, tile_octave
-from guidedstyle.stages import Stage
+from guidedstyle.scene.scene import Stage
 from guidedstyle.tiles import Tile
 from guidedstyle.types import Array, Kind, Size, Statistic
 

@@ -11,11 +11,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import fit_size, save_picture, to_picture
-from guidedstyle.keys import parse_colour
-from guidedstyle.mask_keys import Mask
-from guidedstyle.masks import resize_mask
-from guidedstyle.overwriting import find_overwritten, identify, list_given
-from guidedstyle.scene import FAINT, Scene
+from guidedstyle.masks.reader import resize_mask
+from guidedstyle.recipe.files import find_overwritten, identify, list_given
+from guidedstyle.recipe.mask import Mask
+from guidedstyle.recipe.values import parse_colour
+from guidedstyle.scene.scene import FAINT, Scene
 from guidedstyle.types import RGB, Array
 
 OVERVIEW, PANEL, GAP, CAPTION, SHEET_MARGIN = 1000, 320, 16, 26, 10  # px

@@ -11,9 +11,8 @@ from torch.nn import functional
 
 from guidedstyle.architecture import Architecture
 from guidedstyle.lbfgs import HISTORY
-from guidedstyle.scene import Scene
-from guidedstyle.stacking import ROUNDING
-from guidedstyle.stages import Stage
+from guidedstyle.masks.compositing import ROUNDING
+from guidedstyle.scene.scene import Scene, Stage
 from guidedstyle.types import Array
 
 # Measured on CPUs with glibc, where memory that was freed in pieces counts too.

@@ -10,14 +10,13 @@ from torch import Tensor
 
 from guidedstyle.canvas import Canvas, measure_areas
 from guidedstyle.content import ContentFeatures
-from guidedstyle.controls import Controls
 from guidedstyle.encoder import Encoder
 from guidedstyle.losses import CONTENT_WEIGHT, PUBLISHED_CONTENT, SMOOTHNESS_WEIGHT, Losses, halve_picture, style_losses
 from guidedstyle.plan import Plan
 from guidedstyle.probes import ContentProbe, Probe, RoughnessProbe, StyleProbe, measure_octave
-from guidedstyle.recipe import Recipe
-from guidedstyle.scene import Scene
-from guidedstyle.stages import Stage
+from guidedstyle.recipe.controls import Controls
+from guidedstyle.recipe.model import Recipe
+from guidedstyle.scene.scene import Scene, Stage
 from guidedstyle.targets import Atelier, Memory
 from guidedstyle.tiles import Tile
 

@@ -12,7 +12,7 @@ from guidedstyle.device.limits import check_device
 from guidedstyle.errors import GuidedStyleError
 
 if TYPE_CHECKING:
-    from guidedstyle.reading import Override
+    from guidedstyle.recipe.loading.loader import Override
 
 
 def offer(*words: str) -> Callable[[str], list[str]]:
@@ -101,7 +101,7 @@ def collect_overrides(
     encoder: str | None = None,
 ) -> list[Override]:
     """Collect what the command line says about keys of the recipe."""
-    from guidedstyle.reading import parse_setting
+    from guidedstyle.recipe.loading.loader import parse_setting
 
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
     found = [parse_setting(setting) for setting in settings or ()]

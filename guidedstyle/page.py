@@ -15,13 +15,13 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 from PIL import Image
 
-from guidedstyle.document import write_yaml
 from guidedstyle.io.images import fit_size, to_picture
 from guidedstyle.mask_sheet import cut_out, draw_overview, tint
 from guidedstyle.palettes import Palette, make_legible, measure_chroma, measure_palette, pick_pixels, to_lab
 from guidedstyle.plots import CURRENT, DASHES, Curve, plot_curves, plot_distributions, require_matplotlib
+from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.report import describe_controls, describe_style
-from guidedstyle.scene import Scene
+from guidedstyle.scene.scene import Scene
 from guidedstyle.types import RGB, Array
 
 if TYPE_CHECKING:

@@ -15,9 +15,8 @@ from guidedstyle.device.precision import choose_precision
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.memory import SIDES, Needs, Tiling, choose_tiling, find_needs, shrink_tiling
-from guidedstyle.recipe import Recipe
-from guidedstyle.scene import Scene
-from guidedstyle.stages import Stage
+from guidedstyle.recipe.model import Recipe
+from guidedstyle.scene.scene import Scene, Stage
 
 ANYTHING = Limits()
 LEAST_SHARE = 192  # px a side; for less, sharing costs more than it saves

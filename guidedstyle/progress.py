@@ -25,7 +25,7 @@ from guidedstyle.plan import Plan
 from guidedstyle.record import describe_losses
 from guidedstyle.rendering import Update
 from guidedstyle.report import print_json
-from guidedstyle.scene import Scene
+from guidedstyle.scene.scene import Scene
 
 Style = Literal["shown", "json", "quiet"]
 Show = Callable[[Update], None]

@@ -20,12 +20,11 @@ from guidedstyle.io.images import fit_size
 from guidedstyle.losses import Losses
 from guidedstyle.memory import Tiling
 from guidedstyle.objective import Objective
-from guidedstyle.paintings import Painting
 from guidedstyle.plan import Plan, make_plan
-from guidedstyle.recipe import EncoderChoice
-from guidedstyle.scene import Scene
+from guidedstyle.recipe.model import EncoderChoice
+from guidedstyle.scene.scene import Scene, Stage
+from guidedstyle.scene.styles import Painting
 from guidedstyle.solver import BROKEN, DIVERGED, STOPPED, Ending, State, Step, minimise
-from guidedstyle.stages import Stage
 from guidedstyle.starts import begin_image
 from guidedstyle.synthesis import make_paintings
 from guidedstyle.targets import Memory

@@ -15,10 +15,10 @@ from rich.table import Table
 
 from guidedstyle.comparison import Comparison
 from guidedstyle.difference_table import tabulate_differences
-from guidedstyle.document import write_yaml
-from guidedstyle.recipe import Region
-from guidedstyle.scene import Scene
-from guidedstyle.survey import Survival, collect_notes, survey_scene
+from guidedstyle.recipe.loading.document import write_yaml
+from guidedstyle.recipe.model import Region
+from guidedstyle.scene.check import Survival, collect_notes, survey_scene
+from guidedstyle.scene.scene import Scene
 
 if TYPE_CHECKING:
     from guidedstyle.benchmark import Line

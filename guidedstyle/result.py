@@ -16,11 +16,11 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import replacing
 from guidedstyle.io.images import save_picture, to_picture
 from guidedstyle.io.paths import name_record
-from guidedstyle.overwriting import find_overwritten, identify, list_given
-from guidedstyle.reading import RECIPE_KEY, write_recipe
+from guidedstyle.recipe.files import find_overwritten, identify, list_given
+from guidedstyle.recipe.loading.loader import RECIPE_KEY, write_recipe
 from guidedstyle.record import describe_render, write_record
 from guidedstyle.rendering import Rendering
-from guidedstyle.scene import Scene
+from guidedstyle.scene.scene import Scene
 
 
 @dataclass(frozen=True)

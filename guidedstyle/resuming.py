@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from guidedstyle.checkpoint import Checkpoint, describe_machine
 from guidedstyle.curves import trace_losses
-from guidedstyle.differences import Difference, list_differences
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.plan import Plan
+from guidedstyle.recipe.loading.document import Difference, list_differences
 from guidedstyle.rendering import Snapshot
 
 MOST_SHOWN = 6  # differences

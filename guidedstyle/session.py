@@ -29,7 +29,7 @@ from guidedstyle.interrupts import interruptible
 from guidedstyle.io.files import claiming
 from guidedstyle.plan import Plan
 from guidedstyle.progress import Style, choose_teller, describe_end, show_progress, tell
-from guidedstyle.recipe import EncoderChoice
+from guidedstyle.recipe.model import EncoderChoice
 from guidedstyle.record import find_record
 from guidedstyle.rendering import Snapshot, Update
 from guidedstyle.report import (
@@ -45,7 +45,7 @@ from guidedstyle.report import (
 )
 from guidedstyle.rescue import save_or_rescue
 from guidedstyle.result import Result
-from guidedstyle.scene import Scene
+from guidedstyle.scene.scene import Scene
 from guidedstyle.upkeep import Keeper, Upkeep
 from guidedstyle.wishes import Wishes
 from guidedstyle.workshop import Workshop

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from guidedstyle.canvas import Canvas, resize
-from guidedstyle.controls import Start
 from guidedstyle.io.images import read_picture, to_array
-from guidedstyle.scene import Scene
+from guidedstyle.recipe.controls import Start
+from guidedstyle.scene.scene import Scene
 
 PHOTOGRAPH = Start(content=1.0)
 

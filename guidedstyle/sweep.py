@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from guidedstyle.checking import check_reading
 from guidedstyle.contact_sheet import make_sheet
 from guidedstyle.errors import BUG, DONE, INTERRUPTED, MISTAKE, GuidedStyleError, StoppedEarlyError, find_worst
 from guidedstyle.interrupts import interruptible
@@ -17,6 +16,7 @@ from guidedstyle.progress import Style, choose_teller
 from guidedstyle.record import find_record
 from guidedstyle.report import print_failure, print_sweep, print_variant
 from guidedstyle.rescue import save_or_rescue
+from guidedstyle.scene.check import check_reading
 from guidedstyle.session import render_shown, report_error
 from guidedstyle.variants import Variant, arrange, write_table
 from guidedstyle.workshop import Workshop

@@ -13,10 +13,10 @@ from guidedstyle.cache import recall_picture
 from guidedstyle.canvas import resize, resize_layers
 from guidedstyle.encoder import Encoder
 from guidedstyle.io.images import to_array
-from guidedstyle.mask_keys import Mask
-from guidedstyle.paintings import Painting
-from guidedstyle.recipe import Recipe, Region, SolverChoice, StyleImage, StyleUse
-from guidedstyle.scene import Scene
+from guidedstyle.recipe.mask import Mask
+from guidedstyle.recipe.model import Recipe, Region, SolverChoice, StyleImage, StyleUse
+from guidedstyle.scene.scene import Scene
+from guidedstyle.scene.styles import Painting
 from guidedstyle.types import Array
 
 Paint = Callable[[Scene], tuple[Array, bool]]  # the picture, and whether it was finished

@@ -13,19 +13,18 @@ from torch import Tensor
 
 from guidedstyle.cache import keep_tensors, recall_tensors
 from guidedstyle.canvas import Canvas, resize, resize_layers
-from guidedstyle.controls import Controls
 from guidedstyle.device.distributed import agree, is_first
 from guidedstyle.encoder import Encoder
 from guidedstyle.gram import STATISTICS, mix_grams
 from guidedstyle.guiding import Guider
-from guidedstyle.keys import parse_colour
 from guidedstyle.losses import Place, StyleTarget, build_octaves, published_norms, relative_norms
-from guidedstyle.mixing import Part
+from guidedstyle.masks.mixing import Part
 from guidedstyle.plan import Plan
 from guidedstyle.probes import StyleProbe, measure_octave
+from guidedstyle.recipe.controls import Controls
+from guidedstyle.recipe.values import parse_colour
 from guidedstyle.recolour import Swatch, match_colours, match_luminance, match_palette, take_swatch
-from guidedstyle.scene import Scene
-from guidedstyle.stages import Stage
+from guidedstyle.scene.scene import Scene, Stage
 from guidedstyle.types import Array, Kind, Statistic
 
 Found = dict[Place, Tensor]

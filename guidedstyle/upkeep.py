@@ -12,13 +12,13 @@ from guidedstyle.io.files import check_folder, make_folder, remove_leftovers, te
 from guidedstyle.io.paths import list_places, name_frames, name_old_state, name_preview, name_state
 from guidedstyle.io.video import write_timelapse
 from guidedstyle.keeping import Frames, Previews, States, list_frames
-from guidedstyle.overwriting import find_overwritten, identify, list_given
 from guidedstyle.plan import Plan
+from guidedstyle.recipe.files import find_overwritten, identify, list_given
 from guidedstyle.rendering import Snapshot, Update
 from guidedstyle.result import Result
 from guidedstyle.resuming import resume
 from guidedstyle.rhythm import NEVER
-from guidedstyle.scene import Scene
+from guidedstyle.scene.scene import Scene
 from guidedstyle.wishes import Wishes
 
 

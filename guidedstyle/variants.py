@@ -13,13 +13,12 @@ from itertools import permutations, product
 from pathlib import Path
 from typing import Any, TypeVar
 
-from guidedstyle.checking import check_reading
-from guidedstyle.document import Document, read_value, write_yaml
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.io.paths import SHEET, TABLE, list_places, name_sweep
-from guidedstyle.overwriting import find_overwritten, identify, list_given
-from guidedstyle.reading import Override, Reading, read_recipe
-from guidedstyle.sandbox import leads_out
+from guidedstyle.recipe.files import find_overwritten, identify, leads_out, list_given
+from guidedstyle.recipe.loading.document import Document, read_value, write_yaml
+from guidedstyle.recipe.loading.loader import Override, Reading, read_recipe
+from guidedstyle.scene.check import check_reading
 
 MOST_VARIANTS = 400
 WIDEST = 6  # pictures side by side, where there is one axis

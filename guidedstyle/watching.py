@@ -17,15 +17,16 @@ from guidedstyle.interrupts import interruptible
 from guidedstyle.io.images import save_picture
 from guidedstyle.io.paths import name_watched
 from guidedstyle.keeping import Previews
-from guidedstyle.listing import list_files
 from guidedstyle.plan import Plan
-from guidedstyle.reading import Override, read_recipe
+from guidedstyle.recipe.files import list_files
+from guidedstyle.recipe.loading.loader import Override, read_recipe
 from guidedstyle.rendering import Snapshot, Update
 from guidedstyle.report import print_failure, print_notes, print_preview
 from guidedstyle.result import Result
 from guidedstyle.rhythm import Rhythm
-from guidedstyle.scene import Scene, open_scene
-from guidedstyle.survey import collect_notes, survey_scene
+from guidedstyle.scene.check import collect_notes, survey_scene
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
 from guidedstyle.workshop import Workshop
 
 TICK = 200  # ms

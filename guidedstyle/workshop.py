@@ -6,12 +6,13 @@ from guidedstyle.device.limits import Limits
 from guidedstyle.device.memory import keep_freed_memory
 from guidedstyle.encoder import Encoder
 from guidedstyle.plan import ANYTHING, Plan, make_plan
-from guidedstyle.reading import Reading
-from guidedstyle.recipe import EncoderChoice
+from guidedstyle.recipe.loading.loader import Reading
+from guidedstyle.recipe.model import EncoderChoice
 from guidedstyle.record import describe_origin
 from guidedstyle.rendering import Snapshot, Watch, load_encoder, render
 from guidedstyle.result import Result
-from guidedstyle.scene import Scene, open_scene
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
 from guidedstyle.targets import Memory
 
 

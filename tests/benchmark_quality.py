@@ -38,9 +38,10 @@ from guidedstyle.device.memory import keep_freed_memory
 from guidedstyle.device.precision import choose_precision
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
-from guidedstyle.reading import read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.rendering import render
-from guidedstyle.scene import Scene, open_scene
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
 from guidedstyle.weights import load_lite, load_vgg19
 
 PAIRS = (

@@ -40,9 +40,9 @@ with atheris.instrument_imports(include=["guidedstyle", "PIL", "psd_tools", "yam
     from guidedstyle.io.images import read_frame, read_picture, save_picture
     from guidedstyle.io.layered import base as paper
     from guidedstyle.io.layered.formats import open_layered, read_layer
-    from guidedstyle.labels import Palette, read_labels
-    from guidedstyle.mask_files import read_alpha, read_grey
-    from guidedstyle.reading import RECIPE_KEY, parse_setting, read_recipe, write_recipe
+    from guidedstyle.masks.files import read_alpha, read_grey
+    from guidedstyle.masks.labels import Palette, read_labels
+    from guidedstyle.recipe.loading.loader import RECIPE_KEY, parse_setting, read_recipe, write_recipe
     from guidedstyle.variants import parse_axis
 
 SLOW = 5  # seconds of the processor

@@ -12,11 +12,11 @@ from hypothesis.strategies import SearchStrategy
 from PIL import ImageColor
 from pydantic import BaseModel
 
-from guidedstyle.controls import ColourChoice, Controls, Overrides, Start
 from guidedstyle.errors import HIDDEN
-from guidedstyle.keys import LONGEST_NAME
-from guidedstyle.mask_keys import Gradient, Mask, SharedMasks
-from guidedstyle.recipe import EncoderChoice, Recipe, Region, SolverChoice, StyleImage, StyleUse
+from guidedstyle.recipe.controls import ColourChoice, Controls, Overrides, Start
+from guidedstyle.recipe.mask import Gradient, Mask, SharedMasks
+from guidedstyle.recipe.model import EncoderChoice, Recipe, Region, SolverChoice, StyleImage, StyleUse
+from guidedstyle.recipe.values import LONGEST_NAME
 from guidedstyle.types import Array
 
 settings.register_profile("steady", derandomize=True, deadline=None, database=None, max_examples=60)

@@ -23,8 +23,8 @@ from PIL import Image
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.io.layered.photoshop import write_photoshop
-from guidedstyle.reading import read_recipe
-from guidedstyle.scene import open_scene
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.scene.opening import open_scene
 
 Maker = Callable[[Path], object]  # writes one file
 

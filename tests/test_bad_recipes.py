@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from bad_inputs import Nursery, write_studio
 
-from guidedstyle.controls import Controls
-from guidedstyle.recipe import Recipe, Region
-from guidedstyle.schema import GROUPS, list_keys
+from guidedstyle.recipe.controls import Controls
+from guidedstyle.recipe.model import Recipe, Region
+from guidedstyle.recipe.schema import GROUPS, list_keys
 
 CONTENT, STYLES = "content: photo.png", "styles: {ink: ink.png}"
 REGIONS = "regions: [{name: a, mask: left.png, style: ink}]"

@@ -17,8 +17,8 @@ from guidedstyle.canvas import resize
 from guidedstyle.encoder import Encoder
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
-from guidedstyle.reading import read_recipe
-from guidedstyle.scene import open_scene
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.scene.opening import open_scene
 from guidedstyle.weights import load_lite, load_vgg19
 
 MEAN = np.array([123.68, 116.779, 103.939]).reshape(3, 1, 1)

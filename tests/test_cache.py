@@ -13,9 +13,9 @@ import torch
 import guidedstyle.cache
 from guidedstyle.cache import keep_tensors, recall_tensors
 from guidedstyle.plan import make_plan
-from guidedstyle.reading import parse_setting, read_recipe
+from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
 from guidedstyle.rendering import Rendering, load_encoder, render
-from guidedstyle.scene import open_scene
+from guidedstyle.scene.opening import open_scene
 from guidedstyle.targets import Atelier
 
 

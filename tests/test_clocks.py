@@ -7,7 +7,7 @@ import pytest
 
 from guidedstyle.forecast import Forecast
 from guidedstyle.rhythm import LONGEST, Beat, Rhythm
-from guidedstyle.stages import plan_stages
+from guidedstyle.scene.scene import plan_stages
 
 
 def test_a_clock_that_jumps_makes_no_storm_and_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from test_cli import run
 
 from guidedstyle.comparison import FILE_KEYS
 from guidedstyle.contact_sheet import CELL, MARGIN
-from guidedstyle.schema import make_schema
+from guidedstyle.recipe.schema import make_schema
 
 pytestmark = pytest.mark.slow
 
@@ -276,7 +276,7 @@ def test_what_no_file_can_be_called_is_compared_as_it_stands(folder: Path, name:
 
 def test_a_damaged_recipe_in_a_picture_is_told(folder: Path) -> None:
     from guidedstyle.io.images import save_picture
-    from guidedstyle.reading import RECIPE_KEY
+    from guidedstyle.recipe.loading.loader import RECIPE_KEY
 
     save_picture(Image.open(folder / "photo.png"), folder / "odd.png", (RECIPE_KEY, "only words"))
     done = run("compare", "odd.png", "photo.png", folder=folder)

@@ -15,9 +15,9 @@ from guidedstyle.gram import guided_grams
 from guidedstyle.io.images import save_picture, to_picture
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
-from guidedstyle.reading import read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.rendering import load_encoder, render
-from guidedstyle.scene import open_scene
+from guidedstyle.scene.opening import open_scene
 
 pytestmark = pytest.mark.slow
 

@@ -10,12 +10,12 @@ from conftest import draw_picture
 from PIL import Image
 from test_recipe import refuse
 
-from guidedstyle.controls import Controls, Overrides
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.listing import list_files
-from guidedstyle.reading import load_recipe, parse_setting, read_recipe, write_recipe
-from guidedstyle.recipe import Recipe
-from guidedstyle.scene import open_scene
+from guidedstyle.recipe.controls import Controls, Overrides
+from guidedstyle.recipe.files import list_files
+from guidedstyle.recipe.loading.loader import load_recipe, parse_setting, read_recipe, write_recipe
+from guidedstyle.recipe.model import Recipe
+from guidedstyle.scene.opening import open_scene
 
 HEAD = "content: photo.png\nstyles: {ink: ink.png, oil: oil.png}\n"
 REGIONS = "regions:\n  - {name: a, mask: rest, style: oil}\n  - {name: b, mask: left.png, style: ink, %s}\n"

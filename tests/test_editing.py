@@ -16,9 +16,10 @@ from test_cli import files, run
 
 from guidedstyle.io.layered.formats import open_layered, read_layer
 from guidedstyle.mask_sheet import TINTS, draw_sheet
-from guidedstyle.reading import load_recipe, read_recipe
-from guidedstyle.scene import CHECK_SIZE, open_scene
-from guidedstyle.segmentation import suggest_regions
+from guidedstyle.masks.segmentation import suggest_regions
+from guidedstyle.recipe.loading.loader import load_recipe, read_recipe
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import CHECK_SIZE
 
 
 @pytest.mark.parametrize("suffix", [".ora", ".psd"])

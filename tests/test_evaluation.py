@@ -20,9 +20,10 @@ from guidedstyle.contact_sheet import make_sheet
 from guidedstyle.evaluation.__main__ import open_scenes
 from guidedstyle.evaluation.judging import Comparison, Judge
 from guidedstyle.evaluation.spectrum import TILE, measure_grid
-from guidedstyle.reading import read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.rendering import Rendering
-from guidedstyle.scene import Scene, open_scene
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array
 from guidedstyle.weights import load_lite, load_vgg19
 

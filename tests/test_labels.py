@@ -11,9 +11,10 @@ from cases import DATA, NAMED, needs_data
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.labels import NOBODY, Palette, Stranger, read_labels
-from guidedstyle.reading import read_recipe
-from guidedstyle.scene import Scene, open_scene
+from guidedstyle.masks.labels import NOBODY, Palette, Stranger, read_labels
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255)
 NAMES = {"black": "black", "white": "white", "red": "red", "green": "lime", "blue": "blue"}

@@ -7,10 +7,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import opacities, units
 
-from guidedstyle.geometry import feather, fill_ellipse, fill_gradient, fill_polygon, fill_rectangle, grow, shrink
 from guidedstyle.io.images import Frame
-from guidedstyle.mask_keys import Mask
-from guidedstyle.masks import MaskReader, resize_mask
+from guidedstyle.masks.geometry import feather, fill_ellipse, fill_gradient, fill_polygon, fill_rectangle, grow, shrink
+from guidedstyle.masks.reader import MaskReader, resize_mask
+from guidedstyle.recipe.mask import Mask
 from guidedstyle.types import Array
 
 SIZE = (37, 29)  # (width, height)

@@ -9,14 +9,15 @@ import pytest
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.geometry import fade_outwards, feather, fill_gradient, fill_rectangle, grow, shrink
 from guidedstyle.io.images import Frame
 from guidedstyle.io.layered.openraster import write_openraster
-from guidedstyle.labels import Palette
-from guidedstyle.mask_files import read_grey
-from guidedstyle.mask_keys import Mask, lengthen_mask
-from guidedstyle.masks import MaskReader, find_palettes, fit_mask, resize_mask, same_shape
-from guidedstyle.reading import read_recipe
+from guidedstyle.masks.files import read_grey
+from guidedstyle.masks.geometry import fade_outwards, feather, fill_gradient, fill_rectangle, grow, shrink
+from guidedstyle.masks.labels import Palette
+from guidedstyle.masks.reader import MaskReader, find_palettes, fit_mask, resize_mask, same_shape
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.recipe.mask import Mask
+from guidedstyle.recipe.shorthand import lengthen_mask
 from guidedstyle.types import Array
 
 SIZE = (96, 64)

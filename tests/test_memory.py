@@ -15,9 +15,10 @@ from guidedstyle.device.limits import Limits, read_limits
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory
 from guidedstyle.memory import SIDES, Tiling
 from guidedstyle.plan import make_plan
-from guidedstyle.reading import read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.rendering import load_encoder
-from guidedstyle.scene import Scene, open_scene
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
 
 pytestmark = pytest.mark.slow
 

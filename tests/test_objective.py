@@ -19,10 +19,11 @@ from guidedstyle.io.images import to_array
 from guidedstyle.losses import Place, StyleTarget
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
-from guidedstyle.reading import parse_setting, read_recipe
+from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
 from guidedstyle.recolour import match_colours, take_swatch
 from guidedstyle.rendering import load_encoder
-from guidedstyle.scene import Scene, open_scene
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Method
 
 HEAD = "content: photo.png\nstyles: {ink: ink.png}\n"

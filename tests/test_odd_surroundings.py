@@ -18,7 +18,7 @@ from PIL import Image
 from test_cli import run
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.reading import load_recipe
+from guidedstyle.recipe.loading.loader import load_recipe
 from guidedstyle.record import find_record
 
 RECIPE = "content: photo.png\nstyle: ink.png\n"

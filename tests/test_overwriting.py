@@ -11,7 +11,7 @@ from test_cli import run
 
 from guidedstyle.batch import Failure, Job, make_jobs
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.reading import load_recipe
+from guidedstyle.recipe.loading.loader import load_recipe
 
 TINY = ("--size", "32", "--steps", "2", "--device", "cpu")
 RECIPE = "style: ink.png\ncontent: photo.png\n"

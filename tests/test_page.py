@@ -30,10 +30,11 @@ from guidedstyle.page import write_page
 from guidedstyle.palettes import make_legible, measure_palette
 from guidedstyle.plan import make_plan
 from guidedstyle.plots import DASHES, Curve, plot_curves
-from guidedstyle.reading import load_recipe, read_recipe
+from guidedstyle.recipe.loading.loader import load_recipe, read_recipe
 from guidedstyle.record import describe_origin, describe_render
 from guidedstyle.rendering import Rendering, Update, load_encoder, render
-from guidedstyle.scene import Scene, open_scene
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array
 
 pytestmark = pytest.mark.slow

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from guidedstyle.paintings import Painting, turn_painting
-from guidedstyle.recipe import StyleImage
+from guidedstyle.recipe.model import StyleImage
+from guidedstyle.scene.styles import Painting, turn_painting
 
 
 def make(height: int, width: int) -> Painting:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from conftest import draw_picture
 
-from guidedstyle.reading import read_recipe
-from guidedstyle.scene import open_scene
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.scene.opening import open_scene
 
 pytestmark = pytest.mark.slow
 

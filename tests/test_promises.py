@@ -17,9 +17,10 @@ from guidedstyle.guides import make_guides
 from guidedstyle.io.images import read_picture, to_array, to_picture
 from guidedstyle.losses import Place
 from guidedstyle.plan import make_plan
-from guidedstyle.reading import parse_setting, read_recipe
+from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
 from guidedstyle.rendering import Rendering, load_encoder, make_paintings_for, render
-from guidedstyle.scene import Scene, open_scene
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array, Statistic
 
 pytestmark = [needs_data, pytest.mark.slow]
@@ -40,7 +41,7 @@ def encoder() -> Encoder:
 
 
 def read_encoder():
-    from guidedstyle.recipe import EncoderChoice
+    from guidedstyle.recipe.model import EncoderChoice
 
     return EncoderChoice(**vgg19())
 

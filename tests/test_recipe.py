@@ -12,11 +12,11 @@ import yaml
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.mask_keys import Mask
-from guidedstyle.reading import load_recipe, parse_setting, read_recipe, write_recipe
-from guidedstyle.recipe import StyleUse
-from guidedstyle.scene import open_scene
-from guidedstyle.schema import make_schema
+from guidedstyle.recipe.loading.loader import load_recipe, parse_setting, read_recipe, write_recipe
+from guidedstyle.recipe.mask import Mask
+from guidedstyle.recipe.model import StyleUse
+from guidedstyle.recipe.schema import make_schema
+from guidedstyle.scene.opening import open_scene
 
 
 def refuse(file: Path, text: str | bytes, *settings: str) -> list[str]:

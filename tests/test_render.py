@@ -15,10 +15,10 @@ from PIL import Image
 from guidedstyle.losses import Place, StyleTarget
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
-from guidedstyle.reading import read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.rendering import Rendering, Update, load_encoder, render
-from guidedstyle.scene import open_scene
-from guidedstyle.stages import count_octaves, plan_stages
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import count_octaves, plan_stages
 
 
 def write_and_aim(studio: Path, regions: str, **settings: object) -> Objective:

@@ -26,11 +26,12 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.interrupts import ECHO
 from guidedstyle.io.paths import name_state
 from guidedstyle.keeping import States, list_frames
-from guidedstyle.reading import read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.rendering import Rendering, Snapshot, Update
 from guidedstyle.resuming import resume
 from guidedstyle.rhythm import NEVER, Rhythm
-from guidedstyle.scene import Scene, open_scene
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
 from guidedstyle.session import render_shown
 from guidedstyle.upkeep import Upkeep
 from guidedstyle.wishes import Wishes

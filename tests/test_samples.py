@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from guidedstyle.reading import read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.recipe.schema import list_keys, make_schema
 from guidedstyle.samples import paint_samples
-from guidedstyle.scene import CHECK_SIZE, open_scene
-from guidedstyle.schema import list_keys, make_schema
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import CHECK_SIZE
 
 ROOT = Path(__file__).parent.parent
 

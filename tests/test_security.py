@@ -18,7 +18,7 @@ import guidedstyle
 from guidedstyle.cli import QUICK, app
 from guidedstyle.io.files import claiming
 from guidedstyle.io.layered.formats import open_layered
-from guidedstyle.reading import check_overrides, read_recipe
+from guidedstyle.recipe.loading.loader import check_overrides, read_recipe
 
 PACKAGE = Path(guidedstyle.__file__).parent
 TREES = {file: ast.parse(file.read_text()) for file in PACKAGE.rglob("*.py")}

@@ -14,7 +14,7 @@ from strategies import opacities
 
 from guidedstyle.architecture import LITE
 from guidedstyle.guidance import average_cells, enclose_fields, weigh_cells
-from guidedstyle.stacking import add_borders, settle_neighbours, stack_weights, unstack_weights
+from guidedstyle.masks.compositing import add_borders, settle_neighbours, stack_weights, unstack_weights
 from guidedstyle.types import Array
 
 

@@ -7,8 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from guidedstyle.geometry import fade_outwards
-from guidedstyle.stacking import add_borders, measure_overlaps, settle_neighbours, stack_weights, unstack_weights
+from guidedstyle.masks.compositing import (
+    add_borders,
+    measure_overlaps,
+    settle_neighbours,
+    stack_weights,
+    unstack_weights,
+)
+from guidedstyle.masks.geometry import fade_outwards
 
 LABELS = Path("labels.png")
 

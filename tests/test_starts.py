@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from guidedstyle.canvas import Canvas
-from guidedstyle.reading import parse_setting, read_recipe
-from guidedstyle.scene import open_scene
+from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
+from guidedstyle.scene.opening import open_scene
 from guidedstyle.starts import begin_image
 
 TEXT = "content: photo.png\nstyles: {ink: {image: ink.png, scale: %s}}\nregions:\n"

@@ -9,7 +9,18 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "module", ["cli", "recipe", "reading", "scene", "report", "schema", "survey", "mask_sheet", "editing"]
+    "module",
+    [
+        "cli",
+        "recipe.model",
+        "recipe.loading.loader",
+        "scene.opening",
+        "report",
+        "recipe.schema",
+        "scene.check",
+        "mask_sheet",
+        "editing",
+    ],
 )
 def test_starts_without_torch(module: str) -> None:
     code = f"import sys, guidedstyle.{module}; sys.exit('torch' in sys.modules)"

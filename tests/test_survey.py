@@ -16,10 +16,11 @@ from guidedstyle.guidance import MOSTLY, average_cells, cover_cells, enclose_fie
 from guidedstyle.guides import Guides
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
-from guidedstyle.reading import read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.rendering import load_encoder
-from guidedstyle.scene import CHECK_SIZE, Scene, open_scene
-from guidedstyle.survey import collect_notes, survey_scene
+from guidedstyle.scene.check import collect_notes, survey_scene
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import CHECK_SIZE, Scene
 
 PHOTO = (400, 300)
 
@@ -128,7 +129,7 @@ def test_the_receptive_field_is_what_a_position_sees() -> None:
 
 
 def load_encoder_once() -> torch.nn.Module:
-    from guidedstyle.recipe import EncoderChoice
+    from guidedstyle.recipe.model import EncoderChoice
 
     return load_encoder(EncoderChoice()).float()
 

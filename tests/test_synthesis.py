@@ -13,9 +13,10 @@ from guidedstyle.cache import find_cache
 from guidedstyle.encoder import Encoder
 from guidedstyle.errors import StoppedEarlyError
 from guidedstyle.plan import make_plan
-from guidedstyle.reading import parse_setting, read_recipe
+from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
 from guidedstyle.rendering import load_encoder, make_paintings_for, render
-from guidedstyle.scene import Scene, open_scene
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
 
 pytestmark = pytest.mark.slow
 

@@ -18,9 +18,10 @@ from guidedstyle.memory import Tiling
 from guidedstyle.objective import Objective
 from guidedstyle.plan import Plan, make_plan
 from guidedstyle.probes import tile_octave
-from guidedstyle.reading import parse_setting, read_recipe
+from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
 from guidedstyle.rendering import load_encoder, render
-from guidedstyle.scene import Scene, open_scene
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
 from guidedstyle.tiles import make_tiles, sum_tiles
 
 pytestmark = pytest.mark.slow

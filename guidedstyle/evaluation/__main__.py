@@ -21,8 +21,9 @@ from guidedstyle.evaluation.spectrum import TILE, TINY
 from guidedstyle.io.files import make_folder
 from guidedstyle.io.images import save_picture, to_picture
 from guidedstyle.plan import make_plan
-from guidedstyle.reading import read_recipe
-from guidedstyle.scene import Scene, open_scene
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
 from guidedstyle.weights import load_lite, load_vgg19
 
 COLUMNS = (

@@ -14,7 +14,7 @@ from guidedstyle.evaluation.spectrum import measure_grid
 from guidedstyle.objective import Objective
 from guidedstyle.plan import make_plan
 from guidedstyle.rendering import Rendering, render
-from guidedstyle.scene import Scene
+from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array
 
 REPETITIONS = 9

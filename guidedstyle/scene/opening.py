@@ -1,78 +1,72 @@
-"""What a recipe names, opened: pictures and region weights, or every problem they have. Starts without torch."""
+"""Open all that a recipe names, with every error found."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images import LONGEST_SIDES, MOST_PIXELS, SMALLEST_SIDE, Frame, fit_size, read_picture, to_array
-from guidedstyle.keys import measure_length
-from guidedstyle.listing import list_starts
-from guidedstyle.masks import resize_mask
-from guidedstyle.opening import Opener, read_framed
-from guidedstyle.paintings import Painting, turn_painting
-from guidedstyle.reading import Reading
-from guidedstyle.recipe import Recipe
-from guidedstyle.stacking import add_borders, measure_overlaps, settle_neighbours, stack_weights
-from guidedstyle.stages import Stage, plan_stages
+from guidedstyle.errors import GuidedStyleError, Problem
+from guidedstyle.io.images import (
+    LONGEST_SIDES,
+    MOST_PIXELS,
+    SMALLEST_SIDE,
+    Frame,
+    fit_size,
+    read_frame,
+    read_picture,
+    to_array,
+)
+from guidedstyle.masks.compositing import add_borders, measure_overlaps, settle_neighbours, stack_weights
+from guidedstyle.masks.reader import MaskReader, find_palettes, resize_mask
+from guidedstyle.recipe.files import list_starts
+from guidedstyle.recipe.loading.loader import Reading
+from guidedstyle.recipe.values import measure_length
+from guidedstyle.scene.scene import CHECK_SIZE, FAINT, NOTHING, Scene
+from guidedstyle.scene.styles import Painting, turn_painting
 from guidedstyle.types import Array, KeyPath, Size
 
-CHECK_SIZE = 1024
+T = TypeVar("T")
+
+
+def read_framed(
+    file: Path, longest: int | None, largest: int | None = None, enlarge: bool = True
+) -> tuple[Image.Image, Frame]:
+    """Read a picture at `longest` px, its own size without, at most `largest`; and the frame of the file."""
+    frame = read_frame(file)
+    return read_picture(file, min(longest or max(frame.size), largest or MOST_PIXELS), enlarge), frame
+
+
+class Opener:
+    """Opens what a recipe names; `problems` are those of the recipe and of all that was opened so far."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self.problems = list(reading.document.problems)
+        self.masks = MaskReader(find_palettes(reading.recipe))
+
+    def attempt(self, path: KeyPath, action: Callable[[], T]) -> T | None:
+        """Do `action` for the key at `path`; None where it fails, or a mistake was reported there before."""
+        if self.reading.is_mistaken(path):
+            return None
+        try:
+            return action()
+        except GuidedStyleError as error:
+            place = self.reading.document.locate(path)
+            self.problems += [Problem(f"{place}: {p.place}", p.rule, p.remedy) for p in error.problems]
+            return None
+
+    def complain(self, path: KeyPath, rule: str, remedy: str) -> None:
+        """Note a problem of the key at `path`."""
+        self.problems.append(Problem(self.reading.document.locate(path), rule, remedy))
+
+
 STACKING_SIZE = 2048  # masks meet at this size at least: shrunk before, hard edges would seem to overlap
-FAINT = 5e-4  # of the picture
-NOTHING = 1e-3  # of a pixel; less is what rounding leaves
-
-
-@dataclass(frozen=True)
-class Scene:
-    """The inputs of a render at its final size.
-
-    `content` is grey where there is only a canvas. `weights` (R + 1, H, W) sum to 1 at every pixel; the last is what
-    belongs to no region and stays as it is. `mixes` are each region's shares of its styles, (S,) or (S, H, W).
-    `shares` are those that the masks give to the regions and last to none, `overlaps` how much of the picture
-    each covers over or under another, `unmatched` the pixels of colours that no mask names, `remarks` what else was
-    met when the masks were read.
-    """
-
-    recipe: Recipe
-    content: Array
-    paintings: dict[str, Painting]
-    weights: Array
-    mixes: tuple[Array, ...]
-    full_size: Size
-    shares: tuple[float, ...]
-    overlaps: tuple[float, ...] = ()
-    unmatched: int = 0
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def size(self) -> Size:
-        """The (width, height) of the picture to paint, whatever size the scene was opened at."""
-        return fit_size(self.full_size, self.recipe.size)
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The sizes of the render, from coarse to fine."""
-        solver, most = self.recipe.solver, max(len(controls.octaves) for controls in self.recipe.controls)
-        return plan_stages(self.size, solver.most_steps, most, solver.sizes)
-
-    @property
-    def notes(self) -> Iterator[str]:
-        """What a person should know before the render, in words."""
-        yield from self.remarks
-        if self.shares[-1] > FAINT:
-            yield f"{self.shares[-1]:.1%} of the picture belongs to no region and stays as it is (mask: rest takes it)"
-        for name, painting in self.paintings.items():
-            wanted = self.recipe.largest_scale(name) * painting.extent * max(self.size)
-            if wanted > 2 * max(painting.size):
-                yield f"style {name} is enlarged {wanted / max(painting.size):.1f} times and will look soft"
 
 
 class Layout(NamedTuple):

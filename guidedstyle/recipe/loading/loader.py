@@ -1,4 +1,4 @@
-"""A recipe file, or a picture that carries its recipe, to a validated `Recipe`: all mistakes at once."""
+"""Load a recipe from YAML or from a rendered PNG, and write one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from guidedstyle.document import Document, lies_within, read_document, read_value, write_yaml
 from guidedstyle.errors import GuidedStyleError, Problem
-from guidedstyle.listing import list_files, list_masks, share_masks
-from guidedstyle.mistakes import find_mistakes
-from guidedstyle.recipe import Recipe
-from guidedstyle.sandbox import find_escapes
-from guidedstyle.short_forms import lengthen
+from guidedstyle.recipe.files import find_escapes, list_files, list_masks, share_masks
+from guidedstyle.recipe.loading.document import Document, lies_within, read_document, read_value, write_yaml
+from guidedstyle.recipe.loading.rules import find_mistakes
+from guidedstyle.recipe.loading.validation import validate
+from guidedstyle.recipe.model import Recipe
+from guidedstyle.recipe.shorthand import lengthen
 from guidedstyle.types import KeyPath, Mistake
-from guidedstyle.validation import validate
 
 Override = tuple[str, object, str]  # key path, value, where it was said
 PHOTOGRAPHS = (".jpg", ".jpeg", ".tif", ".tiff", ".webp")

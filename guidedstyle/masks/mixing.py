@@ -1,4 +1,4 @@
-"""Mixes of styles that vary over a region, split into parts of one mix each. Without torch."""
+"""Split a style mix that varies over a region into parts of constant mix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks of a recipe to opacities (H, W) in [0, 1]."""
+"""Read a mask from any source and apply its operations."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import cv2
 import numpy as np
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.geometry import feather, fill_ellipse, fill_gradient, fill_polygon, fill_rectangle, grow, shrink
 from guidedstyle.io.images import Frame, read_frame
 from guidedstyle.io.layered.base import LayeredDocument
 from guidedstyle.io.layered.formats import open_layered, read_layer
-from guidedstyle.keys import Length, measure_length, parse_colour
-from guidedstyle.labels import Labels, Palette, read_labels
-from guidedstyle.listing import list_masks
-from guidedstyle.mask_files import read_alpha, read_grey
-from guidedstyle.mask_keys import Mask
-from guidedstyle.recipe import Recipe
+from guidedstyle.masks.files import read_alpha, read_grey
+from guidedstyle.masks.geometry import feather, fill_ellipse, fill_gradient, fill_polygon, fill_rectangle, grow, shrink
+from guidedstyle.masks.labels import Labels, Palette, read_labels
+from guidedstyle.recipe.files import list_masks
+from guidedstyle.recipe.mask import Mask
+from guidedstyle.recipe.model import Recipe
+from guidedstyle.recipe.values import Length, measure_length, parse_colour
 from guidedstyle.types import Array, Opacities, Size
 
 

@@ -1,12 +1,64 @@
-"""What people may write for short, rewritten as the long form: one word or list for an entry, and presets."""
+"""Short forms of keys and the canonical forms they stand for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from guidedstyle.controls import lengthen_controls
-from guidedstyle.mask_keys import Mask, lengthen_mask
+from guidedstyle.recipe.controls import OCTAVES
+from guidedstyle.recipe.mask import Mask
+
+
+def lengthen_mask(mask: object) -> object:
+    """Rewrite the short forms of a mask: a file's name, `rest` or `all`."""
+    if isinstance(mask, str):
+        return {mask: True} if mask in ("rest", "all") else {"file": mask}
+    if not isinstance(mask, dict):
+        return mask
+    combined = {key: mask[key] for key in ("any", "both", "except") if isinstance(mask.get(key), list | tuple)}
+    return mask | {key: [lengthen_mask(part) for part in parts] for key, parts in combined.items()}
+
+
+def lengthen_controls(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Rewrite the short forms of controls, where a word or a list stands for an entry, as the long ones."""
+    found = {key: lengthen(data[key]) for key, lengthen in LONG_FORMS.items() if key in data}
+    return {**data, **found}
+
+
+def _lengthen_layers(layers: object) -> object:
+    if isinstance(layers, str):
+        return {layers: 1.0}
+    if isinstance(layers, list) and all(isinstance(layer, str) for layer in layers):
+        return dict.fromkeys(layers, 1.0)
+    return layers
+
+
+def _lengthen_octaves(octaves: object) -> object:
+    return list(OCTAVES[octaves]) if isinstance(octaves, str) and octaves in OCTAVES else octaves
+
+
+def _lengthen_colour(colour: object) -> object:
+    if isinstance(colour, str):
+        return {colour: "symmetric" if colour == "match" else True}
+    return colour
+
+
+def _lengthen_start(start: object) -> object:
+    if isinstance(start, str):
+        return {start: 1.0} if start in ("content", "noise", "style") else {"file": start, "picture": 1.0}
+    if isinstance(start, dict) and "file" in start:
+        return {"picture": 1.0, **start}
+    return start
+
+
+LONG_FORMS = {
+    "style_layers": _lengthen_layers,
+    "content_layers": _lengthen_layers,
+    "octaves": _lengthen_octaves,
+    "colour": _lengthen_colour,
+    "init": _lengthen_start,
+}
+
 
 CANVAS = {"init": "noise", "content_strength": 0.0}  # there is no photograph to start from, or to keep
 CLASSIC = {  # Gatys et al. 2016 and the authors' own code

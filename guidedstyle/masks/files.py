@@ -1,4 +1,4 @@
-"""Painted files to opacities: the grey or the alpha of a picture, as it lies in the file."""
+"""Read the grey or the opacity of a mask file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import find_alpha, fit_size, open_picture
-from guidedstyle.keys import name_colour
+from guidedstyle.recipe.values import name_colour
 from guidedstyle.types import RGB, Array, Opacities, Pixels
 
 COLOURED = 64  # a pixel is coloured where its channels lie so far apart

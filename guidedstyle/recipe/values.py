@@ -1,4 +1,4 @@
-"""The kinds of values that keys of a recipe take: paths, weights, colours, lengths, points."""
+"""Values of recipe keys: colours, lengths, names, files."""
 
 from __future__ import annotations
 

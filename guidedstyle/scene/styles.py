@@ -1,4 +1,4 @@
-"""Paintings opened, turned and mirrored, with the part of them that is used. Without torch."""
+"""Style images: size, rotation, mask, and images made of two."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from guidedstyle.io.images import SMALLEST_SIDE
-from guidedstyle.recipe import StyleImage
+from guidedstyle.recipe.model import StyleImage
 from guidedstyle.types import Array, Size
 
 

@@ -1,4 +1,4 @@
-"""Plain data to a validated `Recipe`, and what is wrong with it in words that place, forbid and mend."""
+"""Validate plain data against the recipe models, with the line of every error."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from guidedstyle.controls import Overrides
-from guidedstyle.document import Document, lies_within, name_key
 from guidedstyle.errors import GuidedStyleError, Problem
-from guidedstyle.recipe import Recipe
+from guidedstyle.recipe.controls import Overrides
+from guidedstyle.recipe.loading.document import Document, lies_within, name_key
+from guidedstyle.recipe.model import Recipe
 from guidedstyle.types import KeyPath
 
 PLACEHOLDER = "?"

@@ -1,4 +1,4 @@
-"""What the user asked for, as frozen validated data. Every key, range and default of a recipe is here."""
+"""The recipe: content, styles, regions, solver."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from guidedstyle.controls import Controls, Overrides
-from guidedstyle.keys import Length, Model, Name, RecipePath, Scale, Share, Side, Weight, unit
-from guidedstyle.mask_keys import Mask, SharedMasks
-from guidedstyle.short_forms import lengthen
+from guidedstyle.recipe.controls import Controls, Overrides
+from guidedstyle.recipe.mask import Mask, SharedMasks
+from guidedstyle.recipe.shorthand import lengthen
+from guidedstyle.recipe.values import Length, Model, Name, RecipePath, Scale, Share, Side, Weight, unit
 
 MOST_REGIONS, MOST_STYLES = 64, 256
 LONGEST_REGION_NAME = 80  # letters

@@ -1,13 +1,12 @@
-"""What can be asked of every region alike, or of one alone: strengths, layers, statistics, colours, starts."""
+"""The controls of a region, with their defaults at the top of the recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from guidedstyle.keys import Colour, Model, RecipePath, Share, Terse, Weight, unit
+from guidedstyle.recipe.values import Colour, Model, RecipePath, Share, Terse, Weight, unit
 from guidedstyle.types import Guides, Method, Statistics
 
 Layers = Annotated[dict[str, Weight], Field(min_length=1)]
@@ -135,44 +134,3 @@ class Overrides(Model):
         """Lay what is given here over what the whole `picture` is asked for."""
         shared = {key: getattr(picture, key) for key in Controls.model_fields}
         return Controls.model_construct(**shared | self.given)
-
-
-def lengthen_controls(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Rewrite the short forms of controls, where a word or a list stands for an entry, as the long ones."""
-    found = {key: lengthen(data[key]) for key, lengthen in LONG_FORMS.items() if key in data}
-    return {**data, **found}
-
-
-def _lengthen_layers(layers: object) -> object:
-    if isinstance(layers, str):
-        return {layers: 1.0}
-    if isinstance(layers, list) and all(isinstance(layer, str) for layer in layers):
-        return dict.fromkeys(layers, 1.0)
-    return layers
-
-
-def _lengthen_octaves(octaves: object) -> object:
-    return list(OCTAVES[octaves]) if isinstance(octaves, str) and octaves in OCTAVES else octaves
-
-
-def _lengthen_colour(colour: object) -> object:
-    if isinstance(colour, str):
-        return {colour: "symmetric" if colour == "match" else True}
-    return colour
-
-
-def _lengthen_start(start: object) -> object:
-    if isinstance(start, str):
-        return {start: 1.0} if start in ("content", "noise", "style") else {"file": start, "picture": 1.0}
-    if isinstance(start, dict) and "file" in start:
-        return {"picture": 1.0, **start}
-    return start
-
-
-LONG_FORMS = {
-    "style_layers": _lengthen_layers,
-    "content_layers": _lengthen_layers,
-    "octaves": _lengthen_octaves,
-    "colour": _lengthen_colour,
-    "init": _lengthen_start,
-}

@@ -1,4 +1,4 @@
-"""Opacities of layers to region weights that sum to 1 at every pixel."""
+"""Composite region opacities, back to front, to weights that sum to 1."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from guidedstyle.geometry import fade_outwards
+from guidedstyle.masks.geometry import fade_outwards
 from guidedstyle.types import Array, Size
 
 ROUNDING = 1e-6  # of weights that sum to 1

@@ -1,16 +1,19 @@
-"""Where the regions of a scene survive: at which octaves and layers a position of the features is their own."""
+"""What a recipe comes to: coverage, overlaps, and layers at which a region is lost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from guidedstyle.architecture import ARCHITECTURES, Architecture, Layer
-from guidedstyle.controls import Controls
 from guidedstyle.guidance import MOSTLY, cover_cells, halve
-from guidedstyle.scene import Scene
+from guidedstyle.recipe.controls import Controls
+from guidedstyle.recipe.loading.loader import Reading
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import CHECK_SIZE, Scene
 from guidedstyle.types import Array, Kind, Size
 
 
@@ -126,3 +129,31 @@ def _describe_fall_back(name: str, found: Sequence[Survival]) -> Iterator[str]:
     lost = [f"{', '.join(survival.lost)} at {survival.longest} px" for survival in found if survival.lost]
     if lost:
         yield f"{name} is too narrow for inside guides at {'; '.join(lost)}: there its guides are simple"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A recipe's scene, opened small, and what a person should know before the render."""
+
+    scene: Scene
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know: regions too small for a style, overlaps, what falls to nobody."""
+        return collect_notes(self.scene, survey_scene(self.scene))
+
+    @property
+    def size(self) -> Size:
+        """The (width, height) of the picture."""
+        return self.scene.size
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of the picture that each region covers, 0 to 1."""
+        regions = self.scene.recipe.regions
+        return {region.name: share for region, share in zip(regions, self.scene.shares, strict=False)}
+
+
+def check_reading(reading: Reading) -> Check:
+    """Check what was read with its pictures and masks; raises GuidedStyleError with all problems."""
+    return Check(open_scene(reading, CHECK_SIZE))

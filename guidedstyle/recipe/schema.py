@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from guidedstyle.controls import EVEN, OCTAVES, ColourChoice, Controls, Start
-from guidedstyle.mask_keys import Gradient, Mask, SharedMasks
-from guidedstyle.recipe import EncoderChoice, Recipe, Region, SolverChoice, StyleImage, StyleUse
+from guidedstyle.recipe.controls import EVEN, OCTAVES, ColourChoice, Controls, Start
+from guidedstyle.recipe.mask import Gradient, Mask, SharedMasks
+from guidedstyle.recipe.model import EncoderChoice, Recipe, Region, SolverChoice, StyleImage, StyleUse
 
 STRING: dict[str, Any] = {"type": "string"}
 STRINGS: dict[str, Any] = {"type": "array", "items": STRING}

@@ -1,4 +1,4 @@
-"""What can stand under `mask:`: a source, or a combination of masks, and what is done to it."""
+"""The keys of a mask."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from guidedstyle.keys import Box, Colour, Corners, Length, Model, Name, Point, RecipePath, unit
+from guidedstyle.recipe.values import Box, Colour, Corners, Length, Model, Name, Point, RecipePath, unit
 from guidedstyle.types import KeyPath
 
 TOLERANCE = 60.0
@@ -149,16 +149,6 @@ class Mask(Model):
 DEFAULTS: dict[str, tuple[Any, ...]] = {
     field.alias or name: (field.default, None) for name, field in Mask.model_fields.items()
 }
-
-
-def lengthen_mask(mask: object) -> object:
-    """Rewrite the short forms of a mask: a file's name, `rest` or `all`."""
-    if isinstance(mask, str):
-        return {mask: True} if mask in ("rest", "all") else {"file": mask}
-    if not isinstance(mask, dict):
-        return mask
-    combined = {key: mask[key] for key in ("any", "both", "except") if isinstance(mask.get(key), list | tuple)}
-    return mask | {key: [lengthen_mask(part) for part in parts] for key, parts in combined.items()}
 
 
 def share_file(mask: Mask, shared: SharedMasks) -> Mask:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.keys import name_colour
-from guidedstyle.mask_files import read_colours, to_rgb
+from guidedstyle.masks.files import read_colours, to_rgb
+from guidedstyle.recipe.values import name_colour
 from guidedstyle.types import RGB, Array, Pixels
 
 FLAT = 20  # levels between neighbours; more is an edge

@@ -1,0 +1,1 @@
+"""From painted files to region weights that sum to 1."""

@@ -1,0 +1,1 @@
+"""What the user wrote: frozen, validated, with line numbers. Without torch."""

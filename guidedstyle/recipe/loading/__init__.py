@@ -1,0 +1,1 @@
+"""From YAML to a recipe, with every error found on the way."""

@@ -1,0 +1,1 @@
+"""All that a recipe names, opened once."""
