@@ -15,7 +15,7 @@ from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.check import Check, check_reading
 
 if TYPE_CHECKING:
-    from guidedstyle.rendering import Update, Watch
+    from guidedstyle.engine.rendering import Update, Watch
     from guidedstyle.result import Result
 
 

@@ -14,11 +14,11 @@ import torch
 
 from guidedstyle.device.memory import measure_memory, measure_peak
 from guidedstyle.device.precision import time_work
-from guidedstyle.encoder import Encoder
-from guidedstyle.losses import build_octaves
-from guidedstyle.memory import SIDES, Tiling, find_needs
-from guidedstyle.objective import Objective
-from guidedstyle.plan import make_plan
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.engine.objective.objective import Objective
+from guidedstyle.engine.plan import SIDES, find_needs, make_plan
+from guidedstyle.losses.terms import build_octaves
+from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.scene import Scene
 from guidedstyle.scene.styles import Painting

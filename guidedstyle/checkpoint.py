@@ -9,17 +9,16 @@ from typing import Any
 
 import torch
 
-from guidedstyle.curves import Curves
 from guidedstyle.device.distributed import count_processes
 from guidedstyle.device.precision import name_precision
+from guidedstyle.engine.plan import Plan
+from guidedstyle.engine.rendering import Curves, Snapshot
+from guidedstyle.engine.solvers.minimise import Ending
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory
 from guidedstyle.io.files import replacing
-from guidedstyle.memory import Tiling
-from guidedstyle.plan import Plan
+from guidedstyle.losses.tiles import Tiling
 from guidedstyle.record import describe_identity
-from guidedstyle.rendering import Snapshot
 from guidedstyle.scene.scene import Scene
-from guidedstyle.solver import Ending
 
 FORMAT = 1
 ANEW = "leave --resume out to begin anew"

@@ -12,14 +12,13 @@ from math import isfinite
 import torch
 from safetensors import SafetensorError
 
-from guidedstyle.cache import FOLDER, find_cache
 from guidedstyle.checkup import Finding, examine_folder
 from guidedstyle.device.memory import measure_memory
 from guidedstyle.device.precision import compare_precisions, decide_precision, name_precision
+from guidedstyle.encoders.weights import find_vgg19, load_lite
+from guidedstyle.engine.cache import FOLDER, find_cache
+from guidedstyle.engine.plan import RUNTIME, choose_device
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.memory import RUNTIME
-from guidedstyle.plan import choose_device
-from guidedstyle.weights import find_vgg19, load_lite
 
 NEW_DRIVER = "install NVIDIA's driver, and a torch built for it: https://pytorch.org/get-started"
 LONGEST_REASON = 200  # letters

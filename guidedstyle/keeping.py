@@ -9,9 +9,9 @@ from typing import Any
 from PIL import Image
 
 from guidedstyle.checkpoint import Checkpoint, write_checkpoint
+from guidedstyle.engine.plan import Plan
+from guidedstyle.engine.rendering import Update
 from guidedstyle.io.images import fit_size, save_picture, to_picture
-from guidedstyle.plan import Plan
-from guidedstyle.rendering import Update
 from guidedstyle.rhythm import Beat, Rhythm
 from guidedstyle.types import Size
 

@@ -25,8 +25,7 @@ from guidedstyle.scene.scene import Scene
 from guidedstyle.types import RGB, Array
 
 if TYPE_CHECKING:
-    from guidedstyle.curves import Curves
-    from guidedstyle.rendering import Rendering
+    from guidedstyle.engine.rendering import Curves, Rendering
 
 
 LONGEST, CARD = 1600, 640  # px, of the pictures, and of all others

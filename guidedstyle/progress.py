@@ -17,13 +17,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from guidedstyle.cache import keep_tensors, recall_tensors
 from guidedstyle.device.memory import measure_peak
+from guidedstyle.engine.cache import keep_tensors, recall_tensors
+from guidedstyle.engine.plan import Plan
+from guidedstyle.engine.rendering import Update
 from guidedstyle.forecast import OVERHEAD, Forecast
-from guidedstyle.losses import Losses
-from guidedstyle.plan import Plan
+from guidedstyle.losses.terms import Losses
 from guidedstyle.record import describe_losses
-from guidedstyle.rendering import Update
 from guidedstyle.report import print_json
 from guidedstyle.scene.scene import Scene
 

@@ -15,14 +15,14 @@ from pydantic import BaseModel
 
 from guidedstyle.device.distributed import count_processes
 from guidedstyle.device.precision import name_precision
+from guidedstyle.engine.plan import Plan
+from guidedstyle.engine.rendering import Rendering
 from guidedstyle.io.files import MOST_BYTES, read_plain
 from guidedstyle.io.paths import name_record
-from guidedstyle.losses import Losses
-from guidedstyle.plan import Plan
+from guidedstyle.losses.terms import Losses
 from guidedstyle.recipe.files import list_files
 from guidedstyle.recipe.loading.loader import write_recipe
 from guidedstyle.recipe.model import Recipe
-from guidedstyle.rendering import Rendering
 from guidedstyle.scene.scene import Scene
 from guidedstyle.versions import list_versions
 

@@ -22,7 +22,7 @@ from guidedstyle.scene.scene import Scene
 
 if TYPE_CHECKING:
     from guidedstyle.benchmark import Line
-    from guidedstyle.plan import Plan
+    from guidedstyle.engine.plan import Plan
 
 
 ORIGINS = {

@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from guidedstyle.editing import save_layers
+from guidedstyle.engine.rendering import Rendering
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import replacing
 from guidedstyle.io.images import save_picture, to_picture
@@ -19,7 +20,6 @@ from guidedstyle.io.paths import name_record
 from guidedstyle.recipe.files import find_overwritten, identify, list_given
 from guidedstyle.recipe.loading.loader import RECIPE_KEY, write_recipe
 from guidedstyle.record import describe_render, write_record
-from guidedstyle.rendering import Rendering
 from guidedstyle.scene.scene import Scene
 
 

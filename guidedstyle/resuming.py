@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from guidedstyle.checkpoint import Checkpoint, describe_machine
-from guidedstyle.curves import trace_losses
+from guidedstyle.engine.plan import Plan
+from guidedstyle.engine.rendering import Snapshot, trace_losses
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.plan import Plan
 from guidedstyle.recipe.loading.document import Difference, list_differences
-from guidedstyle.rendering import Snapshot
 
 MOST_SHOWN = 6  # differences
 

@@ -11,9 +11,11 @@ from typing import Any
 import torch
 
 from guidedstyle.batch import Failure, Job
-from guidedstyle.cache import find_cache
 from guidedstyle.device.distributed import is_first, join_processes
 from guidedstyle.device.precision import name_precision
+from guidedstyle.engine.cache import find_cache
+from guidedstyle.engine.plan import Plan
+from guidedstyle.engine.rendering import Snapshot, Update
 from guidedstyle.errors import (
     BUG,
     DONE,
@@ -27,11 +29,9 @@ from guidedstyle.errors import (
 )
 from guidedstyle.interrupts import interruptible
 from guidedstyle.io.files import claiming
-from guidedstyle.plan import Plan
 from guidedstyle.progress import Style, choose_teller, describe_end, show_progress, tell
 from guidedstyle.recipe.model import EncoderChoice
 from guidedstyle.record import find_record
-from guidedstyle.rendering import Snapshot, Update
 from guidedstyle.report import (
     print_bench,
     print_failure,

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from guidedstyle.contact_sheet import make_sheet
+from guidedstyle.engine.plan import Plan
 from guidedstyle.errors import BUG, DONE, INTERRUPTED, MISTAKE, GuidedStyleError, StoppedEarlyError, find_worst
 from guidedstyle.interrupts import interruptible
 from guidedstyle.io.files import claiming, write_file
 from guidedstyle.io.images import read_picture, save_picture
 from guidedstyle.io.paths import SHEET, TABLE
-from guidedstyle.plan import Plan
 from guidedstyle.progress import Style, choose_teller
 from guidedstyle.record import find_record
 from guidedstyle.report import print_failure, print_sweep, print_variant

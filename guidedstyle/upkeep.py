@@ -7,14 +7,14 @@ from pathlib import Path
 
 from guidedstyle.checkpoint import describe_scene, read_checkpoint
 from guidedstyle.device.distributed import is_first
+from guidedstyle.engine.plan import Plan
+from guidedstyle.engine.rendering import Snapshot, Update
 from guidedstyle.errors import GuidedStyleError, explain_fault
 from guidedstyle.io.files import check_folder, make_folder, remove_leftovers, telling, write_file
 from guidedstyle.io.paths import list_places, name_frames, name_old_state, name_preview, name_state
 from guidedstyle.io.video import write_timelapse
 from guidedstyle.keeping import Frames, Previews, States, list_frames
-from guidedstyle.plan import Plan
 from guidedstyle.recipe.files import find_overwritten, identify, list_given
-from guidedstyle.rendering import Snapshot, Update
 from guidedstyle.result import Result
 from guidedstyle.resuming import resume
 from guidedstyle.rhythm import NEVER

@@ -11,16 +11,15 @@ import numpy as np
 import torch
 import watchfiles
 
-from guidedstyle.curves import trace_losses
+from guidedstyle.engine.plan import Plan
+from guidedstyle.engine.rendering import Snapshot, Update, trace_losses
 from guidedstyle.errors import DONE, GuidedStyleError, StoppedEarlyError
 from guidedstyle.interrupts import interruptible
 from guidedstyle.io.images import save_picture
 from guidedstyle.io.paths import name_watched
 from guidedstyle.keeping import Previews
-from guidedstyle.plan import Plan
 from guidedstyle.recipe.files import list_files
 from guidedstyle.recipe.loading.loader import Override, read_recipe
-from guidedstyle.rendering import Snapshot, Update
 from guidedstyle.report import print_failure, print_notes, print_preview
 from guidedstyle.result import Result
 from guidedstyle.rhythm import Rhythm

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from guidedstyle.device.limits import Limits
 from guidedstyle.device.memory import keep_freed_memory
-from guidedstyle.encoder import Encoder
-from guidedstyle.plan import ANYTHING, Plan, make_plan
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.engine.objective.targets import Memory
+from guidedstyle.engine.plan import ANYTHING, Plan, make_plan
+from guidedstyle.engine.render import render
+from guidedstyle.engine.rendering import Snapshot, Watch, load_encoder
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.model import EncoderChoice
 from guidedstyle.record import describe_origin
-from guidedstyle.rendering import Snapshot, Watch, load_encoder, render
 from guidedstyle.result import Result
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
-from guidedstyle.targets import Memory
 
 
 class Workshop:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from guidedstyle.encoder import Encoder
+from guidedstyle.encoders.encoder import Encoder
 
 Watch = Callable[[int, Callable[[], Tensor]], None]
 """Is handed each iteration's number from 1 and a function that shows its picture (1, 3, H, W) in [0, 1]."""

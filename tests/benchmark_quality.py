@@ -31,18 +31,18 @@ from cases import DATA, WEIGHTS, write_recipe
 from quality_tables import OURS, Results, describe
 from torch import Tensor
 
-from guidedstyle.cache import FOLDER
-from guidedstyle.canvas import resize
 from guidedstyle.commands import whole_number
 from guidedstyle.device.memory import keep_freed_memory
 from guidedstyle.device.precision import choose_precision
-from guidedstyle.objective import Objective
-from guidedstyle.plan import make_plan
+from guidedstyle.encoders.weights import load_lite, load_vgg19
+from guidedstyle.engine.cache import FOLDER
+from guidedstyle.engine.objective.canvas import resize
+from guidedstyle.engine.objective.objective import Objective
+from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.render import render
 from guidedstyle.recipe.loading.loader import read_recipe
-from guidedstyle.rendering import render
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
-from guidedstyle.weights import load_lite, load_vgg19
 
 PAIRS = (
     ("nspt_tubingen", "nspt_starry_night"),

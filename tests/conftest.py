@@ -18,11 +18,11 @@ from PIL import Image
 from torch import Tensor
 from waiting import end_all
 
-from guidedstyle.encoder import Encoder
-from guidedstyle.gram import guided_grams
-from guidedstyle.guidance import average_cells, normalise_cells
-from guidedstyle.guides import Guides, make_guides
-from guidedstyle.losses import Place, StyleTarget, build_octaves, relative_norms
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.losses.gram import guided_grams
+from guidedstyle.losses.guides import Guides, make_guides
+from guidedstyle.losses.propagation import average_cells, normalise_cells
+from guidedstyle.losses.terms import Place, StyleTarget, build_octaves, relative_norms
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 

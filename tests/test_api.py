@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 import guidedstyle
+from guidedstyle.engine.rendering import Update
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.rendering import Update
 
 
 def test_a_render_from_python_is_that_of_the_command_line(studio: Path) -> None:

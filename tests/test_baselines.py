@@ -13,13 +13,13 @@ from cases import WEIGHTS, needs_data
 from numpy.typing import NDArray
 from torch import Tensor
 
-from guidedstyle.canvas import resize
-from guidedstyle.encoder import Encoder
-from guidedstyle.objective import Objective
-from guidedstyle.plan import make_plan
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.encoders.weights import load_lite, load_vgg19
+from guidedstyle.engine.objective.canvas import resize
+from guidedstyle.engine.objective.objective import Objective
+from guidedstyle.engine.plan import make_plan
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
-from guidedstyle.weights import load_lite, load_vgg19
 
 MEAN = np.array([123.68, 116.779, 103.939]).reshape(3, 1, 1)
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu3_4")

@@ -12,7 +12,7 @@ import torch
 import guidedstyle.device.precision
 from guidedstyle.benchmark import REGIONS, find_largest, make_scene
 from guidedstyle.device.precision import choose_precision
-from guidedstyle.memory import Tiling
+from guidedstyle.losses.tiles import Tiling
 
 pytestmark = pytest.mark.slow
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-import guidedstyle.cache
-from guidedstyle.cache import keep_tensors, recall_tensors
-from guidedstyle.plan import make_plan
+import guidedstyle.engine.cache
+from guidedstyle.engine.cache import keep_tensors, recall_tensors
+from guidedstyle.engine.objective.targets import Atelier
+from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.render import render
+from guidedstyle.engine.rendering import Rendering, load_encoder
 from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
-from guidedstyle.rendering import Rendering, load_encoder, render
 from guidedstyle.scene.opening import open_scene
-from guidedstyle.targets import Atelier
 
 
 @pytest.fixture(autouse=True)

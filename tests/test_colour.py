@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from guidedstyle.colour import extract_luminance, replace_luminance
+from guidedstyle.engine.objective.colour import extract_luminance, replace_luminance
 
 
 def draw(seed: int, *size: int) -> torch.Tensor:

@@ -11,12 +11,13 @@ import torch
 from cases import needs_data, vgg19, write_city, write_pair
 from conftest import encode_octaves
 
-from guidedstyle.gram import guided_grams
+from guidedstyle.engine.objective.objective import Objective
+from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.render import render
+from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.io.images import save_picture, to_picture
-from guidedstyle.objective import Objective
-from guidedstyle.plan import make_plan
+from guidedstyle.losses.gram import guided_grams
 from guidedstyle.recipe.loading.loader import read_recipe
-from guidedstyle.rendering import load_encoder, render
 from guidedstyle.scene.opening import open_scene
 
 pytestmark = pytest.mark.slow

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from guidedstyle.descents import ADAM_BETAS, SGD_MOMENTUM, Adam, Sgd
-from guidedstyle.lbfgs import FIRST, HISTORY, REACH, Lbfgs
-from guidedstyle.solver import PATIENCE, minimise
+from guidedstyle.engine.solvers.first_order import ADAM_BETAS, SGD_MOMENTUM, Adam, Sgd
+from guidedstyle.engine.solvers.lbfgs import FIRST, HISTORY, REACH, Lbfgs
+from guidedstyle.engine.solvers.minimise import PATIENCE, minimise
 
 SHAPE = (1, 3, 6, 7)
 
@@ -66,7 +66,7 @@ def test_lbfgs_limits_how_far_a_step_goes() -> None:
 
 def test_lbfgs_takes_the_steps_of_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:
     """More of them than are remembered. PyTorch's is asked in units in which its first step is this one's."""
-    monkeypatch.setattr("guidedstyle.lbfgs.REACH", 1e9)  # PyTorch's has no limit
+    monkeypatch.setattr("guidedstyle.engine.solvers.lbfgs.REACH", 1e9)  # PyTorch's has no limit
     start, steps = 0.4 + 0.2 * draw(1), HISTORY + 8
     image = start.clone().requires_grad_()
     first = 0.001

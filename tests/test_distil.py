@@ -13,7 +13,6 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from guidedstyle.architecture import LITE, Architecture
 from guidedstyle.distil.crops import CROP, Crops, find_pictures
 from guidedstyle.distil.pool import Pool
 from guidedstyle.distil.reduction import (
@@ -33,8 +32,9 @@ from guidedstyle.distil.training import (
     save_checkpoint,
     schedule,
 )
-from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
-from guidedstyle.weights import load_lite
+from guidedstyle.encoders.architecture import LITE, Architecture
+from guidedstyle.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
+from guidedstyle.encoders.weights import load_lite
 
 pytestmark = pytest.mark.slow
 

@@ -10,10 +10,10 @@ import torch
 from cases import WEIGHTS, needs_data
 from safetensors.torch import load_file, save_file
 
-from guidedstyle.architecture import LITE, VGG19
-from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
+from guidedstyle.encoders.architecture import LITE, VGG19
+from guidedstyle.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
+from guidedstyle.encoders.weights import load_lite, load_vgg19
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.weights import load_lite, load_vgg19
 
 IMAGE = torch.rand(1, 3, 48, 40, generator=torch.Generator().manual_seed(0))
 

@@ -7,8 +7,8 @@ import torch
 from conftest import aim_at, guide, sum_squares, weigh
 from torch import Tensor
 
-from guidedstyle.gram import STATISTICS, guided_grams, guided_means, measure_statistics, mix_grams
-from guidedstyle.losses import style_losses
+from guidedstyle.losses.gram import STATISTICS, guided_grams, guided_means, measure_statistics, mix_grams
+from guidedstyle.losses.terms import style_losses
 
 GRID = (6, 7)
 

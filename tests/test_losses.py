@@ -6,9 +6,9 @@ import pytest
 import torch
 from conftest import aim_at, guide, weigh
 
-from guidedstyle.gram import guided_grams
-from guidedstyle.guides import Guides
-from guidedstyle.losses import StyleTarget, build_octaves, content_losses, measure_roughness, style_losses
+from guidedstyle.losses.gram import guided_grams
+from guidedstyle.losses.guides import Guides
+from guidedstyle.losses.terms import StyleTarget, build_octaves, content_losses, measure_roughness, style_losses
 
 GRID = (5, 6)
 PLACE = (0, "relu1_1")

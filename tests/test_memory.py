@@ -12,11 +12,11 @@ import torch
 from conftest import draw_picture
 
 from guidedstyle.device.limits import Limits, read_limits
+from guidedstyle.engine.plan import SIDES, make_plan
+from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory
-from guidedstyle.memory import SIDES, Tiling
-from guidedstyle.plan import make_plan
+from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.loading.loader import read_recipe
-from guidedstyle.rendering import load_encoder
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 

@@ -11,17 +11,17 @@ from conftest import draw_picture
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from guidedstyle.architecture import VGG19
-from guidedstyle.canvas import resize
-from guidedstyle.encoder import Encoder
+from guidedstyle.encoders.architecture import VGG19
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.engine.objective.canvas import resize
+from guidedstyle.engine.objective.colour import match_colours, take_swatch
+from guidedstyle.engine.objective.objective import Objective
+from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import to_array
-from guidedstyle.losses import Place, StyleTarget
-from guidedstyle.objective import Objective
-from guidedstyle.plan import make_plan
+from guidedstyle.losses.terms import Place, StyleTarget
 from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
-from guidedstyle.recolour import match_colours, take_swatch
-from guidedstyle.rendering import load_encoder
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Method
@@ -141,7 +141,7 @@ def test_a_regions_loss_is_the_mean_of_its_parts_by_area(studio: Path) -> None:
 
 
 def pictures(objective: Objective) -> list[tuple[Place, torch.Tensor]]:
-    from guidedstyle.losses import build_octaves
+    from guidedstyle.losses.terms import build_octaves
 
     octaves = build_octaves(content_of(objective), 3)
     return [(place, octaves[place[0]]) for place in {target.place for target in objective.style_targets}]
@@ -316,7 +316,7 @@ def test_classic_is_the_published_loss(deep: Path, convention: str) -> None:
 
 
 def test_deep_layers_at_one_size_can_be_painted_with(deep: Path) -> None:
-    from guidedstyle.rendering import render
+    from guidedstyle.engine.render import render
 
     text = "content: photo.png\nstyle: ink.png\nmethod: classic\nsolver: {steps: 3}\nsize: 224\n"
     objective = aim(deep, text, "encoder={name: vgg19, weights: deep.safetensors, convention: original}")

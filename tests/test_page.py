@@ -23,16 +23,17 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 import guidedstyle
+from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.render import render
+from guidedstyle.engine.rendering import Rendering, Update, load_encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import to_picture
 from guidedstyle.mask_sheet import TINTS
 from guidedstyle.page import write_page
 from guidedstyle.palettes import make_legible, measure_palette
-from guidedstyle.plan import make_plan
 from guidedstyle.plots import DASHES, Curve, plot_curves
 from guidedstyle.recipe.loading.loader import load_recipe, read_recipe
 from guidedstyle.record import describe_origin, describe_render
-from guidedstyle.rendering import Rendering, Update, load_encoder, render
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from guidedstyle.forecast import Forecast
-from guidedstyle.losses import Losses
+from guidedstyle.losses.terms import Losses
 from guidedstyle.progress import Status, draw_status, write_seconds
 from guidedstyle.scene.scene import plan_stages
 

@@ -10,15 +10,16 @@ import torch
 from cases import DATA, needs_data, vgg19, write_recipe
 from conftest import encode_octaves
 
-from guidedstyle.colour import extract_luminance
-from guidedstyle.encoder import Encoder
-from guidedstyle.gram import STATISTICS
-from guidedstyle.guides import make_guides
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.engine.objective.colour import extract_luminance
+from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.render import make_paintings_for, render
+from guidedstyle.engine.rendering import Rendering, load_encoder
 from guidedstyle.io.images import read_picture, to_array, to_picture
-from guidedstyle.losses import Place
-from guidedstyle.plan import make_plan
+from guidedstyle.losses.gram import STATISTICS
+from guidedstyle.losses.guides import make_guides
+from guidedstyle.losses.terms import Place
 from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
-from guidedstyle.rendering import Rendering, load_encoder, make_paintings_for, render
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array, Statistic

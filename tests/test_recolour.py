@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from guidedstyle.recolour import Swatch, match_colours, match_luminance, match_palette, take_swatch
+from guidedstyle.engine.objective.colour import Swatch, match_colours, match_luminance, match_palette, take_swatch
 
 LINEAR = ("symmetric", "pca", "cholesky")
 METHODS = (*LINEAR, "histogram")

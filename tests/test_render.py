@@ -12,11 +12,12 @@ import torch
 from conftest import draw_picture
 from PIL import Image
 
-from guidedstyle.losses import Place, StyleTarget
-from guidedstyle.objective import Objective
-from guidedstyle.plan import make_plan
+from guidedstyle.engine.objective.objective import Objective
+from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.render import render
+from guidedstyle.engine.rendering import Rendering, Update, load_encoder
+from guidedstyle.losses.terms import Place, StyleTarget
 from guidedstyle.recipe.loading.loader import read_recipe
-from guidedstyle.rendering import Rendering, Update, load_encoder, render
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import count_octaves, plan_stages
 

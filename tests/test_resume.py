@@ -22,12 +22,12 @@ from waiting import spawn, wait_for
 
 from guidedstyle.checkpoint import Checkpoint, describe_scene, read_checkpoint, write_checkpoint
 from guidedstyle.device.limits import Limits
+from guidedstyle.engine.rendering import Rendering, Snapshot, Update
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.interrupts import ECHO
 from guidedstyle.io.paths import name_state
 from guidedstyle.keeping import States, list_frames
 from guidedstyle.recipe.loading.loader import read_recipe
-from guidedstyle.rendering import Rendering, Snapshot, Update
 from guidedstyle.resuming import resume
 from guidedstyle.rhythm import NEVER, Rhythm
 from guidedstyle.scene.opening import open_scene

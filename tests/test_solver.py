@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 import torch
 
-from guidedstyle.solver import minimise
+from guidedstyle.engine.solvers.minimise import minimise
 
 METHODS = ("adam", "lbfgs", "sgd")
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import opacities
 
-from guidedstyle.architecture import LITE
-from guidedstyle.guidance import average_cells, enclose_fields, weigh_cells
+from guidedstyle.encoders.architecture import LITE
+from guidedstyle.losses.propagation import average_cells, enclose_fields, weigh_cells
 from guidedstyle.masks.compositing import add_borders, settle_neighbours, stack_weights, unstack_weights
 from guidedstyle.types import Array
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from guidedstyle.canvas import Canvas
+from guidedstyle.engine.objective.canvas import Canvas
+from guidedstyle.engine.start import begin_image
 from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
 from guidedstyle.scene.opening import open_scene
-from guidedstyle.starts import begin_image
 
 TEXT = "content: photo.png\nstyles: {ink: {image: ink.png, scale: %s}}\nregions:\n"
 REGIONS = "  - {name: right, mask: rest, style: ink}\n  - {name: left, mask: left.png, style: ink, init: %s}\n"

@@ -11,13 +11,13 @@ from conftest import draw_picture, sum_squares
 from PIL import Image
 from test_render import find_target, paint
 
-from guidedstyle.architecture import LITE, Layer
-from guidedstyle.guidance import MOSTLY, average_cells, cover_cells, enclose_fields, halve, weigh_cells
-from guidedstyle.guides import Guides
-from guidedstyle.objective import Objective
-from guidedstyle.plan import make_plan
+from guidedstyle.encoders.architecture import LITE, Layer
+from guidedstyle.engine.objective.objective import Objective
+from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.rendering import load_encoder
+from guidedstyle.losses.guides import Guides
+from guidedstyle.losses.propagation import MOSTLY, average_cells, cover_cells, enclose_fields, halve, weigh_cells
 from guidedstyle.recipe.loading.loader import read_recipe
-from guidedstyle.rendering import load_encoder
 from guidedstyle.scene.check import collect_notes, survey_scene
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import CHECK_SIZE, Scene

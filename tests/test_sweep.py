@@ -17,7 +17,7 @@ from test_cli import run
 from waiting import spawn, wait_for
 
 from guidedstyle.contact_sheet import CELL, make_sheet
-from guidedstyle.encoder import Encoder
+from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.sweep import Sweep
 from guidedstyle.variants import arrange, make_variants, parse_axis

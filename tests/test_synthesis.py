@@ -9,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from guidedstyle.cache import find_cache
-from guidedstyle.encoder import Encoder
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.engine.cache import find_cache
+from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.render import make_paintings_for, render
+from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.errors import StoppedEarlyError
-from guidedstyle.plan import make_plan
 from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
-from guidedstyle.rendering import load_encoder, make_paintings_for, render
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 
@@ -37,7 +38,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guidedstyle.synthesis.STEPS", 4)
+    monkeypatch.setattr("guidedstyle.engine.synthesis.STEPS", 4)
 
 
 def open_(studio: Path, *settings: str) -> tuple[Scene, Encoder]:
@@ -53,7 +54,7 @@ def make(studio: Path, *settings: str, watch=lambda update: True) -> np.ndarray:
 
 def spy_on_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     """Note the size of the fine painting's strokes, in those of the coarse one, of every synthesis."""
-    from guidedstyle import synthesis
+    from guidedstyle.engine import synthesis
 
     found: list[tuple[float, float]] = []
     made = synthesis._set_scene

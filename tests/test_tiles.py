@@ -13,16 +13,16 @@ from cases import DATA, WEIGHTS, needs_data, vgg19, write_recipe
 from conftest import draw_picture
 from PIL import Image
 
-from guidedstyle.architecture import LITE, VGG19
-from guidedstyle.memory import Tiling
-from guidedstyle.objective import Objective
-from guidedstyle.plan import Plan, make_plan
-from guidedstyle.probes import tile_octave
+from guidedstyle.encoders.architecture import LITE, VGG19
+from guidedstyle.engine.objective.objective import Objective
+from guidedstyle.engine.plan import Plan, make_plan
+from guidedstyle.engine.render import render
+from guidedstyle.engine.rendering import load_encoder
+from guidedstyle.losses.measure import tile_octave
+from guidedstyle.losses.tiles import Tiling, make_tiles, sum_tiles
 from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
-from guidedstyle.rendering import load_encoder, render
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
-from guidedstyle.tiles import make_tiles, sum_tiles
 
 pytestmark = pytest.mark.slow
 

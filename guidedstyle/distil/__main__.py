@@ -14,17 +14,17 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from guidedstyle.architecture import LITE
 from guidedstyle.commands import exit_on_mistake, whole_number
 from guidedstyle.device.precision import choose_precision
 from guidedstyle.distil.crops import Crops, find_pictures
 from guidedstyle.distil.reduction import Heads, reduce, reduce_to_metric
 from guidedstyle.distil.training import Progress, Pupil, Training, save_checkpoint
-from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
+from guidedstyle.encoders.architecture import LITE
+from guidedstyle.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
+from guidedstyle.encoders.weights import load_vgg19
+from guidedstyle.engine.plan import choose_device
 from guidedstyle.errors import INTERRUPTED, GuidedStyleError
 from guidedstyle.io.files import make_folder, write_file
-from guidedstyle.plan import choose_device
-from guidedstyle.weights import load_vgg19
 
 EVERY = 25  # steps between two lines of progress
 SAVED_EVERY = 200  # steps between two checkpoints

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from guidedstyle.encoder import Encoder
+from guidedstyle.encoders.encoder import Encoder
 
 SAMPLES = 50_000  # positions per layer
 BATCH = 16

@@ -16,7 +16,7 @@ from torch.nn import functional
 from guidedstyle.distil.crops import Crops
 from guidedstyle.distil.pool import Pool
 from guidedstyle.distil.reduction import Heads
-from guidedstyle.encoder import Encoder, Features
+from guidedstyle.encoders.encoder import Encoder, Features
 
 BATCH = 8  # still crops of a step; as many are being painted, and as many are the styles they are painted in
 RATE = 5e-4

@@ -14,17 +14,17 @@ from PIL import Image
 from guidedstyle.commands import exit_on_mistake, whole_number
 from guidedstyle.contact_sheet import make_sheet
 from guidedstyle.device.memory import keep_freed_memory
-from guidedstyle.encoder import Encoder
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.encoders.weights import load_lite, load_vgg19
+from guidedstyle.engine.plan import make_plan
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.evaluation.judging import Comparison, Judge
 from guidedstyle.evaluation.spectrum import TILE, TINY
 from guidedstyle.io.files import make_folder
 from guidedstyle.io.images import save_picture, to_picture
-from guidedstyle.plan import make_plan
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
-from guidedstyle.weights import load_lite, load_vgg19
 
 COLUMNS = (
     "pair",

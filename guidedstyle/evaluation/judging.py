@@ -8,12 +8,13 @@ from statistics import median
 
 import torch
 
-from guidedstyle.encoder import Encoder
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.engine.objective.objective import Objective
+from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.render import render
+from guidedstyle.engine.rendering import Rendering
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.evaluation.spectrum import measure_grid
-from guidedstyle.objective import Objective
-from guidedstyle.plan import make_plan
-from guidedstyle.rendering import Rendering, render
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array
 

@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from guidedstyle.architecture import ARCHITECTURES, Architecture, Layer
-from guidedstyle.guidance import MOSTLY, cover_cells, halve
+from guidedstyle.encoders.architecture import ARCHITECTURES, Architecture, Layer
+from guidedstyle.losses.propagation import MOSTLY, cover_cells, halve
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.scene.opening import open_scene

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from guidedstyle.architecture import ARCHITECTURES
+from guidedstyle.encoders.architecture import ARCHITECTURES
 from guidedstyle.io.paths import list_places
 from guidedstyle.recipe.controls import ColourChoice, Controls, Overrides, Start
 from guidedstyle.recipe.files import find_overwritten, identify, list_given, list_masks, list_starts

@@ -1,4 +1,4 @@
-"""A scene at one size: what the regions cover, and how the finished picture comes of a painted image."""
+"""The image in its regions: weights, kept pixels, colour."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from guidedstyle.colour import extract_luminance, replace_luminance
+from guidedstyle.engine.objective.colour import extract_luminance, replace_luminance
 from guidedstyle.masks.compositing import ROUNDING
 from guidedstyle.masks.mixing import Part, split_region
 from guidedstyle.recipe.controls import Controls

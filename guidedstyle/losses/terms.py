@@ -1,4 +1,4 @@
-"""Content, style and smoothness as functions of the image: non-negative, unit-free, minimised."""
+"""Loss terms: style, content and total variation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from guidedstyle.gram import STATISTICS, measure_statistics
+from guidedstyle.losses.gram import STATISTICS, measure_statistics
 from guidedstyle.types import Statistic
 
 Place = tuple[int, str]  # octave, layer

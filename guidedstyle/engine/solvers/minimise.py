@@ -1,4 +1,4 @@
-"""Minimise any function of an image. Nothing here knows of style."""
+"""Minimise a loss step by step; why it ended."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from guidedstyle.descents import DESCENTS, Descent
-from guidedstyle.lbfgs import LEAP
+from guidedstyle.engine.solvers.first_order import DESCENTS, Descent
+from guidedstyle.engine.solvers.lbfgs import LEAP
 
 PATIENCE = 10  # steps between two looks at the losses
 SLIGHT = 0.01  # of a loss: less may be rounding

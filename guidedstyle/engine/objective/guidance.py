@@ -1,4 +1,4 @@
-"""The tiles of one size and the guides of regions in them."""
+"""Build the guides of all regions for each layer, octave and tile."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from guidedstyle.architecture import Architecture, Layer
-from guidedstyle.canvas import Canvas
-from guidedstyle.content import ContentFeatures
-from guidedstyle.guidance import Shape, halve, weigh_cells
-from guidedstyle.guides import Guides, make_guides
-from guidedstyle.losses import Place
-from guidedstyle.plan import Plan
-from guidedstyle.probes import ContentProbe, StyleProbe, tile_octave
+from guidedstyle.encoders.architecture import Architecture, Layer
+from guidedstyle.engine.objective.canvas import Canvas
+from guidedstyle.engine.plan import Plan
+from guidedstyle.losses.guides import Guides, make_guides
+from guidedstyle.losses.measure import ContentFeatures, ContentProbe, StyleProbe, tile_octave
+from guidedstyle.losses.propagation import Shape, halve, weigh_cells
+from guidedstyle.losses.terms import Place
+from guidedstyle.losses.tiles import Tile
 from guidedstyle.scene.scene import Stage
-from guidedstyle.tiles import Tile
 from guidedstyle.types import Array, Kind, Size, Statistic
 
 

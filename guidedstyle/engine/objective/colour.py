@@ -1,4 +1,4 @@
-"""Paintings recoloured, before their style is measured: pictures (1, 3, h, w) in [0, 1]. Without torch."""
+"""Match the colours of a style image; luminance and chroma."""
 
 from __future__ import annotations
 
@@ -6,13 +6,34 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from guidedstyle.types import Array, Method
 
+LUMA = (0.299, 0.587, 0.114)
+
+
+def extract_luminance(image: Tensor) -> Tensor:
+    """Return Y = .299 R + .587 G + .114 B as a picture of three equal channels."""
+    luma = torch.tensor(LUMA, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
+    return (image * luma).sum(1, keepdim=True).expand_as(image)
+
+
+def replace_luminance(image: Tensor, luminance: Tensor) -> Tensor:
+    """Return `image` with the luminance of another picture and its own chroma (Gatys et al. 2017, sec. 5.1).
+
+    The luminance goes only as far as every channel stays within [0, 1]: clipping a channel would change the chroma.
+    """
+    chroma = image - extract_luminance(image)
+    least, most = -chroma.amin(1, keepdim=True), 1 - chroma.amax(1, keepdim=True)
+    return chroma + extract_luminance(luminance).clamp(least, most)
+
+
 Matrix = NDArray[np.float64]
 
-LUMA_ROW = np.array([0.299, 0.587, 0.114])
+LUMA_ROW = np.array(LUMA)
 RIDGE = 1e-5  # on the covariances: without it a grey picture has no inverse
 KNOTS = 256
 ROTATIONS = 16

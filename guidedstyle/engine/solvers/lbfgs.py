@@ -1,4 +1,4 @@
-"""L-BFGS whose every decision is made where the image is: nothing waits for the host."""
+"""L-BFGS with a trust radius and without host synchronisation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What took long to make, kept on disk by what it was made of; it may be removed at any time."""
+"""Keep tensors on disk by key, least recently used out first."""
 
 from __future__ import annotations
 

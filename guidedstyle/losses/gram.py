@@ -1,4 +1,4 @@
-"""Guided Gram matrices and their mixtures: the heart of it."""
+"""Guided Gram matrices and their weighted mixtures (Gatys et al. 2017, sec. 3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from guidedstyle.guides import Guides, Rows
+from guidedstyle.losses.guides import Guides, Rows
 from guidedstyle.types import Statistic
 
 

@@ -1,4 +1,4 @@
-"""Paintings made of two: the fine texture of one on the coarse forms of another."""
+"""Make style images of two: fine texture of one, coarse forms of another."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from guidedstyle.cache import recall_picture
-from guidedstyle.canvas import resize, resize_layers
-from guidedstyle.encoder import Encoder
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.engine.cache import recall_picture
+from guidedstyle.engine.objective.canvas import resize, resize_layers
 from guidedstyle.io.images import to_array
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.model import Recipe, Region, SolverChoice, StyleImage, StyleUse

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guidedstyle import __version__
-from guidedstyle.architecture import Architecture, Layer
+from guidedstyle.encoders.architecture import Architecture, Layer
 
 Features = dict[str, Tensor]
 

@@ -1,4 +1,4 @@
-"""Guides laid out for multiplication: the positions of every region, in blocks of one region each."""
+"""Guides on a layer's grid, laid out so that cost follows pixels and not regions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a render starts from: photograph, noise, paintings, a file, or a blend of them, in every region its own."""
+"""The image that the optimisation starts from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from guidedstyle.canvas import Canvas, resize
+from guidedstyle.engine.objective.canvas import Canvas, resize
 from guidedstyle.io.images import read_picture, to_array
 from guidedstyle.recipe.controls import Start
 from guidedstyle.scene.scene import Scene

@@ -1,112 +1,32 @@
-"""From an opened scene to the picture: the only place where everything meets."""
+"""Optimise an image from coarse to fine."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from guidedstyle.canvas import Canvas, resize
-from guidedstyle.curves import Curves, trace_losses
 from guidedstyle.device.distributed import agree
 from guidedstyle.device.memory import free_memory
-from guidedstyle.encoder import Encoder
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.engine.objective.canvas import Canvas, resize
+from guidedstyle.engine.objective.objective import Objective
+from guidedstyle.engine.objective.targets import Memory
+from guidedstyle.engine.plan import Plan, make_plan
+from guidedstyle.engine.rendering import Rendering, Snapshot, Update, Watch, trace_losses
+from guidedstyle.engine.solvers.minimise import BROKEN, DIVERGED, STOPPED, Ending, State, Step, minimise
+from guidedstyle.engine.start import begin_image
+from guidedstyle.engine.synthesis import make_paintings
 from guidedstyle.errors import StoppedEarlyError, is_out_of_memory
 from guidedstyle.io.images import fit_size
-from guidedstyle.losses import Losses
-from guidedstyle.memory import Tiling
-from guidedstyle.objective import Objective
-from guidedstyle.plan import Plan, make_plan
-from guidedstyle.recipe.model import EncoderChoice
+from guidedstyle.losses.terms import Losses
 from guidedstyle.scene.scene import Scene, Stage
 from guidedstyle.scene.styles import Painting
-from guidedstyle.solver import BROKEN, DIVERGED, STOPPED, Ending, State, Step, minimise
-from guidedstyle.starts import begin_image
-from guidedstyle.synthesis import make_paintings
-from guidedstyle.targets import Memory
 from guidedstyle.types import Array
-from guidedstyle.weights import load_lite, load_vgg19
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """All it takes to go on: how earlier sizes ended, this one's image and solver, how it is computed, losses, seconds.
-
-    Its tensors are the render's own: they change with its next step. Without a solver's state the size is begun anew.
-    """
-
-    endings: tuple[Ending, ...]
-    image: Tensor
-    state: State | None
-    tilings: tuple[Tiling, ...]
-    precision: torch.dtype
-    curves: Curves
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Update:
-    """Where a render is: its stage from 0, the steps it has come of all that are planned, and the solver's step.
-
-    `show` makes the picture so far, (1, 3, h, w) in [0, 1] at the stage's size or with at most so many px a side, and
-    `save` what goes on from here.
-    """
-
-    stage: int
-    done: int
-    step: Step[Losses]
-    show: Callable[[int], Array]
-    save: Callable[[], Snapshot]
-
-
-Watch = Callable[[Update], bool]
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """A picture (1, 3, H, W) in [0, 1], the losses at its end, how each size ended, and the seconds it took.
-
-    `paint` is the picture before it was laid over what is kept; `plan` is what was done, and `notes` tell where that
-    is not what was planned; `curves` are the losses on the way.
-    """
-
-    image: Array
-    paint: Array
-    plan: Plan
-    losses: Losses
-    curves: Curves
-    endings: tuple[Ending, ...]
-    seconds: float
-    notes: tuple[str, ...]
-
-    @property
-    def finished(self) -> bool:
-        """Whether every size was solved."""
-        return self.endings[-1].finished
-
-    @property
-    def steps(self) -> int:
-        """The steps taken in all."""
-        return sum(ending.steps for ending in self.endings)
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why each size ended."""
-        return tuple(f"{ending.reason} ({ending.steps})" for ending in self.endings)
-
-    @property
-    def reason(self) -> str:
-        """Why the render ended, with the steps it took in all."""
-        return f"{self.endings[-1].reason} ({self.steps})"
-
-
-def load_encoder(choice: EncoderChoice) -> Encoder:
-    """Load the encoder a recipe asks for."""
-    return load_lite(choice.weights) if choice.name == "lite" else load_vgg19(choice.weights, choice.convention)
 
 
 def render(

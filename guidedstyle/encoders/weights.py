@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load
 from torch import Tensor
 
-from guidedstyle.architecture import LITE, VGG19, Architecture
-from guidedstyle.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
+from guidedstyle.encoders.architecture import LITE, VGG19, Architecture
+from guidedstyle.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 from guidedstyle.errors import GuidedStyleError
 
 Convention = Literal["torchvision", "original"]
@@ -32,7 +32,7 @@ def load_lite(file: Path | None = None) -> Encoder:
 
     Raises GuidedStyleError where the file cannot be read, or holds another network.
     """
-    embedded = resources.files("guidedstyle").joinpath("lite.safetensors")
+    embedded = resources.files("guidedstyle.encoders").joinpath("lite.safetensors")
     state = _read(file)[0] if file else load(embedded.read_bytes())
     return _fill(Encoder(LITE, IMAGENET_MEAN, IMAGENET_STD), state, file)
 

@@ -1,4 +1,4 @@
-"""What the regions are to match: statistics of the paintings, measured once, mixed, and put under guides."""
+"""Build style targets: measure style images and mix their statistics."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from guidedstyle.cache import keep_tensors, recall_tensors
-from guidedstyle.canvas import Canvas, resize, resize_layers
 from guidedstyle.device.distributed import agree, is_first
-from guidedstyle.encoder import Encoder
-from guidedstyle.gram import STATISTICS, mix_grams
-from guidedstyle.guiding import Guider
-from guidedstyle.losses import Place, StyleTarget, build_octaves, published_norms, relative_norms
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.engine.cache import keep_tensors, recall_tensors
+from guidedstyle.engine.objective.canvas import Canvas, resize, resize_layers
+from guidedstyle.engine.objective.colour import Swatch, match_colours, match_luminance, match_palette, take_swatch
+from guidedstyle.engine.objective.guidance import Guider
+from guidedstyle.engine.plan import Plan
+from guidedstyle.losses.gram import STATISTICS, mix_grams
+from guidedstyle.losses.measure import StyleProbe, measure_octave
+from guidedstyle.losses.terms import Place, StyleTarget, build_octaves, published_norms, relative_norms
 from guidedstyle.masks.mixing import Part
-from guidedstyle.plan import Plan
-from guidedstyle.probes import StyleProbe, measure_octave
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.recipe.values import parse_colour
-from guidedstyle.recolour import Swatch, match_colours, match_luminance, match_palette, take_swatch
 from guidedstyle.scene.scene import Scene, Stage
 from guidedstyle.types import Array, Kind, Statistic
 

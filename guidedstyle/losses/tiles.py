@@ -1,4 +1,4 @@
-"""Pictures in tiles: sums over all of them and their exact gradient, in the memory of one."""
+"""Tiles of an image with a halo; their sums are exact."""
 
 from __future__ import annotations
 
@@ -171,3 +171,18 @@ def _accumulate(totals: Sequence[Tensor], sums: Sequence[Tensor]) -> list[Tensor
     """Add in as many bits as there are: the order in which processes add up must not show."""
     precise = [one.detach().to(torch.float32 if one.device.type == "mps" else torch.float64) for one in sums]
     return [total.add_(one) for total, one in zip(totals, precise, strict=True)] if totals else precise
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a size is computed: in tiles of `side` px (None: whole), of which a share is `kept` in memory.
+
+    `content` tells whether the photograph's features stay in memory too.
+    """
+
+    side: int | None = None
+    kept: float = 0.0
+    content: bool = True
+
+    def __str__(self) -> str:
+        return f"tiles of {self.side} px, {self.kept:.0%} of them kept" if self.side else "whole"

@@ -1,4 +1,4 @@
-"""The losses of a picture at one size: what the solver minimises."""
+"""The loss of an image at one scale."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from guidedstyle.canvas import Canvas, measure_areas
-from guidedstyle.content import ContentFeatures
-from guidedstyle.encoder import Encoder
-from guidedstyle.losses import CONTENT_WEIGHT, PUBLISHED_CONTENT, SMOOTHNESS_WEIGHT, Losses, halve_picture, style_losses
-from guidedstyle.plan import Plan
-from guidedstyle.probes import ContentProbe, Probe, RoughnessProbe, StyleProbe, measure_octave
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.engine.objective.canvas import Canvas, measure_areas
+from guidedstyle.engine.objective.targets import Atelier, Memory
+from guidedstyle.engine.plan import Plan
+from guidedstyle.losses.measure import ContentFeatures, ContentProbe, Probe, RoughnessProbe, StyleProbe, measure_octave
+from guidedstyle.losses.terms import (
+    CONTENT_WEIGHT,
+    PUBLISHED_CONTENT,
+    SMOOTHNESS_WEIGHT,
+    Losses,
+    halve_picture,
+    style_losses,
+)
+from guidedstyle.losses.tiles import Tile
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.scene import Scene, Stage
-from guidedstyle.targets import Atelier, Memory
-from guidedstyle.tiles import Tile
 
 
 @dataclass(frozen=True)

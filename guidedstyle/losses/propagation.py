@@ -1,4 +1,4 @@
-"""Region weights to the cells of a layer's grid: which positions of the features belong to a region."""
+"""Propagate region weights to the grid of a layer: simple and inside."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from guidedstyle.architecture import Layer
+from guidedstyle.encoders.architecture import Layer
 from guidedstyle.types import Array, Kind
 
 Shape = tuple[int, int]  # (height, width)

@@ -1,4 +1,4 @@
-"""Ways down: each says where the next loss is asked for, and steps from it. Nothing waits for the host."""
+"""First-order optimisers without host synchronisation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from guidedstyle.lbfgs import LEAP, Lbfgs
+from guidedstyle.engine.solvers.lbfgs import LEAP, Lbfgs
 
 ADAM_RATE, ADAM_BETAS, ADAM_TINY = 0.03, (0.9, 0.99), 1e-8  # the rate in units of the pixels' range
 SGD_RATE, SGD_MOMENTUM, SGD_LIMIT = 0.01, 0.9, 0.3

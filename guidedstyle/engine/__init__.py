@@ -1,0 +1,1 @@
+"""Optimise an image: plan, objective, solvers, coarse to fine."""

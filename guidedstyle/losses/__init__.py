@@ -1,0 +1,1 @@
+"""Guided statistics of features and their distances; knows no recipe."""
