@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from guidedstyle.device.limits import limit_spinning
 
 if TYPE_CHECKING:
-    from guidedstyle.api import Check, check, load_recipe, render
+    from guidedstyle.app.api import Check, check, load_recipe, render
     from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
 
 
@@ -20,7 +20,7 @@ limit_spinning()
 def __getattr__(name: str) -> Any:  # so that `--help` need not wait for what it does not use
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from guidedstyle import api
+    from guidedstyle.app import api
 
     return getattr(api, name)
 

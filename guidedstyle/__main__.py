@@ -1,13 +1,13 @@
 """`python -m guidedstyle` is the command `guidedstyle`."""
 
-from guidedstyle.interrupts import end_on_interrupt, outlast_terminal
+from guidedstyle.run.interrupts import end_on_interrupt, outlast_terminal
 
 
 def main() -> None:
     """Run the command line; Ctrl-C ends it also while that is loaded, and a closed terminal does not."""
     end_on_interrupt()
     outlast_terminal()
-    from guidedstyle.cli import main as run
+    from guidedstyle.cli.main import main as run
 
     run()
 

@@ -132,7 +132,7 @@ def serve() -> None:
     for module in READY:
         importlib.import_module(f"guidedstyle.{module}")
     importlib.import_module("typer.rich_utils")
-    importlib.import_module("typer.main").get_command(sys.modules["guidedstyle.cli"].app)  # warms its caches
+    importlib.import_module("typer.main").get_command(sys.modules["guidedstyle.cli.main"].app)  # warms its caches
     Image.init()
     gc.freeze()
     for line in sys.stdin:
@@ -169,7 +169,7 @@ def _be_the_command(folder: str, arguments: Sequence[str], out: IO[bytes], err: 
             os.dup2(stream.fileno(), target)
         sys.modules["torch"] = None  # type: ignore[assignment]  # mistakes are told before it is loaded
         sys.argv = ["guidedstyle", *arguments]
-        sys.modules["guidedstyle.cli"].main()
+        sys.modules["guidedstyle.cli.main"].main()
     except SystemExit as error:
         code = error.code
     finally:

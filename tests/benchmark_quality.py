@@ -31,7 +31,7 @@ from cases import DATA, WEIGHTS, write_recipe
 from quality_tables import OURS, Results, describe
 from torch import Tensor
 
-from guidedstyle.commands import whole_number
+from guidedstyle.cli.main import whole_number
 from guidedstyle.device.memory import keep_freed_memory
 from guidedstyle.device.precision import choose_precision
 from guidedstyle.encoders.weights import load_lite, load_vgg19

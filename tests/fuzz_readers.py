@@ -32,9 +32,8 @@ with atheris.instrument_imports(include=["guidedstyle", "PIL", "psd_tools", "yam
 
     Image.init()  # imports the readers of all formats
 
-    from guidedstyle.checkpoint import read_checkpoint
-    from guidedstyle.comparison import compare_pictures
-    from guidedstyle.difference_table import tabulate_differences
+    from guidedstyle.app.sweep import parse_axis
+    from guidedstyle.cli.tables import tabulate_differences
     from guidedstyle.errors import GuidedStyleError
     from guidedstyle.io import images
     from guidedstyle.io.images import read_frame, read_picture, save_picture
@@ -43,7 +42,8 @@ with atheris.instrument_imports(include=["guidedstyle", "PIL", "psd_tools", "yam
     from guidedstyle.masks.files import read_alpha, read_grey
     from guidedstyle.masks.labels import Palette, read_labels
     from guidedstyle.recipe.loading.loader import RECIPE_KEY, parse_setting, read_recipe, write_recipe
-    from guidedstyle.variants import parse_axis
+    from guidedstyle.results.comparison import compare_pictures
+    from guidedstyle.run.checkpoint import read_checkpoint
 
 SLOW = 5  # seconds of the processor
 LARGE = 2**30  # bytes

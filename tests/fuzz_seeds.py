@@ -144,7 +144,7 @@ def make_checkpoints() -> Iterator[bytes]:
     """Write the state of a render, in torch's zip."""
     import torch
 
-    from guidedstyle.checkpoint import FORMAT
+    from guidedstyle.run.checkpoint import FORMAT
 
     losses = {name: torch.ones(2, 1) for name in ("style", "content")}
     curves = {"stages": torch.zeros(2), "total": torch.ones(2), "smoothness": torch.ones(2), **losses}

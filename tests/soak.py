@@ -19,7 +19,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 
-from guidedstyle.cli import app
+from guidedstyle.cli.main import app
 
 GROWTH = 0.05
 ALL = ["--preview-every", "1", "--checkpoint-every", "2", "--save-every", "2", "-q"]

@@ -12,7 +12,7 @@ import pytest
 import typer.main
 from bad_inputs import Nursery, list_files, write_studio
 
-from guidedstyle.cli import app
+from guidedstyle.cli.main import app
 
 BASES = {  # by command: what it is called with where nothing is wrong
     "render": ["a.yaml"],

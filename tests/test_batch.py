@@ -13,12 +13,11 @@ import pytest
 from conftest import draw_picture
 from PIL import Image
 
-from guidedstyle.batch import Failure, Job, make_jobs
+from guidedstyle.app.jobs import Failure, Job, make_jobs
+from guidedstyle.app.render import Session, Workshop
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import read_picture
-from guidedstyle.session import Session
-from guidedstyle.wishes import Wishes
-from guidedstyle.workshop import Workshop
+from guidedstyle.run.options import Wishes
 
 CONTENTS = ("one.png", "two.jpg", "three.png")
 

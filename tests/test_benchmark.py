@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import guidedstyle.device.precision
-from guidedstyle.benchmark import REGIONS, find_largest, make_scene
 from guidedstyle.device.precision import choose_precision
+from guidedstyle.evaluation.bench import REGIONS, find_largest, make_scene
 from guidedstyle.losses.tiles import Tiling
 
 pytestmark = pytest.mark.slow

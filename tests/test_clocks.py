@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from guidedstyle.forecast import Forecast
-from guidedstyle.rhythm import LONGEST, Beat, Rhythm
+from guidedstyle.run.eta import Forecast
+from guidedstyle.run.options import LONGEST, Beat, Rhythm
 from guidedstyle.scene.scene import plan_stages
 
 
 def test_a_clock_that_jumps_makes_no_storm_and_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """As for a process that was halted for a day, once between two previews and once within one."""
     now, done = [0.0], list[float]()
-    monkeypatch.setattr("guidedstyle.rhythm.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("guidedstyle.run.options.time.monotonic", lambda: now[0])
     beat = Beat(Rhythm(seconds=5))
 
     def work() -> None:

@@ -19,9 +19,9 @@ from conftest import draw_picture
 from PIL import Image
 from test_cli import run
 
-from guidedstyle.comparison import FILE_KEYS
-from guidedstyle.contact_sheet import CELL, MARGIN
 from guidedstyle.recipe.schema import make_schema
+from guidedstyle.results.comparison import FILE_KEYS
+from guidedstyle.results.sheets import CELL, MARGIN
 
 pytestmark = pytest.mark.slow
 

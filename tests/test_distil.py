@@ -13,17 +13,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from guidedstyle.distil.crops import CROP, Crops, find_pictures
-from guidedstyle.distil.pool import Pool
-from guidedstyle.distil.reduction import (
-    choose_channels,
-    fill,
-    find_subspace,
-    predict_linearly,
-    reduce,
-    reduce_to_metric,
-)
-from guidedstyle.distil.training import (
+from guidedstyle.encoders.architecture import LITE, Architecture
+from guidedstyle.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
+from guidedstyle.encoders.weights import load_lite
+from guidedstyle.training.data import CROP, Crops, find_pictures
+from guidedstyle.training.distil import (
     Pupil,
     Training,
     compute_grams,
@@ -32,9 +26,15 @@ from guidedstyle.distil.training import (
     save_checkpoint,
     schedule,
 )
-from guidedstyle.encoders.architecture import LITE, Architecture
-from guidedstyle.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
-from guidedstyle.encoders.weights import load_lite
+from guidedstyle.training.pool import Pool
+from guidedstyle.training.reduction import (
+    choose_channels,
+    fill,
+    find_subspace,
+    predict_linearly,
+    reduce,
+    reduce_to_metric,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -202,7 +202,7 @@ def test_the_command_writes_an_encoder_with_a_card(tmp_path: Path, pictures: Pat
     command = [
         sys.executable,
         "-m",
-        "guidedstyle.distil",
+        "guidedstyle.training",
         *where,
         "--stills",
         "8",
@@ -233,7 +233,7 @@ def test_mistakes_are_told_without_a_traceback(
     change: dict[str, str], told: str, tmp_path: Path, pictures: Path
 ) -> None:
     asked = {"--images": str(pictures), "--teacher": "teacher.safetensors", "--out": "mine.safetensors"} | change
-    command = [sys.executable, "-m", "guidedstyle.distil", *(word for pair in asked.items() for word in pair)]
+    command = [sys.executable, "-m", "guidedstyle.training", *(word for pair in asked.items() for word in pair)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
     assert told in done.stderr

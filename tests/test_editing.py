@@ -15,9 +15,9 @@ from PIL import Image
 from test_cli import files, run
 
 from guidedstyle.io.layered.formats import open_layered, read_layer
-from guidedstyle.mask_sheet import TINTS, draw_sheet
 from guidedstyle.masks.segmentation import suggest_regions
 from guidedstyle.recipe.loading.loader import load_recipe, read_recipe
+from guidedstyle.results.sheets import TINTS, draw_sheet
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import CHECK_SIZE
 

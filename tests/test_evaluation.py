@@ -16,13 +16,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from guidedstyle.contact_sheet import make_sheet
+from guidedstyle.cli.evaluate import open_scenes
 from guidedstyle.encoders.weights import load_lite, load_vgg19
 from guidedstyle.engine.rendering import Rendering
-from guidedstyle.evaluation.__main__ import open_scenes
-from guidedstyle.evaluation.judging import Comparison, Judge
+from guidedstyle.evaluation.judge import Comparison, Judge
 from guidedstyle.evaluation.spectrum import TILE, measure_grid
 from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.results.sheets import make_sheet
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array

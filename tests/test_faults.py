@@ -204,7 +204,7 @@ def test_too_little_memory_to_load_libraries_is_told(studio: Path) -> None:
 
 
 SHORTAGE = f"""
-import os, pathlib, threading, time, guidedstyle.session
+import os, pathlib, threading, time, guidedstyle.app.render
 def limit():
     while not pathlib.Path("recipe.preview.png").exists():
         time.sleep(0.01)
@@ -234,7 +234,7 @@ def fail_at(step: int, function: str, error: str) -> str:
     module, name = function.rsplit(".", 1)
     return f"""
 import itertools, importlib, torch
-import guidedstyle.session
+import guidedstyle.app.render
 module, calls = importlib.import_module("guidedstyle.{module}"), itertools.count(1)
 before = module.{name}
 def fail(*arguments, **more):

@@ -13,7 +13,7 @@ import pytest
 from test_faults import OFTEN, RENDER, check_picture, end, list_passing, start
 from waiting import spawn, wait_for
 
-from guidedstyle.interrupts import TOLD
+from guidedstyle.run.interrupts import TOLD
 
 pytestmark = pytest.mark.slow
 
@@ -34,14 +34,14 @@ sys.meta_path.insert(0, Finder())
 """
 
 
-@pytest.mark.parametrize("module", ["torch._C", "guidedstyle.session"])
+@pytest.mark.parametrize("module", ["torch._C", "guidedstyle.app.render"])
 def test_ctrl_c_within_an_import_is_no_traceback(studio: Path, module: str) -> None:
     """Out of the load of torch an exception may not come back."""
     assert end(start(studio, *RENDER, fault=AT_IMPORT.format(module=module))) == (130, "interrupted\n")
 
 
 SIGNAL_AT = """
-import os, signal, guidedstyle.session
+import os, signal, guidedstyle.app.render
 from guidedstyle import {module}
 before, calls = {module}.{name}, []
 def call(*arguments):
@@ -94,7 +94,7 @@ def test_ctrl_c_during_the_save_leaves_a_whole_picture(studio: Path, times: int)
 
 ECHOES = """
 import os, signal, time
-from guidedstyle.interrupts import ECHO, interruptible
+from guidedstyle.run.interrupts import ECHO, interruptible
 with interruptible(print) as interrupted:
     for number, pause in {signals}:
         time.sleep(pause * ECHO)

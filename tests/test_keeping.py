@@ -17,7 +17,7 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import PART, remove_leftovers, replacing, write_file
 from guidedstyle.io.images import read_picture
 from guidedstyle.io.video import check_timelapse, write_timelapse
-from guidedstyle.rhythm import NEVER, Beat, Rhythm, read_rhythm
+from guidedstyle.run.options import NEVER, Beat, Rhythm, read_rhythm
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -143,7 +143,7 @@ def test_no_rhythm_is_refused(text: str) -> None:
 
 def test_what_takes_long_is_done_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now, done = [0.0], list[float]()
-    monkeypatch.setattr("guidedstyle.rhythm.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("guidedstyle.run.options.time.monotonic", lambda: now[0])
     beat = Beat(Rhythm(seconds=1))
 
     def work() -> None:

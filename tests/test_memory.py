@@ -128,7 +128,7 @@ def test_shrinking_ends_where_nothing_smaller_is_left(studio: Path) -> None:
 
 LIMITED = """
 import resource, sys
-import guidedstyle.session
+import guidedstyle.app.render
 from guidedstyle.__main__ import main
 taken = int(open("/proc/self/statm").read().split()[0]) * 4096
 resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[1]) * 2**20,) * 2)

@@ -11,7 +11,7 @@ from conftest import draw_picture
 from PIL import Image
 
 import guidedstyle
-from guidedstyle.result import Result
+from guidedstyle.results.result import Result
 
 FLAT = {"grey": (120, 110, 100), "black": (0, 0, 0), "white": (255, 255, 255)}
 

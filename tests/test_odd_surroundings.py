@@ -19,7 +19,7 @@ from test_cli import run
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.recipe.loading.loader import load_recipe
-from guidedstyle.record import find_record
+from guidedstyle.results.result import find_record
 
 RECIPE = "content: photo.png\nstyle: ink.png\n"
 TINY = ("--size", "32", "--steps", "2", "--device", "cpu", "--set", "solver.tolerance=0")
@@ -129,7 +129,9 @@ def test_closed_outputs_cost_no_picture(folder: Path, closed: str, flag: str) ->
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell of that kind closes them")
 def test_no_file_is_taken_for_an_output_that_was_closed() -> None:
-    code = "import os; from guidedstyle.interrupts import outlast_terminal as o; o(); print(os.open('/', os.O_RDONLY))"
+    code = (
+        "import os; from guidedstyle.run.interrupts import outlast_terminal as o; o(); print(os.open('/', os.O_RDONLY))"
+    )
     call = f'"{sys.executable}" -c "{code}" 2>&- <&-'
     assert int(subprocess.run(call, shell=True, stdout=subprocess.PIPE, check=True).stdout) > 2
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import draw_picture
 from test_cli import run
 
-from guidedstyle.batch import Failure, Job, make_jobs
+from guidedstyle.app.jobs import Failure, Job, make_jobs
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.recipe.loading.loader import load_recipe
 

@@ -28,12 +28,12 @@ from guidedstyle.engine.render import render
 from guidedstyle.engine.rendering import Rendering, Update, load_encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import to_picture
-from guidedstyle.mask_sheet import TINTS
-from guidedstyle.page import write_page
-from guidedstyle.palettes import make_legible, measure_palette
-from guidedstyle.plots import DASHES, Curve, plot_curves
 from guidedstyle.recipe.loading.loader import load_recipe, read_recipe
-from guidedstyle.record import describe_origin, describe_render
+from guidedstyle.results.page import write_page
+from guidedstyle.results.palette import make_legible, measure_palette
+from guidedstyle.results.plots import DASHES, Curve, plot_curves
+from guidedstyle.results.result import describe_origin, describe_render
+from guidedstyle.results.sheets import TINTS
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array

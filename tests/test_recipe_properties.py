@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from strategies import recipes, words
 
+from guidedstyle.app.sweep import parse_axis
 from guidedstyle.recipe.files import share_masks
 from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.recipe.loading.loader import move_paths, parse_setting, read_recipe, write_recipe
 from guidedstyle.recipe.model import Recipe
-from guidedstyle.variants import parse_axis
 
 
 @settings(max_examples=120, suppress_health_check=list(HealthCheck))

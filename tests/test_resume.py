@@ -20,22 +20,19 @@ from conftest import draw_picture
 from PIL import Image
 from waiting import spawn, wait_for
 
-from guidedstyle.checkpoint import Checkpoint, describe_scene, read_checkpoint, write_checkpoint
+from guidedstyle.app.render import Workshop, render_shown
 from guidedstyle.device.limits import Limits
 from guidedstyle.engine.rendering import Rendering, Snapshot, Update
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.interrupts import ECHO
 from guidedstyle.io.paths import name_state
-from guidedstyle.keeping import States, list_frames
 from guidedstyle.recipe.loading.loader import read_recipe
-from guidedstyle.resuming import resume
-from guidedstyle.rhythm import NEVER, Rhythm
+from guidedstyle.run.checkpoint import Checkpoint, describe_scene, read_checkpoint, resume, write_checkpoint
+from guidedstyle.run.interrupts import ECHO
+from guidedstyle.run.options import NEVER, Rhythm, Wishes
+from guidedstyle.run.outputs import Upkeep
+from guidedstyle.run.previews import States, list_frames
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
-from guidedstyle.session import render_shown
-from guidedstyle.upkeep import Upkeep
-from guidedstyle.wishes import Wishes
-from guidedstyle.workshop import Workshop
 
 pytestmark = pytest.mark.slow
 
@@ -162,7 +159,7 @@ def test_a_second_ctrl_c_breaks_off_within_a_step(studio: Path) -> None:
 
 def test_a_second_ctrl_c_breaks_off_within_a_call_in_which_python_sees_no_signal() -> None:
     code = (
-        "import hashlib\nfrom guidedstyle.interrupts import interruptible\n"
+        "import hashlib\nfrom guidedstyle.run.interrupts import interruptible\n"
         "with interruptible(lambda text: print(text, flush=True)):\n"
         "    print('begun', flush=True)\n    hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)\n"
     )

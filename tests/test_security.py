@@ -15,7 +15,7 @@ from conftest import draw_picture
 from typer.testing import CliRunner
 
 import guidedstyle
-from guidedstyle.cli import QUICK, app
+from guidedstyle.cli.main import QUICK, app
 from guidedstyle.io.files import claiming
 from guidedstyle.io.layered.formats import open_layered
 from guidedstyle.recipe.loading.loader import check_overrides, read_recipe

@@ -16,12 +16,11 @@ from PIL import Image
 from test_cli import run
 from waiting import spawn, wait_for
 
-from guidedstyle.contact_sheet import CELL, make_sheet
+from guidedstyle.app.render import Workshop
+from guidedstyle.app.sweep import Sweep, make_variants, parse_axis
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.sweep import Sweep
-from guidedstyle.variants import arrange, make_variants, parse_axis
-from guidedstyle.workshop import Workshop
+from guidedstyle.results.sheets import CELL, arrange, make_sheet
 
 pytestmark = pytest.mark.slow
 

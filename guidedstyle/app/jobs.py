@@ -1,0 +1,160 @@
+"""Jobs: which recipe is rendered on which content into which file."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.files import make_folder
+from guidedstyle.io.images import FORMATS
+from guidedstyle.io.paths import PREVIEW, WATCHED, list_places
+from guidedstyle.recipe.files import Given, find_overwritten, identify, list_given
+from guidedstyle.recipe.loading.loader import Override, Reading, read_recipe
+from guidedstyle.recipe.model import OUTPUT_SUFFIXES
+from guidedstyle.scene.check import Check, check_reading
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture to render: its recipe, read, and its check; one of several is checked again at its turn.
+
+    The checks of all would take more memory than a render.
+    """
+
+    name: str
+    reading: Reading
+    known: Check | None
+
+    def find_check(self) -> Check:
+        """Check what it comes to."""
+        return self.known or check_reading(self.reading)
+
+    @property
+    def output(self) -> Path:
+        """Where the picture goes."""
+        return self.reading.recipe.output
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture that cannot be rendered, and why."""
+
+    name: str
+    error: GuidedStyleError
+    reading: Reading | None = None
+
+
+@contextmanager
+def leaving_no_empty(output: Path | None) -> Iterator[None]:
+    """Take away in the end the folders that were made for pictures of which none came."""
+    places = [output, *output.absolute().parents] if output else []
+    new = [place for place in places if not place.exists()]
+    try:
+        yield
+    finally:
+        for place in new:
+            with suppress(OSError):  # it is a picture, or not empty
+                place.rmdir()
+
+
+Order = tuple[Path, Path | None]  # a recipe, and a photograph instead of its own
+
+
+def make_jobs(
+    recipes: Sequence[Path],
+    contents: Sequence[str],
+    output: Path | None,
+    overrides: Sequence[Override],
+    sandbox: bool = False,
+) -> list[Job | Failure]:
+    """Read every recipe, with every photograph that `contents` name instead of its own.
+
+    `contents` are files, folders, or patterns such as `photos/*.jpg`. `output` is the picture, or for several of them
+    a folder. Raises GuidedStyleError where `contents` name nothing, or where the only picture cannot be rendered.
+    """
+    photographs = list(dict.fromkeys(file for content in contents for file in _find_pictures(content)))
+    none: Sequence[Path | None] = (None,)
+    orders: list[Order] = [(recipe, photo) for recipe in recipes for photo in photographs or none]
+    many = len(orders) > 1 or bool(contents and not _is_picture(output))
+    if many and _is_picture(output):
+        rule = f"{output} is a picture's name, and there are {len(orders)} pictures"
+        raise GuidedStyleError.of("--output", rule, "name a folder")
+    if many and output:
+        make_folder(output, "--output")
+    outputs = [_name_output(order, output, recipes) if many else output for order in orders]
+    jobs = [_make_job(order, out, overrides, sandbox, many) for order, out in zip(orders, outputs, strict=True)]
+    if len(jobs) == 1 and isinstance(jobs[0], Failure):
+        raise jobs[0].error
+    first = {os.path.realpath(job.output): job for job in reversed(jobs) if isinstance(job, Job)}
+    named = [(f"{file}, which is named too", file) for file in (*recipes, *photographs)]
+    named += [one for job in jobs if job.reading for one in list_given(job.reading.recipe)]
+    return [_refuse_clash(job, first, identify(named)) for job in jobs]
+
+
+def _make_job(
+    order: Order, output: Path | None, overrides: Sequence[Override], sandbox: bool, many: bool
+) -> Job | Failure:
+    recipe, photograph = order
+    name = f"{recipe} of {photograph}" if photograph else str(recipe)
+    added: list[Override] = [("output", str(output.absolute()), "--output")] if output else []
+    added += [("content", str(photograph.absolute()), "--content")] if photograph else []
+    reading = None
+    try:
+        reading = read_recipe(recipe, [*overrides, *added], sandbox)
+        check = check_reading(reading)
+        return Job(name, reading, None if many else check)
+    except GuidedStyleError as error:
+        return Failure(name, error, reading)
+
+
+def _name_output(order: Order, folder: Path | None, recipes: Sequence[Path]) -> Path | None:
+    """Name the picture of an order among several; None: as its recipe says."""
+    recipe, photograph = order
+    if not photograph:
+        return folder / f"{recipe.stem}.png" if folder else None
+    name = photograph.stem if len(recipes) == 1 and folder else f"{recipe.stem}-{photograph.stem}"
+    return (folder or recipe.parent) / f"{name}.png"
+
+
+def _refuse_clash(job: Job | Failure, first: Mapping[str, Job], given: Given) -> Job | Failure:
+    """Refuse a picture that would take the place of the `first` one there, or of a file that any is made of."""
+    if isinstance(job, Failure):
+        return job
+    rule = find_overwritten(given, list_places(job.output))
+    if not rule and (other := first[os.path.realpath(job.output)]) is not job:
+        rule = f"{job.output}: {other.name} is written there already"
+    if not rule:
+        return job
+    error = GuidedStyleError.of("output", rule, "give the files other names, or name a folder: -o")
+    return Failure(job.name, error, job.reading)
+
+
+def _find_pictures(content: str) -> list[Path]:
+    """Find the pictures that a file, a folder or a pattern names; raises GuidedStyleError where there are none."""
+    path = Path(content)
+    if content and path.is_dir():
+        found = sorted(filter(_is_photograph, path.iterdir()))
+    else:
+        found = [path] if path.is_file() else sorted(map(Path, glob.glob(content, recursive=True)))  # noqa: PTH207
+    if not found:
+        raise GuidedStyleError.of(
+            "--content", f"{content or 'an empty name'} names no picture", "name a file, a folder or 'photos/*.jpg'"
+        )
+    return found
+
+
+def _is_photograph(file: Path) -> bool:
+    """Tell whether a file of a folder is meant: a picture that can be read, neither hidden nor a preview of ours."""
+    kind = Image.registered_extensions().get(file.suffix.lower())
+    return kind in FORMATS and not file.name.startswith(".") and not file.name.endswith((PREVIEW, WATCHED))
+
+
+def _is_picture(output: Path | None) -> bool:
+    return bool(output and output.suffix.lower() in OUTPUT_SUFFIXES)

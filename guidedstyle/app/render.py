@@ -1,0 +1,241 @@
+"""Render jobs: progress, saving, exit codes."""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from guidedstyle.app.jobs import Failure, Job
+from guidedstyle.cli.console import (
+    print_failure,
+    print_json,
+    print_next,
+    print_notes,
+    print_outcomes,
+    print_plan,
+    print_result,
+    print_scene,
+)
+from guidedstyle.cli.progress import Style, choose_teller, describe_end, show_progress, tell
+from guidedstyle.device.distributed import is_first, join_processes
+from guidedstyle.device.limits import Limits
+from guidedstyle.device.memory import keep_freed_memory
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.engine.cache import find_cache
+from guidedstyle.engine.objective.targets import Memory
+from guidedstyle.engine.plan import ANYTHING, Plan, make_plan
+from guidedstyle.engine.render import render
+from guidedstyle.engine.rendering import Snapshot, Update, Watch, load_encoder
+from guidedstyle.errors import (
+    BUG,
+    DONE,
+    INTERRUPTED,
+    MISTAKE,
+    OURS,
+    GuidedStyleError,
+    StoppedEarlyError,
+    explain_fault,
+    find_worst,
+)
+from guidedstyle.io.files import claiming, make_folder
+from guidedstyle.recipe.loading.loader import Reading
+from guidedstyle.recipe.model import EncoderChoice
+from guidedstyle.results.result import Result, describe_origin, find_record
+from guidedstyle.run.interrupts import interruptible
+from guidedstyle.run.options import Wishes
+from guidedstyle.run.outputs import Keeper, Upkeep
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
+
+
+class Workshop:
+    """Renders on a device within limits: plan a scene opened small, open it whole, render it."""
+
+    def __init__(self, device: str = "auto", limits: Limits = ANYTHING) -> None:
+        self.device, self.limits = device, limits
+        self.encoders, self.memory = dict[EncoderChoice, Encoder](), Memory()
+        keep_freed_memory()
+
+    def plan(self, scene: Scene) -> Plan:
+        """Plan the render of a scene, whatever size it was opened at; raises GuidedStyleError where it cannot be."""
+        return make_plan(scene, self.load(scene.recipe.encoder), self.device, self.limits)
+
+    def open(self, reading: Reading, plan: Plan) -> Scene:
+        """Open a scene at its full size."""
+        keep_freed_memory(large_too=not plan.tiled)
+        return open_scene(reading)
+
+    def render(
+        self, scene: Scene, plan: Plan, watch: Watch, snapshot: Snapshot | None = None, notes: tuple[str, ...] = ()
+    ) -> Result:
+        """Render a scene as planned, from its beginning or from a snapshot; `notes` are added to what is told of it."""
+        encoder, origin = self.load(scene.recipe.encoder), describe_origin(scene.recipe)
+        return Result(scene, render(scene, encoder, plan, watch, self.memory, snapshot), notes, origin)
+
+    def load(self, choice: EncoderChoice) -> Encoder:
+        """Load the encoder that a recipe asks for, once."""
+        if choice not in self.encoders:
+            self.encoders[choice] = load_encoder(choice)
+        return self.encoders[choice]
+
+
+def save_or_rescue(result: Result, style: Style) -> bool:
+    """Write a picture where it belongs, or else where files are kept for a while, and tell so.
+
+    Returns whether it is where it belongs; raises GuidedStyleError where it can be nowhere.
+    """
+    output = result.scene.recipe.output
+    try:
+        if not output.parent.is_dir():
+            make_folder(output.parent, "output")
+            if style == "shown":
+                print_notes([f"the folder {output.parent} was removed meanwhile, and is made anew"])
+        result.save()
+    except GuidedStyleError as error:
+        print_failure(f"{output} is not written, but kept as {_rescue(result, error)}", str(error))
+        return False
+    return True
+
+
+def _rescue(result: Result, error: GuidedStyleError) -> Path:
+    try:
+        return result.save(Path(tempfile.mkdtemp(prefix="guidedstyle-")) / result.scene.recipe.output.name)
+    except (OSError, GuidedStyleError):
+        raise error from None
+
+
+class Session:
+    """Renders one job after another with one workshop, until it is interrupted."""
+
+    def __init__(self, workshop: Workshop, wishes: Wishes, style: Style, interrupted: Sequence[float]) -> None:
+        self.workshop, self.wishes, self.interrupted = workshop, wishes, interrupted
+        self.style: Style = style if is_first() else "quiet"
+        self.first = not find_cache().is_dir()  # the first render on this machine
+
+    def run_all(self, jobs: Sequence[Job | Failure], dry_run: bool) -> int:
+        """Render all jobs, whatever becomes of each, and return the worst exit code."""
+        order = sorted(range(len(jobs)), key=lambda index: isinstance(jobs[index], Job))  # first what is wrong
+        ended = {index: INTERRUPTED if self.interrupted else self._attempt(jobs[index], dry_run) for index in order}
+        codes = [ended[index] for index in range(len(jobs))]
+        if self.style == "shown" and not dry_run:
+            print_outcomes([(job.name, code) for job, code in zip(jobs, codes, strict=True)])
+        return find_worst(codes)
+
+    def _attempt(self, job: Job | Failure, dry_run: bool) -> int:
+        try:
+            if isinstance(job, Failure):
+                raise job.error
+            return self.run(job, dry_run)
+        except Exception as error:
+            return report_error(job.name, error)
+
+    def run(self, job: Job, dry_run: bool) -> int:
+        """Render a job, write the picture and its record, and return the exit code."""
+        if self.wishes.resume and not dry_run and (record := find_record(job.reading.recipe)):
+            self._tell_end(job.output, record, "is there already, ")
+            if self.style == "shown" and (self.wishes.timelapse or self.wishes.report):
+                print_notes(["for a film or a report of it, render it without --resume"])
+            return DONE
+        with claiming(job.output) if is_first() and not dry_run else nullcontext():
+            return self._work(job, dry_run)
+
+    def _work(self, job: Job, dry_run: bool) -> int:
+        check = job.find_check()
+        plan = self.workshop.plan(check.scene)
+        if self.style == "shown":
+            print_scene(check.scene, check.notes)
+            print_plan(plan)
+        if dry_run:
+            return DONE
+        scene = self.workshop.open(job.reading, plan)
+        upkeep = Upkeep(scene, self.wishes, Path(job.reading.document.source))
+        try:
+            return self._finish(job, upkeep, self._render(scene, plan, upkeep, check.notes))
+        except StoppedEarlyError:
+            print_failure(job.name, "stopped before its first step; nothing was written")
+            return INTERRUPTED
+        except (MemoryError, RuntimeError) as error:
+            if not (fault := explain_fault(error)):
+                raise
+        print_failure(f"{job.output} is not written", f"{fault}{upkeep.tell_kept()}")
+        return MISTAKE
+
+    def _render(self, scene: Scene, plan: Plan, upkeep: Upkeep, notes: tuple[str, ...]) -> Result:
+        plan, snapshot, note = upkeep.begin(plan)
+        begun = (note,) if note else ()
+        if self.style == "shown":
+            print_notes(begun)
+        keepers = list(upkeep.watch(plan, self.interrupted, tell))
+        notes += begun
+        return render_shown(self.workshop, scene, plan, self.style, self.interrupted, notes, keepers, snapshot)
+
+    def _finish(self, job: Job, upkeep: Upkeep, result: Result) -> int:
+        """Write what comes of a render; what is beside the picture must not hide that it is there."""
+        code = DONE if result.rendering.finished else INTERRUPTED if self.interrupted else BUG
+        if not is_first():
+            return code
+        if not save_or_rescue(result, self.style):
+            return MISTAKE
+        try:
+            upkeep.end(result, self.interrupted)
+        except GuidedStyleError as error:
+            print_failure(f"{job.output} is written, but not all beside it", str(error))
+            code = code or MISTAKE
+        self._tell_end(job.output, result.record)
+        if self.style == "shown" and upkeep.state.exists():
+            print_notes(["the same command with --resume goes on from here"])
+        if self.style == "shown" and self.first and find_cache().is_dir():
+            print_next(job.reading.document.source)
+        return code
+
+    def _tell_end(self, output: Path, record: dict[str, Any], how: str = "") -> None:
+        if self.style == "json":
+            print_json(describe_end(output, record))
+        elif self.style == "shown":
+            print_result(output, record["result"], how)
+
+
+def run_render(jobs: Sequence[Job | Failure], workshop: Workshop, wishes: Wishes, style: Style, dry_run: bool) -> int:
+    """Render jobs and return the exit code; a single one raises GuidedStyleError where it cannot be rendered."""
+    teller = choose_teller(style if is_first() else "quiet")
+    with join_processes(), interruptible(teller) as interrupted:
+        session = Session(workshop, wishes, style, interrupted)
+        if len(jobs) == 1 and isinstance(jobs[0], Job):
+            return session.run(jobs[0], dry_run)
+        return session.run_all(jobs, dry_run)
+
+
+def report_error(name: str, error: Exception) -> int:
+    """Say why one of several pictures could not be rendered, and return the exit code."""
+    fault = explain_fault(error)
+    print_failure(name, str(fault) if fault else f"{traceback.format_exc()}\n{OURS}")
+    return MISTAKE if fault else BUG
+
+
+def render_shown(
+    workshop: Workshop,
+    scene: Scene,
+    plan: Plan,
+    style: Style,
+    interrupted: Sequence[float],
+    notes: tuple[str, ...],
+    keepers: Sequence[Keeper] = (),
+    snapshot: Snapshot | None = None,
+) -> Result:
+    """Render with progress on the screen, until it is done or interrupted; `keepers` are told of every update."""
+    with show_progress(scene, plan, style) as show:
+
+        def watch(update: Update) -> bool:
+            stopping = bool(interrupted)  # looked at once: what stops a render must have been known to its keepers
+            for watcher in (show, *keepers):
+                watcher(update)
+            return not stopping
+
+        result = workshop.render(scene, plan, watch, snapshot, notes)
+    if style == "shown":
+        print_notes(result.rendering.notes)
+    return result

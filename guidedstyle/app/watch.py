@@ -1,0 +1,122 @@
+"""Render a preview whenever the recipe or one of its files is saved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import watchfiles
+
+from guidedstyle.app.render import Workshop
+from guidedstyle.cli.console import print_failure, print_notes, print_preview
+from guidedstyle.engine.plan import Plan
+from guidedstyle.engine.rendering import Snapshot, Update, trace_losses
+from guidedstyle.errors import DONE, GuidedStyleError, StoppedEarlyError
+from guidedstyle.io.images import save_picture
+from guidedstyle.io.paths import name_watched
+from guidedstyle.recipe.files import list_files
+from guidedstyle.recipe.loading.loader import Override, read_recipe
+from guidedstyle.results.result import Result
+from guidedstyle.run.interrupts import interruptible
+from guidedstyle.run.options import Rhythm
+from guidedstyle.run.previews import Previews
+from guidedstyle.scene.check import collect_notes, survey_scene
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
+
+TICK = 200  # ms
+OFTEN = Rhythm(seconds=0.5)  # between previews
+WARM_STEPS = 30
+
+Times = dict[Path, tuple[int, int] | None]  # ns and bytes; None: it is not there
+
+
+class Watching:
+    """Renders a recipe's preview again and again, from what it knows already."""
+
+    def __init__(self, recipe: Path, overrides: Sequence[Override], workshop: Workshop, sandbox: bool = False) -> None:
+        self.recipe, self.overrides, self.workshop, self.sandbox = recipe, overrides, workshop, sandbox
+        self.files, self.times = [recipe], Times()
+        self.last: Result | None = None
+        self.interrupted: Sequence[float] = ()
+
+    def run(self) -> int:
+        """Watch until Ctrl-C, and return the exit code."""
+        with interruptible(lambda text: None) as self.interrupted:
+            while not self.interrupted:
+                self.times = read_times(self.files)
+                try:
+                    self._preview(time.monotonic())
+                except GuidedStyleError as error:
+                    print_failure("not rendered", str(error))
+                except StoppedEarlyError:
+                    continue
+                self._wait()
+        return DONE
+
+    def _preview(self, began: float) -> None:
+        """Render a preview, unless something is saved before it is there."""
+        reading = read_recipe(self.recipe, self.overrides, self.sandbox)
+        self.files = [self.recipe, *dict.fromkeys(file for _, file in list_files(reading.recipe))]
+        self.times = read_times(self.files) | self.times
+        scene = open_scene(reading)
+        plan, snapshot = self._warm(scene, self.workshop.plan(scene))
+        preview, first = name_watched(scene.recipe.output), list[float]()
+        previews = Previews(preview, scene.size, OFTEN)
+
+        def watch(update: Update) -> bool:
+            if update.done and not first:
+                previews.write(update)
+                first.append(time.monotonic() - began)
+            previews(update)
+            return not self.interrupted and not self._is_saved()
+
+        result = self.workshop.render(scene, plan, watch, snapshot)
+        if len(result.rendering.endings) == len(plan.stages):
+            self.last = result
+        if result.rendering.finished:
+            save_picture(result.picture, preview)
+            print_notes(collect_notes(scene, survey_scene(scene)))
+            print_preview(preview, first[0], time.monotonic() - began, float(result.rendering.losses.total))
+
+    def _warm(self, scene: Scene, plan: Plan) -> tuple[Plan, Snapshot | None]:
+        """Begin a preview of the same photograph with the last one, at the final size alone."""
+        last = self.last
+        if not last or not np.array_equal(scene.content, last.scene.content):
+            return plan, None
+        stages = (replace(plan.stages[-1], steps=min(WARM_STEPS, scene.recipe.solver.most_steps)),)
+        plan = replace(plan, stages=stages, tilings=plan.tilings[-1:])
+        paint = torch.from_numpy(last.rendering.paint)
+        return plan, Snapshot((), paint, None, plan.tilings, plan.precision, trace_losses([], []), 0.0)
+
+    def _is_saved(self) -> bool:
+        return read_times(self.times) != self.times
+
+    def _wait(self) -> None:
+        """Wait until a file is saved."""
+        if self._is_saved():
+            return
+        folders = {file.parent for file in self.times if file.parent.is_dir()}
+        changes = watchfiles.watch(
+            *folders, watch_filter=None, debounce=50, step=20, rust_timeout=TICK, yield_on_timeout=True, recursive=False
+        )
+        for _ in changes:
+            if self.interrupted or self._is_saved():
+                return
+
+
+def read_times(files: Iterable[Path]) -> Times:
+    """Read when each file was written, and its size; None: it is not there, as for a moment while it is saved."""
+    return {file: _read_time(file) for file in files}
+
+
+def _read_time(file: Path) -> tuple[int, int] | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size

@@ -1,0 +1,206 @@
+"""Commands around a render: masks, check, bench, doctor, schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+
+from guidedstyle.app.doctor import can_render, describe_findings, examine_machine
+from guidedstyle.app.render import Workshop
+from guidedstyle.cli import options
+from guidedstyle.cli.console import print_bench, print_comparison, print_json
+from guidedstyle.cli.options import collect_overrides, whole
+from guidedstyle.cli.tables import print_findings
+from guidedstyle.device.precision import name_precision
+from guidedstyle.errors import DONE, MISTAKE
+from guidedstyle.recipe.model import EncoderChoice
+from guidedstyle.results.comparison import compare_pictures, describe_comparison, save_comparison
+
+
+def run_compare(files: Sequence[Path], sheet: Path, as_json: bool) -> int:
+    """Compare pictures, write their sheet, print what differs, and return the exit code."""
+    comparison = compare_pictures(files)
+    save_comparison(comparison, sheet)
+    if as_json:
+        print_json(describe_comparison(comparison, sheet))
+    else:
+        print_comparison(comparison, sheet)
+    return DONE
+
+
+def run_bench(size: int, largest: int, repeats: int, device: str, weights: Path | None) -> None:
+    """Measure this machine and print the table."""
+    from guidedstyle.evaluation.bench import Bench  # no other command needs it
+
+    choice = EncoderChoice(name="vgg19", weights=weights) if weights else EncoderChoice()
+    bench = Bench(Workshop(device).load(choice), device, size, repeats)
+    precision = name_precision(bench.plan.precision)
+    title = f"{choice.name} on {bench.plan.device}, {precision}, {torch.get_num_threads()} threads"
+    print_bench(bench.run(largest), title)
+
+
+def run_doctor(as_json: bool) -> int:
+    """Examine this machine, print what was found, and return the exit code.
+
+    A machine that cannot render is something to mend, as a mistaken recipe is, and no bug of ours.
+    """
+    findings = list(examine_machine())
+    if as_json:
+        Console().print_json(data=describe_findings(findings), ensure_ascii=True)
+    else:
+        print_findings(findings)
+    return DONE if can_render(findings) else MISTAKE
+
+
+mask_app = typer.Typer(no_args_is_help=True, help="Make documents to paint masks in.")
+
+
+@mask_app.command("new")
+def mask_new_command(
+    photo: options.Photo,
+    regions: Annotated[str, typer.Option(help="The regions' names, from back to front: sky,sea,boat.")],
+    output: options.NewDocument,
+    style: options.Paintings = None,
+) -> None:
+    """Make a layered document to paint masks in, with an empty layer for every region, and its recipe.
+
+    Example: guidedstyle mask new photo.jpg --regions sky,sea,boat -o scene.ora
+    """
+    from guidedstyle.app.new import begin_masks
+
+    _print_next(output, begin_masks(photo, regions.split(","), style or (), output), "Paint each region's layer in")
+
+
+@mask_app.command("suggest")
+def mask_suggest_command(
+    photo: options.Photo,
+    output: options.NewDocument,
+    regions: Annotated[int, typer.Option(parser=options.whole("--regions", 2), metavar="NUMBER", help="How many.")] = 4,
+    style: options.Paintings = None,
+) -> None:
+    """Make the same with a first guess painted in, to be corrected by hand.
+
+    Example: guidedstyle mask suggest photo.jpg --regions 4 -o scene.ora
+    """
+    from guidedstyle.app.new import suggest_masks
+
+    _print_next(output, suggest_masks(photo, regions, style or (), output), "Correct the layers of")
+
+
+def _print_next(document: Path, recipe: Path, task: str) -> None:
+    import shlex
+
+    typer.echo(f"Made {document} and {recipe}. {task} {document}, name your paintings in {recipe}; then:")
+    typer.echo(f"  guidedstyle masks {shlex.quote(str(recipe))} -o sheet.png")
+
+
+aid_app = typer.Typer()
+
+
+@aid_app.command("bench")
+def bench_command(
+    size: Annotated[
+        int, typer.Option(parser=whole("--size", 128, 8192), metavar="PX", help="Side of the pictures of noise.")
+    ] = 512,
+    largest: Annotated[
+        int,
+        typer.Option(parser=whole("--largest", 512, 16384), metavar="PX", help="Growth is measured up to this side."),
+    ] = 2048,
+    repeats: Annotated[
+        int,
+        typer.Option(parser=whole("--repeats", 3, 1000), metavar="NUMBER", help="Each time is the median of so many."),
+    ] = 9,
+    device: options.Device = "auto",
+    weights: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Measure VGG-19 with these weights instead of lite."),
+    ] = None,
+) -> None:
+    """Measure this machine: a step against the bare encoder, over regions, pixels and tiles, and what size fits.
+
+    Example: guidedstyle bench --largest 4096
+    """
+    run_bench(size, largest, repeats, device, weights)
+
+
+@aid_app.command("doctor")
+def doctor_command(as_json: options.AsJson = False) -> None:
+    """Examine this machine: versions, devices, memory, weights, extras, folders; with a remedy for every problem.
+
+    Example: guidedstyle doctor
+    """
+    raise typer.Exit(run_doctor(as_json))
+
+
+@aid_app.command("check")
+def check_command(
+    recipe: options.RecipeFile, settings: options.Settings = None, sandbox: options.Sandbox = False
+) -> None:
+    """Check a recipe, its pictures and masks without rendering.
+
+    Example: guidedstyle check recipe.yaml
+    """
+    from guidedstyle.cli.console import print_scene
+    from guidedstyle.recipe.loading.loader import read_recipe
+    from guidedstyle.scene.check import check_reading
+
+    checked = check_reading(read_recipe(recipe, collect_overrides(settings), sandbox))
+    print_scene(checked.scene, checked.notes)
+
+
+@aid_app.command("masks")
+def masks_command(
+    recipe: options.RecipeFile,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The sheet to write: a picture.")] = None,
+    settings: options.Settings = None,
+    sandbox: options.Sandbox = False,
+) -> None:
+    """Show what was understood of a recipe's masks: a table, and a sheet with every region tinted and named.
+
+    Example: guidedstyle masks recipe.yaml -o sheet.png
+    """
+    from guidedstyle.cli.console import print_masks
+    from guidedstyle.recipe.loading.loader import read_recipe
+    from guidedstyle.scene.check import check_reading
+
+    scene = check_reading(read_recipe(recipe, collect_overrides(settings), sandbox)).scene
+    if output:
+        from guidedstyle.results.sheets import save_sheet
+
+        save_sheet(scene, recipe, output)
+    print_masks(scene)
+    if output:
+        typer.echo(output)
+
+
+@aid_app.command("schema")
+def schema_command(
+    table: Annotated[bool, typer.Option("--table", help="Print every key as a table instead.")] = False,
+) -> None:
+    """Print the JSON schema of recipes for editors.
+
+    Example: guidedstyle schema > recipe.schema.json
+    """
+    import json
+
+    from guidedstyle.recipe.schema import make_schema, write_table
+
+    typer.echo(write_table() if table else json.dumps(make_schema(), indent=2))
+
+
+@aid_app.command("init")
+def init_command(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:
+    """Make a folder with a commented recipe and sample pictures.
+
+    Example: guidedstyle init my-folder
+    """
+    import shlex
+
+    from guidedstyle.app.new import write_starter
+
+    typer.echo(f"Made {folder}. Next:\n  guidedstyle render {shlex.quote(str(write_starter(folder)))}")

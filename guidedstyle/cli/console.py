@@ -1,0 +1,178 @@
+"""What the terminal shows before and after a render."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from guidedstyle.cli.tables import tabulate_differences
+from guidedstyle.results.comparison import Comparison
+from guidedstyle.results.result import describe_controls, describe_style
+from guidedstyle.scene.check import Survival, collect_notes, survey_scene
+from guidedstyle.scene.scene import Scene
+
+if TYPE_CHECKING:
+    from guidedstyle.engine.plan import Plan
+    from guidedstyle.evaluation.bench import Line
+
+
+ORIGINS = {
+    "record": "",
+    "picture": "  no record beside it; the recipe is the one it carries",
+    None: "  carries no recipe",
+}
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=not Console().is_terminal, emoji=False)
+
+
+def print_scene(scene: Scene, notes: Sequence[str]) -> None:
+    """Print what a recipe's regions and styles come to, and what else should be known."""
+    console = _console()
+    own = any(describe_controls(region) for region in scene.recipe.regions)
+    heads = ("region", "share", "style", "strength", "content", *(["its own"] if own else []))
+    table = Table(*heads, box=None, title_justify="left")
+    for region, controls, share in zip(scene.recipe.regions, scene.recipe.controls, scene.shares, strict=False):
+        strengths = ("", "") if region.keep else (f"{controls.strength:g}", f"{controls.content_strength:g}")
+        cells = (region.name, f"{share:.1%}", describe_style(region), *strengths, describe_controls(region))
+        table.add_row(*map(escape, cells[: len(heads)]))
+    console.print(table)
+    print_notes(notes)
+    console.print(f"content {scene.full_size[0]} x {scene.full_size[1]} px -> {escape(str(scene.recipe.output))}")
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print what a person should know."""
+    console = _console()
+    for note in notes:
+        console.print(f"[yellow]note:[/] {escape(note)}")
+
+
+def print_masks(scene: Scene) -> None:
+    """Print what every mask comes to, and at which sizes of the picture and layers its region survives."""
+    console, survey = _console(), survey_scene(scene)
+    regions = {
+        region.name: (f"{scene.shares[index]:.1%}", "-" if region.mask.rest else f"{scene.overlaps[index]:.1%}")
+        for index, region in enumerate(scene.recipe.regions)
+    }
+    octaves = scene.stages[-1].octaves
+    table = _tabulate_survival(("region", "share", "overlap"), regions, survey.regions, octaves)
+    table.add_row("no region", f"{scene.shares[-1]:.1%}", style="dim")
+    console.print(table)
+    console.print(f"pixels of colours that no mask names: {scene.unmatched:,}")
+    if survey.paintings:
+        paintings = {name: (f"{scene.paintings[name].mask.mean():.1%}",) for name in survey.paintings}
+        console.print(
+            _tabulate_survival(("style", "share of its painting"), paintings, list(survey.paintings.values()), octaves)
+        )
+    print_notes(collect_notes(scene, survey))
+
+
+def _tabulate_survival(
+    heads: tuple[str, ...], rows: Mapping[str, tuple[str, ...]], surveys: list[list[Survival]], octaves: int
+) -> Table:
+    """Tabulate the layers that survive at each octave; of the coarser stages' only where some do not."""
+    sizes = max(surveys, key=len)
+    lossy = {index for survey in surveys for index, survival in enumerate(survey) if survival.lost}
+    shown = [index for index in range(len(sizes)) if index < octaves or index in lossy]
+    table = Table(*heads, *(f"{sizes[i].longest} px" for i in shown), box=None)
+    for (name, cells), survey in zip(rows.items(), surveys, strict=True):
+        table.add_row(escape(name), *cells, *(str(survey[i]) for i in shown if i < len(survey)))
+    return table
+
+
+def print_plan(plan: Plan) -> None:
+    """Print the plan of a render."""
+    from guidedstyle.device.precision import name_precision  # a plan needs torch, other reports do not
+
+    stages = ", ".join(f"{stage.size[0]} x {stage.size[1]} ({stage.steps} steps)" for stage in plan.stages)
+    console = _console()
+    console.print(f"sizes   {stages}")
+    console.print(f"style   {', '.join(plan.style_layers) or 'none'} over {plan.stages[-1].octaves} octaves")
+    console.print(f"drawing {', '.join(plan.content_layers) or 'none'}")
+    console.print(f"device  {plan.device}, {name_precision(plan.precision)}, about {plan.memory / 2**20:,.0f} MiB")
+    cut = [stage for stage in plan.stages if (plan.tiling(stage).side or max(stage.size)) < max(stage.size)]
+    if cut:
+        console.print(f"tiles   {'; '.join(f'{max(stage.size)} px in {plan.tiling(stage)}' for stage in cut)}")
+
+
+def print_variant(number: int, count: int, label: str, record: Mapping[str, Any], known: bool) -> None:
+    """Say what became of a variant of a sweep."""
+    losses, result = record["losses"], record["result"]
+    how = "is there already" if known else f"{result['seconds']:.0f} s, {result['reason']}"
+    _console().print(f"{number}/{count}  [bold]{escape(label)}[/]  loss {losses['total']:.4g}  {how}")
+
+
+def print_bench(lines: Iterable[Line], title: str) -> None:
+    """Print what a machine makes of a step, all lines as one table."""
+    table = Table("measured", "", "ratio", box=None, title=title, title_justify="left")
+    for line in lines:
+        table.add_row(line.what, line.value, line.ratio)
+    _console().print(table)
+
+
+def print_sweep(sheet: Path, table: Path) -> None:
+    """Say where the sheet and the table of a sweep are."""
+    _console().print(f"[bold]{escape(str(sheet))}[/]  {escape(str(table))}")
+
+
+def print_result(output: Path, result: Mapping[str, Any], how: str = "") -> None:
+    """Say where the picture is and why the render ended."""
+    _console().print(f"[bold]{escape(str(output))}[/]  {how}{result['seconds']:.0f} s, {result['reason']}")
+
+
+def print_next(recipe: str) -> None:
+    """Say what can be done after the first render."""
+    console = _console()
+    console.print("\nThat was the first one. Next, in a second terminal, see what every change makes of it:")
+    console.print(f"  guidedstyle watch {escape(shlex.quote(recipe))}")
+    console.print("or begin with a photograph of your own:")
+    console.print("  guidedstyle mask new photo.jpg --regions sky,sea -o scene.ora")
+
+
+def print_preview(preview: Path, first: float, whole: float, loss: float) -> None:
+    """Say how soon after a save a preview was there."""
+    times = f"first after {first:.1f} s, whole after {whole:.1f} s"
+    _console().print(f"[bold]{escape(str(preview))}[/]  {times}  loss {loss:.4g}")
+
+
+def print_failure(name: str, why: str) -> None:
+    """Say why something could not be rendered, where others follow."""
+    Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(f"[bold]{escape(name)}[/]: {escape(why)}")
+
+
+def print_outcomes(outcomes: Sequence[tuple[str, int]]) -> None:
+    """Say what became of several renders, by their exit codes."""
+    failed, console = [name for name, code in outcomes if code], _console()
+    console.print(f"{len(outcomes) - len(failed)} of {len(outcomes)} are done")
+    for name in failed:
+        console.print(f"  not done: {escape(name)}")
+
+
+def print_json(data: Mapping[str, Any]) -> None:
+    """Print a line of JSON, for programs: of ASCII, whatever the output can show."""
+    sys.stdout.write(json.dumps(data) + "\n")
+    sys.stdout.flush()
+
+
+def print_comparison(comparison: Comparison, sheet: Path) -> None:
+    """Print the numbers of pictures, and what differs between those that carry a recipe."""
+    console = _console()
+    for number, picture in enumerate(comparison.pictures, 1):
+        console.print(
+            f"[bold]{number}[/]  {escape(str(picture.file))}[dim]{ORIGINS[picture.source]}[/]", soft_wrap=True
+        )
+    for table in tabulate_differences(comparison, console.width):
+        console.print(table)
+    if not comparison.sections["recipe"]:
+        console.print("There are no two different recipes among them.")
+    console.print(f"[bold]{escape(str(sheet))}[/]")

@@ -1,0 +1,109 @@
+"""Arguments and options that commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from guidedstyle.device.limits import check_device
+from guidedstyle.errors import GuidedStyleError
+
+if TYPE_CHECKING:
+    from guidedstyle.recipe.loading.loader import Override
+
+
+def offer(*words: str) -> Callable[[str], list[str]]:
+    """Offer words to complete in a shell."""
+
+    def complete(incomplete: str) -> list[str]:  # the parameter's name is Typer's
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
+
+
+def whole(option: str, least: int | None = None, most: int | None = None) -> Callable[[str], int]:
+    """Read a whole number from `least` to `most`; the bounds of a recipe's own keys are told by the recipe."""
+    bounds = f" from {least} to {most}" if least is not None and most is not None else ""
+
+    def read(text: str) -> int:
+        try:
+            if (least is None or least <= int(text)) and (most is None or int(text) <= most):
+                return int(text)
+        except ValueError:
+            pass
+        remedy = f"write, for example, {option} {least or 512}"
+        raise GuidedStyleError.of(option, f"{text!r} is not a whole number{bounds}", remedy)
+
+    return read
+
+
+# What cannot be read is told by the commands themselves, which know a remedy: hence `readable=False`.
+Photo = Annotated[Path, typer.Argument(readable=False, help="The photograph to paint over.")]
+NewDocument = Annotated[Path, typer.Option("-o", "--output", help="The document to make: .ora or .psd.")]
+Paintings = Annotated[list[Path] | None, typer.Option("--style", help="A painting; several are given in turn.")]
+RecipeFiles = Annotated[
+    list[Path],
+    typer.Argument(metavar="RECIPE...", readable=False, help="Recipes (.yaml), or PNGs that guidedstyle rendered."),
+]
+Contents = Annotated[
+    list[str] | None, typer.Option("--content", help="Photographs instead of the recipe's: a file, folder or pattern.")
+]
+PreviewEvery = Annotated[str, typer.Option(help="Write the picture so far: every 20 (steps), 5s, or off.")]
+SaveEvery = Annotated[str | None, typer.Option(help="Keep numbered pictures of the way: every 10 (steps), 5s, or off.")]
+Timelapse = Annotated[Path | None, typer.Option(help="Make a film of them (.mp4).")]
+CheckpointEvery = Annotated[str, typer.Option(help="Write what --resume goes on from: every 50 (steps), 30s, or off.")]
+Report = Annotated[Path | None, typer.Option(help="Write a report to look at and to send (.html).")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from where a render was interrupted.")]
+JsonProgress = Annotated[bool, typer.Option("--json-progress", help="Print progress as lines of JSON for programs.")]
+RecipeFile = Annotated[
+    Path, typer.Argument(readable=False, help="The recipe (.yaml), or a PNG that guidedstyle rendered.")
+]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="The picture to write.")]
+Size = Annotated[int | None, typer.Option(parser=whole("--size"), metavar="PX", help="Longest side in px.")]
+Steps = Annotated[int | None, typer.Option(parser=whole("--steps"), metavar="NUMBER", help="Steps in all.")]
+Seed = Annotated[int | None, typer.Option(parser=whole("--seed"), metavar="NUMBER", help="Seed of the noise.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="auto, cpu, cuda, cuda:1 or mps.",
+        callback=check_device,
+        autocompletion=offer("auto", "cpu", "cuda", "mps"),
+    ),
+]
+Tile = Annotated[
+    str,
+    typer.Option(
+        help="Compute in tiles of so many px: auto (where needed), off, or a number.",
+        autocompletion=offer("auto", "off", "512"),
+    ),
+]
+MaxMemory = Annotated[
+    str | None, typer.Option(metavar="GIB", help="Most memory to take, in GiB; default: what is free.")
+]
+Encoder = Annotated[str | None, typer.Option(help="lite or vgg19.", autocompletion=offer("lite", "vgg19"))]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. regions.sky.strength=2.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
+Sandbox = Annotated[
+    bool, typer.Option("--sandbox", help="Let the recipe read and write nothing outside its own folder.")
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but mistakes.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")]
+
+
+def collect_overrides(
+    settings: list[str] | None,
+    size: int | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    encoder: str | None = None,
+) -> list[Override]:
+    """Collect what the command line says about keys of the recipe."""
+    from guidedstyle.recipe.loading.loader import parse_setting
+
+    flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
+    found = [parse_setting(setting) for setting in settings or ()]
+    found += [(key, value, f"--{key.split('.')[-1]}") for key, value in flags.items() if value is not None]
+    return found

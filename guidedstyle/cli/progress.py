@@ -1,0 +1,161 @@
+"""Progress bar, progress lines and JSON progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from guidedstyle.cli.console import print_json
+from guidedstyle.device.memory import measure_peak
+from guidedstyle.engine.cache import keep_tensors, recall_tensors
+from guidedstyle.engine.plan import Plan
+from guidedstyle.engine.rendering import Update
+from guidedstyle.losses.terms import Losses
+from guidedstyle.results.result import describe_losses
+from guidedstyle.run.eta import OVERHEAD, Forecast
+from guidedstyle.scene.scene import Scene
+
+Style = Literal["shown", "json", "quiet"]
+Show = Callable[[Update], None]
+
+CONSOLE = Console(stderr=True, highlight=False, emoji=False)
+EVERY = {"bar": 0.1, "json": 0.1, "lines": 5.0}  # seconds: a GPU would have to wait for whoever looks at each step
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a render is: size `stage` of `stages`, `step` of `steps` in all, losses, seconds, bytes of memory."""
+
+    stage: int
+    stages: int
+    size: tuple[int, int]
+    step: int
+    steps: int
+    losses: Losses
+    seconds: float
+    left: float | None
+    memory: int
+
+    def __str__(self) -> str:
+        terms = f"style {self.losses.style.mean():.4f}  content {self.losses.content.mean():.4f}"
+        where = f"size {self.stage} of {self.stages}, {max(self.size)} px"
+        return f"{where}  {terms}  rough {self.losses.smoothness:.4f}  {self.memory / 2**30:.1f} GiB"
+
+
+class Progress:
+    """Told of every update, it shows one now and then, and the last of all that were planned."""
+
+    def __init__(self, plan: Plan, every: float, show: Callable[[Status], None]) -> None:
+        self.plan, self.every, self.show = plan, every, show
+        self.steps = sum(stage.steps for stage in plan.stages)
+        self.forecast = Forecast(plan.stages, _recall_overhead(plan))
+        self.began, self.last = time.monotonic(), -every
+
+    def __call__(self, update: Update) -> None:
+        """Note an update, and show it if it is time."""
+        if update.done:
+            self.forecast.note(update.stage, update.done)
+        now = time.monotonic()
+        if now - self.last >= self.every or update.done == self.steps:
+            self.last = now
+            self.show(self._describe(update, now))
+        if update.done == self.steps:
+            keep_tensors(_name_pace(self.plan), {"overhead": torch.tensor(self.forecast.overhead)})
+
+    def _describe(self, update: Update, now: float) -> Status:
+        stages, memory = self.plan.stages, measure_peak(self.plan.device)
+        where = (update.stage + 1, len(stages), stages[update.stage].size, update.done, self.steps)
+        return Status(*where, update.step.losses, now - self.began, self.forecast.left(), memory)
+
+
+@contextmanager
+def show_progress(scene: Scene, plan: Plan, style: Style) -> Iterator[Show]:
+    """Show progress as a bar on a terminal, as a line now and then elsewhere, as JSON, or not at all."""
+    if style == "quiet":
+        yield lambda update: None
+    elif style == "json":
+        yield Progress(plan, EVERY["json"], lambda status: print_json(describe_status(scene, status)))
+    elif CONSOLE.is_terminal:
+        with Live(Text("measuring the paintings", style="dim"), console=CONSOLE, refresh_per_second=8) as live:
+            yield Progress(plan, EVERY["bar"], lambda status: live.update(draw_status(status)))
+    else:
+        yield Progress(plan, EVERY["lines"], lambda status: CONSOLE.print(write_status(status), soft_wrap=True))
+
+
+def _recall_overhead(plan: Plan) -> float:
+    """Recall what an earlier render on this kind of device learnt of its pace."""
+    known = recall_tensors(_name_pace(plan)) or {}
+    return float(known.get("overhead", OVERHEAD))
+
+
+def _name_pace(plan: Plan) -> str:
+    return f"pace-{plan.device.type}"
+
+
+def draw_status(status: Status) -> RenderableType:
+    """Draw two lines: the bar with steps and time left, and below what it is about."""
+    line = Table.grid(padding=(0, 1), expand=True)
+    line.add_column(ratio=1)
+    line.add_column(justify="right", no_wrap=True)
+    line.add_column(justify="right", no_wrap=True)
+    bar = ProgressBar(status.steps, status.step)
+    line.add_row(bar, f"{status.step}/{status.steps}", f"{write_seconds(status.left)} left")
+    return Group(line, Text(str(status), style="dim", no_wrap=True, overflow="ellipsis"))
+
+
+def write_status(status: Status) -> str:
+    """Write a status as a line."""
+    return f"step {status.step}/{status.steps}  {write_seconds(status.left)} left  {status}"
+
+
+def describe_status(scene: Scene, status: Status) -> dict[str, Any]:
+    """Describe a status for programs: seconds, bytes, and losses by term and region."""
+    return {
+        "output": str(scene.recipe.output),
+        "stage": status.stage,
+        "stages": status.stages,
+        "size": status.size,
+        "step": status.step,
+        "steps": status.steps,
+        "losses": describe_losses(scene.recipe, status.losses) if status.step else None,  # of a painting that is made
+        "seconds": round(status.seconds, 3),
+        "seconds_left": None if status.left is None else round(status.left, 3),
+        "memory": status.memory,
+    }
+
+
+def describe_end(output: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Describe for programs how a render ended."""
+    return {"output": str(output), "result": record["result"], "losses": record["losses"], "notes": record["notes"]}
+
+
+def choose_teller(style: Style) -> Callable[[str], None]:
+    """Choose how a person is told something while a render goes on: on the terminal, or not at all."""
+    return (lambda text: None) if style == "quiet" else tell
+
+
+def tell(text: str) -> None:
+    """Tell a person something while a render goes on."""
+    CONSOLE.show_cursor()  # should this be the last that is told
+    CONSOLE.print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True)
+
+
+def write_seconds(seconds: float | None) -> str:
+    """Write a length of time: `8 s`, `2:05`, `1:02:05`."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}" if minutes else f"{rest} s"

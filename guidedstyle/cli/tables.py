@@ -1,0 +1,66 @@
+"""Tables of differences and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from guidedstyle.app.doctor import Finding
+from guidedstyle.recipe.loading.document import write_yaml
+from guidedstyle.results.comparison import Compared, Comparison
+
+COLOURS = {"ok": "green", "missing": "yellow", "problem": "bold red"}
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print what was found of a machine, a line each; below what is amiss, what mends it."""
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    width = max(len(finding.what) for finding in findings)
+    for finding in findings:
+        mark = f"[{COLOURS[finding.mark]}]{finding.mark:8}[/]"
+        console.print(f"{mark} {finding.what:{width}}  {escape(finding.found)}")
+        if finding.remedy:
+            console.print(f"    {escape(finding.remedy)}")
+
+
+KEYS, PICTURE = 28, 13  # letters for keys, and at least so many for each picture
+SHORT_HASH = 15  # letters
+
+
+def tabulate_differences(comparison: Comparison, width: int) -> Iterator[Table]:
+    """Tabulate what is known of the pictures that carry a recipe, in tables of at most `width` letters."""
+    shown = [index for index, picture in enumerate(comparison.pictures) if picture.known]
+    across = max(1, (width - KEYS) // PICTURE)
+    for start in range(0, len(shown), across):
+        yield _tabulate(comparison, shown[start : start + across])
+
+
+def _tabulate(comparison: Comparison, shown: Sequence[int]) -> Table:
+    numbers = [Column(str(index + 1), overflow="fold") for index in shown]
+    table = Table(Column(min_width=KEYS - 2, no_wrap=True), *numbers, box=None)
+    for section, rows in comparison.sections.items():
+        if rows:
+            table.add_row(f"[bold]{section}[/]")
+        for key, values in rows.items():
+            cells = [_describe_value(values[index], section, comparison.pictures[index]) for index in shown]
+            table.add_row(escape(_break_key(key)), *map(escape, cells))
+    return table
+
+
+def _break_key(key: str) -> str:
+    """Break a long key into lines after its dots, and indent it below the name of its section."""
+    lines = wrap(key.replace(".", ". "), KEYS - 2, initial_indent="  ", subsequent_indent="    ")
+    return "\n".join(lines).replace(". ", ".")
+
+
+def _describe_value(value: object, section: str, picture: Compared) -> str:
+    """Write a value short: `-` where a picture lacks this key, nothing where it lacks the whole section."""
+    if value is None:
+        return "-" if section in picture.known else ""
+    if section == "files":
+        return str(value)[:SHORT_HASH]
+    return f"{value:.4g}" if isinstance(value, float) else write_yaml([value], in_line=True).strip()[1:-1]

@@ -1,0 +1,154 @@
+"""Measure the cost of a step on this machine."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+
+from guidedstyle.device.memory import measure_memory, measure_peak
+from guidedstyle.device.precision import time_work
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.engine.objective.objective import Objective
+from guidedstyle.engine.plan import SIDES, find_needs, make_plan
+from guidedstyle.losses.terms import build_octaves
+from guidedstyle.losses.tiles import Tiling
+from guidedstyle.recipe.model import Recipe
+from guidedstyle.scene.scene import Scene
+from guidedstyle.scene.styles import Painting
+
+Work = Callable[[], object]
+REGIONS = (1, 3, 4, 16)
+BLOBS = 256  # px a side on which regions are drawn
+LARGEST_SIZE = 2**16  # px
+FIRST_GROWTH = 512  # px a side, doubled as long as it pays
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table: what was measured, its value, and a ratio to something else measured in the same run."""
+
+    what: str
+    value: str
+    ratio: str = ""
+
+
+class Bench:
+    """Measures an encoder on a device, on squares of noise of `size` px, each time as the median of `repeats`."""
+
+    def __init__(self, encoder: Encoder, device: str, size: int, repeats: int) -> None:
+        self.device, self.size, self.repeats = device, size, repeats
+        self.plan = make_plan(make_scene(1, size), encoder, device)
+        self.encoder = encoder.to(self.plan.device, self.plan.precision).to(memory_format=torch.channels_last)
+
+    def run(self, largest: int) -> Iterator[Line]:
+        """Measure everything, growth up to squares of `largest` px."""
+        yield from self.compare_regions()
+        yield from self.compare_tiles()
+        yield from self.measure_growth(largest)
+        yield from self.fit_sizes()
+
+    def compare_regions(self) -> Iterator[Line]:
+        """Compare steps of several regions with the bare encoder, forward and backward over the same octaves."""
+        works = {"bare": self._make_bare()} | {str(count): self._make_step(count) for count in REGIONS}
+        times = self._time(works)
+        yield Line(f"bare encoder, both ways, {self.size} px", _show(times["bare"]))
+        for count in REGIONS:
+            taken = times[str(count)]
+            yield Line(f"step, regions: {count}", _show(taken), f"{taken / times['bare']:.2f} of the bare encoder")
+        yield Line("regions 16 against 1", "", f"{times['16'] / times['1']:.2f}")
+        yield Line("steps a second, regions: 3", f"{1 / times['3']:.2f}")
+
+    def compare_tiles(self) -> Iterator[Line]:
+        """Compare a step in tiles with a whole one."""
+        side = self.size // 2
+        tilings = {"whole": Tiling()} | {f"{kept:.0%}": Tiling(side, kept) for kept in (0.0, 0.5, 1.0)}
+        times = self._time({name: self._make_step(3, tiling) for name, tiling in tilings.items()})
+        for name in list(tilings)[1:]:
+            ratio = f"{times[name] / times['whole']:.2f} of whole"
+            yield Line(f"tiles of {side} px, {name} kept", _show(times[name]), ratio)
+
+    def measure_growth(self, largest: int) -> Iterator[Line]:
+        """Measure how the time of a step in tiles grows with pixels."""
+        count = max(2, 1 + int(math.log2(max(1, largest / FIRST_GROWTH))))
+        sizes = [FIRST_GROWTH * 2**index for index in range(count)]
+        taken = [self._time({"step": self._make_step(3, Tiling(SIDES[1]), size)}, 3)["step"] for size in sizes]
+        for size, one in zip(sizes, taken, strict=True):
+            each = f"{1e9 * one / size**2:.0f} ns a pixel"
+            yield Line(f"step in tiles, {size**2 / 2**20:g} Mpx", _show(one), each)
+        pixels = [math.log(size**2) for size in sizes]
+        slope = statistics.linear_regression(pixels, [math.log(one) for one in taken]).slope
+        yield Line("growth with pixels", "", f"exponent {slope:.2f}")
+
+    def fit_sizes(self) -> Iterator[Line]:
+        """Tell which size fits into the memory that is free, and what this run has taken."""
+        scene, free = make_scene(3, BLOBS), measure_memory(self.plan.device)
+        layers, precision = (self.plan.style_layers, self.plan.content_layers), self.plan.precision
+        needs = find_needs(scene, self.encoder.architecture, *layers, precision.itemsize)
+
+        def estimate(size: int, tiling: Tiling) -> int:
+            return needs.estimate(replace(scene.stages[-1], size=(size, size)), tiling)
+
+        for name, tiling in (("whole", Tiling()), ("in tiles", Tiling(SIDES[1], content=False))):
+            size = find_largest(estimate, tiling, free)
+            yield Line(f"largest square that fits {name}", f"{size} px", f"of {free / 2**30:.1f} GiB free")
+        yield Line("peak memory of this run", f"{measure_peak(self.plan.device) / 2**30:.2f} GiB")
+
+    def _time(self, works: Mapping[str, Work], repeats: int | None = None) -> dict[str, float]:
+        """Time works by turns, so that a noisy machine slows all of them alike: the median seconds of each."""
+        times: dict[str, list[float]] = {name: [] for name in works}
+        for _ in range((repeats or self.repeats) + 1):
+            for name, work in works.items():
+                times[name].append(time_work(work, self.plan.device))
+        return {name: statistics.median(taken[1:]) for name, taken in times.items()}
+
+    def _make_bare(self) -> Work:
+        image = torch.rand(1, 3, self.size, self.size, device=self.plan.device).requires_grad_()
+        octaves, layers = self.plan.stages[-1].octaves, self.plan.style_layers
+
+        def work() -> None:
+            pictures = build_octaves(image, octaves)
+            found = [features for picture in pictures for features in self.encoder.encode(picture, layers).values()]
+            torch.autograd.grad(found, image, [torch.ones_like(features) for features in found])
+
+        return work
+
+    def _make_step(self, count: int, tiling: Tiling | None = None, size: int | None = None) -> Work:
+        scene = make_scene(count, size or self.size)
+        plan = make_plan(scene, self.encoder, self.device)
+        plan = replace(plan, tilings=(tiling or Tiling(),) * len(plan.stages))
+        objective = Objective(scene, self.encoder, plan, plan.stages[-1])
+        image = torch.from_numpy(scene.content).to(plan.device).flip(3).requires_grad_()
+        return lambda: torch.autograd.grad(objective(image).total, image)
+
+
+def make_scene(count: int, size: int) -> Scene:
+    """Make a square of noise with `count` blobs as regions, in two styles."""
+    noise = np.random.default_rng(0)
+    seeds, grid = noise.uniform(0, BLOBS, (count, 2)), np.mgrid[:BLOBS, :BLOBS]
+    nearest = np.linalg.norm(grid[:, :, :, None] - seeds.T[:, None, None], axis=0).argmin(-1).astype(np.uint8)
+    nearest = cv2.resize(nearest, (size, size), interpolation=cv2.INTER_NEAREST)
+    weights = np.stack([nearest == region for region in [*range(count), 255]]).astype(np.float32)
+    sheet = (noise.random((1, 3, BLOBS, BLOBS), np.float32), np.ones((BLOBS, BLOBS), np.float32), (BLOBS, BLOBS))
+    regions = [{"name": f"{index}", "mask": "rest", "style": "ab"[index % 2]} for index in range(count)]
+    recipe = Recipe.model_validate({"content": "noise", "styles": {"a": "noise", "b": "noise"}, "regions": regions})
+    shares = tuple(float(share) for share in weights.mean((1, 2)))
+    content = noise.random((1, 3, size, size), np.float32)
+    paintings = {name: Painting(*sheet) for name in "ab"}
+    return Scene(recipe, content, paintings, weights, (np.ones(1, np.float32),) * count, (size, size), shares)
+
+
+def find_largest(estimate: Callable[[int, Tiling], int], tiling: Tiling, free: int) -> int:
+    """Find the largest square, in steps of 64 px, that takes no more memory than is free."""
+    sizes = range(64, LARGEST_SIZE, 64)
+    return sizes[max(0, bisect_right(sizes, free, key=lambda size: estimate(size, tiling)) - 1)]
+
+
+def _show(seconds: float) -> str:
+    return f"{1000 * seconds:.1f} ms"

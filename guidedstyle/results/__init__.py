@@ -1,0 +1,1 @@
+"""What comes out of a render: image, record, report page, comparisons."""

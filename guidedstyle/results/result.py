@@ -1,0 +1,228 @@
+"""What a render returns: image, record, layers, and saving them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from pydantic import BaseModel
+
+from guidedstyle.device.distributed import count_processes
+from guidedstyle.device.precision import name_precision
+from guidedstyle.engine.plan import Plan
+from guidedstyle.engine.rendering import Rendering
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.files import MOST_BYTES, read_plain, replacing
+from guidedstyle.io.images import save_picture, to_picture
+from guidedstyle.io.layered.openraster import write_openraster
+from guidedstyle.io.paths import name_record
+from guidedstyle.losses.terms import Losses
+from guidedstyle.masks.compositing import unstack_weights
+from guidedstyle.recipe.files import find_overwritten, identify, list_files, list_given
+from guidedstyle.recipe.loading.document import write_yaml
+from guidedstyle.recipe.loading.loader import RECIPE_KEY, write_recipe
+from guidedstyle.recipe.model import Recipe, Region
+from guidedstyle.scene.scene import Scene
+from guidedstyle.types import Array
+
+PACKAGES = ("guidedstyle", "torch", "torchvision", "numpy", "pillow", "opencv-python-headless")
+
+
+def list_versions() -> dict[str, str]:
+    """List the versions of Python and of the packages that can change a picture."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+class _Ending(BaseModel):
+    finished: bool
+    reason: str
+    steps: int
+    seconds: float
+
+
+class _Losses(BaseModel):
+    total: float
+    smoothness: float
+    regions: dict[str, dict[str, float]]
+
+
+class _Told(BaseModel):
+    """What is told of a picture that is there already."""
+
+    result: _Ending
+    losses: _Losses
+    notes: list[str]
+
+
+def describe_identity(recipe: Recipe) -> dict[str, Any]:
+    """Describe what a picture depends on: the resolved recipe, hashes of the files it names, versions."""
+    return {"recipe": yaml.safe_load(write_recipe(recipe, recipe.output.parent)), **describe_origin(recipe)}
+
+
+def describe_origin(recipe: Recipe) -> dict[str, Any]:
+    """Describe the files that a recipe names, as they are now, and the versions."""
+    inputs = {".".join(map(str, path)): _hash(file) for path, file in list_files(recipe)}
+    return {"inputs": inputs, "versions": list_versions()}
+
+
+def describe_render(
+    scene: Scene, rendering: Rendering, notes: Sequence[str], origin: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Describe a render: what it depends on, how it ended, notes, losses per term and region, plan.
+
+    `origin` is what `describe_origin` found when the render began.
+    """
+    return {
+        "recipe": yaml.safe_load(write_recipe(scene.recipe, scene.recipe.output.parent)),
+        **origin,
+        "seed": scene.recipe.solver.seed,
+        "result": {
+            "finished": rendering.finished,
+            "reason": rendering.reason,
+            "steps": rendering.steps,
+            "seconds": round(rendering.seconds, 2),
+            "stages": list(rendering.reasons),
+        },
+        "notes": [*notes, *rendering.notes],
+        "losses": describe_losses(scene.recipe, rendering.losses),
+        "plan": _describe_plan(rendering.plan),
+    }
+
+
+def find_record(recipe: Recipe) -> dict[str, Any] | None:
+    """Find the record of a picture that was rendered whole from the same recipe and files by the same version."""
+    try:
+        record: dict[str, Any] = json.loads(read_plain(name_record(recipe.output), MOST_BYTES))
+        finished = _Told.model_validate(record, strict=True).result.finished and recipe.output.is_file()
+        same = finished and all(record[key] == value for key, value in describe_identity(recipe).items())
+        return record if same else None
+    except (OSError, ValueError, KeyError, RecursionError):  # none, or not one of ours
+        return None
+
+
+def write_record(record: Mapping[str, Any]) -> bytes:
+    """Write a record as JSON."""
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def describe_losses(recipe: Recipe, losses: Losses) -> dict[str, Any]:
+    """Describe losses: in all, the smoothness, and style and content by region."""
+    painted = [region for region in recipe.regions if not region.keep]
+    pairs = zip(painted, losses.style.tolist(), losses.content.tolist(), strict=True)
+    return {
+        "total": float(losses.total),
+        "smoothness": float(losses.smoothness),
+        "regions": {region.name: {"style": style, "content": content} for region, style, content in pairs},
+    }
+
+
+def _describe_plan(plan: Plan) -> dict[str, Any]:
+    device = torch.cuda.get_device_name(plan.device) if plan.device.type == "cuda" else platform.machine()
+    return {
+        "stages": [
+            {"size": stage.size, "steps": stage.steps, "octaves": stage.octaves, "computed": str(plan.tiling(stage))}
+            for stage in plan.stages
+        ],
+        "style_layers": plan.style_layers,
+        "content_layers": plan.content_layers,
+        "device": f"{plan.device} ({device})",
+        "precision": name_precision(plan.precision),
+        "threads": torch.get_num_threads(),
+        "processes": count_processes(),
+        "estimated_memory": plan.memory,
+    }
+
+
+def _hash(file: Path) -> str:
+    return "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+PHOTOGRAPH = "photograph"  # the layer at the bottom
+
+
+def save_layers(scene: Scene, paint: Array, result: Array, file: Path) -> None:
+    """Save a rendering as layers, as OpenRaster: the photograph, and every region with its mask.
+
+    `paint` (1, 3, H, W) is the picture before it is laid over what is kept, `result` the one after.
+    """
+    photograph, painted = to_picture(scene.content), to_picture(paint)
+    layers = [(PHOTOGRAPH, photograph.convert("RGBA"))]
+    for region, opacity in zip(scene.recipe.regions, unstack_weights(scene.weights), strict=True):
+        layer = (photograph if region.keep else painted).convert("RGBA")
+        layer.putalpha(Image.fromarray(np.uint8(opacity * 255 + 0.5)))
+        layers.append((region.name, layer))
+    write_openraster(file, layers, to_picture(result))
+
+
+@dataclass(frozen=True)
+class Result:
+    """A scene, its rendering, notes, and the files and versions that it was made of; a notebook shows the picture."""
+
+    scene: Scene
+    rendering: Rendering
+    notes: tuple[str, ...]
+    origin: Mapping[str, Any]
+
+    @cached_property
+    def picture(self) -> Image.Image:
+        """The picture, RGB of 8 bits."""
+        return to_picture(self.rendering.image)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What it was made of, how it ended, losses and plan, as plain data."""
+        return describe_render(self.scene, self.rendering, self.notes, self.origin)
+
+    def save(self, file: Path | str | None = None) -> Path:
+        """Write the picture, or for .ora its layers, to `file` or where the recipe says, and its record beside it.
+
+        Raises GuidedStyleError where it cannot be written.
+        """
+        if file is not None:
+            recipe = self.scene.recipe.model_copy(update={"output": Path(file)})
+            return replace(self, scene=replace(self.scene, recipe=recipe)).save()
+        output = self.scene.recipe.output
+        if overwritten := find_overwritten(identify(list_given(self.scene.recipe)), [output, name_record(output)]):
+            raise GuidedStyleError.of("output", overwritten, "choose another name")
+        with replacing(name_record(output)) as record:  # where the disk is full, neither is new
+            record.write_bytes(write_record(self.record))
+            if output.suffix.lower() == ".ora":
+                save_layers(self.scene, self.rendering.paint, self.rendering.image, output)
+            else:
+                save_picture(self.picture, output, (RECIPE_KEY, write_recipe(self.scene.recipe, output.parent)))
+        return output
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.picture.save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def __repr__(self) -> str:
+        width, height = self.picture.size
+        return f"<{width} x {height} px, {self.rendering.reason}, {self.rendering.seconds:.1f} s>"
+
+
+def describe_style(region: Region) -> str:
+    """Name what a region is painted in."""
+    if region.keep:
+        return "kept as it is"
+    mix = [f"{use.weight:g} {name}{' (varies)' if use.where else ''}" for name, use in region.style.items()]
+    return " + ".join(mix) if len(mix) > 1 else next(iter(region.style), "none")
+
+
+def describe_controls(region: Region) -> str:
+    """Name the controls that a region asks for itself, besides its strengths."""
+    given = region.model_dump(mode="json", include={*region.given} - {"strength", "content_strength"})
+    return write_yaml(given, in_line=True).strip()[1:-1] if given else ""

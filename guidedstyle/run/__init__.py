@@ -1,0 +1,1 @@
+"""The files and signals of one render: options, previews, checkpoints, interrupts."""

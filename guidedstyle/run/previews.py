@@ -1,0 +1,79 @@
+"""Write previews, frames and checkpoints while a render runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from guidedstyle.engine.plan import Plan
+from guidedstyle.engine.rendering import Update
+from guidedstyle.io.images import fit_size, save_picture, to_picture
+from guidedstyle.run.checkpoint import Checkpoint, write_checkpoint
+from guidedstyle.run.options import Beat, Rhythm
+from guidedstyle.types import Size
+
+LARGEST_PREVIEW = 2048  # px
+
+
+def list_frames(folder: Path) -> list[Path]:
+    """List the frames in a folder, the first first; a link is none of ours."""
+    return sorted(
+        file for file in folder.glob("*.png") if file.stem.isdecimal() and file.is_file() and not file.is_symlink()
+    )
+
+
+class Previews:
+    """Keeps the picture so far on disk, as large as the finished one, or as LARGEST_PREVIEW."""
+
+    def __init__(self, file: Path, size: Size, rhythm: Rhythm) -> None:
+        self.file, self.beat = file, Beat(rhythm)
+        self.size = fit_size(size, min(max(size), LARGEST_PREVIEW))
+
+    def __call__(self, update: Update) -> None:
+        """Write it if it is time."""
+        self.beat.run(update.done, lambda: self.write(update))
+
+    def write(self, update: Update) -> None:
+        """Write the picture so far."""
+        save_picture(draw_update(update, self.size), self.file)
+
+
+class Frames:
+    """Keeps numbered pictures of the way, as large as the finished one."""
+
+    def __init__(self, folder: Path, size: Size, rhythm: Rhythm) -> None:
+        self.folder, self.size, self.beat = folder, size, Beat(rhythm)
+
+    def __call__(self, update: Update) -> None:
+        """Write one if it is time."""
+        file = self.folder / f"{update.done:06d}.png"
+        self.beat.run(update.done, lambda: save_picture(draw_update(update, self.size), file))
+
+
+class States:
+    """Keeps on disk all it takes to go on, also when the render is `interrupted`."""
+
+    def __init__(
+        self, file: Path, identity: Mapping[str, Any], plan: Plan, rhythm: Rhythm, interrupted: Sequence[float]
+    ) -> None:
+        self.file, self.identity, self.plan, self.interrupted = file, identity, plan, interrupted
+        self.beat = Beat(rhythm)
+
+    def __call__(self, update: Update) -> None:
+        """Write it if it is time."""
+        if self.interrupted:
+            self.write(update)
+        else:
+            self.beat.run(update.done, lambda: self.write(update))
+
+    def write(self, update: Update) -> None:
+        """Write the state after an update."""
+        write_checkpoint(self.file, Checkpoint.at(self.identity, self.plan, update.save(), update.done))
+
+
+def draw_update(update: Update, size: Size) -> Image.Image:
+    """Draw the picture so far at (width, height)."""
+    return to_picture(update.show(max(size))).resize(size, Image.Resampling.BICUBIC)
