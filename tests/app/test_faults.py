@@ -1,0 +1,261 @@
+"""What a machine does to a render: no room, no memory, no folder, no device; nothing whole is lost, and it is told."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.renders import OFTEN, RENDER, check_picture, end, list_passing, start
+from support.waiting import wait_for
+
+from guidedstyle.errors import GuidedStyleError, explain_fault
+from guidedstyle.io.images import read_picture
+
+pytestmark = pytest.mark.slow
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to such a limit")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of a megabyte, with an earlier picture and its record on it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr}")
+    (folder / "out.png").write_bytes(b"earlier picture")
+    (folder / "out.png.json").write_bytes(b"earlier record")
+    yield folder
+    while os.path.ismount(folder):
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(disk: Path, left: int) -> Path:
+    """Fill a disk but for so many bytes."""
+    room = os.statvfs(disk)
+    file = disk / "full"
+    file.write_bytes(bytes(room.f_bavail * room.f_frsize - left))
+    return file
+
+
+def read_earlier(disk: Path) -> tuple[bytes, bytes]:
+    return (disk / "out.png").read_bytes(), (disk / "out.png.json").read_bytes()
+
+
+@pytest.mark.parametrize("left", [8 * 1024, 12 * 1024], ids=["record", "picture"])
+def test_on_a_full_disk_the_earlier_picture_stays_and_the_new_one_is_kept_elsewhere(
+    studio: Path, disk: Path, left: int
+) -> None:
+    full, earlier = fill(disk, left), read_earlier(disk)
+    code, said = end(start(studio, *RENDER, "-o", "disk/out.png", *OFTEN))
+    assert code == 2
+    assert said.count("the render goes on, but") == 2  # preview and state
+    assert "out.png is not written, but kept as" in said
+    assert "it cannot be written: No space left on device\n    choose another place, or make room" in said
+    assert read_earlier(disk) == earlier
+    (kept,) = (studio / "tmp").rglob("out.png")
+    check_picture(kept)
+    assert str(kept) in said
+    assert {file.name for file in disk.iterdir()} == {"full", "out.png", "out.png.json"}
+    full.unlink()
+    assert end(start(studio, *RENDER, "-o", "disk/out.png", "-q")) == (0, "")
+    assert np.array_equal(np.asarray(Image.open(disk / "out.png")), np.asarray(Image.open(kept)))
+
+
+def test_where_only_the_state_does_not_fit_the_picture_is_written(studio: Path, disk: Path) -> None:
+    fill(disk, 120 * 1024)
+    code, said = end(start(studio, *RENDER, "-o", "disk/out.png", *OFTEN))
+    assert (code, said.count("the render goes on, but")) == (0, 1)
+    assert "out.png.state" in said
+    check_picture(disk / "out.png")
+    assert {file.name for file in disk.iterdir()} == {"full", "out.png", "out.png.json"}
+
+
+@pytest.mark.parametrize(("full", "told"), [(False, "Read-only file system"), (True, "No space left on device")])
+def test_a_disk_on_which_nothing_can_be_written_is_told_before_the_work(
+    studio: Path, disk: Path, full: bool, told: str
+) -> None:
+    earlier = read_earlier(disk)
+    if full:
+        fill(disk, 0)
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    code, said = end(start(studio, *RENDER, "-o", "disk/out.png"))
+    assert code == 2
+    assert f"disk: nothing can be written here: {told}\n    choose another place, or make room" in said
+    assert "step 1/" not in said
+    assert read_earlier(disk) == earlier
+    assert not list_passing(disk)
+
+
+def test_a_disk_that_can_only_be_read_meanwhile_keeps_what_it_has(studio: Path, disk: Path) -> None:
+    """As Linux mounts one anew that fails: here a second time over itself, since the render holds files open."""
+    earlier = read_earlier(disk)
+    process = start(studio, *RENDER, "-o", "disk/out.png", *OFTEN, "--steps", "80", "--set", "solver.method=sgd")
+    wait_for(disk / "out.png.state", process)
+    subprocess.run(["mount", "--bind", disk, disk], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", disk], check=True)
+    code, said = end(process)
+    assert code == 2, said
+    assert said.count("the render goes on, but") == 2
+    assert "out.png is not written, but kept as" in said
+    assert "it cannot be written: Read-only file system\n    choose another place, or make room" in said
+    (kept,) = (studio / "tmp").rglob("out.png")
+    check_picture(kept)
+    assert read_earlier(disk) == earlier
+
+
+@pytest.mark.parametrize("removed", ["out", "."], ids=["output", "everything"])
+def test_a_folder_that_is_removed_meanwhile_costs_no_picture(studio: Path, removed: str) -> None:
+    (studio / "work" / "out").mkdir(parents=True)
+    for file in [*studio.glob("*.png"), studio / "recipe.yaml"]:
+        file.rename(studio / "work" / file.name)
+    output = "out/a.png" if removed == "out" else studio / "work" / "a.png"
+    process = start(studio, "render", studio / "work" / "recipe.yaml", "-o", studio / "work" / output, *RENDER[2:],
+                    *OFTEN, "--steps", "60")  # fmt: skip
+    output = studio / "work" / output
+    wait_for(output.with_suffix(".preview.png"), process)
+    subprocess.run(["rm", "-rf", studio / "work" / removed if removed == "out" else studio / "work"], check=True)
+    code, said = end(process)
+    assert code == 0, said
+    assert f"the folder {output.parent} was removed meanwhile, and is made anew" in said
+    check_picture(output)
+    assert {*output.parent.iterdir()} == {output, output.with_name("a.png.json")}
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
+def test_a_sweep_whose_folder_goes_loses_no_variant(studio: Path, replaced: bool) -> None:
+    """A folder that was removed is made anew; where a file took its place, every variant is kept elsewhere."""
+    arguments = ("--vary", "solver.seed=1,2,3", "--steps", "60", "--set", "solver.tolerance=0", "--device", "cpu")
+    folder = studio / "recipe-sweep"
+    process = start(studio, "sweep", "recipe.yaml", *arguments)
+    wait_for(folder / "seed=1.png.json", process)
+    folder.rename(studio / "elsewhere")
+    if replaced:
+        folder.write_text("a file")
+    code, said = end(process)
+    kept = list((studio / "tmp").rglob("*.png"))
+    if replaced:
+        assert (code, said.count("is not written, but kept as"), len(kept)) == (2, 2, 2), said
+    else:
+        assert code == 0, said
+        assert "the folder recipe-sweep was removed meanwhile, and is made anew" in said
+        assert {"seed=2.png", "seed=3.png", "sheet.png", "table.csv"} <= {file.name for file in folder.iterdir()}
+    assert "nothing was written" not in said
+
+
+@pytest.mark.parametrize("name", ["recipe.png.json", "recipe.preview.png", "recipe.png.state", "recipe.png.state.old"])
+def test_a_folder_where_a_file_goes_is_told_before_the_work(studio: Path, name: str) -> None:
+    (studio / name).mkdir()
+    code, said = end(start(studio, *RENDER))
+    assert code == 2
+    assert f"{name}: a folder lies where a file goes\n    give the picture another name (-o)" in said
+    assert "step 1/" not in said
+    assert not (studio / "recipe.png").exists()
+
+
+LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_AS, ({bytes},) * 2)"
+NOW = "int(open('/proc/self/statm').read().split()[0]) * 4096 + {mib} * 2**20"
+
+
+@LINUX
+def test_too_little_memory_to_load_libraries_is_told(studio: Path) -> None:
+    before = {*studio.iterdir()}
+    code, said = end(start(studio, *RENDER, fault=LIMIT.format(bytes=600 * 2**20)))
+    assert code == 2
+    assert said.startswith("memory: it does not suffice")
+    assert "render smaller (--size)" in said
+    assert {*studio.iterdir()} == before | {studio / "tmp"}
+
+
+SHORTAGE = f"""
+import os, pathlib, threading, time, guidedstyle.app.render
+def limit():
+    while not pathlib.Path("recipe.preview.png").exists():
+        time.sleep(0.01)
+    {LIMIT.format(bytes=NOW.format(mib=5))}
+threading.Thread(target=limit, daemon=True).start()
+"""
+
+
+@LINUX
+def test_where_memory_ends_the_picture_so_far_is_kept_and_resume_goes_on(studio: Path) -> None:
+    (studio / "recipe.png").write_bytes(b"earlier")
+    large = (*RENDER, *OFTEN, "--size", "400", "--set", "solver.sizes=3", "--steps", "30")
+    code, said = end(start(studio, *large, fault=SHORTAGE))
+    assert code == 2
+    assert "recipe.png is not written: memory: it does not suffice for this picture" in said
+    assert "the picture so far is recipe.preview.png" in said
+    assert (studio / "recipe.png").read_bytes() == b"earlier"
+    assert np.asarray(Image.open(studio / "recipe.preview.png")).shape == (267, 400, 3)
+    assert not list_passing(studio)
+    code, said = end(start(studio, *large, "--resume"))
+    assert code == 0, said
+    assert "goes on from step" in said
+
+
+def fail_at(step: int, function: str, error: str) -> str:
+    """Let a function of guidedstyle fail when it is called for the so-many-th time."""
+    module, name = function.rsplit(".", 1)
+    return f"""
+import itertools, importlib, torch
+import guidedstyle.app.render
+module, calls = importlib.import_module("guidedstyle.{module}"), itertools.count(1)
+before = module.{name}
+def fail(*arguments, **more):
+    if next(calls) == {step}:
+        raise {error}
+    return before(*arguments, **more)
+module.{name} = fail
+"""
+
+
+def test_memory_that_ends_at_the_save_leaves_the_earlier_picture_and_what_resume_needs(studio: Path) -> None:
+    (studio / "recipe.png").write_bytes(b"earlier")
+    code, said = end(start(studio, *RENDER, *OFTEN, fault=fail_at(1, "result.save_picture", "MemoryError")))
+    assert code == 2
+    assert "the same command with --resume goes on" in said
+    assert (studio / "recipe.png").read_bytes() == b"earlier"
+    assert not list_passing(studio)
+    code, said = end(start(studio, *RENDER, "--resume"))
+    assert (code, "goes on from step 4 of 4" in said) == (0, True)
+    check_picture(studio / "recipe.png")
+
+
+LOST = 'RuntimeError("CUDA error: device-side assert triggered\\nCUDA kernel errors might be reported later")'
+
+
+def test_a_device_that_goes_away_leaves_the_picture_so_far_and_another_goes_on(studio: Path) -> None:
+    """Simulated: the eighth step of a CPU says what a GPU says."""
+    fault = fail_at(8, "solver._differentiate", LOST)
+    code, said = end(start(studio, *RENDER, *OFTEN, "--steps", "12", fault=fault))
+    assert code == 2
+    assert "recipe.png is not written: --device: the device failed (CUDA error: device-side assert triggered)" in said
+    assert "choose another device (--device cpu)" in said
+    assert "the picture so far is recipe.preview.png" in said
+    assert "--resume goes on from its state, on another --device too" in said
+    assert np.asarray(Image.open(studio / "recipe.preview.png")).shape == (64, 96, 3)
+    code, said = end(start(studio, *RENDER, "--steps", "12", "--resume"))
+    assert (code, "goes on from step 7 of 12" in said) == (0, True)
+    check_picture(studio / "recipe.png")
+
+
+def test_what_may_not_be_read_is_told(tmp_path: Path) -> None:
+    told = explain_fault(PermissionError(13, "Permission denied", "locked/photo.jpg"))
+    assert str(told).startswith("locked/photo.jpg: it cannot be reached: Permission denied\n    change its permissions")
+    with pytest.raises(GuidedStyleError, match="it cannot be read: Is a directory"):
+        read_picture(tmp_path)
+
+
+def test_what_may_be_a_bug_is_explained_by_nothing() -> None:
+    assert not explain_fault(RuntimeError("sizes do not match"))
+    assert not explain_fault(OSError(2, "No such file or directory"))

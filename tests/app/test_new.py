@@ -1,0 +1,172 @@
+"""Documents for painting programs: new masks, first guesses, results in layers; and the sheet of masks."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.cases import DATA, needs_data
+from support.commands import files, run
+from support.pictures import draw_picture
+
+from guidedstyle.io.layered.formats import open_layered, read_layer
+from guidedstyle.masks.segmentation import suggest_regions
+from guidedstyle.recipe.loading.loader import load_recipe, read_recipe
+from guidedstyle.results.sheets import TINTS, draw_sheet
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import CHECK_SIZE
+
+
+@pytest.mark.parametrize("suffix", [".ora", ".psd"])
+def test_a_new_document_has_the_photograph_and_an_empty_layer_for_each_region(studio: Path, suffix: str) -> None:
+    before = files(studio)
+    names = "sky, the sea,yes,Öl: 1,1e5,[x]"
+    command = ["mask", "new", "photo.png", "--regions", names, "-o", f"scene{suffix}", "--style", "ink.png"]
+    done = run(*command, "--style", "oil.png", folder=studio)
+    assert done.returncode == 0, done.stderr
+    assert files(studio) - before == {f"scene{suffix}", "scene.yaml"}
+    document = open_layered(studio / f"scene{suffix}")
+    assert document is not None
+    assert {layer.name for layer in document.layers} == {"photograph", "sky", "the sea", "yes", "Öl: 1", "1e5", "[x]"}
+    assert {layer.name for layer in document.layers if layer.read().any()} == {"photograph"}
+    recipe = load_recipe(studio / "scene.yaml")
+    assert [(region.name, region.mask.layer) for region in recipe.regions] == [
+        (name, name) for name in ("sky", "the sea", "yes", "Öl: 1", "1e5", "[x]")
+    ]
+    assert [list(region.style) for region in recipe.regions] == [["style1"], ["style2"]] * 3
+    checked = run("masks", "scene.yaml", folder=studio)
+    assert checked.returncode == 2
+    assert f"scene.yaml:14: regions[0].mask: scene{suffix}: layer 'sky' is empty\n    paint where" in checked.stderr
+
+
+NAMES = "give each its own name, and none photograph or rest: --regions sky,sea,boat"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule", "remedy"),
+    [
+        ("--regions a,a -o b.ora", "--regions: 'a,a' does not name regions", NAMES),
+        ("--regions a,,b -o b.ora", "--regions: 'a,,b' does not name regions", NAMES),
+        ("--regions rest -o b.ora", "--regions: 'rest' does not name regions", NAMES),
+        ("--regions a -o b.png", "--output: 'b.png' is no layered document", "let it end in .ora or .psd"),
+        ("--regions a -o recipe.ora", "--output: recipe.yaml is there already", "choose another name, or remove it"),
+        (
+            "--regions a -o no/b.ora",
+            "no/b.ora: it cannot be written: No such file or directory",
+            "choose another place, or make room",
+        ),
+    ],
+)
+def test_nothing_is_overwritten_and_mistakes_are_told(studio: Path, arguments: str, rule: str, remedy: str) -> None:
+    before = files(studio)
+    done = run("mask", "new", "photo.png", *arguments.split(), folder=studio)
+    assert (done.returncode, done.stdout, files(studio)) == (2, "", before)
+    assert done.stderr == f"{rule}\n    {remedy}\n1 mistake; nothing was written.\n"
+
+
+def test_a_suggestion_can_be_rendered_as_it_is(studio: Path) -> None:
+    pixels = np.asarray(draw_picture(96, 64, 5)) // 4
+    pixels[:32] += np.uint8([20, 60, 180])
+    pixels[32:, :60] += np.uint8([10, 150, 20])
+    pixels[32:, 60:] += np.uint8([180, 20, 20])
+    Image.fromarray(pixels).save(studio / "flag.png")
+    command = ["mask", "suggest", "flag.png", "--regions", 3, "-o", "scene.ora", "--style", "ink.png"]
+    done = run(*command, folder=studio)
+    assert done.returncode == 0, done.stderr
+    scene = open_scene(read_recipe(studio / "scene.yaml"))
+    assert scene.shares[0] == pytest.approx(0.5, abs=0.02)
+    assert sorted(scene.shares[1:]) == pytest.approx([0, 0.5 * 36 / 96, 0.5 * 60 / 96], abs=0.02)
+    assert run("render", "scene.yaml", "--steps", 2, "-q", folder=studio).returncode == 0
+
+
+@needs_data
+@pytest.mark.parametrize("count", [2, 4, 7])
+def test_suggested_regions_share_a_photograph_out_along_its_edges(count: int) -> None:
+    """Every pixel is in one region, and colours differ more between regions than two halves cut at random would."""
+    photograph = np.asarray(Image.open(DATA / "cases" / "pair07_content.png").convert("RGB"))
+    masks = suggest_regions(photograph, count)
+    assert len(masks) == count
+    assert (np.sum(masks, axis=0, dtype=int) == 255).all()
+    assert min(mask.mean() for mask in masks) > 0.255
+    shares = [(mask > 0).mean() for mask in masks]
+    means = [photograph[mask > 0].mean(0) for mask in masks]
+    between = sum(share * np.square(mean - photograph.mean((0, 1))) for share, mean in zip(shares, means, strict=True))
+    assert between.sum() > 0.5 * photograph.var((0, 1)).sum()
+
+
+def test_a_result_in_layers(studio: Path) -> None:
+    """Its layers, laid over each other, make the picture; their masks are read again as they were."""
+    regions = "  - {name: back, mask: rest, style: ink}\n"
+    regions += "  - {name: half, mask: {rectangle: [0, 0, 1, 0.5], feather: 6}, style: oil}\n"
+    regions += "  - {name: kept, mask: {ellipse: [0.3, 0.2, 0.7, 0.8]}, keep: true}\n"
+    text = f"content: photo.png\noutput: out.ora\nstyles: {{ink: ink.png, oil: oil.png}}\nregions:\n{regions}"
+    (studio / "layers.yaml").write_text(text + "solver: {steps: 3}\n")
+    assert run("render", "layers.yaml", "-q", folder=studio).returncode == 0
+    assert run("render", "layers.yaml", "-q", "-o", "flat.png", folder=studio).returncode == 0
+    with zipfile.ZipFile(studio / "out.ora") as archive:
+        parts = [Image.open(io.BytesIO(archive.read(f"data/layer{index}.png"))) for index in range(4)]
+        merged = np.asarray(Image.open(io.BytesIO(archive.read("mergedimage.png"))), int)
+        assert archive.infolist()[0].filename == "mimetype"
+        assert archive.read("mimetype") == b"image/openraster"
+    laid = parts[0]
+    for part in parts[1:]:
+        laid = Image.alpha_composite(laid, part)
+    assert np.abs(np.asarray(laid.convert("RGB"), int) - merged).max() <= 2
+    assert (merged == np.asarray(Image.open(studio / "flat.png"), int)).all()
+    scene = open_scene(read_recipe(studio / "layers.yaml"))
+    kept = read_layer(open_layered(studio / "out.ora"), "kept")
+    assert np.abs(kept - 255 * scene.weights[2]).max() <= 1
+    assert json.loads((studio / "out.ora.json").read_text())["result"]["finished"]
+
+
+def test_masks_prints_a_table_and_draws_a_sheet(studio: Path) -> None:
+    before = files(studio)
+    done = run("masks", "recipe.yaml", "-o", "sheet.png", folder=studio)
+    assert done.returncode == 0, done.stderr
+    assert files(studio) - before == {"sheet.png"}
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert rows[0] == ["region", "share", "overlap", "96", "px", "48", "px", "24", "px"]
+    assert rows[1:4] == [
+        ["right", "50.0%", "-", "all", "all", "all"],
+        ["left", "50.0%", "0.0%", "all", "all", "all"],
+        ["no", "region", "0.0%"],
+    ]
+
+
+@pytest.mark.parametrize(("file", "what"), [("left.png", "regions.1.mask"), ("recipe.yaml", "the recipe")])
+def test_the_sheet_overwrites_nothing_of_the_recipe(studio: Path, file: str, what: str) -> None:
+    before = (studio / file).read_bytes()
+    done = run("masks", "recipe.yaml", "-o", file, folder=studio)
+    assert (done.returncode, done.stdout, (studio / file).read_bytes()) == (2, "", before)
+    rule = f"--output: {file} would overwrite {what}\n    choose another name (-o)"
+    assert done.stderr == f"{rule}\n1 mistake; nothing was written.\n"
+
+
+def test_the_sheet_tints_every_region_in_its_place(studio: Path) -> None:
+    Image.new("RGB", (96, 64), (100, 100, 100)).save(studio / "photo.png")
+    sheet = np.asarray(draw_sheet(open_scene(read_recipe(studio / "recipe.yaml"), CHECK_SIZE)), float)
+    middle = sheet[100:500]
+    for column, colour in ((100, TINTS[1]), (900, TINTS[0])):
+        wanted = 0.45 * 100 + 0.55 * np.array(colour)
+        assert np.abs(np.median(middle[:, column - 20 : column + 20], axis=(0, 1)) - wanted).max() < 2
+
+
+def test_the_extra_library_is_asked_for_by_name(studio: Path) -> None:
+    """Where scikit-image is not installed, its absence is told with the remedy."""
+    (studio / "skimage.py").write_text("raise ImportError('no', name='skimage')\n")
+    code = "import sys; sys.path.insert(0, '.'); sys.argv[1:] = ['mask', 'suggest', 'photo.png', '-o', 'a.ora']; "
+    code += "from guidedstyle.__main__ import main; main()"
+    import subprocess
+    import sys
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=studio, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "mask suggest: it needs the library skimage, which is not installed\n"
+        "    pip install scikit-image scikit-learn\n1 mistake; nothing was written.\n",
+    )

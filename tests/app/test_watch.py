@@ -1,0 +1,146 @@
+"""`watch`: every save leads to a new preview, an invalid one to an error, and nothing is left behind."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.pictures import draw_picture
+
+from guidedstyle.io.images import read_picture
+
+pytestmark = pytest.mark.slow
+
+SIZE = (180, 120)
+
+
+def test_settings_go_before_what_watch_would_choose(studio: Path) -> None:
+    command = [sys.executable, "-m", "guidedstyle", "watch", "recipe.yaml", "--set", "size=16000000", "--steps", "0"]
+    done = subprocess.run(command, cwd=studio, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "--set size=16000000: size: 16000000 is too large" in done.stderr
+    assert "--steps: solver.steps: 0 is too small" in done.stderr
+
+
+class Session:
+    """A running `watch` and the lines that it prints."""
+
+    def __init__(self, studio: Path) -> None:
+        command = [sys.executable, "-m", "guidedstyle", "watch", "recipe.yaml", "--size", "160", "--steps", "20"]
+        self.process = subprocess.Popen(
+            [*command, "--device", "cpu"], cwd=studio, stdout=-1, stderr=subprocess.STDOUT, text=True
+        )
+        self.lines: queue.Queue[str] = queue.Queue()
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        with self.process.stdout as lines:
+            for line in lines:
+                self.lines.put(line)
+
+    def wait_for(self, word: str) -> str:
+        """Wait for a line with a word in it."""
+        seen = []
+        while True:
+            seen.append(self.lines.get(timeout=120))
+            if word in seen[-1]:
+                return seen[-1]
+
+
+@pytest.fixture
+def session(studio: Path) -> Iterator[Session]:
+    draw_picture(*SIZE, 1).save(studio / "photo.png")
+    paint_mask(studio, 0.5)
+    recipe = (studio / "recipe.yaml").read_text().replace("  oil: {image: oil.png}\n", "")
+    (studio / "recipe.yaml").write_text(recipe.replace("style: {oil: 0.75, ink: 0.25}", "keep: true"))
+    session = Session(studio)
+    yield session
+    session.process.kill()
+    session.process.wait()
+    session.reader.join()
+
+
+def paint_mask(studio: Path, share: float) -> None:
+    """Save the mask as painting programs do: beside it, then in its place."""
+    mask = np.zeros(SIZE[::-1], np.uint8)
+    mask[:, : round(share * SIZE[0])] = 255
+    Image.fromarray(mask).save(studio / "new.png", compress_level=0)  # files of one size: only their times differ
+    (studio / "new.png").replace(studio / "left.png")
+
+
+def read_preview(studio: Path) -> np.ndarray:
+    return np.asarray(Image.open(studio / "recipe.watch.png"))
+
+
+def measure_kept(studio: Path) -> float:
+    """Measure the share of a preview that is the photograph's: the mask that it was rendered with."""
+    return float((read_preview(studio) == np.asarray(read_picture(studio / "photo.png", 160))).all((0, 2)).mean())
+
+
+def test_every_save_of_the_mask_leads_to_a_new_preview(studio: Path, session: Session) -> None:
+    session.wait_for("whole after")
+    for share in (0.1, 0.3, 0.6, 0.8, 0.9):
+        before = (studio / "recipe.watch.png").stat().st_mtime_ns
+        began = time.monotonic()
+        paint_mask(studio, share)
+        while (studio / "recipe.watch.png").stat().st_mtime_ns == before:
+            assert time.monotonic() - began < 100
+            time.sleep(0.01)
+        print(
+            f"from save to first preview: {time.monotonic() - began:.2f} s; {session.wait_for('whole after').strip()}"
+        )
+        assert measure_kept(studio) == pytest.approx(share, abs=0.03)
+
+
+def test_a_save_while_it_renders_is_not_lost(studio: Path, session: Session) -> None:
+    session.wait_for("whole after")
+    before = (studio / "recipe.watch.png").stat().st_mtime_ns
+    paint_mask(studio, 0.1)
+    while (studio / "recipe.watch.png").stat().st_mtime_ns == before:
+        assert session.process.poll() is None
+        time.sleep(0.01)
+    paint_mask(studio, 0.9)  # the first preview of the one before is there, the whole is not
+    session.wait_for("whole after")
+    assert measure_kept(studio) == pytest.approx(0.9, abs=0.03)
+
+
+def test_an_invalid_save_is_told_and_the_next_valid_one_is_rendered(studio: Path, session: Session) -> None:
+    session.wait_for("whole after")
+    recipe = studio / "recipe.yaml"
+    good = recipe.read_text()
+    recipe.write_text(good.replace("left.png", "lost.png"))
+    assert "lost.png" in session.wait_for("there is no file")
+    recipe.write_text(good.replace("{steps: 4}", "{steps: four"))
+    session.wait_for("recipe.yaml:")
+    recipe.write_text(good)
+    session.wait_for("whole after")
+
+
+def test_a_missing_mask_may_come_later(studio: Path, session: Session) -> None:
+    session.wait_for("whole after")
+    (studio / "left.png").unlink()
+    session.wait_for("there is no file")
+    paint_mask(studio, 0.4)
+    session.wait_for("whole after")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up as Linux lists them")
+def test_ctrl_c_ends_it_and_nothing_is_left_behind(studio: Path, session: Session) -> None:
+    session.wait_for("whole after")
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(session.process.pid)], capture_output=True, text=True)
+    session.process.send_signal(signal.SIGINT)
+    assert session.process.wait(timeout=20) == 0
+    assert not [child for child in found.stdout.split() if Path(f"/proc/{child}").exists()]
+    names = {file.name for file in studio.iterdir()}
+    assert names == {"photo.png", "ink.png", "oil.png", "left.png", "recipe.yaml", "recipe.watch.png"}

@@ -1,0 +1,227 @@
+"""Files of every kind, damaged in every way, are refused; odd ones that are whole are read right."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.bad_inputs import Nursery, write_studio
+
+from guidedstyle.io.layered.openraster import write_openraster
+from guidedstyle.io.layered.photoshop import write_photoshop
+
+Maker = Callable[[Path], object]
+SIZE = (96, 64)
+WHOLE = "styles: {ink: ink.png}\nregions:\n"
+ROLES = {  # what a file may be for; the lines on which it stands, or is used
+    "content": ("content: FILE\nstyle: ink.png\n", (1,)),
+    "style": ("content: photo.png\nstyle: FILE\n", (2,)),
+    "mask": (f"content: photo.png\n{WHOLE}  - {{name: a, mask: FILE, style: ink}}\n", (4,)),
+    "alpha": (f"content: photo.png\n{WHOLE}  - {{name: a, mask: {{file: FILE, channel: alpha}}, style: ink}}\n", (4,)),
+    "colour": (f"content: photo.png\n{WHOLE}  - {{name: a, mask: {{file: FILE, colour: red}}, style: ink}}\n", (4,)),
+    "masks": (f"content: photo.png\nmasks: FILE\n{WHOLE}  - {{name: a, mask: {{colour: red}}, style: ink}}\n", (2, 5)),
+    "layer": (f"content: photo.png\n{WHOLE}  - {{name: a, mask: {{file: FILE, layer: sky}}, style: ink}}\n", (4,)),
+    "init": ("content: photo.png\nstyle: ink.png\ninit: FILE\n", (3,)),
+}
+PICTURES = ("photo.png", "photo.jpg", "photo.tif", "photo.webp", "photo.bmp", "photo.gif", "photo.ppm")
+DOCUMENTS = ("scene.ora", "scene.psd", "scene.kra")
+
+
+def noise(mode: str = "RGB") -> Image.Image:
+    values = np.random.default_rng(7).integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8)
+    return Image.fromarray(values).convert(mode)
+
+
+def write_whole(file: Path) -> None:
+    """Write a whole picture or document of a kind, by its name; of Krita's, a zip that names no layer."""
+    if file.suffix == ".ora":
+        write_openraster(file, [("sky", noise("RGBA"))], noise())
+    elif file.suffix == ".psd":
+        write_photoshop(file, [("sky", noise("RGBA"))])
+    elif file.suffix == ".kra":
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(
+                "maindoc.xml", '<DOC xmlns="http://www.calligra.org/DTD/krita"><IMAGE width="96" height="64"/></DOC>'
+            )
+    else:
+        noise().save(file)
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png(width: int, height: int, packed: bytes = b"") -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + (chunk(b"IDAT", packed) + chunk(b"IEND", b"") if packed else b"")
+
+
+def write_bomb(file: Path) -> None:
+    """Write a small document of some kilobytes of which a layer holds more than a quarter of a GiB."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("stack.xml", '<image w="96" h="64"><stack><layer name="sky" src="a.png"/></stack></image>')
+        with archive.open("a.png", "w", force_zip64=True) as part:
+            for _ in range(9):
+                part.write(bytes(2**25))
+
+
+def link_in_a_circle(file: Path) -> None:
+    other = file.with_name(f"other-{file.name}")
+    other.symlink_to(file)
+    file.symlink_to(other)
+
+
+def hold(content: bytes) -> Maker:
+    return lambda file: file.write_bytes(content)
+
+
+def forbid(file: Path) -> None:
+    write_whole(file)
+    file.chmod(0)
+
+
+def forbid_folder(file: Path) -> None:
+    file.mkdir()
+
+
+def paint(width: int, height: int) -> Maker:
+    return lambda file: Image.new("RGB", (width, height)).save(file)
+
+
+NO_FILES: dict[str, Maker] = {
+    "not there": lambda file: None,
+    "a folder": forbid_folder,
+    "a circle of links": link_in_a_circle,
+    "a link to nothing": lambda file: file.symlink_to("nowhere"),
+    "a pipe": lambda file: os.mkfifo(file),
+    "forbidden": forbid,
+    "empty": hold(b""),
+    "a null": hold(b"\0"),
+    "text": hold(b"content: photo.png\n"),
+    "a program": hold(b"\x7fELF" + bytes(500)),
+    "a page": hold(b"<!doctype html><title>404</title>"),
+    "a drawing": hold(b'<svg xmlns="http://www.w3.org/2000/svg" width="96" height="64"/>'),
+    "PostScript": hold(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 96 64\n(w) (file) run\n"),
+    "only a header": hold(png(20_000, 20_001)),
+    "a header of nothing": hold(png(0, 0, zlib.compress(b""))),
+    "a header of 1 x 5000": hold(png(1, 5000)),
+    "1 x 1": paint(1, 1),
+    "1 x 5000": paint(1, 5000),
+    "5000 x 1": paint(5000, 1),
+}
+RIGHT = {("mask", "1 x 1"), ("colour", "1 x 1"), ("masks", "1 x 1")}  # of the photograph's shape, give or take a pixel
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_studio(tmp_path)
+
+
+def refuse(nursery: Nursery, folder: Path, role: str, name: str) -> list[str]:
+    recipe, lines = ROLES[role]
+    (folder / "a.yaml").write_text(recipe.replace("FILE", name))
+    told = nursery.refuse(folder, "render", "a.yaml")
+    assert all(one.startswith("a.yaml:") for one in told), told
+    assert any(one.startswith(tuple(f"a.yaml:{line}: " for line in lines)) and name in one for one in told), told
+    return told
+
+
+@pytest.mark.parametrize(("role", "kind"), [pair for pair in product(ROLES, NO_FILES) if pair not in RIGHT])
+def test_what_is_no_file_or_no_picture(nursery: Nursery, folder: Path, role: str, kind: str) -> None:
+    name = "bad.ora" if role == "layer" and not kind[0].isdigit() else "bad.png"
+    NO_FILES[kind](folder / name)
+    refuse(nursery, folder, role, name)
+
+
+@pytest.mark.parametrize("tenth", range(10))
+@pytest.mark.parametrize("name", [*PICTURES, *DOCUMENTS])
+def test_a_file_that_breaks_off(nursery: Nursery, folder: Path, name: str, tenth: int) -> None:
+    whole = folder / name
+    write_whole(whole)
+    content = whole.read_bytes()
+    file = whole.with_stem("cut")
+    parts = 25 if name == "scene.psd" else 10  # the rest is the merged picture, which nobody reads
+    file.write_bytes(content[: len(content) * tenth // parts])
+    refuse(nursery, folder, "layer" if name in DOCUMENTS else "content", file.name)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_called_a_picture(nursery: Nursery, folder: Path, name: str) -> None:
+    write_whole(folder / name)
+    (folder / name).rename(folder / "bad.png")
+    refuse(nursery, folder, "content", "bad.png")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_picture_called_a_document(nursery: Nursery, folder: Path, name: str) -> None:
+    (folder / "ink.png").rename(folder / name)
+    (folder / "ink.png").write_bytes((folder / name).read_bytes())
+    refuse(nursery, folder, "layer", name)
+
+
+def test_a_document_that_unpacks_without_end(nursery: Nursery, folder: Path) -> None:
+    write_bomb(folder / "bomb.ora")
+    assert (folder / "bomb.ora").stat().st_size < 2**22
+    assert "too large" in "".join(refuse(nursery, folder, "layer", "bomb.ora"))
+
+
+def test_a_picture_that_unpacks_to_other_than_it_says(nursery: Nursery, folder: Path) -> None:
+    (folder / "bomb.png").write_bytes(png(19_999, 20_000, zlib.compress(bytes(2**28))))
+    refuse(nursery, folder, "content", "bomb.png")
+
+
+RECIPES: dict[str, tuple[Maker, str]] = {
+    "in UTF-16": (lambda file: file.write_text("content: photo.png\nstyle: ink.png\n", "utf-16"), "UTF-8"),
+    "in Latin-1": (hold("content: phötö.png\n".encode("latin-1")), "UTF-8"),
+    "of nothing": (hold(b""), "is missing"),
+    "of a null": (hold(b"\0" * 100), "cannot stand in it"),
+    "of two documents": (hold(b"content: photo.png\n---\nstyle: ink.png\n"), "found another document"),
+    "a list": (hold(b"- content\n- style\n"), "it holds no keys"),
+    "a number": (hold(b"3\n"), "it holds no keys"),
+    "without end": (lambda file: os.truncate(os.open(file, os.O_CREAT | os.O_WRONLY), 2**34), "too large"),
+    "of many values": (hold(b"- 3\n" * 250_000), "more than"),
+    "very deep": (hold(b"[" * 20_000), "nested too deeply"),
+    "of deep keys": (hold(b"a: " + b"{a: " * 400 + b"3" + b"}" * 400), ""),
+    "forbidden": (lambda file: (file.write_text("content: photo.png\n"), file.chmod(0)), "cannot be read"),
+    "a folder": (forbid_folder, "no such file"),
+    "a circle of links": (link_in_a_circle, "no such file"),
+    "a pipe": (lambda file: os.mkfifo(file), "no such file"),
+    "a picture": (lambda file: Image.new("L", SIZE).save(file, "PNG"), ""),
+}
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+@pytest.mark.parametrize("command", ["render", "check", "masks", "sweep --vary solver.seed=1,2"])
+def test_a_recipe_that_is_none(nursery: Nursery, folder: Path, command: str, kind: str) -> None:
+    make, seen = RECIPES[kind]
+    make(folder / "a.yaml")
+    (told, *_) = nursery.refuse(folder, *command.split(), "a.yaml")
+    assert told.startswith("a.yaml")
+    assert seen in told
+
+
+@pytest.mark.parametrize("kind", ["not there", "empty", "text", "only a header", "forbidden", "a pipe", "1 x 1"])
+def test_a_picture_that_carries_no_recipe(nursery: Nursery, folder: Path, kind: str) -> None:
+    NO_FILES[kind](folder / "bad.png")
+    (told,) = nursery.refuse(folder, "render", "bad.png")
+    assert told.startswith("bad.png: ")
+
+
+def test_every_role_reads_a_whole_file(nursery: Nursery, folder: Path) -> None:
+    """So that what is refused above is refused for what is wrong with it."""
+    red = Image.new("RGBA", SIZE)
+    red.paste("red", (0, 0, 48, 64))
+    red.save(folder / "good.png")
+    write_openraster(folder / "good.ora", [("sky", red)], red)
+    for role, (recipe, _) in ROLES.items():
+        name = {"layer": "good.ora", "mask": "left.png"}.get(role, "good.png")
+        (folder / "a.yaml").write_text(recipe.replace("FILE", name))
+        nursery.accept(folder, "check", "a.yaml")

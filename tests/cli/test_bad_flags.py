@@ -1,0 +1,173 @@
+"""Every flag of every command with every kind of value that it cannot have."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+from support.bad_inputs import Nursery, list_files, write_studio
+
+from guidedstyle.cli.main import app
+
+BASES = {  # by command: what it is called with where nothing is wrong
+    "render": ["a.yaml"],
+    "sweep": ["a.yaml", "--vary", "smoothness=1,2"],
+    "watch": ["a.yaml"],
+    "compare": ["photo.png", "ink.png"],
+    "check": ["a.yaml"],
+    "masks": ["a.yaml"],
+    "bench": [],
+    "doctor": [],
+    "schema": [],
+    "init": ["new"],
+    "mask new": ["photo.png", "--regions", "sky,sea", "-o", "new.ora"],
+    "mask suggest": ["photo.png", "-o", "new.ora"],
+}
+NO_NUMBERS = ["", "x", "nan", "inf", "1e400", "1,5", "☃", "--"]
+NO_PICTURES = [
+    "",
+    "out",
+    "out.txt",
+    "out.png.exe",
+    ".",
+    "no/out.png",
+    "a.yaml/out.png",
+    f"{'x' * 300}.png",
+    "photo.png",
+]
+NO_WHOLE = [*NO_NUMBERS, "1.5", "-1", "9" * 30]
+NUMBERS = ("--size", "--steps", "--seed", "--max-memory", "--largest", "--repeats")
+NO_RHYTHM = ["", "0", "-5", "x", "5m", "nan", "0s", "infs", "1e3"]
+NO_SETTINGS = [
+    "",
+    "=",
+    "size",
+    "size=",
+    "=3",
+    "solver.rate=-3",
+    "solver.rate=.nan",
+    "sise=300",
+    "regions.5.keep=true",
+    "size=[",
+    "a\tb=\x1b[31m",
+]
+NO_DOCUMENTS = ["", "new", "new.png", ".", "no/new.ora", f"{'x' * 300}.ora", "ink.ora"]
+VALUES: dict[str, list[str]] = {  # by flag, and by command and flag where it means something else
+    "--output": NO_PICTURES,
+    "--content": ["", "gone.jpg", "*.nothing", "empty", "a.yaml", "left.png/photo.png"],
+    "--size": [*NO_WHOLE, "0", "15", "32769"],
+    "--steps": [*NO_WHOLE, "0", "100001"],
+    "--seed": [*NO_WHOLE, str(2**63)],
+    "--device": ["", "gpu", "cpu:1", "meta", "cuda:", "cuda:x", "CPU", "cuda:1000"],
+    "--tile": ["", "x", "0", "63", "8193", "-64", "1.5", "nan", "٦٤٠"],
+    "--max-memory": [*NO_NUMBERS, "0", "-1", "1e300"],
+    "--encoder": ["", "resnet", "vgg", "3"],
+    "--set": [setting for setting in NO_SETTINGS if setting != "size="],
+    "--preview-every": NO_RHYTHM,
+    "--checkpoint-every": NO_RHYTHM,
+    "--save-every": [rhythm for rhythm in NO_RHYTHM if rhythm],
+    "--timelapse": ["", "film", "film.gif", "no/film.mp4", "folder.mp4"],
+    "--report": ["", "page", "page.pdf", "no/page.html", "folder.html"],
+    "--vary": ["", "size", "size=", "=1,2", "size=3,64", "size=[", "size=nan", "output=a.png"],
+    "--style": ["", "gone.jpg", "empty", "a.yaml"],
+    "--largest": [*NO_WHOLE, "511", "16385"],
+    "--repeats": [*NO_WHOLE, "2"],
+    "--weights": ["", "gone.pth", "empty"],
+    "sweep --output": ["a.yaml", "a.yaml/out"],
+    "mask new --output": NO_DOCUMENTS,
+    "mask suggest --output": NO_DOCUMENTS,
+    "mask new --regions": [
+        "",
+        ",",
+        "sky,sky",
+        "sky,",
+        "photograph",
+        "rest",
+        "x" * 81,
+        "\x1b[31m",
+        ",".join(map(str, range(65))),
+    ],
+    "mask suggest --regions": [*NO_WHOLE, "0", "1", "65"],
+}
+
+
+def list_flags() -> Iterator[tuple[str, str, bool]]:
+    """List every option of every command: the command, its name, and whether it is a mere flag without a value."""
+
+    def walk(command: object, name: str) -> Iterator[tuple[str, str, bool]]:
+        for key, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, f"{name} {key}".strip())
+        for option in command.params if name in BASES else ():  # type: ignore[attr-defined]
+            if option.param_type_name == "option" and option.name != "help":
+                yield name, max(option.opts, key=len), option.is_flag
+
+    yield from walk(typer.main.get_command(app), "")
+
+
+FLAGS = list(list_flags())
+CASES = [
+    pytest.param(command, flag, value, id=f"{command} {flag} {index}")
+    for command, flag, bare in FLAGS
+    if not bare
+    for index, value in enumerate(VALUES.get(f"{command} {flag}", VALUES.get(flag, [])))
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_studio(tmp_path_factory.mktemp("studio"))
+    (folder / "a.yaml").write_text("content: photo.png\nstyle: ink.png\n")
+    (folder / "ink.ora").write_bytes((folder / "ink.png").read_bytes())
+    for name in ("empty", "folder.mp4", "folder.html"):
+        (folder / name).mkdir()
+    return folder
+
+
+def refuse(nursery: Nursery, folder: Path, *arguments: str) -> str:
+    return " ".join(nursery.refuse(folder, *arguments))
+
+
+def test_every_flag_is_tried() -> None:
+    assert {command for command, _, _ in FLAGS} >= BASES.keys() - {"init"}
+    untried = [flag for flag in FLAGS if not flag[2] and not ({flag[1], f"{flag[0]} {flag[1]}"} & VALUES.keys())]
+    assert not untried
+
+
+@pytest.mark.parametrize(("command", "flag", "value"), CASES)
+def test_a_value_that_a_flag_cannot_have(nursery: Nursery, folder: Path, command: str, flag: str, value: str) -> None:
+    base = list(BASES[command])
+    if flag in base:
+        del base[base.index(flag) : base.index(flag) + 2]
+    told = refuse(nursery, folder, *command.split(), *base, f"{flag}={value}")
+    assert flag not in NUMBERS or value in told
+    assert flag in told or Path(value).name[:40] in told or told.startswith(f"{Path(value).parent}: "), told
+
+
+@pytest.mark.parametrize(("command", "flag", "bare"), FLAGS)
+def test_a_flag_with_a_value_too_many_or_too_few(
+    nursery: Nursery, folder: Path, command: str, flag: str, bare: bool
+) -> None:
+    told = refuse(nursery, folder, *command.split(), *BASES[command], f"{flag}=3" if bare else flag)
+    assert flag in told
+
+
+@pytest.mark.parametrize("command", BASES)
+def test_a_flag_or_an_argument_that_a_command_does_not_know(nursery: Nursery, folder: Path, command: str) -> None:
+    assert "--nonsense" in refuse(nursery, folder, *command.split(), *BASES[command], "--nonsense")
+    if command not in ("render", "compare"):  # which take any number
+        assert "surplus" in refuse(nursery, folder, *command.split(), *BASES[command], "surplus")
+
+
+@pytest.mark.parametrize("command", ["render", "check"])
+def test_a_real_process_does_the_same(folder: Path, command: str) -> None:
+    before = list_files(folder)
+    arguments = [sys.executable, "-m", "guidedstyle", command, "a.yaml", "--set", "size=\x1b[31m"]
+    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, list_files(folder)) == (2, "", before)
+    assert re.search(r"--set size=.*\n {4}\S.*\n1 mistake; nothing was written\.\n", done.stderr)
+    assert "\x1b" not in done.stderr

@@ -1,0 +1,206 @@
+"""The commands as a user runs them: in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.commands import files, run
+from support.waiting import spawn
+
+from guidedstyle import __version__
+
+
+def pixels(file: Path) -> np.ndarray:
+    with Image.open(file) as picture:
+        return np.asarray(picture.convert("RGB"), np.int16)
+
+
+def test_render_writes_the_picture_and_its_record_and_nothing_else(studio: Path) -> None:
+    before = files(studio)
+    done = run("render", "recipe.yaml", folder=studio)
+    assert done.returncode == 0, done.stderr
+    assert files(studio) - before == {"recipe.png", "recipe.png.json"}
+    assert pixels(studio / "recipe.png").shape == (64, 96, 3)
+    record = json.loads((studio / "recipe.png.json").read_text())
+    assert record["result"]["reason"] == "all steps are done (4)"
+    assert record["versions"]["guidedstyle"] == __version__
+    assert set(record["losses"]["regions"]) == {"right", "left"}
+    assert set(record["losses"]["regions"]["left"]) == {"style", "content"}
+    assert set(record["inputs"]) == {"content", "styles.ink.image", "styles.oil.image", "regions.1.mask"}
+    assert all(value.startswith("sha256:") for value in record["inputs"].values())
+    assert record["recipe"]["regions"][1]["style"] == {"oil": 0.75, "ink": 0.25}
+    assert str(studio) not in (studio / "recipe.png.json").read_text()
+
+
+def test_a_picture_is_rendered_again_from_itself_bit_by_bit(studio: Path) -> None:
+    assert run("render", "recipe.yaml", "--set", "init=noise", "--seed", 3, "-q", folder=studio).returncode == 0
+    (studio / "recipe.yaml").unlink()
+    done = run("render", "recipe.png", "--quiet", folder=studio)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (pixels(studio / "recipe-again.png") == pixels(studio / "recipe.png")).all()
+    other = run("render", "recipe.png", "--seed", 4, "-o", "other.jpg", "-q", folder=studio)
+    assert other.returncode == 0
+    assert np.abs(pixels(studio / "other.jpg") - pixels(studio / "recipe.png")).mean() > 5
+
+
+def test_kept_regions_are_bit_identical(studio: Path) -> None:
+    settings = ["--set", "regions.left.style={}", "--set", "regions.left.keep=true"]
+    assert run("render", "recipe.yaml", *settings, "--set", "styles={ink: ink.png}", folder=studio).returncode == 0
+    before, after = pixels(studio / "photo.png"), pixels(studio / "recipe.png")
+    assert (before[:, :48] == after[:, :48]).all()
+    assert (before[:, 48:] != after[:, 48:]).any(2).mean() > 0.9
+
+
+def test_what_no_region_covers_is_bit_identical(studio: Path) -> None:
+    region = "regions: [{name: a, mask: left.png, style: ink}]\nsolver: {steps: 3}\n"
+    (studio / "part.yaml").write_text("content: photo.png\nstyles: {ink: ink.png}\n" + region)
+    done = run("render", "part.yaml", folder=studio)
+    note = "50.0% of the picture belongs to no region and stays as it is (mask: rest takes it)"
+    assert f"note: {note}" in done.stdout
+    assert json.loads((studio / "part.png.json").read_text())["notes"] == [note]
+    assert (pixels(studio / "photo.png")[:, 48:] == pixels(studio / "part.png")[:, 48:]).all()
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(studio: Path) -> None:
+    before = files(studio)
+    done = run("render", "recipe.yaml", "--dry-run", "--size", 512, "--steps", 70, folder=studio)
+    assert (done.returncode, files(studio)) == (0, before)
+    for part in ("128 x 85 (40 steps), 256 x 170 (20 steps), 512 x 341 (10 steps)", "relu1_1", "cpu", "MiB", "50.0%"):
+        assert part in done.stdout
+    assert "0.75 oil + 0.25 ink" in done.stdout
+
+
+def test_check_says_what_was_understood(studio: Path) -> None:
+    before = files(studio)
+    done = run("check", "recipe.yaml", folder=studio)
+    assert (done.returncode, files(studio)) == (0, before)
+    assert "left" in done.stdout
+    assert "content 96 x 64 px -> recipe.png" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["check", "render"])
+def test_mistakes_end_with_2_and_leave_nothing(studio: Path, command: str) -> None:
+    before = files(studio)
+    done = run(command, "recipe.yaml", "--set", "size=3", "--set", "styles.ink.image=gone.png", folder=studio)
+    assert (done.returncode, done.stdout, files(studio)) == (2, "", before)
+    assert done.stderr == (
+        "--set size=3: size: 3 is too small\n"
+        "    size must be at least 16\n"
+        "--set styles.ink.image=gone.png: styles.ink.image: there is no file gone.png\n"
+        "    paths are relative to the recipe file; check the name and the folder\n"
+        "2 mistakes; nothing was written.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["render", "none.yaml"], "none.yaml: there is no such file"),
+        (["render", "photo.png"], "photo.png: this picture carries no recipe"),
+        (["render", "recipe.yaml", "--device", "cuda:77"], "--device: 'cuda:77' is no device"),
+        (["render", "recipe.yaml", "--device", "abacus"], "--device: 'abacus' is no device"),
+        (["render", "recipe.yaml", "--size", "many"], "--size: 'many' is not a whole number"),
+        (["render", "recipe.yaml", "--encoder", "resnet"], "--encoder: encoder: 'resnet' is none of the choices"),
+        (["render", "recipe.yaml", "-o", "no/where.png"], "--output: output: there is no folder"),
+        (["render", "recipe.yaml", "--size", "32768"], "size: the render takes at least"),
+        (["render"], "Missing argument 'RECIPE...'"),
+        (["paint"], "No such command 'paint'"),
+    ],
+)
+def test_a_mistaken_command_ends_with_2_and_a_word(studio: Path, arguments: list[str], message: str) -> None:
+    before = files(studio)
+    done = run(*arguments, folder=studio)
+    assert (done.returncode, files(studio)) == (2, before)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_saves_the_picture_so_far(studio: Path) -> None:
+    command = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "--steps", "100000", "--size", "400"]
+    process = spawn(command, cwd=studio)
+    assert process.stderr is not None
+    line = process.stderr.readline()  # the first line of progress: it is painting
+    assert "step" in line, line
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert pixels(studio / "recipe.png").shape == (267, 400, 3)
+    record = json.loads((studio / "recipe.png.json").read_text())
+    assert record["result"]["finished"] is False
+    assert "stopped by hand (" in record["result"]["reason"]
+    assert "stopped by hand" in out
+
+
+def test_a_recipe_that_is_a_pipe_does_not_hang(studio: Path) -> None:
+    os.mkfifo(studio / "pipe.png")
+    done = run("check", "pipe.png", folder=studio)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "pipe.png: there is no such file")
+
+
+def test_schema_prints_json(studio: Path) -> None:
+    assert "regions" in json.loads(run("schema", folder=studio).stdout)["properties"]
+
+
+def test_init_makes_a_folder_that_renders(tmp_path: Path) -> None:
+    made = run("init", "my folder", folder=tmp_path)
+    assert made.returncode == 0, made.stderr
+    recipe = tmp_path / "my folder" / "recipe.yaml"
+    assert f"guidedstyle render '{recipe.relative_to(tmp_path)}'" in made.stdout
+    done = run("render", recipe, "--size", 96, "--steps", 3, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    again = run("init", "my folder", folder=tmp_path)
+    assert again.returncode == 2
+    assert again.stderr == "my folder: it is not empty\n    name a new folder\n1 mistake; nothing was written.\n"
+
+
+def test_the_output_is_never_half_written(studio: Path) -> None:
+    """A reader that polls sees the old picture or the new one."""
+    Image.new("RGB", (96, 64)).save(studio / "recipe.png")
+    command = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "-q"]
+    process, sizes = spawn(command, cwd=studio), set()
+    while process.poll() is None:
+        with Image.open(studio / "recipe.png") as picture:
+            picture.load()
+            sizes.add(picture.size)
+        time.sleep(0.005)
+    assert process.returncode == 0
+    assert sizes == {(96, 64)}
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("re", {"render"}),
+        ("render --js", {"--json-progress"}),
+        ("render a.yaml --encoder v", {"vgg19"}),
+        ("sweep a.yaml --device ", {"auto", "cpu", "cuda", "mps"}),
+    ],
+)
+def test_shells_complete_commands_options_and_values(typed: str, offered: set[str]) -> None:
+    words = f"guidedstyle {typed}"
+    request = {
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+        "_GUIDEDSTYLE_COMPLETE": "complete_bash",
+    }
+    command = [Path(sys.executable).with_name("guidedstyle")]
+    done = subprocess.run(command, env=os.environ | request, capture_output=True, text=True)
+    assert {*done.stdout.split()} == offered
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["render", "sweep", "watch", "compare", "check", "masks", "mask new", "mask suggest", "bench", "doctor", "init"],
+)
+def test_every_command_has_an_example(command: str) -> None:
+    done = run(*command.split(), "--help", folder=Path())
+    assert f"Example: guidedstyle {command}" in " ".join(done.stdout.split())

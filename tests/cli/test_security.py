@@ -1,0 +1,229 @@
+"""What recipes, documents, weights and states of other people may not do."""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from support.pictures import draw_picture
+from typer.testing import CliRunner
+
+import guidedstyle
+from guidedstyle.cli.main import QUICK, app
+from guidedstyle.io.files import claiming
+from guidedstyle.io.layered.formats import open_layered
+from guidedstyle.recipe.loading.loader import check_overrides, read_recipe
+
+PACKAGE = Path(guidedstyle.__file__).parent
+TREES = {file: ast.parse(file.read_text()) for file in PACKAGE.rglob("*.py")}
+FORBIDDEN = {"os.system", "os.popen", "eval", "exec", "pickle.load", "pickle.loads", "yaml.load", "yaml.unsafe_load"}
+XML = '<?xml version="1.0"?><!DOCTYPE image [{entity}]><image w="16" h="16"><stack><layer name="{name}" src="data/a.png"/></stack></image>'  # noqa: E501
+
+
+def call_names(tree: ast.AST) -> set[str]:
+    return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+
+def test_nothing_starts_a_shell_or_makes_objects_of_data() -> None:
+    found = {f"{file.name}: {name}" for file, tree in TREES.items() for name in call_names(tree) & FORBIDDEN}
+    shells = {
+        f"{file.name}: {ast.unparse(node)}"
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg == "shell"
+    }
+    assert not found | shells
+
+
+def test_only_weights_are_loaded_by_torch() -> None:
+    loads = [
+        node
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load"
+    ]
+    assert loads
+    for node in loads:
+        assert {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}.get("weights_only") == "True"
+
+
+class Trap:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return os.mkdir, (str(self.file),)
+
+
+WEIGHTS = ["--set", "encoder={name: vgg19, weights: vgg.pth}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "told"),
+    [
+        ("vgg.pth", WEIGHTS, "vgg.pth: no network weights can be read from it"),
+        ("recipe.png.state", ["--resume"], "recipe.png.state: the state is damaged"),
+    ],
+)
+def test_a_program_in_weights_or_a_state_does_not_run(studio: Path, name: str, arguments: list[str], told: str) -> None:
+    torch.save({"features.0.weight": Trap(studio / "trapped")}, studio / name)
+    result = CliRunner().invoke(app, ["render", str(studio / "recipe.yaml"), *arguments], catch_exceptions=True)
+    assert type(result.exception).__name__ == "GuidedStyleError"
+    assert told in str(result.exception)
+    assert not (studio / "trapped").exists()
+    with pytest.raises(FileExistsError):  # the trap works where it is let in
+        for _ in range(2):
+            pickle.loads(pickle.dumps(Trap(studio / "trapped")))
+
+
+def test_a_recipe_makes_no_objects(studio: Path) -> None:
+    for tag in ("!!python/object/apply:os.mkdir [trapped]", "!!python/name:os.system ''", "!!binary aGVsbG8="):
+        (studio / "recipe.yaml").write_text(f"content: {tag}\nstyle: ink.png\n")
+        with pytest.raises(guidedstyle.GuidedStyleError, match=r"recipe\.yaml:1"):
+            guidedstyle.check(studio / "recipe.yaml")
+    assert not Path("trapped").exists()
+
+
+def write_document(file: Path, xml: str, parts: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("mimetype", "image/openraster")
+        archive.writestr("stack.xml", xml)
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return file
+
+
+@pytest.mark.parametrize(
+    "entity",
+    ['<!ENTITY x SYSTEM "file:///etc/hostname">', '<!ENTITY y "aaaaaaaaaa"><!ENTITY x "&y;&y;&y;&y;&y;&y;&y;&y;">'],
+)
+def test_xml_follows_no_entities(tmp_path: Path, entity: str) -> None:
+    file = write_document(tmp_path / "a.ora", XML.format(entity=entity, name="&x;"), {})
+    with pytest.raises(guidedstyle.GuidedStyleError, match="entities, which are not followed"):
+        open_layered(file)
+
+
+def test_a_documents_parts_with_paths_that_lead_out_are_never_unpacked(tmp_path: Path) -> None:
+    picture = io.BytesIO()
+    draw_picture(16, 16, 1).convert("RGBA").save(picture, "PNG")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret.png").write_bytes(picture.getvalue())
+    xml = '<image w="16" h="16"><stack><layer name="a" src="../secret.png"/></stack></image>'
+    file = write_document(tmp_path / "in" / "a.ora", xml, {"../planted.png": picture.getvalue()})
+    document = open_layered(file)
+    with pytest.raises(guidedstyle.GuidedStyleError, match=r"its part \.\./secret\.png is missing"):
+        document.layers[0].read()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.ora", "in", "secret.png"]
+
+
+def confine(recipe: Path) -> str:
+    """Check a recipe in its sandbox, and return the mistakes."""
+    try:
+        guidedstyle.load_recipe(recipe, sandbox=True)
+    except guidedstyle.GuidedStyleError as error:
+        return str(error)
+    return ""
+
+
+def test_a_sandbox_lets_a_recipe_be_that_stays_in_its_folder(studio: Path) -> None:
+    assert confine(studio / "recipe.yaml") == ""
+    (studio / "deep").mkdir()
+    (studio / "deep" / "ink.png").symlink_to(studio / "ink.png")
+    (studio / "recipe.yaml").write_text("content: deep/../photo.png\nstyle: deep/ink.png\noutput: deep/a.png\n")
+    assert confine(studio / "recipe.yaml") == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "content: ../outside.png",
+        "content: {outside}",
+        "content: link.png",
+        "content: away/outside.png",
+        "style: ../outside.png",
+        "output: ../new.png",
+        "output: away/new.png",
+        "init: ../outside.png",
+        "encoder: {{name: vgg19, weights: ../outside.png}}",
+        "masks: ../outside.png",
+    ],
+)
+def test_a_sandbox_refuses_every_way_out(studio: Path, line: str) -> None:
+    outside = studio.parent / "outside.png"
+    draw_picture(32, 32, 4).save(outside)
+    (studio / "link.png").symlink_to(outside)
+    (studio / "away").symlink_to(studio.parent)
+    keys = {"content": "content: photo.png", "style": "style: ink.png"}
+    line = line.format(outside=outside)
+    keys[line.split(":")[0]] = line
+    (studio / "inner.yaml").write_text("\n".join(keys.values()) + "\n")
+    place = f"inner.yaml:{list(keys).index(line.split(':')[0]) + 1}: "
+    found = confine(studio / "inner.yaml")
+    assert place in found
+    assert f"outside {studio}\n    copy it into the recipe's folder" in found
+
+
+def test_a_sandbox_refuses_a_folder_of_frames_that_leads_out(studio: Path) -> None:
+    (studio / "recipe.png.frames").symlink_to(studio.parent)
+    assert "recipe.png.frames leads to" in confine(studio / "recipe.yaml")
+
+
+def test_a_sandbox_holds_beside_a_picture_that_the_command_line_names(studio: Path) -> None:
+    """What is named there may lie anywhere; what a render writes beside it may not be led away by a link."""
+    (studio / "other.png.frames").symlink_to(studio.parent)
+    chosen = [("output", str(studio / "other.png"), "--output")]
+    told = [str(problem) for problem in read_recipe(studio / "recipe.yaml", chosen, sandbox=True).document.problems]
+    assert len(told) == 1
+    assert told[0].startswith("--output: output: ")
+    assert "other.png.frames leads to" in told[0]
+    (studio / "other.png.frames").unlink()
+    (studio.parent / "away").mkdir(exist_ok=True)
+    chosen = [("output", str(studio.parent / "away" / "other.png"), "--output")]
+    assert not read_recipe(studio / "recipe.yaml", chosen, sandbox=True).document.problems
+
+
+def test_no_name_of_a_recipe_opens_its_sandbox(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_picture(32, 32, 4).save(studio.parent / "outside.png")
+    monkeypatch.chdir(studio)
+    Path("watch").write_text("content: ../outside.png\nstyle: ink.png\n")
+    told = read_recipe(Path("watch"), QUICK, sandbox=True).document.problems
+    assert [problem.place for problem in told] == ["watch:1: content"]
+    check_overrides(Path("watch"), QUICK)  # raises only for what no change of the recipe mends
+
+
+def test_a_link_in_the_place_of_a_claim_is_not_followed(studio: Path) -> None:
+    (studio / "diary.txt").write_text("dear diary")
+    (studio / ".recipe.png.lock").symlink_to(studio / "diary.txt")
+    with (
+        pytest.raises(guidedstyle.GuidedStyleError, match="nothing can be written here"),
+        claiming(studio / "recipe.png"),
+    ):
+        pass
+    assert (studio / "diary.txt").read_text() == "dear diary"
+
+
+@pytest.mark.parametrize("command", ["render", "check", "masks", "watch", "sweep"])
+def test_every_command_that_reads_a_recipe_has_a_sandbox(studio: Path, command: str) -> None:
+    recipe = studio / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("photo.png", "../outside.png"))
+    draw_picture(32, 32, 4).save(studio.parent / "outside.png")
+    more = {"sweep": ["--vary", "smoothness=1,2"], "render": ["--dry-run"]}.get(command, [])
+    if command != "watch":  # it goes on after a mistake
+        result = CliRunner().invoke(app, [command, str(recipe), "--sandbox", *more])
+        assert f"outside {studio}" in str(result.exception)
+    assert "--sandbox" in CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+
+
+def test_what_is_named_on_the_command_line_is_not_bound(studio: Path) -> None:
+    draw_picture(32, 32, 4).save(studio.parent / "outside.png")
+    arguments = ["--sandbox", "--dry-run", "--content", str(studio.parent / "outside.png")]
+    result = CliRunner().invoke(app, ["render", str(studio / "recipe.yaml"), "-o", str(studio / "a.png"), *arguments])
+    assert "outside" not in str(result.exception or "")

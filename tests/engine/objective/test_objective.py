@@ -1,0 +1,328 @@
+"""What a render minimises, control by control, against plain formulas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from support.pictures import draw_picture
+
+from guidedstyle.encoders.architecture import VGG19
+from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.engine.objective.canvas import resize
+from guidedstyle.engine.objective.colour import match_colours, take_swatch
+from guidedstyle.engine.objective.objective import Objective
+from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.rendering import load_encoder
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.images import to_array
+from guidedstyle.losses.terms import Place, StyleTarget
+from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
+from guidedstyle.types import Method
+
+HEAD = "content: photo.png\nstyles: {ink: ink.png}\n"
+TWO = HEAD + "regions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: left.png, style: ink, %s}\n"
+
+
+def aim(studio: Path, text: str, *settings: str, stage: int = -1) -> Objective:
+    """Return what a render would minimise at one of its sizes, in full precision."""
+    (studio / "a.yaml").write_text(text)
+    scene = open_scene(read_recipe(studio / "a.yaml", [parse_setting(setting) for setting in settings]))
+    encoder = load_encoder(scene.recipe.encoder)
+    plan = make_plan(scene, encoder, "cpu")
+    return Objective(scene, encoder, plan, plan.stages[stage])
+
+
+def find(objective: Objective, place: Place, statistic: str = "gram") -> StyleTarget:
+    (target,) = (t for t in objective.style_targets if (t.place, t.statistic) == (place, statistic))
+    return target
+
+
+def weights_of(objective: Objective, part: int) -> dict[Place, float]:
+    """Return what every place counts for one part."""
+    return {
+        target.place: float(weight)
+        for target in objective.style_targets
+        for index, weight in zip(target.indices, target.weights, strict=True)
+        if index == part
+    }
+
+
+def content_of(objective: Objective) -> torch.Tensor:
+    return objective.canvas.content
+
+
+def test_layers_and_octaves_are_weighed_as_asked_and_the_others_are_not_computed(studio: Path) -> None:
+    settings = ("style_layers={relu1_1: 3, relu2_1: 1}", "octaves=[2, 1, 0]")
+    objective = aim(studio, TWO % "style_layers: relu3_1, octaves: [0, 1]", *settings)
+    whole = weights_of(objective, 0)
+    assert whole == pytest.approx(
+        {
+            (0, "relu1_1"): 3 / 4 * 2 / 3,
+            (0, "relu2_1"): 1 / 4 * 2 / 3,
+            (1, "relu1_1"): 3 / 4 * 1 / 3,
+            (1, "relu2_1"): 1 / 4 * 1 / 3,
+        }
+    )
+    assert weights_of(objective, 1) == pytest.approx({(1, "relu3_1"): 1})
+    assert [sorted({probe.layer for probe in octave.styles}) for octave in objective.octaves] == [
+        ["relu1_1", "relu2_1"],
+        ["relu1_1", "relu2_1", "relu3_1"],
+    ]
+    assert {probe.layer for probe in objective.octaves[0].others} == {"relu3_1", "pixels"}
+
+
+def test_even_weights_make_a_mean_over_all_places(studio: Path) -> None:
+    assert list(weights_of(aim(studio, TWO % "strength: 1"), 0).values()) == pytest.approx([1 / 12] * 12)
+
+
+def test_octaves_are_counted_from_the_finished_picture(studio: Path) -> None:
+    """The second size's finest octave is the finished picture's second, and coarser ones weigh as the last."""
+    settings = ("octaves=[8, 4, 1]", "size=560", "style_layers=relu1_1")
+    stages = [weights_of(aim(studio, TWO % "strength: 1", *settings, stage=stage), 0) for stage in (2, 1, 0)]
+    found = [[stage[octave, "relu1_1"] * 13 for octave in range(3)] for stage in stages]
+    assert found == [pytest.approx([8, 4, 1]), pytest.approx([4, 1, 1]), pytest.approx([1, 1, 1])]
+
+
+def test_a_regions_loss_is_the_weighted_sum_of_its_distances_in_its_own_statistic(studio: Path) -> None:
+    objective = aim(studio, TWO % "statistics: mean, style_layers: {relu2_1: 1, relu3_1: 3}, octaves: [1]")
+    losses = objective(content_of(objective))
+    features = objective.encoder.encode(content_of(objective), ("relu2_1", "relu3_1"))
+    painting = objective.atelier.scene.paintings["ink"]
+    image = resize(torch.from_numpy(painting.image), painting.fit(max(objective.stage.size)))
+    style = objective.encoder.encode(image, ("relu2_1", "relu3_1"))
+    total = 0.0
+    for layer, weight in (("relu2_1", 1 / 4), ("relu3_1", 3 / 4)):
+        height, width = features[layer].shape[2:]
+        metric = objective.encoder.metrics[layer]
+        inside = torch.zeros(height, width)
+        inside[:, : width // 2] = 1
+        mean = (features[layer][0] * inside).sum((1, 2)) / inside.sum()
+        wanted = style[layer][0].mean((1, 2))
+        distance = (metric @ (mean - wanted)).square().sum() / (metric @ wanted).square().sum()
+        total += weight * float(distance)
+    assert float(losses.style[1]) == pytest.approx(total, rel=1e-4)
+
+
+def test_a_varying_mix_has_the_mixed_gram_at_the_middle_and_one_paintings_at_each_end(studio: Path) -> None:
+    gradient = "{gradient: {from: [%d, 0], to: [%d, 0]}}"
+    text = "content: photo.png\nstyles: {ink: ink.png, oil: oil.png}\nregions:\n  - {name: a, mask: rest, style: %s}\n"
+    varying = aim(studio, text % f"{{ink: {gradient % (1, 0)}, oil: {gradient % (0, 1)}}}")
+    ink, oil = (aim(studio, text % f"{{{name}: 1, {other}: 0}}") for name, other in (("ink", "oil"), ("oil", "ink")))
+    mixes = [part.mix for part in varying.canvas.parts]
+    assert sorted(mix[1] for mix in mixes) == [0, 0.25, 0.5, 0.75, 1]
+    for place in ((0, "relu1_1"), (2, "relu3_4")):
+        one, other = (find(end, place).wanted[0] for end in (ink, oil))
+        for index, mix in enumerate(mixes):
+            torch.testing.assert_close(find(varying, place).wanted[index], mix[0] * one + mix[1] * other)
+    middle = varying.canvas.parts[mixes.index((0.5, 0.5))].weights
+    assert abs(np.average(np.arange(96), weights=middle[30]) - 47.5) < 1
+    assert middle[:, :20].max() < 1e-5
+
+
+def test_a_regions_loss_is_the_mean_of_its_parts_by_area(studio: Path) -> None:
+    text = "content: photo.png\nstyles: {ink: ink.png, oil: oil.png}\nregions:\n  - {name: a, mask: rest, style: %s}\n"
+    gradient = "{gradient: {from: [0, 0], to: [1, 0]}}"
+    objective = aim(studio, text % f"{{ink: 1, oil: {gradient}}}")
+    losses = objective(content_of(objective))
+    parts = torch.zeros(len(objective.canvas.parts))
+    features = {place: objective.encoder.encode(image, [place[1]])[place[1]] for place, image in pictures(objective)}
+    for target, probe in zip(objective.style_targets, objective.style_probes, strict=True):
+        sums = probe.measure(features[target.place], objective.atelier.guider.tiles[target.place[0]][0], 0)
+        parts[target.indices] += target.weights * target.compare(sums)
+    areas = torch.tensor([part.weights.sum() for part in objective.canvas.parts])
+    assert float(losses.style[0]) == pytest.approx(float((areas * parts).sum() / areas.sum()), rel=1e-4)
+
+
+def pictures(objective: Objective) -> list[tuple[Place, torch.Tensor]]:
+    from guidedstyle.losses.terms import build_octaves
+
+    octaves = build_octaves(content_of(objective), 3)
+    return [(place, octaves[place[0]]) for place in {target.place for target in objective.style_targets}]
+
+
+@pytest.mark.parametrize("method", ["symmetric", "pca", "cholesky", "histogram"])
+def test_a_painting_is_matched_to_the_pixels_of_its_region_alone(studio: Path, method: Method) -> None:
+    """The target is that of the painting recoloured by hand to the left half's pixels; the other region's is not."""
+    objective = aim(studio, TWO % f"colour: {{match: {method}}}")
+    content, left = to_array(Image.open(studio / "photo.png")), np.zeros((64, 96), np.float32)
+    left[:, :48] = 1
+    painting = objective.atelier.scene.paintings["ink"]
+    image = resize(torch.from_numpy(painting.image), painting.fit(96)).numpy()
+    matched = match_colours(image, np.ones(image.shape[2:], np.float32), take_swatch(content, left), method).clip(0, 1)
+    found = find(objective, (0, "relu1_1")).wanted
+    for index, wanted in ((0, image), (1, matched)):
+        features = objective.encoder.encode(torch.from_numpy(wanted), ["relu1_1"])["relu1_1"][0].flatten(1)
+        torch.testing.assert_close(found[index], features @ features.T / features.shape[1], rtol=1e-3, atol=1e-4)
+    assert (found[0] - found[1]).norm() > 0.1 * found[0].norm()
+
+
+@pytest.mark.parametrize("colour", ["match", "{match: histogram}", "{palette: [red, navy]}", "content"])
+def test_colour_strength_goes_part_of_the_way(studio: Path, colour: str) -> None:
+    """At 0 the target is the painting's own; at one half it lies between, and is neither."""
+    wanted = [
+        find(aim(studio, TWO % f"colour: {colour}, colour_strength: {strength}"), (0, "relu1_1")).wanted[1]
+        for strength in (0, 0.5, 1)
+    ]
+    plain = find(aim(studio, TWO % "colour: style"), (0, "relu1_1")).wanted[1]
+    torch.testing.assert_close(wanted[0], plain)
+    whole = float((wanted[2] - wanted[0]).norm())
+    assert 0.1 * whole < float((wanted[1] - wanted[0]).norm()) < 0.9 * whole
+
+
+def test_scale_in_a_region_is_that_of_this_use_alone(studio: Path) -> None:
+    text = HEAD + "regions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: left.png, style: %s}\n"
+    here = aim(studio, text % "{ink: {scale: 2}}")
+    everywhere = aim(studio, text % "ink", "styles.ink.scale=2")
+    plain = aim(studio, text % "ink")
+    for place in ((0, "relu1_1"), (1, "relu3_1")):
+        first, second = find(here, place).wanted
+        unchanged = find(plain, place).wanted[0]
+        assert (first - unchanged).norm() < 0.02 * unchanged.norm()
+        assert (second - unchanged).norm() > 0.05 * unchanged.norm()
+        torch.testing.assert_close(second, find(everywhere, place).wanted[1])
+
+
+def test_a_pixel_at_the_limit_of_its_luminance_is_not_stuck_there(studio: Path) -> None:
+    """A photograph of deep blue leaves little room for light; white paint over it can still be darkened."""
+    Image.new("RGB", (96, 64), (40, 40, 250)).save(studio / "photo.png")
+    objective = aim(studio, TWO % "colour: content", "colour=content")
+    white = torch.ones(1, 3, 64, 96, requires_grad=True)
+    objective(white).total.backward()
+    assert (white.grad.abs().sum(1) > 0).float().mean() > 0.9
+
+
+def test_content_layers_of_each_region_are_weighed(studio: Path) -> None:
+    objective = aim(studio, TWO % "content_layers: {relu1_2: 1, relu2_2: 3}", "content_layers=relu3_1")
+    image = content_of(objective).roll(3, 3)
+    losses = objective(image)
+    found = objective.encoder.encode(image, ("relu1_2", "relu2_2"))
+    kept = objective.encoder.encode(content_of(objective), ("relu1_2", "relu2_2"))
+    total = 0.0
+    for layer, weight in (("relu1_2", 1 / 4), ("relu2_2", 3 / 4)):
+        error = (found[layer] - kept[layer]).square().sum(1)[0]
+        total += weight * float(error[:, : error.shape[1] // 2].mean() / kept[layer].square().sum(1).mean())
+    assert float(losses.content[1]) == pytest.approx(total, rel=1e-4)
+    assert {probe.layer for probe, _ in objective.contents} == {"relu1_2", "relu2_2", "relu3_1"}
+
+
+def test_smoothness_of_one_region_acts_there_alone(studio: Path) -> None:
+    rough, plain = (aim(studio, TWO % f"smoothness: {smoothness}") for smoothness in (50, 1))
+    image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    gradients = [torch.autograd.grad(objective(image).total, image)[0] for objective in (rough, plain)]
+    apart = (gradients[0] - gradients[1]).abs().amax((0, 1, 2))
+    assert apart[:48].min() > 0
+    assert apart[50:].max() < 1e-9
+
+
+CONTROLS = [
+    "strength: 5",
+    "content_strength: 5",
+    "smoothness: 500",
+    "guides: inside",
+    "statistics: covariance",
+    "style_layers: relu2_1",
+    "content_layers: relu1_1, content_strength: 5",
+    "octaves: [0, 1]",
+    "colour: match",
+    "colour: {palette: [red, gold]}",
+    "colour: content",
+    "init: noise",
+]
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_nothing_leaks_the_gradient_beyond_the_seam_stays_as_it_was(studio: Path, control: str) -> None:
+    """A control of the left half moves the gradient there, and none beyond the reach of the features' fields.
+
+    What is left is the rounding of sums over other numbers of rows; a region without chroma is also seen from across
+    the seam, which moves the neighbour's Gram matrix a little.
+    """
+    draw_picture(320, 64, 4).save(studio / "photo.png")
+    half = np.zeros((64, 320), np.uint8)
+    half[:, :80] = 255
+    Image.fromarray(half).save(studio / "left.png")
+    settings = ("solver.sizes=1", "octaves=[1, 1]")
+    changed, plain = (aim(studio, TWO % one, *settings) for one in (control, "strength: 1"))
+    image = torch.rand(1, 3, 64, 320, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    gradients = [torch.autograd.grad(objective(image).total, image)[0] for objective in (changed, plain)]
+    apart, size = (gradients[0] - gradients[1]).abs().amax((0, 1, 2)), gradients[1].abs().max()
+    if not control.startswith("init"):
+        assert apart[:80].max() > 1e-3 * size
+    assert apart[80 + 2 * 48 + 8 :].max() < (5e-3 if control == "colour: content" else 1e-5) * size
+
+
+def test_octaves_that_a_small_picture_has_not_are_refused(studio: Path) -> None:
+    with pytest.raises(
+        GuidedStyleError, match=r"regions\[1\].octaves: a picture of 96 x 64 px has 3, and none of them has weight"
+    ):
+        aim(studio, TWO % "octaves: [0, 0, 0, 1]")
+
+
+def test_layers_without_weight_need_not_be_in_the_weights(deep: Path) -> None:
+    state = {key: value for key, value in load_file(deep / "deep.safetensors").items() if int(key.split(".")[1]) < 10}
+    save_file(state, deep / "short.safetensors")
+    text = (
+        "content: photo.png\nstyle: ink.png\nencoder: {name: vgg19, weights: short.safetensors, convention: original}\n"
+    )
+    settings = ("content_layers=relu2_2", "style_layers={relu1_1: 1, relu4_1: 0}")
+    assert list(aim(deep, text, *settings).plan.style_layers) == ["relu1_1"]
+    with pytest.raises(GuidedStyleError, match="the weights end before relu4_1"):
+        aim(deep, text, settings[0], "style_layers={relu1_1: 1, relu4_1: 1}")
+
+
+@pytest.fixture
+def deep(studio: Path) -> Path:
+    """Write weights of all of VGG-19: random ones, in the scale in which features neither vanish nor explode."""
+    generator = torch.Generator().manual_seed(0)
+    encoder = Encoder(VGG19, (0.0,) * 3, (1.0,) * 3)
+    state = {key: value for key, value in encoder.state_dict().items() if key.startswith("features")}
+    for key, value in state.items():
+        fan = value[0].numel() if value.ndim == 4 else 1
+        state[key] = torch.randn(value.shape, generator=generator) * (2 / fan) ** 0.5 * (value.ndim == 4)
+    save_file(state, studio / "deep.safetensors")
+    return studio
+
+
+@pytest.mark.parametrize("convention", ["original", "torchvision"])
+def test_classic_is_the_published_loss(deep: Path, convention: str) -> None:
+    """Gatys et al. 2016 by hand: layers, weights 1e3 / C^2 and 1, means over C^2 and C N, on inputs of 0..255."""
+    text = "content: photo.png\nstyle: ink.png\nmethod: classic\n"
+    encoder = f"encoder={{name: vgg19, weights: deep.safetensors, convention: {convention}}}"
+    objective = aim(deep, text, encoder, "size=224")
+    image = content_of(objective).flip(3)
+    painting = objective.atelier.scene.paintings["style"]
+    style = resize(torch.from_numpy(painting.image), painting.fit(224))
+    layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1", "relu4_2")
+    unit = 1.0 if convention == "original" else 255 * (0.229 + 0.224 + 0.225) / 3
+    found, wanted, kept = (
+        {name: f.double() * unit for name, f in objective.encoder.encode(picture, layers).items()}
+        for picture in (image, style, content_of(objective))
+    )
+    loss = (found["relu4_2"] - kept["relu4_2"]).square().mean()
+    for layer in layers[:5]:
+        one, other = (
+            f[layer][0].flatten(1) @ f[layer][0].flatten(1).T / f[layer][0, 0].numel() for f in (found, wanted)
+        )
+        loss = loss + 1e3 / len(one) ** 2 * (one - other).square().mean()
+    assert float(objective(image).total) == pytest.approx(float(loss), rel=1e-3)
+    assert len(objective.style_targets) == 5
+
+
+def test_deep_layers_at_one_size_can_be_painted_with(deep: Path) -> None:
+    from guidedstyle.engine.render import render
+
+    text = "content: photo.png\nstyle: ink.png\nmethod: classic\nsolver: {steps: 3}\nsize: 224\n"
+    objective = aim(deep, text, "encoder={name: vgg19, weights: deep.safetensors, convention: original}")
+    scene: Scene = objective.atelier.scene
+    rendering = render(scene, objective.encoder, objective.plan)
+    assert rendering.finished
+    assert len(rendering.endings) == 1
+    before = objective(content_of(objective)).total
+    assert float(rendering.losses.total) < float(before)

@@ -1,0 +1,115 @@
+"""What was measured of paintings is taken from the disk the next time."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import guidedstyle.engine.cache
+from guidedstyle.engine.cache import keep_tensors, recall_tensors
+from guidedstyle.engine.objective.targets import Atelier
+from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.render import render
+from guidedstyle.engine.rendering import Rendering, load_encoder
+from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
+from guidedstyle.scene.opening import open_scene
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note every measurement of a painting."""
+    noted, measure = [], Atelier._measure
+
+    def note(self, *arguments):
+        noted.append("measured")
+        return measure(self, *arguments)
+
+    monkeypatch.setattr(Atelier, "_measure", note)
+    return noted
+
+
+def paint(recipe: Path, *settings: str) -> Rendering:
+    scene = open_scene(read_recipe(recipe, [parse_setting(setting) for setting in settings]))
+    encoder = load_encoder(scene.recipe.encoder)
+    return render(scene, encoder, make_plan(scene, encoder, "cpu"))
+
+
+def test_a_second_render_measures_no_painting_and_paints_the_same(studio: Path, measured: list[str]) -> None:
+    first = paint(studio / "recipe.yaml")
+    assert len(measured) == 2
+    again = paint(studio / "recipe.yaml")
+    assert len(measured) == 2
+    np.testing.assert_array_equal(first.image, again.image)
+
+
+def test_another_mask_of_the_picture_or_another_weight_measures_nothing_anew(studio: Path, measured: list[str]) -> None:
+    paint(studio / "recipe.yaml")
+    (studio / "left.png").write_bytes((studio / "left.png").read_bytes())
+    paint(
+        studio / "recipe.yaml", "regions.left.mask={rectangle: [0, 0, 0.7, 1]}", "regions.left.style={oil: 1, ink: 3}"
+    )
+    assert len(measured) == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "anew"),
+    [
+        ("styles.ink.scale=0.7", 1),
+        ("styles.ink.rotate=90", 1),
+        ("statistics=mean", 2),
+        ("style_layers=relu1_1", 2),
+        ("regions.left.colour=match", 2),
+        ("size=80", 2),
+    ],
+)
+def test_what_changes_a_measurement_makes_it_anew(studio: Path, measured: list[str], setting: str, anew: int) -> None:
+    paint(studio / "recipe.yaml")
+    before = len(measured)
+    paint(studio / "recipe.yaml", setting)
+    assert len(measured) - before == anew
+
+
+def test_other_weights_or_precision_are_other_encoders(studio: Path) -> None:
+    encoder = load_encoder(open_scene(read_recipe(studio / "recipe.yaml")).recipe.encoder)
+    prints = {encoder.fingerprint(), encoder.bfloat16().fingerprint()}
+    with torch.no_grad():
+        next(encoder.parameters()).view(-1)[0] += 1
+    assert len(prints | {encoder.fingerprint()}) == 3
+
+
+def test_a_damaged_file_is_made_anew(studio: Path, folder: Path, measured: list[str]) -> None:
+    first = paint(studio / "recipe.yaml")
+    for file in folder.glob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:-40])
+    again = paint(studio / "recipe.yaml")
+    assert len(measured) == 4
+    np.testing.assert_array_equal(first.image, again.image)
+
+
+def test_without_a_place_to_keep_it_the_render_goes_on(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (studio / "file").write_text("no folder")
+    monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(studio / "file"))
+    assert paint(studio / "recipe.yaml").finished
+
+
+def test_what_was_used_longest_ago_goes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guidedstyle.engine.cache, "LARGEST", 3000)
+    for number, name in enumerate("abc"):
+        keep_tensors(name, {"0.relu": torch.zeros(250)})  # a bit more than 1000 bytes
+        os.utime(folder / f"{name}.safetensors", (number, number))
+        if name == "b":
+            assert recall_tensors("a") is not None  # now "b" is the oldest
+            os.utime(folder / "a.safetensors", (time.time(),) * 2)
+    keep_tensors("d", {"0.relu": torch.zeros(10)})
+    assert {file.stem for file in folder.iterdir()} == {"a", "c", "d"}

@@ -1,0 +1,108 @@
+"""Pictures and numbers at the edge of what there is: nothing is ever no number."""
+
+from __future__ import annotations
+
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.pictures import draw_picture
+
+import guidedstyle
+from guidedstyle.results.result import Result
+
+FLAT = {"grey": (120, 110, 100), "black": (0, 0, 0), "white": (255, 255, 255)}
+
+
+@pytest.fixture
+def gallery(studio: Path) -> Path:
+    """Add flat pictures, square and wide, to the studio."""
+    for name, colour in FLAT.items():
+        Image.new("RGB", (48, 48), colour).save(studio / f"{name}.png")
+    draw_picture(48, 48, 1).save(studio / "square.png")
+    return studio
+
+
+def render(folder: Path, **keys: object) -> Result:
+    """Render a recipe of a few steps; every number that comes of it must be one."""
+    given = {"content": "square.png", "style": "ink.png", "size": 32, "solver": "{steps: 6}"} | keys
+    (folder / "a.yaml").write_text("".join(f"{key}: {value}\n" for key, value in given.items() if value))
+    result = guidedstyle.render(folder / "a.yaml", device="cpu")
+    losses = result.rendering.losses
+    assert np.isfinite(result.rendering.image).all()
+    assert result.rendering.curves.total.isfinite().all()
+    assert all(isfinite(number) for terms in (losses.style, losses.content) for number in terms.tolist())
+    assert 0 <= result.rendering.image.min() <= result.rendering.image.max() <= 1
+    return result
+
+
+@pytest.mark.parametrize("statistics", ["gram", "mean", "covariance"])
+@pytest.mark.parametrize(("content", "style"), [("grey", "square"), ("square", "grey"), ("black", "white")])
+def test_flat_pictures_and_styles_of_one_colour(gallery: Path, content: str, style: str, statistics: str) -> None:
+    result = render(gallery, content=f"{content}.png", style=f"{style}.png", statistics=statistics)
+    assert result.rendering.finished
+
+
+@pytest.mark.parametrize(
+    "colour",
+    ["content", "match", "{match: pca}", "{match: cholesky}", "{match: histogram}", "{palette: [red, '#000000']}"],
+)
+@pytest.mark.parametrize(("content", "style"), [("grey", "ink"), ("square", "black"), ("white", "white")])
+def test_colours_of_pictures_that_have_none(gallery: Path, content: str, style: str, colour: str) -> None:
+    assert render(gallery, content=f"{content}.png", style=f"{style}.png", colour=colour).rendering.finished
+
+
+def test_a_picture_in_its_own_style_stays_as_it_is(gallery: Path) -> None:
+    result = render(gallery, style="square.png", size=48, smoothness=0, solver="{steps: 20}")
+    before = np.asarray(Image.open(gallery / "square.png"), float)
+    assert np.abs(np.asarray(result.picture, float) - before).mean() < 4
+
+
+def test_a_flat_picture_in_its_own_style_is_at_its_end_at_once(gallery: Path) -> None:
+    result = render(gallery, content="grey.png", style="grey.png", solver="{steps: 20}")
+    assert np.abs(np.asarray(result.picture, float) - FLAT["grey"]).max() <= 1
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "adam", "sgd"])
+@pytest.mark.parametrize("key", ["strength", "content_strength", "smoothness"])
+def test_strengths_of_nothing_and_of_a_million(gallery: Path, key: str, method: str) -> None:
+    for strength in ("0", "1e6"):
+        result = render(gallery, **{key: strength}, solver=f"{{steps: 20, method: {method}}}")
+        assert result.rendering.finished
+        least = result.rendering.curves.total.min()
+        assert float(result.rendering.losses.total) <= 2 * least + 1e-6
+
+
+@pytest.mark.parametrize("size", [16, 17, 19, 23, 33])
+def test_sizes_from_sixteen_px(gallery: Path, size: int) -> None:
+    assert render(gallery, size=size).picture.size == (size, size)
+
+
+@pytest.mark.parametrize("rate", ["1", "10"])
+def test_gradient_descent_with_steps_far_too_long_still_comes_down(gallery: Path, rate: str) -> None:
+    result = render(gallery, solver=f"{{steps: 60, method: sgd, rate: {rate}, sizes: 1, tolerance: 0}}")
+    totals = result.rendering.curves.total
+    assert max(totals) > 2 * totals[0]  # it did leap
+    assert float(result.rendering.losses.total) < totals[0] / 2
+
+
+def test_a_size_that_finds_no_way_down_is_told_with_a_remedy(gallery: Path) -> None:
+    """Where the drawing weighs a million, the photograph is the best there is, and every step away from it leaps."""
+    result = render(gallery, content_strength="1e6", solver="{steps: 6, method: lbfgs, rate: 1}")
+    photograph = np.asarray(Image.open(gallery / "square.png").resize((32, 32), Image.Resampling.LANCZOS), float)
+    assert np.abs(np.asarray(result.picture, float) - photograph).max() <= 1
+    (note,) = result.rendering.notes
+    assert note.startswith("at 32 px the loss rose, even with short steps: the best picture so far is kept; a smaller")
+    assert note in result.record["notes"]
+
+
+def test_masks_that_are_black_are_told_before_anything_is_rendered(gallery: Path) -> None:
+    Image.new("L", (48, 48)).save(gallery / "none.png")
+    regions = "[{name: a, mask: none.png, style: ink}, {name: b, mask: rest, style: ink}]"
+    with pytest.raises(guidedstyle.GuidedStyleError, match="region 'a' covers nothing"):
+        render(gallery, style=None, styles="{ink: ink.png}", regions=regions)
+    Image.new("L", (80, 80)).save(gallery / "none.png")
+    with pytest.raises(guidedstyle.GuidedStyleError, match=r"styles\.ink\.mask"):
+        render(gallery, style="ink", styles="{ink: {image: ink.png, mask: none.png}}")

@@ -1,0 +1,189 @@
+"""Memory: what is estimated is taken, and what does not fit is computed in tiles."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from support.pictures import draw_picture
+
+from guidedstyle.device.limits import Limits, read_limits
+from guidedstyle.engine.plan import SIDES, make_plan
+from guidedstyle.engine.rendering import load_encoder
+from guidedstyle.errors import GuidedStyleError, is_out_of_memory
+from guidedstyle.losses.tiles import Tiling
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
+
+pytestmark = pytest.mark.slow
+
+MIB = 2**20
+PEAK = """
+import sys
+from guidedstyle.__main__ import main
+try:
+    sys.argv = ["guidedstyle", *sys.argv[1:]]
+    main()
+finally:
+    status = open("/proc/self/status").read()
+    print("peak", [line for line in status.splitlines() if line.startswith("VmHWM")][0].split()[1])
+"""
+
+
+def write_large(studio: Path, side: int) -> Path:
+    draw_picture(side, side, 1).save(studio / "photo.png")
+    regions = (
+        "  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: {ellipse: [0.2, 0.2, 0.9, 0.9]}, style: oil}\n"
+    )
+    file = studio / "large.yaml"
+    file.write_text(f"content: photo.png\nstyles: {{ink: ink.png, oil: oil.png}}\nregions:\n{regions}")
+    return file
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a process")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("--tile", "off", "--steps", "3"),
+        ("--tile", "256", "--max-memory", "1.6", "--steps", "12"),
+        ("--max-memory", "1.1", "--steps", "2", "--set", "solver.method=sgd"),
+    ],
+    ids=["whole", "tiles", "least"],
+)
+def test_the_estimate_is_right_within_a_fifth(studio: Path, settings: tuple[str, ...]) -> None:
+    recipe = write_large(studio, 1024)
+    command = [
+        sys.executable,
+        "-c",
+        PEAK,
+        "render",
+        recipe,
+        "-o",
+        studio / "a.png",
+        "--set",
+        "solver.sizes=1",
+        *settings,
+    ]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    peak = int(done.stdout.split("peak ")[1].split()[0]) * 1024
+    estimated = json.loads((studio / "a.png.json").read_text())["plan"]["estimated_memory"]
+    assert 0.8 < estimated / peak < 1.2
+    if "--max-memory" in settings:
+        assert peak < 1.1 * float(settings[settings.index("--max-memory") + 1]) * 2**30
+
+
+def open_large(studio: Path, side: int = 1000) -> Scene:
+    return open_scene(read_recipe(write_large(studio, side)))
+
+
+def test_a_size_is_computed_whole_where_it_fits_and_in_the_largest_tiles_that_fit_where_not(studio: Path) -> None:
+    scene = open_large(studio)
+    encoder = load_encoder(scene.recipe.encoder)
+    plans = {mib: make_plan(scene, encoder, "cpu", Limits(memory=mib * MIB)) for mib in (4000, 2000, 1500, 1300)}
+    finest = {mib: plan.tiling(plan.stages[-1]) for mib, plan in plans.items()}
+    assert finest[4000] == Tiling()
+    sides = [tiling.side or 10_000 for tiling in finest.values()]
+    assert sides == sorted(sides, reverse=True)
+    assert set(sides[1:]) <= set(SIDES)
+    assert sides[-1] < sides[0]
+    for mib, plan in plans.items():
+        assert plan.memory <= mib * MIB
+        assert plan.tiling(plan.stages[0]) == Tiling()
+
+
+def test_more_memory_keeps_more_tiles(studio: Path) -> None:
+    scene = open_large(studio)
+    encoder = load_encoder(scene.recipe.encoder)
+    plans = [make_plan(scene, encoder, "cpu", Limits(256, mib * MIB)) for mib in (1600, 1900, 2200)]
+    kept = [plan.tilings[-1].kept for plan in plans]
+    assert 0 < kept[0] < kept[1] < kept[2] <= 1
+
+
+def test_what_fits_nowhere_is_refused_with_what_it_takes(studio: Path) -> None:
+    scene = open_large(studio)
+    for limits in (Limits(memory=900 * MIB), Limits("off", 1500 * MIB)):
+        with pytest.raises(
+            GuidedStyleError, match=r"the render takes at least \d\.\d\d GiB, and \d\.\d\d may be taken"
+        ):
+            make_plan(scene, load_encoder(scene.recipe.encoder), "cpu", limits)
+
+
+def test_shrinking_ends_where_nothing_smaller_is_left(studio: Path) -> None:
+    scene = open_large(studio)
+    plan = make_plan(scene, load_encoder(scene.recipe.encoder), "cpu", Limits(memory=2000 * MIB))
+    stage, others, seen = plan.stages[-1], plan.tilings[:-1], []
+    while plan:
+        seen.append(plan.tiling(stage))
+        assert plan.tilings[:-1] == others
+        plan = plan.shrink(stage)
+    assert len(set(seen)) == len(seen) > 3
+    assert seen[-1] == Tiling(SIDES[-1], content=False)
+
+
+LIMITED = """
+import resource, sys
+import guidedstyle.app.render
+from guidedstyle.__main__ import main
+taken = int(open("/proc/self/statm").read().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[1]) * 2**20,) * 2)
+sys.argv = ["guidedstyle", *sys.argv[2:]]
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to such a limit")
+def test_where_memory_does_not_suffice_after_all_smaller_tiles_go_on(studio: Path) -> None:
+    """The plan says whole; the address space, limited behind its back, does not allow it.
+
+    How little is enough differs from machine to machine: the least of some limits with which the render ends.
+    """
+    recipe = write_large(studio, 1024)
+    options = ("--tile", "off", "--max-memory", "16", "--set", "solver.sizes=1", "--steps", "2", "-o", studio / "a.png")
+    for allowed in range(1650, 2400, 50):
+        command = [sys.executable, "-c", LIMITED, allowed, "render", recipe, *options]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=500)
+        if done.returncode == 0:
+            break
+    assert done.returncode == 0, done.stderr
+    (computed,) = [stage["computed"] for stage in json.loads((studio / "a.png.json").read_text())["plan"]["stages"]]
+    assert "tiles of" in computed
+    assert "note: memory did not suffice at 1024 px: computed in tiles of" in done.stdout
+
+
+def test_errors_that_say_so_are_told_from_others() -> None:
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("sizes do not match"))
+
+
+@pytest.mark.parametrize("tile", ["auto", "off", "64", "8192"])
+def test_limits_are_read(tile: str) -> None:
+    limits = read_limits(tile, 1.5)
+    assert str(limits.tile) == tile
+    assert limits.memory == 1536 * MIB
+
+
+@pytest.mark.parametrize(
+    ("tile", "memory", "message"),
+    [
+        ("0", None, "--tile: '0' is neither auto, off, nor a number from 64 to 8192"),
+        ("huge", None, "--tile: 'huge' is neither auto, off, nor a number from 64 to 8192"),
+        ("²", None, "--tile: '²' is neither auto, off, nor a number from 64 to 8192"),
+        ("auto", "0", "--max-memory: '0' is no size of memory"),
+        ("auto", float("nan"), "--max-memory: nan is no size of memory"),
+        ("auto", -3.0, "--max-memory: -3.0 is no size of memory"),
+    ],
+)
+def test_limits_that_are_none_are_refused(tile: str, memory: float | str | None, message: str) -> None:
+    with pytest.raises(GuidedStyleError) as caught:
+        read_limits(tile, memory)
+    assert message in str(caught.value)

@@ -1,0 +1,221 @@
+"""Controls: what they come to in a recipe, and which make no sense together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.pictures import draw_picture
+from support.refusals import refuse
+
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.recipe.controls import Controls, Overrides
+from guidedstyle.recipe.files import list_files
+from guidedstyle.recipe.loading.loader import load_recipe, parse_setting, read_recipe, write_recipe
+from guidedstyle.recipe.model import Recipe
+from guidedstyle.scene.opening import open_scene
+
+HEAD = "content: photo.png\nstyles: {ink: ink.png, oil: oil.png}\n"
+REGIONS = "regions:\n  - {name: a, mask: rest, style: oil}\n  - {name: b, mask: left.png, style: ink, %s}\n"
+
+
+def load(studio: Path, text: str, *settings: str) -> Recipe:
+    (studio / "a.yaml").write_text(text)
+    return load_recipe(studio / "a.yaml", [parse_setting(setting) for setting in settings])
+
+
+def test_a_region_can_ask_for_every_control_of_the_picture() -> None:
+    assert Controls.model_fields.keys() == Overrides.model_fields.keys()
+    for key, field in Controls.model_fields.items():
+        alone = Overrides.model_fields[key]
+        assert alone.default is None
+        assert (alone.description, alone.json_schema_extra) == (field.description, field.json_schema_extra)
+
+
+@pytest.mark.parametrize(
+    ("key", "top", "own"),
+    [
+        ("strength", "2", "0.5"),
+        ("content_strength", "2", "0"),
+        ("smoothness", "0", "3"),
+        ("guides", "inside", "simple"),
+        ("statistics", "mean", "covariance"),
+        ("style_layers", "relu1_1", "{relu2_1: 2, relu3_1: 1}"),
+        ("content_layers", "[relu2_1, relu3_1]", "relu1_1"),
+        ("octaves", "fine", "[0, 1]"),
+        ("colour", "content", "{palette: [red, '#00f']}"),
+        ("colour_strength", "0.5", "1"),
+        ("init", "noise", "{content: 1, noise: 0.5}"),
+    ],
+)
+def test_a_region_has_the_pictures_controls_unless_it_asks_for_others(
+    studio: Path, key: str, top: str, own: str
+) -> None:
+    extra = "colour: match\n" if key == "colour_strength" else ""
+    recipe = load(studio, f"{HEAD}{extra}{key}: {top}\n" + REGIONS % f"{key}: {own}")
+    first, second = (getattr(controls, key) for controls in recipe.controls)
+    assert first == getattr(recipe, key) != Controls.model_fields[key].default
+    assert second != first
+    (studio / "again.yaml").write_text(write_recipe(recipe, studio))
+    assert load_recipe(studio / "again.yaml").controls == recipe.controls
+
+
+def test_short_forms_stand_for_long_ones(studio: Path) -> None:
+    recipe = load(
+        studio,
+        HEAD
+        + """\
+style_layers: [relu1_1, relu2_1]
+content_layers: relu2_2
+octaves: coarse
+colour: match
+init: photo.png
+regions:
+  - {name: a, mask: rest, style: {ink: 2, oil: {gradient: {from: [0, 0], to: [1, 0]}, weight: 3, scale: 0.5}}}
+  - {name: b, mask: left.png, style: {ink: left.png, oil: {where: {file: left.png, invert: true}}}}
+  - {name: c, mask: left.png, style: {fine: ink, coarse: oil}}
+""",
+    )
+    assert recipe.style_layers == {"relu1_1": 1, "relu2_1": 1}
+    assert recipe.content_layers == {"relu2_2": 1}
+    assert recipe.octaves[0] < recipe.octaves[1] < recipe.octaves[2]
+    assert (recipe.colour.match, recipe.colour.ways) == ("symmetric", ["match"])
+    assert (recipe.init.file, recipe.init.picture, recipe.init.content) == (studio / "photo.png", 1, 0)
+    first, second, third = recipe.regions
+    assert first.style["ink"].weight == 2
+    use = first.style["oil"]
+    assert (use.weight, use.scale, use.where and use.where.gradient and use.where.gradient.end) == (3, 0.5, (1, 0))
+    assert second.style["ink"].where.file == studio / "left.png"
+    assert second.style["oil"].where.invert
+    assert third.style.keys() == {"ink on oil"}
+    assert (recipe.styles["ink on oil"].fine, recipe.styles["ink on oil"].coarse) == ("ink", "oil")
+    (studio / "again.yaml").write_text(write_recipe(recipe, studio))
+    assert load_recipe(studio / "again.yaml") == recipe
+    assert (("init", "file"), studio / "photo.png") in list(list_files(recipe))
+
+
+def test_classic_has_the_published_defaults_and_lets_them_be_changed(studio: Path) -> None:
+    text = "content: photo.png\nstyle: ink.png\nmethod: classic\n"
+    recipe = load(studio, text)
+    assert recipe.encoder.name == "vgg19"
+    assert list(recipe.style_layers) == ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+    assert list(recipe.content_layers) == ["relu4_2"]
+    assert (recipe.octaves, recipe.smoothness) == ((1,), 0)
+    assert (recipe.solver.method, recipe.solver.steps, recipe.solver.sizes) == ("lbfgs", 500, 1)
+    changed = load(studio, text + "solver: {steps: 200}\ncontent_layers: relu2_2\n", "smoothness=2")
+    assert (changed.solver.steps, changed.solver.sizes, changed.smoothness) == (200, 1, 2)
+    assert list(changed.content_layers) == ["relu2_2"]
+    assert load(studio, "content: photo.png\nstyle: ink.png\n", "method=classic").encoder.name == "vgg19"
+    assert recipe.solver.tolerance == 0
+    named = load(studio, text + "encoder: {convention: original}\n").encoder
+    assert (named.name, named.convention) == ("vgg19", "original")
+
+
+@pytest.mark.parametrize(("method", "steps"), [("lbfgs", 150), ("adam", 300), ("sgd", 500)])
+def test_every_solver_has_steps_of_its_own(studio: Path, method: str, steps: int) -> None:
+    recipe = load(studio, f"content: photo.png\nstyle: ink.png\nsolver: {{method: {method}}}\n")
+    assert recipe.solver.most_steps == steps
+    assert f"{steps} ({method})" in type(recipe.solver).model_fields["steps"].description
+
+
+def test_a_weight_that_is_a_mask_varies_over_the_region(studio: Path) -> None:
+    rise = np.tile(np.linspace(0, 255, 96).astype(np.uint8), (64, 1))
+    Image.fromarray(rise).save(studio / "rise.png")
+    (studio / "a.yaml").write_text(HEAD + "regions:\n  - {name: a, mask: rest, style: {ink: 1, oil: rise.png}}\n")
+    (mix,) = open_scene(read_recipe(studio / "a.yaml")).mixes
+    wanted = rise / 255 / (1 + rise / 255)
+    np.testing.assert_allclose(mix[1], wanted, atol=0.01)
+    np.testing.assert_allclose(mix.sum(0), 1, atol=1e-5)
+
+
+def test_tiny_weights_are_as_good_as_large_ones(studio: Path) -> None:
+    mix = "{ink: {weight: 0.0004, gradient: {from: [0, 0], to: [1, 0]}}, oil: {weight: 0.0004, gradient: {from: [1, 0], to: [0, 0]}}}"
+    (studio / "a.yaml").write_text(f"{HEAD}regions:\n  - {{name: a, mask: rest, style: {mix}}}\n")
+    (mix,) = open_scene(read_recipe(studio / "a.yaml")).mixes
+    np.testing.assert_allclose(mix[0, 0], (np.arange(96) + 0.5) / 96, atol=1e-4)
+
+
+def test_a_canvas_needs_no_photograph(studio: Path) -> None:
+    (studio / "a.yaml").write_text("canvas: [80, 48]\nstyle: ink.png\n")
+    scene = open_scene(read_recipe(studio / "a.yaml"))
+    assert scene.content.shape == (1, 3, 48, 80)
+    assert scene.recipe.controls[0].content_strength == 0
+    assert scene.recipe.controls[0].init.noise == 1
+
+
+CANVAS = "canvas: [64, 64]\nstyle: ink.png\n"
+SMALL = "content: photo.png\nstyle: ink.png\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (SMALL + "colour: {match: pca, palette: [red]}\n", "a.yaml:3: colour: colours cannot be match and palette at once | choose one of style, match, content and palette"),
+        (SMALL + "colour: {}\n", "a.yaml:3: colour: this chooses nothing | choose one of style, match, content and palette"),
+        (SMALL + "colour: gold\n", "a.yaml:3: colour.gold: there is no key 'gold' here | use one of style, content, match, palette"),
+        (SMALL + "colour: {match: lab}\n", "a.yaml:3: colour.match: 'lab' is none of the choices | match must be 'symmetric', 'pca', 'cholesky' or 'histogram'"),
+        (SMALL + "colour: {palette: [red, 7]}\n", "a.yaml:3: colour.palette[1]: 7 does not fit | palette[1] must be a colour in quotes, such as '#ff0000', or a CSS name such as red"),
+        (SMALL + "colour_strength: 0.5\n", "a.yaml:3: colour_strength: it has nothing to do: colour is style | choose a colour, such as match, or remove colour_strength"),
+        (SMALL + "colour_strength: 2\n", "a.yaml:3: colour_strength: 2 is too large | colour_strength must be at most 1"),
+        (HEAD + "colour: match\n" + REGIONS % "colour: style, colour_strength: 0.5", "a.yaml:6: regions[1].colour_strength: it has nothing to do: colour is style | choose a colour, such as match, or remove colour_strength"),
+        (SMALL + "init: {noise: 0}\n", "a.yaml:3: init: the weights of the start sum to 0 | give at least one a weight above 0"),
+        (SMALL + "init: {content: 1, picture: 1}\n", "a.yaml:3: init.picture: the weight of which picture? | add file:"),
+        (SMALL + "init: gone.png\n", "a.yaml:3: init.file: there is no file gone.png | paths are relative to the recipe file; check the name and the folder"),
+        (SMALL + "octaves: [0, 0]\n", "a.yaml:3: octaves: its weights sum to 0 | give at least one a weight above 0"),
+        (SMALL + "octaves: middle\n", "a.yaml:3: octaves: 'middle' does not fit | octaves must be a list"),
+        (SMALL + "octaves: [1, x]\n", "a.yaml:3: octaves[1]: 'x' does not fit | octaves[1] must be a number"),
+        (SMALL + "octaves: []\n", "a.yaml:3: octaves: [] has too few entries | octaves must have at least 1"),
+        (SMALL + "style_layers: {relu1_1: 0}\n", "a.yaml:3: style_layers: its weights sum to 0 | give at least one a weight above 0"),
+        (SMALL + "style_layers: [relu4_1]\n", "a.yaml:3: style_layers.relu4_1: lite has no layer 'relu4_1' | use relu1_1 to relu3_4"),
+        (SMALL + "content_layers: conv3\nencoder: vgg19\n", "a.yaml:3: content_layers.conv3: vgg19 has no layer 'conv3' | use relu1_1 to relu5_4"),
+        (HEAD + REGIONS.replace("style: ink, ", "") % "keep: true, strength: 2", "a.yaml:5: regions[1].strength: a kept region is not painted | remove strength, or keep"),
+        (HEAD + REGIONS % "border: 3%", "a.yaml:5: regions[1].border: only a kept region has a border | remove border, or add keep: true"),
+        (HEAD + REGIONS.replace("style: ink, ", "") % "strength: 0, content_strength: 0", "a.yaml:5: regions[1]: region 'b' has neither style nor drawing: strength and content_strength are 0 | give it one of the two"),
+        (HEAD + REGIONS.replace("style: ink, ", "") % "smoothness: 2", "a.yaml:5: regions[1]: region 'b' has no style | add style: NAME, or keep: true, or strength: 0"),
+        (HEAD + REGIONS.replace("style: ink", "style: {ink: {gradient: {from: [0, 0], to: [1, 0]}, threshold: 0.6}}") % "strength: 1", "a.yaml:5: regions[1].style: the weights of its styles sum to 0 over 100.0% of the region | give one of them a weight there, or cut the region's mask"),
+        (HEAD + REGIONS.replace("style: ink", "style: {ink: rest}") % "strength: 1", "a.yaml:5: regions[1].style.ink.where: rest is what the other regions leave over, which only a whole region can be | use all, or {except: [all, ...]}"),
+        (HEAD + REGIONS.replace("style: ink", "style: {ink: gone.png}") % "strength: 1", "a.yaml:5: regions[1].style.ink.where: there is no file gone.png | paths are relative to the recipe file; check the name and the folder"),
+        (HEAD + REGIONS.replace("style: ink", "style: {ink: {weight: -1}}") % "strength: 1", "a.yaml:5: regions[1].style.ink.weight: -1 is too small | weight must be at least 0"),
+        (HEAD + REGIONS.replace("style: ink", "style: {ink: [1]}") % "strength: 1", "a.yaml:5: regions[1].style.ink: [1] does not fit | ink must be keys with values"),
+        (HEAD + REGIONS % "strength: 0, statistics: mean", "a.yaml:5: regions[1].statistics: it has nothing to do: strength is 0, so nothing is painted | remove statistics, or set strength"),
+        (HEAD + REGIONS % "content_strength: 0, content_layers: relu1_1", "a.yaml:5: regions[1].content_layers: it has nothing to do: content_strength is 0, so no drawing is kept | remove content_layers, or set content_strength"),
+        (SMALL + "strength: 0\noctaves: fine\n", "a.yaml:4: octaves: it has nothing to do: strength is 0 everywhere | remove octaves, or set strength"),
+        (SMALL + "content_strength: 0\ncontent_layers: relu1_1\n", "a.yaml:4: content_layers: it has nothing to do: content_strength is 0 everywhere | remove content_layers, or set content_strength"),
+        (HEAD + REGIONS.replace("style: ink", "style: {ink: left.png}") % "strength: 1", "a.yaml:5: regions[1].style: a mix of one style cannot vary: its share is all of the region | add a second style, or give the region the mask"),
+        (HEAD + REGIONS.replace("style: ink, ", "") % "strength: 0, init: style", "a.yaml:5: regions[1].init: there is no painting to start from | give it a style"),
+        (HEAD + REGIONS.replace("style: ink", "style: {ink: 1, oil: {where: left.png, grow: 2}}") % "strength: 1", "a.yaml:5: regions[1].style.oil.grow: there is no key 'grow' here"),
+        (HEAD + REGIONS.replace("style: ink", "style: {fine: ink, coarse: oil, scale: 2}") % "strength: 1", "a.yaml:5: regions[1].style.scale: there is no style 'scale'"),
+        (SMALL + "method: classic\nencoder: lite\n", "a.yaml:3: method: the classic set-up is made of layers of vgg19, not of lite | set encoder: vgg19, or remove method"),
+        (SMALL + "method: classic\nstatistics: mean\n", "a.yaml:4: statistics: the published weights of the classic set-up are for gram, not for mean | remove it, or set method: octaves"),
+        (CANVAS + "content: photo.png\n", "a.yaml:1: canvas: a picture cannot have both content and canvas | remove one of the two"),
+        (CANVAS + "content_strength: 1\n", "a.yaml:3: content_strength: it needs a photograph, and there is only a canvas | change content_strength, or give content:"),
+        (CANVAS + "init: content\n", "a.yaml:3: init: it needs a photograph, and there is only a canvas | change init, or give content:"),
+        (CANVAS + "colour: match\n", "a.yaml:3: colour: it needs a photograph, and there is only a canvas | change colour, or give content:"),
+        ("canvas: [64]\nstyle: ink.png\n", "a.yaml:1: canvas[1]: canvas[1] is missing | add canvas[1]:"),
+        ("canvas: [64, 8]\nstyle: ink.png\n", "a.yaml:1: canvas[1]: 8 is too small | canvas[1] must be at least 16"),
+        ("canvas: [64, 64]\nstyles: {ink: ink.png}\nregions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: {rectangle: [0, 0, 1, 0.5]}, keep: true}\n", "a.yaml:5: regions[1].keep: there is no photograph to keep | remove keep, or give content: instead of canvas:"),
+        (HEAD + "style: {fine: ink, coarse: ink}\n", "both of its parts are the same style | name two styles, or use that one"),
+        (HEAD + "style: {fine: ink, coarse: inc}\n", "there is no painting 'inc' | name a style that has an image"),
+        ("content: photo.png\nstyle: made\nstyles: {ink: ink.png, made: {fine: ink}}\n", "a.yaml:3: styles.made: it takes two styles to make one | name both: {fine: NAME, coarse: NAME}"),
+        ("content: photo.png\nstyle: made\nstyles: {ink: ink.png, oil: oil.png, made: {fine: ink, coarse: oil, flip: both}}\n", "a.yaml:3: styles.made.flip: a style made of others has no flip of its own | give flip to one of its parts"),
+        ("content: photo.png\nstyle: more\nstyles: {ink: ink.png, oil: oil.png, made: {fine: ink, coarse: oil}, more: {fine: made, coarse: oil}}\n", "a.yaml:3: styles.more.fine: 'made' is made of others itself | name a style that has an image"),
+        ("content: photo.png\nstyle: made\nstyles: {ink: ink.png, made: {image: oil.png, fine: ink, coarse: ink}}\n", "a.yaml:3: styles.made: a style cannot be an image and be made of others at once | remove image, or fine and coarse"),
+        ("content: photo.png\nstyle: a\nstyles: {ink: ink.png, a: {fine: b, coarse: b}, b: {fine: a, coarse: a}}\n", "a.yaml:3: styles.a.fine: 'b' is made of others itself | name a style that has an image"),
+        ("content: photo.png\nstyle: ink\nstyles: {ink: {scale: 2}}\n", "a.yaml:3: styles.ink: image is missing | add image: PAINTING"),
+        (SMALL + "solver: {rate: 0}\n", "a.yaml:3: solver.rate: 0 is too small | rate must be above 0"),
+        (SMALL + "solver: {sizes: 0}\n", "a.yaml:3: solver.sizes: 0 is too small | sizes must be at least 1"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_with_a_reason(studio: Path, text: str, problem: str) -> None:
+    draw_picture(96, 64, 5).save(studio / "again.png")
+    found = refuse(studio / "a.yaml", text)
+    assert any(problem in line for line in found), found
+    assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize("setting", ["solver={steps: 3, steps: 5}", "solver={<<: {steps: 3}}", "solver={[a]: 3}"])
+def test_a_setting_that_loses_something_is_refused(setting: str) -> None:
+    with pytest.raises(GuidedStyleError, match="--set solver="):
+        parse_setting(setting)

@@ -1,0 +1,188 @@
+"""Ctrl-C, kill -9, readers that leave, and two renders of one picture: what is there is whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.renders import OFTEN, RENDER, check_picture, end, list_passing, start
+from support.waiting import spawn, wait_for
+
+from guidedstyle.run.interrupts import TOLD
+
+pytestmark = pytest.mark.slow
+
+SLOW_SAVE = """
+import time, guidedstyle.io.files
+flush = guidedstyle.io.files._flush
+guidedstyle.io.files._flush = lambda file: time.sleep(3 if b"PNG" in file.read_bytes()[:4] else 0) or flush(file)
+"""
+
+
+AT_IMPORT = """
+import os, signal
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("module", ["torch._C", "guidedstyle.app.render"])
+def test_ctrl_c_within_an_import_is_no_traceback(studio: Path, module: str) -> None:
+    """Out of the load of torch an exception may not come back."""
+    assert end(start(studio, *RENDER, fault=AT_IMPORT.format(module=module))) == (130, "interrupted\n")
+
+
+SIGNAL_AT = """
+import os, signal, guidedstyle.app.render
+import guidedstyle.engine.{module} as module
+before, calls = module.{name}, []
+def call(*arguments):
+    calls.append(0)
+    if len(calls) == {call}:
+        os.kill(os.getpid(), signal.SIGINT)
+    return before(*arguments)
+module.{name} = call
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "call"),
+    [("objective.targets", "Atelier.make_targets", 1), ("render", "resize", 1), ("render", "Objective", 2)],
+    ids=["paintings", "small", "final"],
+)
+def test_ctrl_c_in_every_stage_leaves_a_whole_picture_and_resume_goes_on(
+    studio: Path, module: str, name: str, call: int
+) -> None:
+    """While the paintings are measured, at the small size, and as the final one begins."""
+    sizes = ("--size", "260", "--set", "solver.sizes=2", "--steps", "24")
+    fault = SIGNAL_AT.format(module=module, name=name, call=call)
+    code, said = end(start(studio, *RENDER, *sizes, fault=fault))
+    assert (code, "stopping after this step" in said) == (130, True)
+    check_picture(studio / "recipe.png", (173, 260, 3))
+    assert not list_passing(studio)
+    code, said = end(start(studio, *RENDER, *sizes, "--resume"))
+    assert (code, "goes on from step" in said) == (0, True), said
+    check_picture(studio / "recipe.png", (173, 260, 3))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_during_the_save_leaves_a_whole_picture(studio: Path, times: int) -> None:
+    assert end(start(studio, *RENDER, "-q", "--steps", "2"))[0] == 0
+    earlier = (studio / "recipe.png").read_bytes()
+    process = start(studio, *RENDER, "--preview-every", "off", fault=SLOW_SAVE)
+    while not list(studio.glob(".recipe.png.[0-9]*.part")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    for _ in range(times):
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+    code, said = end(process)
+    assert code == (0 if times == 1 else 130), said
+    assert ((studio / "recipe.png").read_bytes() == earlier) == (times == 2)
+    check_picture(studio / "recipe.png")
+    assert not list_passing(studio)
+    assert not (studio / "recipe.png.state").exists()
+
+
+ECHOES = """
+import os, signal, time
+from guidedstyle.run.interrupts import ECHO, interruptible
+with interruptible(print) as interrupted:
+    for number, pause in {signals}:
+        time.sleep(pause * ECHO)
+        os.kill(os.getpid(), number)
+    time.sleep(ECHO)
+print(len(interrupted))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there are these signals")
+@pytest.mark.parametrize(
+    ("signals", "ended"),
+    [
+        ([(signal.SIGINT, 0), (signal.SIGINT, 0.05)], (0, "1")),
+        ([(signal.SIGHUP, 0), (signal.SIGHUP, 2), (signal.SIGHUP, 2)], (0, "1")),
+        ([(signal.SIGINT, 0), (signal.SIGTERM, 2)], (130, "broken off")),
+    ],
+    ids=["at once", "hangups", "again"],
+)
+def test_what_is_told_twice_of_itself_counts_once(signals: list[tuple[int, float]], ended: tuple[int, str]) -> None:
+    told = [(int(number), pause) for number, pause in signals]
+    process = spawn([sys.executable, "-u", "-c", ECHOES.format(signals=told)])
+    said = process.communicate(timeout=60)[0].splitlines()
+    assert said[0] == TOLD[0]
+    assert (process.returncode, said[-1]) == ended
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there terminals are closed like this")
+@pytest.mark.parametrize("told", [True, False], ids=["hangup", "silent"])
+def test_a_terminal_that_is_closed_costs_no_picture(studio: Path, told: bool) -> None:
+    """Told of it (SIGHUP) a render stops and saves; not told, as after `disown`, it goes on to its end."""
+    reader, terminal = os.openpty()
+    command = [sys.executable, "-m", "guidedstyle", *RENDER, *OFTEN, "--steps", "100000" if told else "150"]
+    process = spawn(command, cwd=studio, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    wait_for(studio / "recipe.png.state", process)
+    os.close(reader)
+    for _ in range(3 if told else 0):  # the shell tells it, the system, and whoever hands signals on
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.02)
+    assert process.wait(timeout=200) == (130 if told else 0)
+    check_picture(studio / "recipe.png")
+    assert not (studio / "recipe.preview.png").exists()
+    assert (studio / "recipe.png.state").exists() == told
+    assert not list_passing(studio)
+
+
+def test_a_second_render_of_a_picture_is_refused_and_the_first_goes_on(studio: Path) -> None:
+    first = start(studio, *RENDER, *OFTEN, "--steps", "100000")
+    wait_for(studio / "recipe.png.state", first)
+    code, said = end(start(studio, *RENDER, "--resume"))
+    assert code == 2
+    assert f"recipe.png: another process writes it: {first.pid}\n    wait until it is through" in said
+    assert (studio / "recipe.png.state").exists()
+    first.send_signal(signal.SIGINT)
+    assert end(first)[0] == 130
+    check_picture(studio / "recipe.png")
+    assert not list_passing(studio)
+
+
+def test_a_second_sweep_into_a_folder_is_refused_and_the_first_goes_on(studio: Path) -> None:
+    sweep = ("sweep", "recipe.yaml", "--vary", "smoothness=1,2", "--device", "cpu", "--set", "solver.tolerance=0")
+    first = start(studio, *sweep, "--steps", "100000")
+    wait_for(studio / "recipe-sweep" / ".sheet.png.lock", first)
+    code, said = end(start(studio, *sweep))
+    assert code == 2
+    assert f"recipe-sweep/sheet.png: another process writes it: {first.pid}" in said
+    first.send_signal(signal.SIGINT)
+    assert end(first)[0] == 130
+    assert not list_passing(studio)
+
+
+def test_what_a_killed_render_left_blocks_no_other(studio: Path) -> None:
+    first = start(studio, *RENDER, *OFTEN, "--steps", "100000")
+    wait_for(studio / "recipe.png.state", first)
+    first.kill()
+    end(first)
+    assert list_passing(studio)
+    code, said = end(start(studio, *RENDER))
+    assert code == 0, said
+    assert not list_passing(studio)
+
+
+@pytest.mark.parametrize("command", [["schema"], ["--help"], ["check", "recipe.yaml"]], ids=lambda words: words[0])
+def test_a_reader_that_leaves_ends_it_quietly(studio: Path, command: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = [sys.executable, "-m", "guidedstyle", *command]
+    done = subprocess.run(run, cwd=studio, stdout=writer, stderr=-1, text=True, timeout=200)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -1,0 +1,77 @@
+"""The pictures that ship are those that the project's own code paints."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.recipe.schema import list_keys, make_schema
+from guidedstyle.samples import paint_samples
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import CHECK_SIZE
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+def test_shipped_pictures_are_painted_by_the_code() -> None:
+    """Up to JPEG's loss, and to the rounding of another processor."""
+    for name, painted in paint_samples().items():
+        with Image.open(ROOT / name) as picture:
+            shipped = np.asarray(picture, np.float32)
+        assert shipped.shape == painted.shape, name
+        assert np.abs(shipped - painted).mean() < (12 if name.endswith(".jpg") else 0.5), name
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda file: file.stem)
+def test_shipped_recipes_are_right(recipe: Path) -> None:
+    scene = open_scene(read_recipe(recipe), CHECK_SIZE)
+    assert scene.shares[-1] == pytest.approx(0, abs=1e-6)
+    assert sum(scene.shares) == pytest.approx(1)
+
+
+def test_one_recipe_shows_every_key() -> None:
+    text = (ROOT / "recipes" / "everything.yaml").read_text()
+    for keys in list_keys().values():
+        for key in keys:
+            last = key.name.rsplit(".", 1)[-1].removesuffix("[]")
+            assert f"{last}:" in text or f"`{last}:" in text, key.name
+
+
+def test_the_readme_tells_of_every_key_what_the_schema_does() -> None:
+    """One line each: its default, its range with a unit or its choices, and what it means."""
+    readme, titles = (ROOT / "README.md").read_text(), list_keys()
+    told = set(re.findall(r"^\| (`\S+` \| .* \| .* \| .*) \|$", readme, re.M))
+    known = {f"`{key.name}` | {key.default} | {key.values} | {key.meaning}" for keys in titles.values() for key in keys}
+    assert told == known
+    assert all(f"**{title}**" in readme for title in titles)
+
+
+def test_the_schema_gives_every_key_a_description_and_a_range_or_choices() -> None:
+    schema = make_schema()
+    for name, model in [("", schema), *schema["$defs"].items()]:
+        for key, entry in model["properties"].items():
+            assert entry["description"] and "\n" not in entry["description"], (name, key)
+    for keys in list_keys().values():
+        for key in keys:
+            assert key.values and key.meaning, key.name
+
+
+def test_every_number_of_the_schema_has_limits_and_a_unit() -> None:
+    for name, model in [("", make_schema()), *make_schema()["$defs"].items()]:
+        for key, entry in model["properties"].items():
+            numbers = [kind for kind in walk(entry) if kind.get("type") in ("number", "integer")]
+            if numbers and "enum" not in entry:
+                assert "unit" in entry or key in {"weight", "style"}, (name, key)
+
+
+def walk(entry: object) -> list[dict[str, object]]:
+    """List a schema's entry and all within it."""
+    if isinstance(entry, list):
+        return [found for part in entry for found in walk(part)]
+    return [entry, *walk(list(entry.values()))] if isinstance(entry, dict) else []

@@ -1,0 +1,306 @@
+"""Thin regions and soft seams: what survives, what falls back, and that nothing turns into nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.grams import sum_squares
+from support.pictures import draw_picture
+from support.renders import find_target, paint
+
+from guidedstyle.encoders.architecture import LITE, Layer
+from guidedstyle.engine.objective.objective import Objective
+from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.rendering import load_encoder
+from guidedstyle.losses.guides import Guides
+from guidedstyle.losses.propagation import MOSTLY, average_cells, cover_cells, enclose_fields, halve, weigh_cells
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.scene.check import collect_notes, survey_scene
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import CHECK_SIZE, Scene
+
+PHOTO = (400, 300)
+
+
+def open_line(folder: Path, width: int, guides: str, size: int = 400) -> tuple[Path, Scene]:
+    """Write the recipe of a photograph with a line of `width` px in another style."""
+    for name, seed, shape in (("photo", 1, PHOTO), ("ink", 2, (300, 300)), ("oil", 3, (300, 200))):
+        draw_picture(*shape, seed).save(folder / f"{name}.png")
+    line = np.zeros(PHOTO[::-1], np.uint8)
+    line[140 : 140 + width] = 255
+    Image.fromarray(line).save(folder / "line.png")
+    file = folder / "recipe.yaml"
+    file.write_text(
+        f"content: photo.png\nsize: {size}\nstyles: {{ink: ink.png, oil: oil.png}}\nregions:\n"
+        "  - {name: ground, mask: rest, style: ink}\n"
+        f"  - {{name: line, mask: line.png, style: oil, guides: {guides}}}\n"
+        "solver: {steps: 6}\n"
+    )
+    return file, open_scene(read_recipe(file))
+
+
+def tell(scene: Scene) -> list[str]:
+    return list(collect_notes(scene, survey_scene(scene)))
+
+
+def aim(scene: Scene, stage: int = -1) -> Objective:
+    encoder = load_encoder(scene.recipe.encoder)
+    plan = make_plan(scene, encoder, "cpu")
+    return Objective(scene, encoder, plan, plan.stages[stage])
+
+
+def find_least(weights: np.ndarray, grid: tuple[int, int], layer: Layer) -> np.ndarray:
+    """Find the least weight (R, H, W) in the receptive field of every position, one after the other: (R, h, w)."""
+    found = np.empty((len(weights), *grid))
+    reach = (layer.receptive_field - layer.stride) // 2
+    for row, column in np.ndindex(*grid):
+        top, left = row * layer.stride - reach, column * layer.stride - reach
+        bottom, right = top + layer.receptive_field, left + layer.receptive_field
+        found[:, row, column] = weights[:, max(top, 0) : bottom, max(left, 0) : right].min((1, 2))
+    return found
+
+
+def average_blocks(weights: np.ndarray, size: int) -> np.ndarray:
+    """Average weights (R, H, W) over blocks of `size` x `size`."""
+    regions, height, width = weights.shape
+    return weights.reshape(regions, height // size, size, width // size, size).mean((2, 4))
+
+
+@pytest.mark.parametrize(("height", "width"), [(60, 80), (63, 83), (83, 63)])
+def test_convention_inside_asks_for_the_whole_receptive_field(height: int, width: int) -> None:
+    """The oracle counts, position by position, with the fields of the literature; what a stride leaves over is cut."""
+    noise = np.random.default_rng(0)
+    weights = np.ones((1, height, width), np.float32)
+    weights[0, noise.integers(0, height, 3), noise.integers(0, width, 3)] = 0
+    fields = {"relu1_1": (1, 3), "relu2_1": (2, 10), "relu3_1": (4, 24), "relu3_4": (4, 48)}
+    for name, (stride, extent) in fields.items():
+        layer, grid = LITE.layers[name], (height // stride, width // stride)
+        assert (layer.stride, layer.receptive_field) == (stride, extent)
+        assert (enclose_fields(weights, grid, layer) == find_least(weights, grid, layer)).all(), name
+
+
+def test_halves_are_rounded_down_and_never_nothing() -> None:
+    assert [halve((37, 5), octave) for octave in range(5)] == [(37, 5), (18, 2), (9, 1), (4, 1), (2, 1)]
+    assert halve((5, 37), 4) == (1, 2)
+
+
+def test_cells_are_averages_between_the_least_and_the_most_weight() -> None:
+    weights = np.random.default_rng(0).random((2, 48, 64), np.float32)
+    assert average_cells(weights, (48, 64)) is weights
+    np.testing.assert_allclose(average_cells(weights, (12, 16)), average_blocks(weights, 4), atol=1e-6)
+    even = np.stack([np.full((50, 70), 0.3, np.float32), np.ones((50, 70), np.float32)])
+    cells = average_cells(even, (7, 11))
+    assert cells.shape == (2, 7, 11)
+    assert (cells == even[:, :1, :1]).all()
+    split = (np.indices((50, 70))[1] < 33).astype(np.float32)[None]
+    assert (average_cells(split, (7, 11)).min(), average_cells(split, (7, 11)).max()) == (0, 1)
+
+
+def test_every_region_is_weighed_in_its_own_kind_to_a_sum_of_1() -> None:
+    """At the second octave, where a pixel is the average of four; `inside` needs half of a position to hold it."""
+    weights, layer = np.zeros((4, 96, 128), np.float32), LITE.layers["relu2_1"]
+    weights[:2, :, :72] = np.random.default_rng(0).uniform(0.6, 1, (96, 72))
+    weights[2, 20:70, 30:100] = MOSTLY
+    weights[3, 20:70, 30:100] = MOSTLY - 0.01
+    found = weigh_cells(weights, 1, (24, 32), layer, ["simple", "inside", "inside", "inside"])
+    simple, inside = average_blocks(weights, 4), find_least(average_blocks(weights, 2), (24, 32), layer)
+    wanted = np.stack([simple[0], inside[1], inside[2], simple[3]])
+    np.testing.assert_allclose(found, wanted / wanted.sum((1, 2), keepdims=True), rtol=1e-5, atol=1e-7)
+    assert found.dtype == np.float32
+
+
+def test_the_receptive_field_is_what_a_position_sees() -> None:
+    """Against the network itself: only pixels within it change the feature."""
+    encoder = load_encoder_once()
+    image = torch.rand(1, 3, 96, 96).requires_grad_()
+    for name in LITE.style_layers:
+        layer = LITE.layers[name]
+        feature = encoder.encode(image, [name])[name]
+        row = feature.shape[2] // 2
+        (gradient,) = torch.autograd.grad(feature[0, :, row, row].sum(), image)
+        rows = torch.nonzero(gradient[0].abs().sum((0, 2)))[:, 0]
+        first = row * layer.stride - (layer.receptive_field - layer.stride) // 2
+        assert rows.min() >= first
+        assert rows.max() < first + layer.receptive_field
+        assert rows.max() - rows.min() >= layer.receptive_field // 2
+
+
+def load_encoder_once() -> torch.nn.Module:
+    from guidedstyle.recipe.model import EncoderChoice
+
+    return load_encoder(EncoderChoice()).float()
+
+
+@pytest.mark.parametrize("guides", ["simple", "inside"])
+@pytest.mark.parametrize("width", [1, 6, 40])
+def test_a_thin_line_never_becomes_nothing(tmp_path: Path, width: int, guides: str) -> None:
+    """At every size, octave and layer its guides sum to 1 and its target and loss are finite and not zero."""
+    _, scene = open_line(tmp_path, width, guides)
+    for stage in range(2):
+        objective = aim(scene, stage)
+        image = torch.from_numpy(scene.content)
+        losses = objective.measure(torch.nn.functional.interpolate(image, objective.canvas.content.shape[2:]))
+        assert torch.isfinite(losses.total)
+        assert (losses.style > 0).all()
+        for target, probe in zip(objective.style_targets, objective.style_probes, strict=True):
+            assert torch.isfinite(target.wanted).all()
+            assert (target.norms > 1e-6).all()
+            assert sum_squares(probe.guides[0]).tolist() == pytest.approx([1, 1], abs=1e-4)
+
+
+@pytest.mark.parametrize("guides", ["simple", "inside"])
+def test_a_thin_line_is_painted(tmp_path: Path, guides: str) -> None:
+    file, scene = open_line(tmp_path, 6, guides)
+    image = paint(file).image
+    assert np.isfinite(image).all()
+    assert np.abs(image - scene.content)[:, :, 140:146].mean() > 0.02
+
+
+def test_what_is_told_of_a_thin_line(tmp_path: Path) -> None:
+    """6 px are 6, 3 and 1.5 at the three octaves, where cells are 1, 2 and 4 px wide."""
+    _, scene = open_line(tmp_path, 6, "simple")
+    assert [str(survival) for survival in survey_scene(scene).regions[1]] == ["all", "all", "to relu2_1", "to relu1_1"]
+    assert tell(scene) == []
+    _, scene = open_line(tmp_path, 1, "simple")
+    assert [str(survival) for survival in survey_scene(scene).regions[1]] == [
+        "to relu2_1",
+        "to relu1_1",
+        "none",
+        "none",
+    ]
+    assert tell(scene) == [
+        "line is so thin that nothing of it is left at 100 px: its larger strokes will take after its "
+        "surroundings (widen it with grow, or render larger)"
+    ]
+    _, scene = open_line(tmp_path, 6, "inside")
+    assert tell(scene) == [
+        "line is too narrow for inside guides at relu2_1, relu3_1, relu3_4 at 400 px; relu2_1, relu3_1, relu3_4 at "
+        "200 px; relu1_1, relu2_1, relu3_1, relu3_4 at 100 px; relu1_1, relu2_1, relu3_1, relu3_4 at 50 px: "
+        "there its guides are simple"
+    ]
+
+
+@pytest.mark.parametrize("guides", ["simple", "inside"])
+@pytest.mark.parametrize("width", [3, 6, 14, 30, 60, 120])
+def test_the_survey_tells_what_the_engine_does(tmp_path: Path, width: int, guides: str) -> None:
+    """At every stage: where it says `inside` falls back, the guides are those of `simple`, and nowhere else."""
+    _, scene = open_line(tmp_path, width, guides)
+    survey = survey_scene(scene).regions[1]
+    assert [survival.longest for survival in survey] == [400, 200, 100, 50]
+    for stage in range(2):
+        weights = aim(scene, stage).canvas.weights[1:2].numpy()
+        for survival, octave in zip(survey[1 - stage :], range(3), strict=False):
+            for name in survival.of:
+                layer, picture = LITE.layers[name], halve(weights.shape[1:], octave)
+                grid = (picture[0] // layer.stride, picture[1] // layer.stride)
+                cells = cover_cells(weights, picture, grid, layer, guides)
+                assert (cells.max() >= MOSTLY) == (name in survival.layers)
+                weighed = weigh_cells(weights, octave, grid, layer, [guides])
+                simple = weigh_cells(weights, octave, grid, layer, ["simple"])
+                assert (weighed == simple).all() == (guides == "simple" or name in survival.lost)
+
+
+def test_a_faint_region_is_not_called_thin(tmp_path: Path) -> None:
+    file, _ = open_line(tmp_path, 6, "simple")
+    Image.fromarray(np.full(PHOTO[::-1], 100, np.uint8)).save(tmp_path / "line.png")
+    assert tell(open_scene(read_recipe(file))) == [
+        "line is nowhere more than 39% opaque: most of its paint is what lies around it"
+    ]
+
+
+def test_the_fall_back_of_a_paintings_mask_is_told(tmp_path: Path) -> None:
+    file, _ = open_line(tmp_path, 300 - 140, "inside")
+    text = file.read_text().replace("oil: oil.png", "oil: {image: oil.png, mask: {rectangle: [0, 0, 0.05, 1]}}")
+    file.write_text(text)
+    (note,) = [note for note in tell(open_scene(read_recipe(file))) if "oil" in note]
+    assert note.startswith("the mask of style oil is too narrow for inside guides at ")
+
+
+def test_a_seam_at_half_opacity_keeps_its_weight_at_every_octave(tmp_path: Path) -> None:
+    """Two soft masks that meet: every cell of every grid is shared out whole between them."""
+    ramp = np.tile(np.clip(np.linspace(-1, 2, PHOTO[0]), 0, 1), (PHOTO[1], 1)).astype(np.float32)
+    weights = np.stack([1 - ramp, ramp])
+    for octave in range(3):
+        for layer in (LITE.layers[name] for name in LITE.style_layers):
+            picture = halve(PHOTO[::-1], octave)
+            grid = (picture[0] // layer.stride, picture[1] // layer.stride)
+            np.testing.assert_allclose(cover_cells(weights, picture, grid, layer, "simple").sum(0), 1, atol=1e-5)
+
+
+def test_inside_guides_keep_the_neighbours_edge_out_of_the_style(tmp_path: Path) -> None:
+    """A painting that is flat within its mask and full of edges outside: `inside` sees the flat part alone."""
+    picture = np.full((200, 200, 3), 120, np.uint8)
+    picture[:, 100:] = np.random.default_rng(0).integers(0, 255, (200, 100, 3))
+    Image.fromarray(picture).save(tmp_path / "oil.png")
+    mask = np.zeros((200, 200), np.uint8)
+    mask[:, :100] = 255
+    Image.fromarray(mask).save(tmp_path / "flat.png")
+    draw_picture(200, 200, 1).save(tmp_path / "photo.png")
+    errors = {}
+    for guides in ("simple", "inside"):
+        text = (
+            "content: photo.png\nstyles: {oil: {image: oil.png, mask: flat.png}, all: {image: plain.png}}\nregions:\n"
+        )
+        Image.new("RGB", (200, 200), (120, 120, 120)).save(tmp_path / "plain.png")
+        text += f"  - {{name: a, mask: {{rectangle: [0, 0, 0.5, 1]}}, style: oil, guides: {guides}}}\n"
+        (tmp_path / "a.yaml").write_text(text + "  - {name: b, mask: rest, style: all}\n")
+        objective = aim(open_scene(read_recipe(tmp_path / "a.yaml")))
+        wanted = [find_target(objective, (0, layer)).wanted for layer in LITE.style_layers]
+        errors[guides] = max(float((own - plain).norm() / plain.norm()) for own, plain in wanted)
+    assert errors["inside"] < 0.1 * errors["simple"]
+
+
+def count_positions(guides: Guides) -> tuple[int, ...]:
+    """Count the positions of each region."""
+    assert guides.rows
+    padding = torch.ones_like(guides.rows.positions)
+    padding[guides.rows.mixed :] = guides.rows.roots[:, 0] > 0
+    counts = padding.view(len(guides.owners), -1).sum(1)
+    return tuple(int(counts[guides.owners == region].sum()) for region in range(len(guides.scales)))
+
+
+def test_a_regions_own_guides_are_inside_where_it_asks_for_it(tmp_path: Path) -> None:
+    """On the painted picture too: no position near its border is counted."""
+    counts = {}
+    for guides in ("simple", "inside"):
+        _, scene = open_line(tmp_path, 120, guides)
+        objective = aim(scene)
+        probes = dict(zip([target.place for target in objective.style_targets], objective.style_probes, strict=True))
+        counts[guides] = count_positions(probes[0, "relu3_1"].guides[0])
+    cells = 400 // 4
+    assert counts["simple"] == (300 // 4 * cells - 120 // 4 * cells, 120 // 4 * cells)
+    assert counts["inside"] == (counts["simple"][0], (120 - 24) // 4 * cells)
+
+
+def test_hard_masks_that_fit_together_leave_nothing_between_them(tmp_path: Path) -> None:
+    """Also where the picture is worked at in a size at which their edges are soft."""
+    draw_picture(1500, 90, 1).save(tmp_path / "photo.png")
+    draw_picture(90, 90, 2).save(tmp_path / "ink.png")
+    left = (np.arange(1500) % 7 < 3) * np.full((90, 1), 255)
+    for name, mask in (("one", left), ("other", 255 - left)):
+        Image.fromarray(np.uint8(mask)).save(tmp_path / f"{name}.png")
+    regions = "".join(f"  - {{name: {name}, mask: {name}.png, style: ink}}\n" for name in ("one", "other"))
+    (tmp_path / "a.yaml").write_text(f"content: photo.png\nstyles: {{ink: ink.png}}\nregions:\n{regions}")
+    scene = open_scene(read_recipe(tmp_path / "a.yaml"), CHECK_SIZE)
+    assert scene.weights.shape[2] == CHECK_SIZE
+    assert ((scene.weights[0] > 0.1) & (scene.weights[0] < 0.9)).mean() > 0.2
+    assert scene.weights[2].max() == 0
+    assert scene.overlaps == (0, 0)
+
+
+def test_what_is_not_looked_at_is_not_surveyed(tmp_path: Path) -> None:
+    """A region matched at its second octave alone, and at one layer, says nothing of the others."""
+    file, _ = open_line(tmp_path, 6, "inside")
+    settings = [
+        ("regions.line.octaves", [0, 1, 0], "here"),
+        ("regions.line.style_layers", {"relu1_1": 1, "relu3_4": 0}, "here"),
+    ]
+    scene = open_scene(read_recipe(file, settings), CHECK_SIZE)
+    found = survey_scene(scene).regions[1]
+    assert [survival.of for survival in found[:3]] == [(), ("relu1_1",), ()]
+    assert str(found[0]) == "-"
+    assert not any("relu3_4" in note or "400 px" in note for note in collect_notes(scene, survey_scene(scene)))

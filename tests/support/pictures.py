@@ -1,0 +1,15 @@
+"""Small images made here, with structure at several scales."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+
+def draw_picture(width: int, height: int, seed: int) -> Image.Image:
+    """Draw waves of random direction and colour."""
+    noise = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    waves = [np.sin((x * noise.normal() + y * noise.normal()) / noise.uniform(2, 9)) for _ in range(9)]
+    channels = [0.5 + sum(waves[i::3]) / 7 for i in range(3)]
+    return Image.fromarray(np.uint8(255 * np.clip(np.stack(channels, 2), 0, 1)))

@@ -1,0 +1,19 @@
+"""What is reported of a recipe with errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
+from guidedstyle.scene.opening import open_scene
+
+
+def refuse(file: Path, text: str | bytes, *settings: str) -> list[str]:
+    """Return the problems of a recipe, each as one line without the folder."""
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(GuidedStyleError) as caught:
+        open_scene(read_recipe(file, [parse_setting(setting) for setting in settings]))
+    return [f"{p}".replace(f"{file.parent}/", "").replace("\n    ", " | ") for p in caught.value.problems]

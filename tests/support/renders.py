@@ -1,0 +1,64 @@
+"""Render in this process, and break off a render in another."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from support.waiting import spawn
+
+from guidedstyle.engine.objective.objective import Objective
+from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.render import render
+from guidedstyle.engine.rendering import Rendering, load_encoder
+from guidedstyle.losses.terms import Place, StyleTarget
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.scene.opening import open_scene
+
+RENDER = ("render", "recipe.yaml", "--device", "cpu", "--set", "solver.tolerance=0")
+
+OFTEN = ("--preview-every", "1", "--checkpoint-every", "1")
+
+MAIN = "import sys\n{fault}\nfrom guidedstyle.__main__ import main\nmain()"
+
+
+def start(studio: Path, *arguments: object, fault: str = "") -> subprocess.Popen[str]:
+    """Start the command line, with a fault of the machine prepared."""
+    command = [sys.executable, "-c", MAIN.format(fault=fault), *map(str, arguments)]
+    (studio / "tmp").mkdir(exist_ok=True)
+    environment = os.environ | {"TMPDIR": str(studio / "tmp"), "OMP_NUM_THREADS": "1"}
+    return spawn(command, cwd=studio, env=environment)
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait for the end; tells the exit code and what was said, of which no line is a traceback or half-written."""
+    out, err = process.communicate(timeout=200)
+    assert "Traceback" not in out + err
+    return process.returncode, out + err
+
+
+def check_picture(file: Path, shape: tuple[int, ...] = (64, 96, 3)) -> None:
+    assert np.asarray(Image.open(file)).shape == shape
+    assert (file.with_name(file.name + ".json")).read_text().endswith("}\n")
+
+
+def list_passing(folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.name.endswith((".part", ".lock"))]
+
+
+def find_target(objective: Objective, place: Place) -> StyleTarget:
+    (target,) = (target for target in objective.style_targets if target.place == place)
+    return target
+
+
+def paint(file: Path, precision: torch.dtype | None = None, **settings: object) -> Rendering:
+    scene = open_scene(read_recipe(file, [(key.replace("__", "."), value, "here") for key, value in settings.items()]))
+    encoder = load_encoder(scene.recipe.encoder)
+    plan = make_plan(scene, encoder, "cpu")
+    return render(scene, encoder, replace(plan, precision=precision or plan.precision))
