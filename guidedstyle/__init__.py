@@ -1,10 +1,10 @@
-"""Spatially controlled multi-style editing: paint where each style goes, and get the picture."""
+"""Spatially controlled multi-style editing: paint where each style goes, and get the image."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guidedstyle.device.limits import limit_spinning
+from guidedstyle.device.environment import limit_spinning
 
 if TYPE_CHECKING:
     from guidedstyle.app.api import Check, check, load_recipe, render

@@ -14,7 +14,7 @@ ENDLESS = re.compile(r"\S{1000,}")
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake: where it stands, what stands there, which rule it breaks and how to mend it."""
+    """One error: where it stands, what stands there, which rule it breaks and how to mend it."""
 
     place: str
     rule: str
@@ -44,7 +44,7 @@ class GuidedStyleError(Exception):
 
 
 class StoppedEarlyError(Exception):
-    """A render was stopped before its first step, while a painting was made."""
+    """A render was stopped before its first step, while a style image was made."""
 
 
 SHORT = (  # of torch, C++, oneDNN, the loader of libraries, Linux, Python
@@ -77,7 +77,7 @@ def explain_fault(error: Exception) -> GuidedStyleError | None:
         return error
     if is_out_of_memory(error):
         remedy = "close other programs, or render smaller (--size) or with less memory (--set solver.method=sgd)"
-        return GuidedStyleError.of("memory", "it does not suffice for this picture", remedy)
+        return GuidedStyleError.of("memory", "it does not suffice for this image", remedy)
     if isinstance(error, OSError):
         return _explain_system(error)
     return _explain_runtime(str(error)) if isinstance(error, RuntimeError) else None
@@ -107,10 +107,10 @@ def _explain_system(error: OSError) -> GuidedStyleError | None:
     return None
 
 
-DONE, BUG, MISTAKE, INTERRUPTED, CUT_OFF = 0, 1, 2, 130, 141  # exit codes, two of them as shells know them
+DONE, BUG, USER_ERROR, INTERRUPTED, CUT_OFF = 0, 1, 2, 130, 141  # exit codes, two of them as shells know them
 OURS = "This is a bug of guidedstyle, not of your recipe. Please report the lines above."
 
 
 def find_worst(codes: Collection[int]) -> int:
-    """Find the exit code of several pictures by those of each."""
-    return next((code for code in (INTERRUPTED, BUG, MISTAKE) if code in codes), DONE)
+    """Find the exit code of several images by those of each."""
+    return next((code for code in (INTERRUPTED, BUG, USER_ERROR) if code in codes), DONE)

@@ -17,7 +17,7 @@ Size = tuple[int, int]  # (width, height), as Pillow has it
 Statistic = Literal["gram", "mean", "covariance"]
 
 
-Kind = Literal["simple", "inside"]
+Propagation = Literal["simple", "inside"]
 
 
 RGB = tuple[int, int, int]
@@ -28,7 +28,7 @@ Statistics = Literal["gram", "mean", "covariance"]
 Method = Literal["symmetric", "pca", "cholesky", "histogram"]
 
 
-Mistake = tuple[KeyPath, str, str]  # where, which rule, which remedy
+Violation = tuple[KeyPath, str, str]  # where, which rule, which remedy
 
 
 Opacities = NDArray[np.uint8] | Array  # (H, W): 0 to 255 in 8 bits, or 0 to 1 in float32

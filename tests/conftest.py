@@ -1,4 +1,4 @@
-"""What the tests share: small pictures made here, with structure at several scales."""
+"""What the tests share: small images made here, with structure at several scales."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def nursery(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Path:
-    """Make a folder with a photograph (96 x 64), two paintings, a mask of its left half and a recipe."""
+    """Make a folder with a content image (96 x 64), two style images, a mask of its left half and a recipe."""
     draw_picture(96, 64, 1).save(tmp_path / "photo.png")
     draw_picture(80, 80, 2).save(tmp_path / "ink.png")
     draw_picture(90, 60, 3).save(tmp_path / "oil.png")

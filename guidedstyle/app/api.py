@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from guidedstyle.device.limits import read_limits
+from guidedstyle.device.environment import read_limits
 from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
 from guidedstyle.recipe.loading import loader as reading
 from guidedstyle.recipe.loading.loader import Reading, read_recipe, wrap_recipe
@@ -34,7 +34,7 @@ def load_recipe(file: Path | str, settings: Mapping[str, object] = NOTHING, sand
 
 
 def check(recipe: Recipe | Path | str) -> Check:
-    """Check a recipe, its pictures and masks without rendering; raises GuidedStyleError with all problems."""
+    """Check a recipe, its images and masks without rendering; raises GuidedStyleError with all problems."""
     return check_reading(_read(recipe))
 
 
@@ -51,16 +51,16 @@ def render(
     `tile` auto, off or px, `max_memory` GiB. Raises GuidedStyleError with all problems, StoppedEarlyError where
     `on_update` returns False before the first step.
     """
-    from guidedstyle.app.render import Workshop
+    from guidedstyle.app.render import Renderer
 
     read = _read(recipe)
-    workshop, checked = Workshop(device, read_limits(str(tile), max_memory)), check_reading(read)
-    plan = workshop.plan(checked.scene)
+    renderer, checked = Renderer(device, read_limits(str(tile), max_memory)), check_reading(read)
+    plan = renderer.plan(checked.scene)
 
     def watch(update: Update) -> bool:
         return on_update is None or on_update(update) is not False
 
-    return workshop.render(workshop.open(read, plan), plan, watch, notes=checked.notes)
+    return renderer.render(renderer.open(read, plan), plan, watch, notes=checked.notes)
 
 
 def _read(recipe: Recipe | Path | str) -> Reading:

@@ -14,7 +14,7 @@ from PIL import Image
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import make_folder
 from guidedstyle.io.images import FORMATS
-from guidedstyle.io.paths import PREVIEW, WATCHED, list_places
+from guidedstyle.io.paths import PREVIEW, WATCHED, list_output_files
 from guidedstyle.recipe.files import Given, find_overwritten, identify, list_given
 from guidedstyle.recipe.loading.loader import Override, Reading, read_recipe
 from guidedstyle.recipe.model import OUTPUT_SUFFIXES
@@ -23,7 +23,7 @@ from guidedstyle.scene.check import Check, check_reading
 
 @dataclass(frozen=True)
 class Job:
-    """A picture to render: its recipe, read, and its check; one of several is checked again at its turn.
+    """An image to render: its recipe, read, and its check; one of several is checked again at its turn.
 
     The checks of all would take more memory than a render.
     """
@@ -38,13 +38,13 @@ class Job:
 
     @property
     def output(self) -> Path:
-        """Where the picture goes."""
+        """Where the image goes."""
         return self.reading.recipe.output
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A picture that cannot be rendered, and why."""
+    """An image that cannot be rendered, and why."""
 
     name: str
     error: GuidedStyleError
@@ -53,18 +53,18 @@ class Failure:
 
 @contextmanager
 def leaving_no_empty(output: Path | None) -> Iterator[None]:
-    """Take away in the end the folders that were made for pictures of which none came."""
+    """Take away in the end the folders that were made for images of which none came."""
     places = [output, *output.absolute().parents] if output else []
     new = [place for place in places if not place.exists()]
     try:
         yield
     finally:
         for place in new:
-            with suppress(OSError):  # it is a picture, or not empty
+            with suppress(OSError):  # it is an image, or not empty
                 place.rmdir()
 
 
-Order = tuple[Path, Path | None]  # a recipe, and a photograph instead of its own
+Order = tuple[Path, Path | None]  # a recipe, and a content image instead of its own
 
 
 def make_jobs(
@@ -74,17 +74,17 @@ def make_jobs(
     overrides: Sequence[Override],
     sandbox: bool = False,
 ) -> list[Job | Failure]:
-    """Read every recipe, with every photograph that `contents` name instead of its own.
+    """Read every recipe, with every content image that `contents` name instead of its own.
 
-    `contents` are files, folders, or patterns such as `photos/*.jpg`. `output` is the picture, or for several of them
-    a folder. Raises GuidedStyleError where `contents` name nothing, or where the only picture cannot be rendered.
+    `contents` are files, folders, or patterns such as `photos/*.jpg`. `output` is the image, or for several of them
+    a folder. Raises GuidedStyleError where `contents` name nothing, or where the only image cannot be rendered.
     """
-    photographs = list(dict.fromkeys(file for content in contents for file in _find_pictures(content)))
+    photographs = list(dict.fromkeys(file for content in contents for file in _find_images(content)))
     none: Sequence[Path | None] = (None,)
     orders: list[Order] = [(recipe, photo) for recipe in recipes for photo in photographs or none]
-    many = len(orders) > 1 or bool(contents and not _is_picture(output))
-    if many and _is_picture(output):
-        rule = f"{output} is a picture's name, and there are {len(orders)} pictures"
+    many = len(orders) > 1 or bool(contents and not _is_image(output))
+    if many and _is_image(output):
+        rule = f"{output} is an image's name, and there are {len(orders)} images"
         raise GuidedStyleError.of("--output", rule, "name a folder")
     if many and output:
         make_folder(output, "--output")
@@ -115,7 +115,7 @@ def _make_job(
 
 
 def _name_output(order: Order, folder: Path | None, recipes: Sequence[Path]) -> Path | None:
-    """Name the picture of an order among several; None: as its recipe says."""
+    """Name the image of an order among several; None: as its recipe says."""
     recipe, photograph = order
     if not photograph:
         return folder / f"{recipe.stem}.png" if folder else None
@@ -124,10 +124,10 @@ def _name_output(order: Order, folder: Path | None, recipes: Sequence[Path]) -> 
 
 
 def _refuse_clash(job: Job | Failure, first: Mapping[str, Job], given: Given) -> Job | Failure:
-    """Refuse a picture that would take the place of the `first` one there, or of a file that any is made of."""
+    """Refuse an image that would take the place of the `first` one there, or of a file that any is made of."""
     if isinstance(job, Failure):
         return job
-    rule = find_overwritten(given, list_places(job.output))
+    rule = find_overwritten(given, list_output_files(job.output))
     if not rule and (other := first[os.path.realpath(job.output)]) is not job:
         rule = f"{job.output}: {other.name} is written there already"
     if not rule:
@@ -136,8 +136,8 @@ def _refuse_clash(job: Job | Failure, first: Mapping[str, Job], given: Given) ->
     return Failure(job.name, error, job.reading)
 
 
-def _find_pictures(content: str) -> list[Path]:
-    """Find the pictures that a file, a folder or a pattern names; raises GuidedStyleError where there are none."""
+def _find_images(content: str) -> list[Path]:
+    """Find the images that a file, a folder or a pattern names; raises GuidedStyleError where there are none."""
     path = Path(content)
     if content and path.is_dir():
         found = sorted(filter(_is_photograph, path.iterdir()))
@@ -145,16 +145,16 @@ def _find_pictures(content: str) -> list[Path]:
         found = [path] if path.is_file() else sorted(map(Path, glob.glob(content, recursive=True)))  # noqa: PTH207
     if not found:
         raise GuidedStyleError.of(
-            "--content", f"{content or 'an empty name'} names no picture", "name a file, a folder or 'photos/*.jpg'"
+            "--content", f"{content or 'an empty name'} names no image", "name a file, a folder or 'photos/*.jpg'"
         )
     return found
 
 
 def _is_photograph(file: Path) -> bool:
-    """Tell whether a file of a folder is meant: a picture that can be read, neither hidden nor a preview of ours."""
+    """Tell whether a file of a folder is meant: an image that can be read, neither hidden nor a preview of ours."""
     kind = Image.registered_extensions().get(file.suffix.lower())
     return kind in FORMATS and not file.name.startswith(".") and not file.name.endswith((PREVIEW, WATCHED))
 
 
-def _is_picture(output: Path | None) -> bool:
+def _is_image(output: Path | None) -> bool:
     return bool(output and output.suffix.lower() in OUTPUT_SUFFIXES)

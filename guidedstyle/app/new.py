@@ -1,4 +1,4 @@
-"""New documents for painting masks, new recipes, sample folders."""
+"""New documents for style image masks, new recipes, sample folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from PIL import Image
 
 from guidedstyle.errors import HIDDEN, GuidedStyleError
 from guidedstyle.io.files import telling, write_file
-from guidedstyle.io.images import read_frame, read_picture
+from guidedstyle.io.images import read_frame, read_image
+from guidedstyle.io.layered.base import CONTENT_LAYER
 from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.io.layered.photoshop import write_photoshop
 from guidedstyle.masks.segmentation import suggest_regions
@@ -19,7 +20,6 @@ from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.recipe.loading.loader import relate_path
 from guidedstyle.recipe.model import LONGEST_REGION_NAME, MOST_REGIONS
 from guidedstyle.recipe.values import is_too_long
-from guidedstyle.results.result import PHOTOGRAPH
 from guidedstyle.results.sheets import tint
 from guidedstyle.types import Pixels
 
@@ -27,21 +27,21 @@ DOCUMENTS = (".ora", ".psd")
 
 HEAD = """\
 # 1. Paint every region on its own layer of {document}, in any colour; what is opaque is the region. Save.
-# 2. Name your paintings below.
+# 2. Name your style images below.
 # 3. Look at what was understood:  guidedstyle masks {recipe} -o sheet.png
 # 4. guidedstyle render {recipe}
 """
 
 
 def begin_masks(photo: Path, names: Sequence[str], styles: Sequence[Path], document: Path) -> Path:
-    """Write a document with the photograph and an empty layer for each region, and the recipe that uses it.
+    """Write a document with the content image and an empty layer for each region, and the recipe that uses it.
 
     Returns the recipe's file; raises GuidedStyleError where a name cannot be used or a file is there already.
     """
     masks = dict.fromkeys(_check_names(names))
     _check_places(document)
-    _check_paintings(styles)
-    return _write_masks(photo, read_picture(photo), masks, styles, document)
+    _check_style_images(styles)
+    return _write_masks(photo, read_image(photo), masks, styles, document)
 
 
 def suggest_masks(photo: Path, count: int, styles: Sequence[Path], document: Path) -> Path:
@@ -49,8 +49,8 @@ def suggest_masks(photo: Path, count: int, styles: Sequence[Path], document: Pat
     if not 2 <= count <= MOST_REGIONS:
         raise GuidedStyleError.of("--regions", f"{count} is not from 2 to {MOST_REGIONS}", "choose another number")
     _check_places(document)
-    _check_paintings(styles)
-    picture = read_picture(photo)
+    _check_style_images(styles)
+    picture = read_image(photo)
     masks = {f"region {index}": mask for index, mask in enumerate(suggest_regions(np.asarray(picture), count), 1)}
     return _write_masks(photo, picture, masks, styles, document)
 
@@ -58,8 +58,8 @@ def suggest_masks(photo: Path, count: int, styles: Sequence[Path], document: Pat
 def _check_names(names: Sequence[str]) -> list[str]:
     cleaned = [name.strip() for name in names]
     unfit = [name for name in cleaned if not 1 <= len(name) <= LONGEST_REGION_NAME or not name.isprintable()]
-    if unfit or len(set(cleaned)) < len(cleaned) or {PHOTOGRAPH, "rest"} & set(cleaned):
-        remedy = f"give each its own name, and none {PHOTOGRAPH} or rest: --regions sky,sea,boat"
+    if unfit or len(set(cleaned)) < len(cleaned) or {CONTENT_LAYER, "rest"} & set(cleaned):
+        remedy = f"give each its own name, and none {CONTENT_LAYER} or rest: --regions sky,sea,boat"
         raise GuidedStyleError.of("--regions", f"{','.join(names)!r} does not name regions", remedy)
     if len(cleaned) > MOST_REGIONS:
         raise GuidedStyleError.of("--regions", f"{len(cleaned)} regions are too many", f"name at most {MOST_REGIONS}")
@@ -70,7 +70,7 @@ def _write_masks(
     photo: Path, picture: Image.Image, masks: Mapping[str, Pixels | None], styles: Sequence[Path], document: Path
 ) -> Path:
     recipe = document.with_suffix(".yaml")
-    layers = [(PHOTOGRAPH, picture.convert("RGBA"))]
+    layers = [(CONTENT_LAYER, picture.convert("RGBA"))]
     layers += [(name, _paint_flat(mask, picture.size, index)) for index, (name, mask) in enumerate(masks.items())]
     if document.suffix.lower() == ".psd":
         write_photoshop(document, layers)
@@ -94,7 +94,7 @@ def _check_places(document: Path) -> None:
             raise GuidedStyleError.of("--output", f"{file} is there already", "choose another name, or remove it")
 
 
-def _check_paintings(styles: Sequence[Path]) -> None:
+def _check_style_images(styles: Sequence[Path]) -> None:
     for style in styles:
         if not style.is_file():
             raise GuidedStyleError.of("--style", f"there is no file {style}", "check the name and the folder")
@@ -111,14 +111,14 @@ def _paint_flat(mask: Pixels | None, size: tuple[int, int], index: int) -> Image
 
 
 def _write_recipe(photo: Path, names: Sequence[str], styles: Sequence[Path], recipe: Path, document: str) -> str:
-    paintings = {f"style{index}" if len(styles) > 1 else "painting": style for index, style in enumerate(styles, 1)}
-    paintings = paintings or {"painting": recipe.parent / "painting.jpg"}
+    style_images = {f"style{index}" if len(styles) > 1 else "painting": style for index, style in enumerate(styles, 1)}
+    style_images = style_images or {"painting": recipe.parent / "painting.jpg"}
     lines = [HEAD.format(document=document, recipe=recipe.name)]
     lines += [f"content: {_quote(relate_path(photo, recipe.parent))}", f"masks: {_quote(document)}", "", "styles:"]
-    lines += [f"  {name}: {_quote(relate_path(style, recipe.parent))}" for name, style in paintings.items()]
+    lines += [f"  {name}: {_quote(relate_path(style, recipe.parent))}" for name, style in style_images.items()]
     lines += ["", "regions:                         # back to front, as the layers"]
     for index, name in enumerate(names):
-        style = list(paintings)[index % len(paintings)]
+        style = list(style_images)[index % len(style_images)]
         lines.append(f"  - {{name: {_quote(name)}, mask: {{layer: {_quote(name)}}}, style: {style}}}")
     return "\n".join(lines) + "\n"
 

@@ -22,7 +22,7 @@ from guidedstyle.cli.console import (
 )
 from guidedstyle.cli.progress import Style, choose_teller, describe_end, show_progress, tell
 from guidedstyle.device.distributed import is_first, join_processes
-from guidedstyle.device.limits import Limits
+from guidedstyle.device.environment import Limits
 from guidedstyle.device.memory import keep_freed_memory
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import find_cache
@@ -34,25 +34,25 @@ from guidedstyle.errors import (
     BUG,
     DONE,
     INTERRUPTED,
-    MISTAKE,
     OURS,
+    USER_ERROR,
     GuidedStyleError,
     StoppedEarlyError,
     explain_fault,
     find_worst,
 )
-from guidedstyle.io.files import claiming, make_folder
+from guidedstyle.io.files import locking, make_folder
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.model import EncoderChoice
 from guidedstyle.results.result import Result, describe_origin, find_record
 from guidedstyle.run.interrupts import interruptible
-from guidedstyle.run.options import Wishes
-from guidedstyle.run.outputs import Keeper, Upkeep
+from guidedstyle.run.options import RenderOptions
+from guidedstyle.run.outputs import Callback, RunFiles
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 
 
-class Workshop:
+class Renderer:
     """Renders on a device within limits: plan a scene opened small, open it whole, render it."""
 
     def __init__(self, device: str = "auto", limits: Limits = ANYTHING) -> None:
@@ -84,7 +84,7 @@ class Workshop:
 
 
 def save_or_rescue(result: Result, style: Style) -> bool:
-    """Write a picture where it belongs, or else where files are kept for a while, and tell so.
+    """Write an image where it belongs, or else where files are kept for a while, and tell so.
 
     Returns whether it is where it belongs; raises GuidedStyleError where it can be nowhere.
     """
@@ -111,8 +111,10 @@ def _rescue(result: Result, error: GuidedStyleError) -> Path:
 class Session:
     """Renders one job after another with one workshop, until it is interrupted."""
 
-    def __init__(self, workshop: Workshop, wishes: Wishes, style: Style, interrupted: Sequence[float]) -> None:
-        self.workshop, self.wishes, self.interrupted = workshop, wishes, interrupted
+    def __init__(
+        self, renderer: Renderer, render_options: RenderOptions, style: Style, interrupted: Sequence[float]
+    ) -> None:
+        self.renderer, self.render_options, self.interrupted = renderer, render_options, interrupted
         self.style: Style = style if is_first() else "quiet"
         self.first = not find_cache().is_dir()  # the first render on this machine
 
@@ -134,59 +136,59 @@ class Session:
             return report_error(job.name, error)
 
     def run(self, job: Job, dry_run: bool) -> int:
-        """Render a job, write the picture and its record, and return the exit code."""
-        if self.wishes.resume and not dry_run and (record := find_record(job.reading.recipe)):
+        """Render a job, write the image and its record, and return the exit code."""
+        if self.render_options.resume and not dry_run and (record := find_record(job.reading.recipe)):
             self._tell_end(job.output, record, "is there already, ")
-            if self.style == "shown" and (self.wishes.timelapse or self.wishes.report):
+            if self.style == "shown" and (self.render_options.timelapse or self.render_options.report):
                 print_notes(["for a film or a report of it, render it without --resume"])
             return DONE
-        with claiming(job.output) if is_first() and not dry_run else nullcontext():
+        with locking(job.output) if is_first() and not dry_run else nullcontext():
             return self._work(job, dry_run)
 
     def _work(self, job: Job, dry_run: bool) -> int:
         check = job.find_check()
-        plan = self.workshop.plan(check.scene)
+        plan = self.renderer.plan(check.scene)
         if self.style == "shown":
             print_scene(check.scene, check.notes)
             print_plan(plan)
         if dry_run:
             return DONE
-        scene = self.workshop.open(job.reading, plan)
-        upkeep = Upkeep(scene, self.wishes, Path(job.reading.document.source))
+        scene = self.renderer.open(job.reading, plan)
+        run_files = RunFiles(scene, self.render_options, Path(job.reading.document.source))
         try:
-            return self._finish(job, upkeep, self._render(scene, plan, upkeep, check.notes))
+            return self._finish(job, run_files, self._render(scene, plan, run_files, check.notes))
         except StoppedEarlyError:
             print_failure(job.name, "stopped before its first step; nothing was written")
             return INTERRUPTED
         except (MemoryError, RuntimeError) as error:
             if not (fault := explain_fault(error)):
                 raise
-        print_failure(f"{job.output} is not written", f"{fault}{upkeep.tell_kept()}")
-        return MISTAKE
+        print_failure(f"{job.output} is not written", f"{fault}{run_files.describe_kept()}")
+        return USER_ERROR
 
-    def _render(self, scene: Scene, plan: Plan, upkeep: Upkeep, notes: tuple[str, ...]) -> Result:
-        plan, snapshot, note = upkeep.begin(plan)
+    def _render(self, scene: Scene, plan: Plan, run_files: RunFiles, notes: tuple[str, ...]) -> Result:
+        plan, snapshot, note = run_files.begin(plan)
         begun = (note,) if note else ()
         if self.style == "shown":
             print_notes(begun)
-        keepers = list(upkeep.watch(plan, self.interrupted, tell))
+        callbacks = list(run_files.watch(plan, self.interrupted, tell))
         notes += begun
-        return render_shown(self.workshop, scene, plan, self.style, self.interrupted, notes, keepers, snapshot)
+        return render_shown(self.renderer, scene, plan, self.style, self.interrupted, notes, callbacks, snapshot)
 
-    def _finish(self, job: Job, upkeep: Upkeep, result: Result) -> int:
-        """Write what comes of a render; what is beside the picture must not hide that it is there."""
+    def _finish(self, job: Job, run_files: RunFiles, result: Result) -> int:
+        """Write what comes of a render; what is beside the image must not hide that it is there."""
         code = DONE if result.rendering.finished else INTERRUPTED if self.interrupted else BUG
         if not is_first():
             return code
         if not save_or_rescue(result, self.style):
-            return MISTAKE
+            return USER_ERROR
         try:
-            upkeep.end(result, self.interrupted)
+            run_files.end(result, self.interrupted)
         except GuidedStyleError as error:
             print_failure(f"{job.output} is written, but not all beside it", str(error))
-            code = code or MISTAKE
+            code = code or USER_ERROR
         self._tell_end(job.output, result.record)
-        if self.style == "shown" and upkeep.state.exists():
+        if self.style == "shown" and run_files.state.exists():
             print_notes(["the same command with --resume goes on from here"])
         if self.style == "shown" and self.first and find_cache().is_dir():
             print_next(job.reading.document.source)
@@ -199,31 +201,33 @@ class Session:
             print_result(output, record["result"], how)
 
 
-def run_render(jobs: Sequence[Job | Failure], workshop: Workshop, wishes: Wishes, style: Style, dry_run: bool) -> int:
+def run_render(
+    jobs: Sequence[Job | Failure], renderer: Renderer, render_options: RenderOptions, style: Style, dry_run: bool
+) -> int:
     """Render jobs and return the exit code; a single one raises GuidedStyleError where it cannot be rendered."""
     teller = choose_teller(style if is_first() else "quiet")
     with join_processes(), interruptible(teller) as interrupted:
-        session = Session(workshop, wishes, style, interrupted)
+        session = Session(renderer, render_options, style, interrupted)
         if len(jobs) == 1 and isinstance(jobs[0], Job):
             return session.run(jobs[0], dry_run)
         return session.run_all(jobs, dry_run)
 
 
 def report_error(name: str, error: Exception) -> int:
-    """Say why one of several pictures could not be rendered, and return the exit code."""
+    """Say why one of several images could not be rendered, and return the exit code."""
     fault = explain_fault(error)
     print_failure(name, str(fault) if fault else f"{traceback.format_exc()}\n{OURS}")
-    return MISTAKE if fault else BUG
+    return USER_ERROR if fault else BUG
 
 
 def render_shown(
-    workshop: Workshop,
+    renderer: Renderer,
     scene: Scene,
     plan: Plan,
     style: Style,
     interrupted: Sequence[float],
     notes: tuple[str, ...],
-    keepers: Sequence[Keeper] = (),
+    callbacks: Sequence[Callback] = (),
     snapshot: Snapshot | None = None,
 ) -> Result:
     """Render with progress on the screen, until it is done or interrupted; `keepers` are told of every update."""
@@ -231,11 +235,11 @@ def render_shown(
 
         def watch(update: Update) -> bool:
             stopping = bool(interrupted)  # looked at once: what stops a render must have been known to its keepers
-            for watcher in (show, *keepers):
+            for watcher in (show, *callbacks):
                 watcher(update)
             return not stopping
 
-        result = workshop.render(scene, plan, watch, snapshot, notes)
+        result = renderer.render(scene, plan, watch, snapshot, notes)
     if style == "shown":
         print_notes(result.rendering.notes)
     return result

@@ -2,191 +2,40 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import permutations, product
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from guidedstyle.app.render import Workshop, render_shown, report_error, save_or_rescue
+from guidedstyle.app.render import Renderer, render_shown, report_error, save_or_rescue
+from guidedstyle.app.variants import Variant, write_table
 from guidedstyle.cli.console import print_failure, print_sweep, print_variant
 from guidedstyle.cli.progress import Style, choose_teller
 from guidedstyle.engine.plan import Plan
-from guidedstyle.errors import BUG, DONE, INTERRUPTED, MISTAKE, GuidedStyleError, Problem, StoppedEarlyError, find_worst
-from guidedstyle.io.files import claiming, write_file
-from guidedstyle.io.images import read_picture, save_picture
-from guidedstyle.io.paths import SHEET, TABLE, list_places, name_sweep
-from guidedstyle.recipe.files import find_overwritten, identify, leads_out, list_given
-from guidedstyle.recipe.loading.document import Document, read_value, write_yaml
-from guidedstyle.recipe.loading.loader import Override, Reading, read_recipe
+from guidedstyle.errors import (
+    BUG,
+    DONE,
+    INTERRUPTED,
+    USER_ERROR,
+    GuidedStyleError,
+    StoppedEarlyError,
+    find_worst,
+)
+from guidedstyle.io.files import locking, write_file
+from guidedstyle.io.images import read_image, save_image
+from guidedstyle.io.paths import SHEET, TABLE
 from guidedstyle.results.result import find_record
 from guidedstyle.results.sheets import arrange, make_sheet
 from guidedstyle.run.interrupts import interruptible
 from guidedstyle.scene.check import check_reading
-
-MOST_VARIANTS = 400
-
-LONGEST_LABEL = 100  # letters of a file's name
-
-
-Axis = tuple[str, list[Any]]  # a key and its values
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One recipe of a sweep: the values that make it, by key, as they are written, and where its picture goes."""
-
-    values: Mapping[str, str]
-    reading: Reading
-
-    @property
-    def label(self) -> str:
-        """What it is called: `scale=0.5, seed=3`; of a file's path only the name."""
-        short = {key: key.rsplit(".", 1)[-1] for key in self.values}
-        names = short if len(set(short.values())) == len(short) else dict(zip(short, short, strict=True))
-        return ", ".join(f"{names[key]}={_show(value)}" for key, value in self.values.items())
-
-    @property
-    def output(self) -> Path:
-        """Where its picture goes."""
-        return self.reading.recipe.output
-
-
-def _show(value: str) -> str:
-    return value if value[0] in "[{" else Path(value).name or value
-
-
-def parse_axis(text: str) -> Axis:
-    """Parse `KEY=A,B,C`, each value written as in YAML: `style_layers=[relu1_1],[relu1_1, relu2_1]`."""
-    key, equals, values = text.partition("=")
-    place = f"--vary {text}"
-    found = read_value(place, f"[{values}]") if key and equals and values else None
-    if not isinstance(found, list) or not found:
-        raise GuidedStyleError.of(place, "there is no KEY=A,B,C here", "write, for example, --vary solver.seed=1,2,3")
-    return key.strip(), found
-
-
-def make_variants(
-    recipe: Path, axes: Sequence[Axis], overrides: Sequence[Override], folder: Path, sandbox: bool = False
-) -> list[Variant]:
-    """Read the recipe once for every combination of values; raises GuidedStyleError with the mistakes of all."""
-    _check_axes(axes)
-    _check_overlaps(read_recipe(recipe, overrides, sandbox).document, axes, overrides)
-    variants, problems = [], dict[str, Problem]()
-    for values in product(*(choices for _, choices in axes)):
-        chosen = {key: value for (key, _), value in zip(axes, values, strict=True)}
-        try:
-            variants.append(_make_variant(recipe, chosen, overrides, folder, sandbox))
-            found: Sequence[Problem] = variants[-1].reading.document.problems
-        except GuidedStyleError as error:
-            found = error.problems
-        problems |= {str(problem): problem for problem in found}
-    if problems:
-        raise GuidedStyleError(list(problems.values()))
-    outputs = [folder / SHEET, *(variant.output for variant in variants)]
-    places = [folder / TABLE, *(place for output in outputs for place in list_places(output))]
-    given = identify(named for one in variants for named in list_given(one.reading.recipe, recipe))
-    if overwritten := find_overwritten(given, places):
-        raise GuidedStyleError.of("--output", overwritten, "choose another folder (-o)")
-    if sandbox:
-        _confine(places, recipe.parent if folder == name_sweep(recipe) else folder)  # one that was named is trusted
-    return variants
-
-
-def _confine(places: Iterable[Path], folder: Path) -> None:
-    for place in places:
-        if escape := leads_out(place, folder):
-            raise GuidedStyleError.of("--sandbox", escape, "name another folder (-o), or remove that link")
-
-
-def check_variants(variants: Sequence[Variant]) -> None:
-    """Check variants with their pictures and masks; raises GuidedStyleError with the mistakes of all."""
-    problems = dict[str, Problem]()
-    for variant in variants:
-        try:
-            check_reading(variant.reading)  # not kept: the checks of all would take more memory than a render
-        except GuidedStyleError as error:
-            problems |= {str(problem): problem for problem in error.problems}
-    if problems:
-        raise GuidedStyleError(list(problems.values()))
-
-
-def _check_axes(axes: Sequence[Axis]) -> None:
-    keys = [key for key, _ in axes]
-    count = math.prod(len(values) for _, values in axes)
-    if not axes:
-        raise GuidedStyleError.of("--vary", "there is nothing to vary", "write, for example, --vary solver.seed=1,2,3")
-    if "output" in keys:
-        raise GuidedStyleError.of("--vary", "output cannot be varied", "name a folder for all with -o")
-    if count > MOST_VARIANTS:
-        rule = f"{count} variants are too many"
-        raise GuidedStyleError.of("--vary", rule, f"vary less, at most {MOST_VARIANTS} at once")
-
-
-def _check_overlaps(document: Document, axes: Sequence[Axis], overrides: Sequence[Override]) -> None:
-    """Raise GuidedStyleError where a key would be varied in vain, or set in vain."""
-    varied = [(key, document.resolve(key, f"--vary {key}")) for key, _ in axes]
-    for (key, path), (other, inner) in permutations(varied, 2):
-        if inner[: len(path)] == path:
-            rule = f"{key} is varied twice" if inner == path else f"{other} lies within {key}, which is varied too"
-            raise GuidedStyleError.of("--vary", rule, "give one of them all of its values at once")
-    for (key, path), (name, _, place) in product(varied, overrides):
-        if document.resolve(name, place)[: len(path)] == path:
-            raise GuidedStyleError.of(place, f"{key} is varied already (--vary)", "leave one of the two out")
-
-
-def _make_variant(
-    recipe: Path, chosen: dict[str, Any], overrides: Sequence[Override], folder: Path, sandbox: bool
-) -> Variant:
-    written = {key: write_yaml([value], in_line=True).strip()[1:-1] for key, value in chosen.items()}
-    varied = [(key, value, f"--vary {key}={written[key]}") for key, value in chosen.items()]
-    reading, output = read_recipe(recipe, [*overrides, *varied], sandbox), folder / f"{_name_file(written)}.png"
-    return Variant(written, reading._replace(recipe=reading.recipe.model_copy(update={"output": output})))
-
-
-def _name_file(written: Mapping[str, str]) -> str:
-    """Name a variant's file by its values; where that is too long, or leaves letters out, also by their digest."""
-    whole = ",".join(f"{key}={value}" for key, value in written.items())
-    label = ",".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in written.items())
-    short = "".join(re.findall(r"[\w.,=+-]", label.replace(" ", "-")))
-    distinct = len({key.rsplit(".", 1)[-1] for key in written}) == len(written)
-    if short == label and distinct and len(short) <= LONGEST_LABEL:
-        return short
-    return f"{short[:LONGEST_LABEL]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
-
-
-def write_table(variants: Sequence[Variant], records: Sequence[dict[str, Any]]) -> str:
-    """Write values, losses, steps and times as CSV, a line for each variant that was rendered."""
-    rows = [_describe(variant, record) for variant, record in zip(variants, records, strict=True)]
-    columns = dict.fromkeys(column for row in rows for column in row)
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(columns), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue()
-
-
-def _describe(variant: Variant, record: dict[str, Any]) -> dict[str, Any]:
-    losses, result = record["losses"], record["result"]
-    regions = {f"{name}: {term}": value for name, terms in losses["regions"].items() for term, value in terms.items()}
-    ended = {key: result[key] for key in ("steps", "seconds", "reason")}
-    whole = {f"loss: {key}": losses[key] for key in ("total", "smoothness")}
-    return {"file": variant.output.name, **variant.values, **whole, **regions, **ended}
 
 
 class Sweep:
     """Renders variants one after another in one workshop."""
 
     def __init__(
-        self, variants: Sequence[Variant], columns: int, folder: Path, workshop: Workshop, style: Style
+        self, variants: Sequence[Variant], columns: int, folder: Path, renderer: Renderer, style: Style
     ) -> None:
         self.variants, self.columns, self.folder = variants, columns, folder
-        self.workshop, self.style, self.plans = workshop, style, dict[Path, tuple[tuple[str, ...], Plan]]()
+        self.renderer, self.style, self.plans = renderer, style, dict[Path, tuple[tuple[str, ...], Plan]]()
         self.records = {
             variant.output: record for variant in variants if (record := find_record(variant.reading.recipe))
         }
@@ -196,12 +45,12 @@ class Sweep:
         for variant in self.variants:
             if variant.output not in self.records:
                 check = check_reading(variant.reading)
-                self.plans[variant.output] = check.notes, self.workshop.plan(check.scene)
+                self.plans[variant.output] = check.notes, self.renderer.plan(check.scene)
 
     def run(self) -> int:
         """Render what is not there yet, and return the exit code; raises where another sweep fills this folder."""
         codes = list[int]()
-        with claiming(self.folder / SHEET), interruptible(choose_teller(self.style)) as interrupted:
+        with locking(self.folder / SHEET), interruptible(choose_teller(self.style)) as interrupted:
             for number, variant in enumerate(self.variants, 1):
                 known = variant.output in self.records
                 if not known:
@@ -227,12 +76,12 @@ class Sweep:
 
     def _render(self, variant: Variant, interrupted: Sequence[float]) -> int:
         notes, plan = self.plans[variant.output]
-        scene = self.workshop.open(variant.reading, plan)
-        result = render_shown(self.workshop, scene, plan, self.style, interrupted, notes)
+        scene = self.renderer.open(variant.reading, plan)
+        result = render_shown(self.renderer, scene, plan, self.style, interrupted, notes)
         if interrupted:
             return INTERRUPTED
         if not save_or_rescue(result, self.style):
-            return MISTAKE
+            return USER_ERROR
         self.records[variant.output] = result.record
         return DONE if result.rendering.finished else BUG
 
@@ -244,9 +93,9 @@ class Sweep:
         try:
             table = write_table(there, [self.records[variant.output] for variant in there])
             write_file(self.folder / TABLE, table.encode())
-            rows = [[(one.label, read_picture(one.output)) for one in row] for row in arrange(there, self.columns)]
-            save_picture(make_sheet(rows), self.folder / SHEET)
+            rows = [[(one.label, read_image(one.output)) for one in row] for row in arrange(there, self.columns)]
+            save_image(make_sheet(rows), self.folder / SHEET)
         except GuidedStyleError as error:
             print_failure("sheet and table are not written", str(error))
-            return MISTAKE
+            return USER_ERROR
         return DONE

@@ -11,35 +11,35 @@ import numpy as np
 import torch
 import watchfiles
 
-from guidedstyle.app.render import Workshop
+from guidedstyle.app.render import Renderer
 from guidedstyle.cli.console import print_failure, print_notes, print_preview
 from guidedstyle.engine.plan import Plan
-from guidedstyle.engine.rendering import Snapshot, Update, trace_losses
+from guidedstyle.engine.rendering import Snapshot, Update, stack_losses
 from guidedstyle.errors import DONE, GuidedStyleError, StoppedEarlyError
-from guidedstyle.io.images import save_picture
+from guidedstyle.io.images import save_image
 from guidedstyle.io.paths import name_watched
 from guidedstyle.recipe.files import list_files
 from guidedstyle.recipe.loading.loader import Override, read_recipe
 from guidedstyle.results.result import Result
 from guidedstyle.run.interrupts import interruptible
-from guidedstyle.run.options import Rhythm
+from guidedstyle.run.options import Every
 from guidedstyle.run.previews import Previews
-from guidedstyle.scene.check import collect_notes, survey_scene
+from guidedstyle.scene.check import collect_notes, measure_coverage
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 
 TICK = 200  # ms
-OFTEN = Rhythm(seconds=0.5)  # between previews
+OFTEN = Every(seconds=0.5)  # between previews
 WARM_STEPS = 30
 
 Times = dict[Path, tuple[int, int] | None]  # ns and bytes; None: it is not there
 
 
-class Watching:
+class Watcher:
     """Renders a recipe's preview again and again, from what it knows already."""
 
-    def __init__(self, recipe: Path, overrides: Sequence[Override], workshop: Workshop, sandbox: bool = False) -> None:
-        self.recipe, self.overrides, self.workshop, self.sandbox = recipe, overrides, workshop, sandbox
+    def __init__(self, recipe: Path, overrides: Sequence[Override], renderer: Renderer, sandbox: bool = False) -> None:
+        self.recipe, self.overrides, self.renderer, self.sandbox = recipe, overrides, renderer, sandbox
         self.files, self.times = [recipe], Times()
         self.last: Result | None = None
         self.interrupted: Sequence[float] = ()
@@ -64,7 +64,7 @@ class Watching:
         self.files = [self.recipe, *dict.fromkeys(file for _, file in list_files(reading.recipe))]
         self.times = read_times(self.files) | self.times
         scene = open_scene(reading)
-        plan, snapshot = self._warm(scene, self.workshop.plan(scene))
+        plan, snapshot = self._warm(scene, self.renderer.plan(scene))
         preview, first = name_watched(scene.recipe.output), list[float]()
         previews = Previews(preview, scene.size, OFTEN)
 
@@ -75,23 +75,23 @@ class Watching:
             previews(update)
             return not self.interrupted and not self._is_saved()
 
-        result = self.workshop.render(scene, plan, watch, snapshot)
+        result = self.renderer.render(scene, plan, watch, snapshot)
         if len(result.rendering.endings) == len(plan.stages):
             self.last = result
         if result.rendering.finished:
-            save_picture(result.picture, preview)
-            print_notes(collect_notes(scene, survey_scene(scene)))
+            save_image(result.picture, preview)
+            print_notes(collect_notes(scene, measure_coverage(scene)))
             print_preview(preview, first[0], time.monotonic() - began, float(result.rendering.losses.total))
 
     def _warm(self, scene: Scene, plan: Plan) -> tuple[Plan, Snapshot | None]:
-        """Begin a preview of the same photograph with the last one, at the final size alone."""
+        """Begin a preview of the same content image with the last one, at the final size alone."""
         last = self.last
         if not last or not np.array_equal(scene.content, last.scene.content):
             return plan, None
         stages = (replace(plan.stages[-1], steps=min(WARM_STEPS, scene.recipe.solver.most_steps)),)
         plan = replace(plan, stages=stages, tilings=plan.tilings[-1:])
         paint = torch.from_numpy(last.rendering.paint)
-        return plan, Snapshot((), paint, None, plan.tilings, plan.precision, trace_losses([], []), 0.0)
+        return plan, Snapshot((), paint, None, plan.tilings, plan.precision, stack_losses([], []), 0.0)
 
     def _is_saved(self) -> bool:
         return read_times(self.times) != self.times

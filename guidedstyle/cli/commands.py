@@ -6,25 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
-from rich.console import Console
 
-from guidedstyle.app.doctor import can_render, describe_findings, examine_machine
-from guidedstyle.app.render import Workshop
 from guidedstyle.cli import options
-from guidedstyle.cli.console import print_bench, print_comparison, print_json
 from guidedstyle.cli.options import collect_overrides, whole
-from guidedstyle.cli.tables import print_findings
-from guidedstyle.device.precision import name_precision
-from guidedstyle.errors import DONE, MISTAKE
-from guidedstyle.recipe.model import EncoderChoice
-from guidedstyle.results.comparison import compare_pictures, describe_comparison, save_comparison
+from guidedstyle.errors import DONE, USER_ERROR
 
 
 def run_compare(files: Sequence[Path], sheet: Path, as_json: bool) -> int:
-    """Compare pictures, write their sheet, print what differs, and return the exit code."""
-    comparison = compare_pictures(files)
+    """Compare images, write their sheet, print what differs, and return the exit code."""
+    from guidedstyle.cli.console import print_comparison, print_json
+    from guidedstyle.results.comparison import compare_images, describe_comparison, save_comparison
+
+    comparison = compare_images(files)
     save_comparison(comparison, sheet)
     if as_json:
         print_json(describe_comparison(comparison, sheet))
@@ -35,10 +29,16 @@ def run_compare(files: Sequence[Path], sheet: Path, as_json: bool) -> int:
 
 def run_bench(size: int, largest: int, repeats: int, device: str, weights: Path | None) -> None:
     """Measure this machine and print the table."""
-    from guidedstyle.evaluation.bench import Bench  # no other command needs it
+    import torch
+
+    from guidedstyle.app.render import Renderer
+    from guidedstyle.cli.console import print_bench
+    from guidedstyle.device.precision import name_precision
+    from guidedstyle.evaluation.bench import Bench
+    from guidedstyle.recipe.model import EncoderChoice
 
     choice = EncoderChoice(name="vgg19", weights=weights) if weights else EncoderChoice()
-    bench = Bench(Workshop(device).load(choice), device, size, repeats)
+    bench = Bench(Renderer(device).load(choice), device, size, repeats)
     precision = name_precision(bench.plan.precision)
     title = f"{choice.name} on {bench.plan.device}, {precision}, {torch.get_num_threads()} threads"
     print_bench(bench.run(largest), title)
@@ -47,14 +47,19 @@ def run_bench(size: int, largest: int, repeats: int, device: str, weights: Path 
 def run_doctor(as_json: bool) -> int:
     """Examine this machine, print what was found, and return the exit code.
 
-    A machine that cannot render is something to mend, as a mistaken recipe is, and no bug of ours.
+    A machine that cannot render is something to mend, as a wrong recipe is, and no bug of ours.
     """
+    from rich.console import Console
+
+    from guidedstyle.app.doctor.examination import can_render, describe_findings, examine_machine
+    from guidedstyle.cli.tables import print_findings
+
     findings = list(examine_machine())
     if as_json:
         Console().print_json(data=describe_findings(findings), ensure_ascii=True)
     else:
         print_findings(findings)
-    return DONE if can_render(findings) else MISTAKE
+    return DONE if can_render(findings) else USER_ERROR
 
 
 mask_app = typer.Typer(no_args_is_help=True, help="Make documents to paint masks in.")
@@ -65,7 +70,7 @@ def mask_new_command(
     photo: options.Photo,
     regions: Annotated[str, typer.Option(help="The regions' names, from back to front: sky,sea,boat.")],
     output: options.NewDocument,
-    style: options.Paintings = None,
+    style: options.StyleImages = None,
 ) -> None:
     """Make a layered document to paint masks in, with an empty layer for every region, and its recipe.
 
@@ -81,7 +86,7 @@ def mask_suggest_command(
     photo: options.Photo,
     output: options.NewDocument,
     regions: Annotated[int, typer.Option(parser=options.whole("--regions", 2), metavar="NUMBER", help="How many.")] = 4,
-    style: options.Paintings = None,
+    style: options.StyleImages = None,
 ) -> None:
     """Make the same with a first guess painted in, to be corrected by hand.
 
@@ -95,7 +100,7 @@ def mask_suggest_command(
 def _print_next(document: Path, recipe: Path, task: str) -> None:
     import shlex
 
-    typer.echo(f"Made {document} and {recipe}. {task} {document}, name your paintings in {recipe}; then:")
+    typer.echo(f"Made {document} and {recipe}. {task} {document}, name your style images in {recipe}; then:")
     typer.echo(f"  guidedstyle masks {shlex.quote(str(recipe))} -o sheet.png")
 
 
@@ -105,7 +110,7 @@ aid_app = typer.Typer()
 @aid_app.command("bench")
 def bench_command(
     size: Annotated[
-        int, typer.Option(parser=whole("--size", 128, 8192), metavar="PX", help="Side of the pictures of noise.")
+        int, typer.Option(parser=whole("--size", 128, 8192), metavar="PX", help="Side of the images of noise.")
     ] = 512,
     largest: Annotated[
         int,
@@ -141,7 +146,7 @@ def doctor_command(as_json: options.AsJson = False) -> None:
 def check_command(
     recipe: options.RecipeFile, settings: options.Settings = None, sandbox: options.Sandbox = False
 ) -> None:
-    """Check a recipe, its pictures and masks without rendering.
+    """Check a recipe, its images and masks without rendering.
 
     Example: guidedstyle check recipe.yaml
     """
@@ -156,7 +161,7 @@ def check_command(
 @aid_app.command("masks")
 def masks_command(
     recipe: options.RecipeFile,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The sheet to write: a picture.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The sheet to write: an image.")] = None,
     settings: options.Settings = None,
     sandbox: options.Sandbox = False,
 ) -> None:
@@ -195,7 +200,7 @@ def schema_command(
 
 @aid_app.command("init")
 def init_command(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:
-    """Make a folder with a commented recipe and sample pictures.
+    """Make a folder with a commented recipe and sample images.
 
     Example: guidedstyle init my-folder
     """

@@ -15,8 +15,7 @@ from rich.table import Table
 
 from guidedstyle.cli.tables import tabulate_differences
 from guidedstyle.results.comparison import Comparison
-from guidedstyle.results.result import describe_controls, describe_style
-from guidedstyle.scene.check import Survival, collect_notes, survey_scene
+from guidedstyle.scene.check import LayerCoverage, collect_notes, describe_controls, describe_style, measure_coverage
 from guidedstyle.scene.scene import Scene
 
 if TYPE_CHECKING:
@@ -58,27 +57,29 @@ def print_notes(notes: Iterable[str]) -> None:
 
 
 def print_masks(scene: Scene) -> None:
-    """Print what every mask comes to, and at which sizes of the picture and layers its region survives."""
-    console, survey = _console(), survey_scene(scene)
+    """Print what every mask comes to, and at which sizes of the image and layers its region survives."""
+    console, survey = _console(), measure_coverage(scene)
     regions = {
         region.name: (f"{scene.shares[index]:.1%}", "-" if region.mask.rest else f"{scene.overlaps[index]:.1%}")
         for index, region in enumerate(scene.recipe.regions)
     }
     octaves = scene.stages[-1].octaves
-    table = _tabulate_survival(("region", "share", "overlap"), regions, survey.regions, octaves)
+    table = _tabulate_coverage(("region", "share", "overlap"), regions, survey.regions, octaves)
     table.add_row("no region", f"{scene.shares[-1]:.1%}", style="dim")
     console.print(table)
     console.print(f"pixels of colours that no mask names: {scene.unmatched:,}")
-    if survey.paintings:
-        paintings = {name: (f"{scene.paintings[name].mask.mean():.1%}",) for name in survey.paintings}
+    if survey.style_images:
+        style_images = {name: (f"{scene.style_images[name].mask.mean():.1%}",) for name in survey.style_images}
         console.print(
-            _tabulate_survival(("style", "share of its painting"), paintings, list(survey.paintings.values()), octaves)
+            _tabulate_coverage(
+                ("style", "share of its style image"), style_images, list(survey.style_images.values()), octaves
+            )
         )
     print_notes(collect_notes(scene, survey))
 
 
-def _tabulate_survival(
-    heads: tuple[str, ...], rows: Mapping[str, tuple[str, ...]], surveys: list[list[Survival]], octaves: int
+def _tabulate_coverage(
+    heads: tuple[str, ...], rows: Mapping[str, tuple[str, ...]], surveys: list[list[LayerCoverage]], octaves: int
 ) -> Table:
     """Tabulate the layers that survive at each octave; of the coarser stages' only where some do not."""
     sizes = max(surveys, key=len)
@@ -126,7 +127,7 @@ def print_sweep(sheet: Path, table: Path) -> None:
 
 
 def print_result(output: Path, result: Mapping[str, Any], how: str = "") -> None:
-    """Say where the picture is and why the render ended."""
+    """Say where the image is and why the render ended."""
     _console().print(f"[bold]{escape(str(output))}[/]  {how}{result['seconds']:.0f} s, {result['reason']}")
 
 
@@ -135,7 +136,7 @@ def print_next(recipe: str) -> None:
     console = _console()
     console.print("\nThat was the first one. Next, in a second terminal, see what every change makes of it:")
     console.print(f"  guidedstyle watch {escape(shlex.quote(recipe))}")
-    console.print("or begin with a photograph of your own:")
+    console.print("or begin with a content image of your own:")
     console.print("  guidedstyle mask new photo.jpg --regions sky,sea -o scene.ora")
 
 
@@ -165,7 +166,7 @@ def print_json(data: Mapping[str, Any]) -> None:
 
 
 def print_comparison(comparison: Comparison, sheet: Path) -> None:
-    """Print the numbers of pictures, and what differs between those that carry a recipe."""
+    """Print the numbers of images, and what differs between those that carry a recipe."""
     console = _console()
     for number, picture in enumerate(comparison.pictures, 1):
         console.print(

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import yaml
 from PIL import Image
 
-from guidedstyle.cli.main import exit_on_mistake, whole_number
+from guidedstyle.cli.main import exit_on_error, whole_number
 from guidedstyle.device.memory import keep_freed_memory
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.encoders.weights import load_lite, load_vgg19
@@ -20,7 +20,7 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.evaluation.judge import Comparison, Judge
 from guidedstyle.evaluation.spectrum import TILE, TINY
 from guidedstyle.io.files import make_folder
-from guidedstyle.io.images import save_picture, to_picture
+from guidedstyle.io.images import save_image, to_pillow
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.results.sheets import make_sheet
 from guidedstyle.scene.opening import open_scene
@@ -43,7 +43,7 @@ def main() -> None:
     """Compare an encoder with its teacher."""
     asked = parse_arguments()
     keep_freed_memory()
-    with exit_on_mistake():
+    with exit_on_error():
         scenes, teacher, student = prepare(asked)
     judge = Judge(teacher, asked.steps)
     comparisons: list[Comparison] = []
@@ -53,7 +53,7 @@ def main() -> None:
         comparisons.append(judge.compare(name, scene, student))
         print(format_line(describe(comparisons[-1])), flush=True)
         rows.append(list(show(comparisons[-1], scene, asked.out)))
-        save_picture(make_sheet(rows), asked.out / "sheet.png")
+        save_image(make_sheet(rows), asked.out / "sheet.png")
     print(format_line(summarise(comparisons)))
 
 
@@ -67,7 +67,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--encoder", type=Path, help="weights of an encoder like lite; without, the embedded one")
     parser.add_argument("--size", type=whole_number, default=256, help="longest side in pixels")
     parser.add_argument("--steps", type=whole_number, default=80)
-    parser.add_argument("--out", type=Path, required=True, help="folder for pictures and contact sheet")
+    parser.add_argument("--out", type=Path, required=True, help="folder for images and contact sheet")
     asked = parser.parse_args()
     if not asked.recipe and not asked.pair:
         parser.error("name a recipe, or a --pair of content and style")
@@ -75,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def prepare(asked: argparse.Namespace) -> tuple[dict[str, Scene], Encoder, Encoder]:
-    """Open scenes, teacher and student, and find every mistake before the long work."""
+    """Open scenes, teacher and student, and find every error before the long work."""
     scenes = open_scenes(asked)
     teacher, student = load_vgg19(asked.teacher, asked.convention), load_lite(asked.encoder)
     for name, scene in scenes.items():
@@ -115,17 +115,17 @@ def write_pairs(pairs: Sequence[Sequence[Path]], folder: Path) -> Iterator[Path]
 
 
 def show(comparison: Comparison, scene: Scene, folder: Path) -> Iterator[tuple[str, Image.Image]]:
-    """Save the pictures of a comparison and yield them with labels, the inputs first."""
-    yield comparison.name, to_picture(scene.content)
-    for name, painting in scene.paintings.items():
-        yield name, to_picture(painting.image)
+    """Save the images of a comparison and yield them with labels, the inputs first."""
+    yield comparison.name, to_pillow(scene.content)
+    for name, style_image in scene.style_images.items():
+        yield name, to_pillow(style_image.image)
     for label, verdict in (
         ("teacher", comparison.teacher),
         ("student", comparison.student),
         ("student longer", comparison.in_teachers_time),
     ):
-        picture = to_picture(verdict.image)
-        save_picture(picture, folder / f"{comparison.name}-{label.replace(' ', '-')}.png")
+        picture = to_pillow(verdict.image)
+        save_image(picture, folder / f"{comparison.name}-{label.replace(' ', '-')}.png")
         yield f"{label}: style {verdict.style:.4f}", picture
 
 

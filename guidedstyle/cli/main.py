@@ -15,14 +15,14 @@ import typer
 from guidedstyle.cli import options
 from guidedstyle.cli.commands import aid_app, mask_app
 from guidedstyle.cli.options import collect_overrides
-from guidedstyle.errors import BUG, CUT_OFF, MISTAKE, OURS, GuidedStyleError, explain_fault, has_long_name
+from guidedstyle.errors import BUG, CUT_OFF, OURS, USER_ERROR, GuidedStyleError, explain_fault, has_long_name
 
 if TYPE_CHECKING:
     from guidedstyle.cli.progress import Style
 
 
 @contextmanager
-def exit_on_mistake() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """Tell what the user can mend, without a traceback, and exit with 2."""
     try:
         _check_working_folder()
@@ -32,7 +32,7 @@ def exit_on_mistake() -> Iterator[None]:
             raise
         told_before = isinstance(error, GuidedStyleError | PermissionError) or has_long_name(error)
         print(f"{fault}\n{_count(fault)}; nothing was written." if told_before else fault, file=sys.stderr)
-        sys.exit(MISTAKE)
+        sys.exit(USER_ERROR)
 
 
 def _check_working_folder() -> None:
@@ -55,7 +55,7 @@ def whole_number(text: str) -> int:
 
 app = typer.Typer(
     name="guidedstyle",
-    help="Paint where each style goes, write down how strongly, and get the picture.",
+    help="Paint where each style goes, write down how strongly, and get the image.",
     epilog="Start with: guidedstyle init my-folder",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -92,29 +92,29 @@ def render_command(
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Render recipes. Ctrl-C finishes the step and saves the picture; --resume goes on from there.
+    """Render recipes. Ctrl-C finishes the step and saves the image; --resume goes on from there.
 
     Example: guidedstyle render recipe.yaml --size 512 --set regions.sky.strength=2
     """
     from guidedstyle.app.jobs import leaving_no_empty, make_jobs
-    from guidedstyle.device.limits import read_limits
-    from guidedstyle.run.options import read_wishes
+    from guidedstyle.device.environment import read_limits
+    from guidedstyle.run.options import read_render_options
 
     overrides = collect_overrides(settings, size, steps, seed, encoder)
     limits = read_limits(tile, max_memory)
-    wishes = read_wishes(preview_every, checkpoint_every, save_every, timelapse, report, resume)
+    render_options = read_render_options(preview_every, checkpoint_every, save_every, timelapse, report, resume)
     style: Style = "quiet" if quiet else "json" if json_progress else "shown"
     with leaving_no_empty(output):
         jobs = make_jobs(recipes, contents or (), output, overrides, sandbox)
         if len(jobs) > 1 and (timelapse or report):
-            rule = f"there are {len(jobs)} pictures, and a film or a report is of one"
+            rule = f"there are {len(jobs)} images, and a film or a report is of one"
             raise GuidedStyleError.of("render", rule, "leave --timelapse and --report out, or name one recipe")
         from guidedstyle.app.render import (
-            Workshop,
-            run_render,  # mistakes are told before torch is loaded
+            Renderer,
+            run_render,  # errors are told before torch is loaded
         )
 
-        raise typer.Exit(run_render(jobs, Workshop(device, limits), wishes, style, dry_run))
+        raise typer.Exit(run_render(jobs, Renderer(device, limits), render_options, style, dry_run))
 
 
 @app.command("sweep")
@@ -140,8 +140,8 @@ def sweep_command(
 
     Example: guidedstyle sweep recipe.yaml --vary styles.ink.scale=0.5,1,2 --vary content_strength=0.5,2
     """
-    from guidedstyle.app.sweep import check_variants, make_variants, parse_axis
-    from guidedstyle.device.limits import read_limits
+    from guidedstyle.app.variants import check_variants, make_variants, parse_axis
+    from guidedstyle.device.environment import read_limits
     from guidedstyle.io.files import check_place_of_folder, make_folder
     from guidedstyle.io.paths import name_sweep
 
@@ -154,11 +154,11 @@ def sweep_command(
     if dry_run:
         typer.echo("\n".join(variant.label for variant in variants))
         return
-    from guidedstyle.app.render import Workshop
+    from guidedstyle.app.render import Renderer
     from guidedstyle.app.sweep import Sweep
 
-    workshop = Workshop(device, limits)
-    sweep = Sweep(variants, len(axes[-1][1]), folder, workshop, "quiet" if quiet else "shown")
+    renderer = Renderer(device, limits)
+    sweep = Sweep(variants, len(axes[-1][1]), folder, renderer, "quiet" if quiet else "shown")
     sweep.plan()
     make_folder(folder, "--output")
     raise typer.Exit(sweep.run())
@@ -175,7 +175,7 @@ def watch_command(
     settings: options.Settings = None,
     sandbox: options.Sandbox = False,
 ) -> None:
-    """Render a quick preview (384 px, 60 steps), and another whenever the recipe, a mask or a picture is saved.
+    """Render a quick preview (384 px, 60 steps), and another whenever the recipe, a mask or an image is saved.
 
     Ctrl-C ends it. Example: guidedstyle watch recipe.yaml
     """
@@ -185,23 +185,21 @@ def watch_command(
         raise GuidedStyleError.of(recipe, "it is no file", "name a recipe (.yaml)")
     overrides = [*QUICK, *collect_overrides(settings, size, steps, seed, encoder)]
     check_overrides(recipe, overrides)
-    from guidedstyle.app.render import Workshop
-    from guidedstyle.app.watch import Watching
+    from guidedstyle.app.render import Renderer
+    from guidedstyle.app.watch import Watcher
 
-    raise typer.Exit(Watching(recipe, overrides, Workshop(device), sandbox).run())
+    raise typer.Exit(Watcher(recipe, overrides, Renderer(device), sandbox).run())
 
 
 @app.command("compare")
 def compare_command(
     pictures: Annotated[
-        list[Path], typer.Argument(readable=False, help="Two pictures or more: renders, and any others.")
+        list[Path], typer.Argument(readable=False, help="Two images or more: renders, and any others.")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The sheet to write: a picture.")] = Path(
-        "compare.png"
-    ),
+    output: Annotated[Path, typer.Option("-o", "--output", help="The sheet to write: an image.")] = Path("compare.png"),
     as_json: options.AsJson = False,
 ) -> None:
-    """Lay pictures side by side, and tell what differs in their recipes, files, losses and times.
+    """Lay images side by side, and tell what differs in their recipes, files, losses and times.
 
     Example: guidedstyle compare photo.jpg first.png second.png -o sheet.png
     """
@@ -213,7 +211,7 @@ def compare_command(
 def main() -> None:
     """Run the command line and exit: 0 done, 1 our bug, 2 the user's input or machine, 130 interrupted, 141 unread."""
     try:
-        with exit_on_mistake():
+        with exit_on_error():
             app()
     except SystemExit as end:  # typer makes it of a reader that has left
         sys.exit(CUT_OFF if isinstance(end.__context__, BrokenPipeError) else end.code)

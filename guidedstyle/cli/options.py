@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guidedstyle.device.limits import check_device
+from guidedstyle.device.environment import check_device
 from guidedstyle.errors import GuidedStyleError
 
 if TYPE_CHECKING:
@@ -41,18 +41,19 @@ def whole(option: str, least: int | None = None, most: int | None = None) -> Cal
 
 
 # What cannot be read is told by the commands themselves, which know a remedy: hence `readable=False`.
-Photo = Annotated[Path, typer.Argument(readable=False, help="The photograph to paint over.")]
+Photo = Annotated[Path, typer.Argument(readable=False, help="The content image to paint over.")]
 NewDocument = Annotated[Path, typer.Option("-o", "--output", help="The document to make: .ora or .psd.")]
-Paintings = Annotated[list[Path] | None, typer.Option("--style", help="A painting; several are given in turn.")]
+StyleImages = Annotated[list[Path] | None, typer.Option("--style", help="A style image; several are given in turn.")]
 RecipeFiles = Annotated[
     list[Path],
     typer.Argument(metavar="RECIPE...", readable=False, help="Recipes (.yaml), or PNGs that guidedstyle rendered."),
 ]
 Contents = Annotated[
-    list[str] | None, typer.Option("--content", help="Photographs instead of the recipe's: a file, folder or pattern.")
+    list[str] | None,
+    typer.Option("--content", help="Content images instead of the recipe's: a file, folder or pattern."),
 ]
-PreviewEvery = Annotated[str, typer.Option(help="Write the picture so far: every 20 (steps), 5s, or off.")]
-SaveEvery = Annotated[str | None, typer.Option(help="Keep numbered pictures of the way: every 10 (steps), 5s, or off.")]
+PreviewEvery = Annotated[str, typer.Option(help="Write the image so far: every 20 (steps), 5s, or off.")]
+SaveEvery = Annotated[str | None, typer.Option(help="Keep numbered images of the way: every 10 (steps), 5s, or off.")]
 Timelapse = Annotated[Path | None, typer.Option(help="Make a film of them (.mp4).")]
 CheckpointEvery = Annotated[str, typer.Option(help="Write what --resume goes on from: every 50 (steps), 30s, or off.")]
 Report = Annotated[Path | None, typer.Option(help="Write a report to look at and to send (.html).")]
@@ -61,7 +62,7 @@ JsonProgress = Annotated[bool, typer.Option("--json-progress", help="Print progr
 RecipeFile = Annotated[
     Path, typer.Argument(readable=False, help="The recipe (.yaml), or a PNG that guidedstyle rendered.")
 ]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="The picture to write.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="The image to write.")]
 Size = Annotated[int | None, typer.Option(parser=whole("--size"), metavar="PX", help="Longest side in px.")]
 Steps = Annotated[int | None, typer.Option(parser=whole("--steps"), metavar="NUMBER", help="Steps in all.")]
 Seed = Annotated[int | None, typer.Option(parser=whole("--seed"), metavar="NUMBER", help="Seed of the noise.")]
@@ -89,7 +90,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop
 Sandbox = Annotated[
     bool, typer.Option("--sandbox", help="Let the recipe read and write nothing outside its own folder.")
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but mistakes.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")]
 
 

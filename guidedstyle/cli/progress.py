@@ -88,7 +88,7 @@ def show_progress(scene: Scene, plan: Plan, style: Style) -> Iterator[Show]:
     elif style == "json":
         yield Progress(plan, EVERY["json"], lambda status: print_json(describe_status(scene, status)))
     elif CONSOLE.is_terminal:
-        with Live(Text("measuring the paintings", style="dim"), console=CONSOLE, refresh_per_second=8) as live:
+        with Live(Text("measuring the style images", style="dim"), console=CONSOLE, refresh_per_second=8) as live:
             yield Progress(plan, EVERY["bar"], lambda status: live.update(draw_status(status)))
     else:
         yield Progress(plan, EVERY["lines"], lambda status: CONSOLE.print(write_status(status), soft_wrap=True))
@@ -129,7 +129,9 @@ def describe_status(scene: Scene, status: Status) -> dict[str, Any]:
         "size": status.size,
         "step": status.step,
         "steps": status.steps,
-        "losses": describe_losses(scene.recipe, status.losses) if status.step else None,  # of a painting that is made
+        "losses": describe_losses(scene.recipe, status.losses)
+        if status.step
+        else None,  # of a style image that is made
         "seconds": round(status.seconds, 3),
         "seconds_left": None if status.left is None else round(status.left, 3),
         "memory": status.memory,

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from guidedstyle.app.doctor import Finding
+from guidedstyle.app.doctor.packages import Finding
 from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.results.comparison import Compared, Comparison
 
@@ -27,12 +27,12 @@ def print_findings(findings: Sequence[Finding]) -> None:
             console.print(f"    {escape(finding.remedy)}")
 
 
-KEYS, PICTURE = 28, 13  # letters for keys, and at least so many for each picture
+KEYS, PICTURE = 28, 13  # letters for keys, and at least so many for each image
 SHORT_HASH = 15  # letters
 
 
 def tabulate_differences(comparison: Comparison, width: int) -> Iterator[Table]:
-    """Tabulate what is known of the pictures that carry a recipe, in tables of at most `width` letters."""
+    """Tabulate what is known of the images that carry a recipe, in tables of at most `width` letters."""
     shown = [index for index, picture in enumerate(comparison.pictures) if picture.known]
     across = max(1, (width - KEYS) // PICTURE)
     for start in range(0, len(shown), across):
@@ -58,7 +58,7 @@ def _break_key(key: str) -> str:
 
 
 def _describe_value(value: object, section: str, picture: Compared) -> str:
-    """Write a value short: `-` where a picture lacks this key, nothing where it lacks the whole section."""
+    """Write a value short: `-` where an image lacks this key, nothing where it lacks the whole section."""
     if value is None:
         return "-" if section in picture.known else ""
     if section == "files":

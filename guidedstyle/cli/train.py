@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from guidedstyle.cli.main import exit_on_mistake, whole_number
+from guidedstyle.cli.main import exit_on_error, whole_number
 from guidedstyle.device.precision import choose_precision
 from guidedstyle.encoders.architecture import LITE
 from guidedstyle.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
@@ -22,7 +22,7 @@ from guidedstyle.encoders.weights import load_vgg19
 from guidedstyle.engine.plan import choose_device
 from guidedstyle.errors import INTERRUPTED, GuidedStyleError
 from guidedstyle.io.files import make_folder, write_file
-from guidedstyle.training.data import Crops, find_pictures
+from guidedstyle.training.data import Crops, find_images
 from guidedstyle.training.distil import Progress, Pupil, Training, save_checkpoint
 from guidedstyle.training.reduction import Heads, reduce, reduce_to_metric
 
@@ -38,7 +38,7 @@ def main() -> None:
     """Distil a teacher into a student's weights."""
     asked = parse_arguments()
     checkpoint = asked.out.with_suffix(".ckpt")
-    with exit_on_mistake():
+    with exit_on_error():
         training = prepare(asked)
         card = CARD | {"teacher": describe_teacher(asked.teacher)}
         if asked.resume:
@@ -67,7 +67,7 @@ def train(training: Training, out: Path, checkpoint: Path, card: dict[str, str])
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m guidedstyle.distil", description="Train an encoder like lite.")
-    parser.add_argument("--images", type=Path, nargs="+", required=True, help="folders of pictures to learn from")
+    parser.add_argument("--images", type=Path, nargs="+", required=True, help="folders of images to learn from")
     parser.add_argument("--teacher", type=Path, required=True, help="VGG-19 weights (safetensors)")
     parser.add_argument("--convention", choices=("torchvision", "original"), help="input of the teacher's weights")
     parser.add_argument("--out", type=Path, required=True, help="where the weights go; checkpoints beside them")
@@ -86,13 +86,13 @@ def prepare(asked: argparse.Namespace) -> Training:
     """Make the student and everything it learns from."""
     if asked.out.suffix != ".safetensors":
         raise GuidedStyleError.of("--out", f"{asked.out} is no .safetensors file", "name one")
-    device, files = choose_device(asked.device), find_pictures(asked.images, asked.hold_out)
+    device, files = choose_device(asked.device), find_images(asked.images, asked.hold_out)
     teacher, student = load_vgg19(asked.teacher, asked.convention), Encoder(LITE, IMAGENET_MEAN, IMAGENET_STD)
     if not set(student.layers) <= set(teacher.layers):
         raise GuidedStyleError.of("--teacher", f"it ends before {list(student.layers)[-1]}", "name deeper weights")
     make_folder(asked.out.parent)
     crops = Crops(files, asked.seed)
-    print(f"{len(files)} pictures", flush=True)
+    print(f"{len(files)} images", flush=True)
     shapes = {layer: (teacher.layers[layer].channels, student.layers[layer].channels) for layer in LITE.style_layers}
     heads: Heads = {layer: torch.zeros(shape) for layer, shape in shapes.items()}
     if not asked.resume:
@@ -145,7 +145,7 @@ def save_weights(training: Training, file: Path, card: dict[str, str]) -> None:
     pupil = training.average
     state: dict[str, Tensor] = dict(pupil.student.state_dict())
     state |= {f"metric.{layer}": reduce_to_metric(head.detach().cpu()) for layer, head in pupil.heads.items()}
-    card = card | {"training": f"{training.step} steps on crops of {len(training.crops.pictures)} pictures"}
+    card = card | {"training": f"{training.step} steps on crops of {len(training.crops.pictures)} images"}
     write_file(file, save({name: value.half().cpu().contiguous() for name, value in state.items()}, card))
 
 

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def count_processes() -> int:
-    """Count the processes that render one picture together, as torchrun started them."""
+    """Count the processes that render one image together, as torchrun started them."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 

@@ -20,7 +20,7 @@ def keep_freed_memory(large_too: bool = True) -> None:
     """Tell the C library to keep freed memory for the next step instead of returning it to the system.
 
     A step frees and takes hundreds of megabytes; fresh pages cost more time than many a layer. Where memory is short
-    and pictures are large, `large_too` False returns what is large: its holes would fit nothing else. Other C
+    and images are large, `large_too` False returns what is large: its holes would fit nothing else. Other C
     libraries than glibc have no such switch and need none.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):

@@ -42,7 +42,7 @@ def compare_precisions(device: torch.device) -> float:
 def _time_convolutions(device: torch.device, dtypes: Sequence[torch.dtype]) -> list[float]:
     """Time a layer like those of the encoders, by turns, and take the least of many times: others only slow it.
 
-    The choice must not depend on what else the machine does, or the same recipe would give two pictures.
+    The choice must not depend on what else the machine does, or the same recipe would give two images.
     """
     works = [partial(_convolve, *_make_layer(device, dtype)) for dtype in dtypes]
     threads = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""Frozen convolutional encoders: a picture in, features by layer name out."""
+"""Frozen convolutional encoders: an image in, features by layer name out."""
 
 from __future__ import annotations
 

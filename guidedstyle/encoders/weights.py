@@ -21,7 +21,7 @@ from guidedstyle.errors import GuidedStyleError
 
 Convention = Literal["torchvision", "original"]
 
-# Simonyan & Zisserman's networks take RGB in 0..255 minus the mean; pictures here are in 0..1.
+# Simonyan & Zisserman's networks take RGB in 0..255 minus the mean; images here are in 0..1.
 ORIGINAL_MEAN = tuple(value / 255 for value in (123.68, 116.779, 103.939))
 ORIGINAL_STD = (1 / 255,) * 3
 TORCHVISION_SHA256 = "dcbb9e9d"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import write_file
-from guidedstyle.io.images import read_picture, save_picture, to_picture
+from guidedstyle.io.images import read_image, save_image, to_pillow
 from guidedstyle.types import Array
 
 FOLDER = "GUIDEDSTYLE_CACHE"  # the environment variable that names another place
@@ -28,21 +28,21 @@ def find_cache() -> Path:
     return Path(named) if named else user_cache_path("guidedstyle")
 
 
-def recall_picture(key: str, make: Callable[[], tuple[Array, bool]]) -> Image.Image:
-    """Return the picture kept under a key, or make it, and keep it if it was finished and there is a place for it.
+def recall_image(key: str, make: Callable[[], tuple[Array, bool]]) -> Image.Image:
+    """Return the image kept under a key, or make it, and keep it if it was finished and there is a place for it.
 
     What was just made is returned as it would be read, so that both are the same.
     """
     file = find_cache() / f"{key}.png"
     try:
-        picture = read_picture(file)
+        picture = read_image(file)
         _try(file.touch)
         return picture
     except GuidedStyleError:  # there is none, or it is damaged
         made, finished = make()
-    picture = to_picture(made)
+    picture = to_pillow(made)
     if finished:
-        _keep(file, lambda: save_picture(picture, file))
+        _keep(file, lambda: save_image(picture, file))
     return picture
 
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from guidedstyle.device.distributed import count_processes, share_least
-from guidedstyle.device.limits import Limits, check_device
+from guidedstyle.device.environment import Limits, check_device
 from guidedstyle.device.memory import measure_memory
 from guidedstyle.device.precision import choose_precision
 from guidedstyle.encoders.architecture import Architecture
@@ -31,19 +31,19 @@ PIXEL = 12  # bytes of three float32
 GUIDES = 10 * 4 / 3  # bytes of two indices of int32 for every position of three grids
 SIDES = (1024, 512, 256, 128)  # px
 INDEX = 8  # bytes of an index of max pooling
-STATE = {"lbfgs": 9, "adam": 7, "sgd": 5.8}  # pictures that a step holds, besides a history
+STATE = {"lbfgs": 9, "adam": 7, "sgd": 5.8}  # images that a step holds, besides a history
 
 
 @dataclass(frozen=True)
 class Needs:
     """What the memory of a render depends on besides its size, in bytes a pixel unless told otherwise."""
 
-    pictures: float  # the solver's, the photograph, region weights
+    pictures: float  # the solver's, the content image, region weights
     weights: Array  # of regions (R + 1, h, w), at any size
     history: float  # of L-BFGS at full length
-    paintings: float  # bytes in all
+    style_images: float  # bytes in all
     features: float  # that a step keeps
-    content: float  # the photograph's features
+    content: float  # the content image's features
     halo: int  # px around a tile
 
     def estimate(self, stage: Stage, tiling: Tiling) -> int:
@@ -57,7 +57,7 @@ class Needs:
             window = min(pixels, (tiling.side + 2 * self.halo) ** 2)
             computed = SPREAD * window + KEPT * tiling.kept * octaves * pixels
         runtime = RUNTIME + (SHAPES if tiling.side else 0)
-        return round(runtime + self.paintings + pictures * pixels + self.features * computed)
+        return round(runtime + self.style_images + pictures * pixels + self.features * computed)
 
 
 def find_needs(
@@ -70,7 +70,7 @@ def find_needs(
         pictures=PIXEL * STATE[recipe.solver.method] + 4 * (count + 1),
         weights=scene.weights,
         history=2 * PIXEL * HISTORY if recipe.solver.method == "lbfgs" else 0,
-        paintings=sum(_measure_paintings(scene)),
+        style_images=sum(_measure_style_images(scene)),
         features=_count_features(architecture, read, style if count > 1 else (), itemsize),
         content=sum(layer.channels / layer.stride**2 for layer in kept) * itemsize,
         halo=max([architecture.layers[name].receptive_field // 2 for name in read], default=0),
@@ -97,11 +97,11 @@ def _count_features(architecture: Architecture, read: Set[str], guided: Sequence
     return total
 
 
-def _measure_paintings(scene: Scene) -> Iterator[float]:
-    """Measure the bytes of every painting and its mask as they are opened."""
-    for name, painting in scene.paintings.items():
-        looked_at = math.prod(painting.fit(scene.recipe.largest_scale(name) * max(scene.size)))
-        yield (PIXEL + 4.0) * min(looked_at, math.prod(painting.size))
+def _measure_style_images(scene: Scene) -> Iterator[float]:
+    """Measure the bytes of every style image and its mask as they are opened."""
+    for name, style_image in scene.style_images.items():
+        looked_at = math.prod(style_image.fit(scene.recipe.largest_scale(name) * max(scene.size)))
+        yield (PIXEL + 4.0) * min(looked_at, math.prod(style_image.size))
 
 
 def choose_tiling(needs: Needs, stage: Stage, tilings: Iterable[Tiling], limit: float) -> Tiling | None:
@@ -152,7 +152,7 @@ class Plan:
         """Return how a size is computed."""
         return self.tilings[self.stages.index(stage)]
 
-    def tell_smaller(self, planned: Plan) -> Iterator[str]:
+    def describe_smaller_tiles(self, planned: Plan) -> Iterator[str]:
         """Tell which sizes did not fit as they were planned."""
         for stage in self.stages:
             if self.tiling(stage) != planned.tiling(stage):
@@ -189,7 +189,7 @@ def _choose_tiling(needs: Needs, stage: Stage, tile: int | str, there: int) -> T
 
 
 def _share_side(stage: Stage) -> int | None:
-    """Choose tiles that give every process its share; None, the whole picture, where there is but one, or no need."""
+    """Choose tiles that give every process its share; None, the whole image, where there is but one, or no need."""
     side = round((math.prod(stage.size) / count_processes()) ** 0.5)
     return side if count_processes() > 1 and side >= LEAST_SHARE else None
 

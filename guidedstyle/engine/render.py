@@ -17,15 +17,15 @@ from guidedstyle.engine.objective.canvas import Canvas, resize
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.objective.targets import Memory
 from guidedstyle.engine.plan import Plan, make_plan
-from guidedstyle.engine.rendering import Rendering, Snapshot, Update, Watch, trace_losses
+from guidedstyle.engine.rendering import Rendering, Snapshot, Update, Watch, stack_losses
 from guidedstyle.engine.solvers.minimise import BROKEN, DIVERGED, STOPPED, Ending, State, Step, minimise
-from guidedstyle.engine.start import begin_image
-from guidedstyle.engine.synthesis import make_paintings
+from guidedstyle.engine.start import make_start
+from guidedstyle.engine.synthesis import make_style_images
 from guidedstyle.errors import StoppedEarlyError, is_out_of_memory
 from guidedstyle.io.images import fit_size
 from guidedstyle.losses.terms import Losses
 from guidedstyle.scene.scene import Scene, Stage
-from guidedstyle.scene.styles import Painting
+from guidedstyle.scene.styles import StyleImage
 from guidedstyle.types import Array
 
 
@@ -39,20 +39,20 @@ def render(
 ) -> Rendering:
     """Paint a scene from coarse to fine (Gatys et al. 2017, sec. 6.2), all targets computed anew at each size.
 
-    Ends when all steps are done, or the loss no longer falls, or when `watch` returns False, with the picture so far
-    at full size. `memory` holds what was measured of paintings, for renders that share them. With a `snapshot` of the
-    same scene and plan it goes on from there, on the CPU bit by bit.
+    Ends when all steps are done, or the loss no longer falls, or when `watch` returns False, with the image so far
+    at full size. `memory` holds the statistics of style images, for renders that share them. With a `snapshot` of the
+    same scene and plan it resumes from there, on the CPU bit by bit.
     """
     began = time.monotonic() - (snapshot.seconds if snapshot else 0)
     encoder = encoder.to(plan.device, plan.precision).to(memory_format=torch.channels_last)
-    scene = replace(scene, paintings=make_paintings_for(scene, encoder, plan, watch))
+    scene = replace(scene, style_images=make_style_images_for(scene, encoder, plan, watch))
     painter = _Painter(scene, encoder, plan, watch, {} if memory is None else memory, began)
     painter.restore(snapshot) if snapshot else painter.begin()
     painter.paint()
     with torch.no_grad():
         losses = painter.objective(painter.image)
         picture, paint = finish_image(scene, plan, painter.image)
-    curves, notes = trace_losses(painter.stages, painter.losses), tuple(painter.tell_troubles(plan))
+    curves, notes = stack_losses(painter.stages, painter.losses), tuple(painter.collect_warnings(plan))
     endings, seconds = tuple(painter.endings), time.monotonic() - began
     return Rendering(picture, paint, painter.plan, losses, curves, endings, seconds, notes)
 
@@ -69,7 +69,7 @@ class _Painter:
 
     def begin(self) -> None:
         """Begin with what the recipe starts from."""
-        self.image = begin_image(self.scene, Canvas.at_size(self.scene, self.plan.stages[0].size, self.plan.device))
+        self.image = make_start(self.scene, Canvas.at_size(self.scene, self.plan.stages[0].size, self.plan.device))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot."""
@@ -85,12 +85,12 @@ class _Painter:
             if not self.endings[-1].finished:
                 return
 
-    def tell_troubles(self, planned: Plan) -> Iterator[str]:
+    def collect_warnings(self, planned: Plan) -> Iterator[str]:
         """Tell what went otherwise than planned: tiles for want of memory, and sizes that found no way down."""
-        yield from self.plan.tell_smaller(planned)
+        yield from self.plan.describe_smaller_tiles(planned)
         for stage, ending in zip(self.plan.stages, self.endings, strict=False):
             if ending.reason in (DIVERGED, BROKEN):
-                what = "the best picture so far is kept; a smaller solver.rate or smaller strengths may help"
+                what = "the best image so far is kept; a smaller solver.rate or smaller strengths may help"
                 yield f"at {max(stage.size)} px {ending.reason}: {what}"
 
     def _solve(self, stage: Stage) -> None:
@@ -132,15 +132,15 @@ class _Painter:
             return resize(picture, fit_size((width, height), min(longest, max(height, width)))).cpu().numpy()
 
     def _save(self, step: Step[Losses]) -> Snapshot:
-        curves, seconds = trace_losses(self.stages, self.losses), time.monotonic() - self.began
+        curves, seconds = stack_losses(self.stages, self.losses), time.monotonic() - self.began
         plan, endings = self.plan, tuple(self.endings)
         return Snapshot(endings, step.image, step.save(), plan.tilings, plan.precision, curves, seconds)
 
 
-def make_paintings_for(
+def make_style_images_for(
     scene: Scene, encoder: Encoder, plan: Plan, watch: Watch = lambda update: True
-) -> dict[str, Painting]:
-    """Make the paintings of a scene that are made of two, each by a render of its own, watched as step 0.
+) -> dict[str, StyleImage]:
+    """Make the style images of a scene that are made of two, each by a render of its own, watched as step 0.
 
     Raises StoppedEarlyError where `watch` returns False.
     """
@@ -152,7 +152,7 @@ def make_paintings_for(
             raise StoppedEarlyError
         return rendering.image, rendering.finished
 
-    return make_paintings(scene, encoder, paint)
+    return make_style_images(scene, encoder, paint)
 
 
 def finish_image(scene: Scene, plan: Plan, image: Tensor) -> tuple[Array, Array]:

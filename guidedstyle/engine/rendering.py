@@ -19,7 +19,7 @@ from guidedstyle.types import Array
 
 
 @dataclass(frozen=True)
-class Curves:
+class LossHistory:
     """The losses that N steps set out from, over R painted regions, on the CPU.
 
     `stages` (N,) number the sizes that the steps were taken at, from 0; `total` and `smoothness` are (N,), `style` and
@@ -37,13 +37,13 @@ class Curves:
         return [Losses(*terms) for terms in zip(self.total, self.style, self.content, self.smoothness, strict=True)]
 
 
-def trace_losses(stages: Sequence[int], losses: Sequence[Losses]) -> Curves:
+def stack_losses(stages: Sequence[int], losses: Sequence[Losses]) -> LossHistory:
     """Trace the losses of steps, the first first."""
     terms = (
         torch.stack([getattr(one, term).cpu() for one in losses]) if losses else torch.empty(0)
         for term in ("total", "style", "content", "smoothness")
     )
-    return Curves(torch.tensor(stages), *terms)
+    return LossHistory(torch.tensor(stages), *terms)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Snapshot:
     state: State | None
     tilings: tuple[Tiling, ...]
     precision: torch.dtype
-    curves: Curves
+    curves: LossHistory
     seconds: float
 
 
@@ -66,7 +66,7 @@ class Snapshot:
 class Update:
     """Where a render is: its stage from 0, the steps it has come of all that are planned, and the solver's step.
 
-    `show` makes the picture so far, (1, 3, h, w) in [0, 1] at the stage's size or with at most so many px a side, and
+    `show` makes the image so far, (1, 3, h, w) in [0, 1] at the stage's size or with at most so many px a side, and
     `save` what goes on from here.
     """
 
@@ -82,9 +82,9 @@ Watch = Callable[[Update], bool]
 
 @dataclass(frozen=True)
 class Rendering:
-    """A picture (1, 3, H, W) in [0, 1], the losses at its end, how each size ended, and the seconds it took.
+    """An image (1, 3, H, W) in [0, 1], the losses at its end, how each size ended, and the seconds it took.
 
-    `paint` is the picture before it was laid over what is kept; `plan` is what was done, and `notes` tell where that
+    `paint` is the image before it was laid over what is kept; `plan` is what was done, and `notes` tell where that
     is not what was planned; `curves` are the losses on the way.
     """
 
@@ -92,7 +92,7 @@ class Rendering:
     paint: Array
     plan: Plan
     losses: Losses
-    curves: Curves
+    curves: LossHistory
     endings: tuple[Ending, ...]
     seconds: float
     notes: tuple[str, ...]

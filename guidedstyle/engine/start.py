@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from guidedstyle.engine.objective.canvas import Canvas, resize
-from guidedstyle.io.images import read_picture, to_array
+from guidedstyle.io.images import read_image, to_array
 from guidedstyle.recipe.controls import Start
 from guidedstyle.scene.scene import Scene
 
 PHOTOGRAPH = Start(content=1.0)
 
 
-def begin_image(scene: Scene, canvas: Canvas) -> Tensor:
+def make_start(scene: Scene, canvas: Canvas) -> Tensor:
     """Make the image (1, 3, h, w) in [0, 1] that a recipe starts from, at the size of a canvas."""
     pairs = zip(scene.recipe.regions, scene.recipe.controls, strict=True)
     starts = [PHOTOGRAPH if region.keep else controls.init for region, controls in pairs]
@@ -32,7 +32,7 @@ def _blend(start: Start, scene: Scene, canvas: Canvas, index: int) -> Tensor:
     ways: dict[str, Callable[[], Tensor]] = {
         "content": lambda: canvas.content,
         "noise": lambda: _draw_noise(scene.recipe.solver.seed, canvas.content),
-        "style": lambda: _lay_painting(scene, canvas, index),
+        "style": lambda: _lay_style_image(scene, canvas, index),
         "picture": lambda: _read_start(start, canvas),
     }
     parts: Iterator[Tensor] = (getattr(start, key) * make() for key, make in ways.items() if getattr(start, key))
@@ -47,16 +47,16 @@ def _draw_noise(seed: int, like: Tensor) -> Tensor:
 def _read_start(start: Start, canvas: Canvas) -> Tensor:
     assert start.file  # the recipe was validated
     height, width = canvas.content.shape[2:]
-    return resize(torch.from_numpy(to_array(read_picture(start.file))), (width, height)).to(canvas.content.device)
+    return resize(torch.from_numpy(to_array(read_image(start.file))), (width, height)).to(canvas.content.device)
 
 
-def _lay_painting(scene: Scene, canvas: Canvas, index: int) -> Tensor:
-    """Lay the painting that weighs most in a region at its scale, mirrored on and on where it is too small."""
+def _lay_style_image(scene: Scene, canvas: Canvas, index: int) -> Tensor:
+    """Lay the style image that weighs most in a region at its scale, mirrored on and on where it is too small."""
     region = scene.recipe.regions[index]
     name = max(region.style, key=lambda style: region.style[style].weight)
-    painting, (height, width) = scene.paintings[name], canvas.content.shape[2:]
-    size = painting.fit(scene.recipe.scale(name, region.style[name]) * max(height, width))
-    image = resize(torch.from_numpy(painting.image), size).numpy()[0]
+    style_image, (height, width) = scene.style_images[name], canvas.content.shape[2:]
+    size = style_image.fit(scene.recipe.scale(name, region.style[name]) * max(height, width))
+    image = resize(torch.from_numpy(style_image.image), size).numpy()[0]
     missing = [(0, max(0, wanted - there)) for wanted, there in zip((height, width), image.shape[1:], strict=True)]
     laid = np.pad(image, [(0, 0), *missing], mode="symmetric")[:, :height, :width]
     return torch.from_numpy(np.ascontiguousarray(laid))[None].to(canvas.content.device)

@@ -21,7 +21,7 @@ from guidedstyle.losses.terms import build_octaves
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.scene import Scene
-from guidedstyle.scene.styles import Painting
+from guidedstyle.scene.styles import StyleImage
 
 Work = Callable[[], object]
 REGIONS = (1, 3, 4, 16)
@@ -140,8 +140,8 @@ def make_scene(count: int, size: int) -> Scene:
     recipe = Recipe.model_validate({"content": "noise", "styles": {"a": "noise", "b": "noise"}, "regions": regions})
     shares = tuple(float(share) for share in weights.mean((1, 2)))
     content = noise.random((1, 3, size, size), np.float32)
-    paintings = {name: Painting(*sheet) for name in "ab"}
-    return Scene(recipe, content, paintings, weights, (np.ones(1, np.float32),) * count, (size, size), shares)
+    style_images = {name: StyleImage(*sheet) for name in "ab"}
+    return Scene(recipe, content, style_images, weights, (np.ones(1, np.float32),) * count, (size, size), shares)
 
 
 def find_largest(estimate: Callable[[int, Tiling], int], tiling: Tiling, free: int) -> int:

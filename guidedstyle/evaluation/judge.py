@@ -23,7 +23,7 @@ REPETITIONS = 9
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the teacher says of a picture: its style and content loss, and the share of its energy on a grid."""
+    """What the teacher says of an image: its style and content loss, and the share of its energy on a grid."""
 
     image: Array
     style: float
@@ -35,7 +35,7 @@ class Verdict:
 class Comparison:
     """An encoder beside the teacher on one scene.
 
-    `in_teachers_time` is the encoder's picture after about as long as the teacher took, by as many more steps;
+    `in_teachers_time` is the encoder's image after about as long as the teacher took, by as many more steps;
     `teacher_in_time` the teacher's after about as long as the encoder took. `step` is the time of an encoder's
     step, in steps of the teacher.
     """
@@ -49,7 +49,7 @@ class Comparison:
 
 
 class Judge:
-    """Renders scenes and judges the pictures by the teacher."""
+    """Renders scenes and judges the images by the teacher."""
 
     def __init__(self, teacher: Encoder, steps: int) -> None:
         self.teacher, self.steps = teacher, steps
@@ -77,7 +77,7 @@ class Judge:
         return rendering
 
     def judge(self, scene: Scene, rendering: Rendering) -> Verdict:
-        """Measure a picture by the teacher, at the last size and over all octaves."""
+        """Measure an image by the teacher, at the last size and over all octaves."""
         objective = make_objective(scene, self.teacher)
         with torch.no_grad():
             losses = objective.measure(torch.from_numpy(rendering.image).to(objective.plan.device))

@@ -13,16 +13,16 @@ from pathlib import Path
 from stat import S_ISREG
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.paths import name_claim
+from guidedstyle.io.paths import name_lock
 
 MOST_BYTES = 2**24  # of a record
 PART = ".part"  # what the name of a file ends in while it is written
-PASSING = set[Path]()  # what must not outlive this process
+TEMPORARY = set[Path]()  # what must not outlive this process
 
 
 def write_file(file: Path, content: bytes) -> None:
     """Write a file whole or not at all; raises GuidedStyleError where it cannot be written."""
-    with replacing(file) as part:
+    with atomic_write(file) as part:
         part.write_bytes(content)
 
 
@@ -37,7 +37,7 @@ def read_plain(file: Path, most: int) -> bytes:
 
 
 @contextmanager
-def replacing(file: Path) -> Iterator[Path]:
+def atomic_write(file: Path) -> Iterator[Path]:
     """Lend a file to write to, which then takes the place of `file`, even if the power goes in between.
 
     Raises GuidedStyleError where it cannot be written.
@@ -45,7 +45,7 @@ def replacing(file: Path) -> Iterator[Path]:
     with telling(file, "it cannot be written"):
         handle, name = tempfile.mkstemp(PART, f".{file.name}.{os.getpid()}.", file.parent)
         os.close(handle)
-        with passing(Path(name)) as part:
+        with temporary_file(Path(name)) as part:
             yield part
             _flush(part)
             part.chmod(0o666 & ~_umask())
@@ -53,20 +53,20 @@ def replacing(file: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def passing(file: Path) -> Iterator[Path]:
+def temporary_file(file: Path) -> Iterator[Path]:
     """Remove a file in the end, unless it has moved, and also where the process breaks off."""
-    PASSING.add(file)
+    TEMPORARY.add(file)
     try:
         yield file
     finally:
         with suppress(OSError):  # the disk can only be read by now
             file.unlink(missing_ok=True)
-        PASSING.discard(file)
+        TEMPORARY.discard(file)
 
 
-def remove_passing() -> None:
+def remove_temporary_files() -> None:
     """Remove what must not outlive this process, before it breaks off."""
-    for file in tuple(PASSING):
+    for file in tuple(TEMPORARY):
         with suppress(OSError):
             file.unlink(missing_ok=True)
 
@@ -118,21 +118,21 @@ def _is_running(process: int) -> bool:
 
 
 @contextmanager
-def claiming(output: Path) -> Iterator[None]:
-    """Claim a picture for this process; raises GuidedStyleError where another one writes it.
+def locking(output: Path) -> Iterator[None]:
+    """Claim an image for this process; raises GuidedStyleError where another one writes it.
 
     Where the system or the disk knows no such locks, files are still whole, of the last that wrote them.
     """
     if sys.platform == "win32":
         yield
         return
-    file = name_claim(output)
+    file = name_lock(output)
     handle = _open(file)
     try:
         while not _lock(handle, file, output):
             os.close(handle)
             handle = _open(file)
-        with passing(file):
+        with temporary_file(file):
             with suppress(OSError):  # who it is, as far as the disk has room
                 os.truncate(handle, 0)
                 os.write(handle, str(os.getpid()).encode())
@@ -154,7 +154,7 @@ def _lock(handle: int, file: Path, output: Path) -> bool:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         rule = f"another process writes it: {os.read(handle, 20).decode(errors='replace') or 'unknown'}"
-        remedy = "wait until it is through, or stop it, or give this picture another name (-o)"
+        remedy = "wait until it is through, or stop it, or give this image another name (-o)"
         raise GuidedStyleError.of(output, rule, remedy) from None
     except OSError:  # this disk knows no locks
         return True

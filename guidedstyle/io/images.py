@@ -20,10 +20,10 @@ from guidedstyle.io.files import write_file
 from guidedstyle.types import Array, Pixels, Size
 
 MOST_PIXELS = 400_000_000
-LONGEST_SIDES = {".webp": 16383}  # px, by the ending of a picture's name: what its format can hold
+LONGEST_SIDES = {".webp": 16383}  # px, by the ending of an image's name: what its format can hold
 SMALLEST_SIDE = 16
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM")  # no others: some start programs to read them
-BROKEN_PICTURE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, RuntimeError, struct.error)
+UNREADABLE_IMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, RuntimeError, struct.error)
 
 
 def fit_size(size: Size, longest: int | None) -> Size:
@@ -34,15 +34,15 @@ def fit_size(size: Size, longest: int | None) -> Size:
     return width, height
 
 
-def read_picture(file: Path, longest: int | None = None, enlarge: bool = True) -> Image.Image:
-    """Read a picture upright, in sRGB, without alpha (shown on white), scaled to `longest` pixels.
+def read_image(file: Path, longest: int | None = None, enlarge: bool = True) -> Image.Image:
+    """Read an image upright, in sRGB, without alpha (shown on white), scaled to `longest` pixels.
 
-    Raises GuidedStyleError where the file is no picture, is damaged, too small, or too large to be meant.
+    Raises GuidedStyleError where the file is no image, is damaged, too small, or too large to be meant.
     """
-    with open_picture(file) as picture:
+    with open_image(file) as picture:
         frame = _find_frame(picture)
         if min(frame.size) < SMALLEST_SIDE:
-            remedy = f"use a picture of at least {SMALLEST_SIDE} px a side"
+            remedy = f"use an image of at least {SMALLEST_SIDE} px a side"
             raise GuidedStyleError.of(file, f"{frame.size[0]} x {frame.size[1]} px is too small", remedy)
         target = fit_size(frame.size, longest)
         if max(target) < max(picture.size):
@@ -55,20 +55,20 @@ def read_picture(file: Path, longest: int | None = None, enlarge: bool = True) -
 
 @dataclass(frozen=True)
 class Frame:
-    """What a mask is painted over: a picture's upright (width, height), and the turn (EXIF) its file asks for."""
+    """What a mask is painted over: an image's upright (width, height), and the turn (EXIF) its file asks for."""
 
     size: Size
     orientation: int = 1
 
     @property
     def stored(self) -> Size:
-        """The (width, height) as the picture lies in its file."""
+        """The (width, height) as the image lies in its file."""
         return self.size[::-1] if self.orientation >= 5 else self.size
 
 
 def read_frame(file: Path) -> Frame:
-    """Read the frame of a picture without decoding it."""
-    with open_picture(file) as picture:
+    """Read the frame of an image without decoding it."""
+    with open_image(file) as picture:
         return _find_frame(picture)
 
 
@@ -79,8 +79,8 @@ def _find_frame(picture: Image.Image) -> Frame:
 
 
 @contextmanager
-def open_picture(file: Path, stream: IO[bytes] | None = None) -> Iterator[Image.Image]:
-    """Open a picture, or the `stream` of one within a file; check its size, and tell what is wrong with it."""
+def open_image(file: Path, stream: IO[bytes] | None = None) -> Iterator[Image.Image]:
+    """Open an image, or the `stream` of one within a file; check its size, and tell what is wrong with it."""
     Image.MAX_IMAGE_PIXELS = None  # our own rule below has a remedy
     try:
         with warnings.catch_warnings():
@@ -92,12 +92,12 @@ def open_picture(file: Path, stream: IO[bytes] | None = None) -> Iterator[Image.
                 yield picture
     except UnidentifiedImageError as error:
         remedy = "save it as PNG, JPEG, TIFF or WebP"
-        raise GuidedStyleError.of(file, "this is not a picture that can be read", remedy) from error
-    except BROKEN_PICTURE as error:
+        raise GuidedStyleError.of(file, "this is not an image that can be read", remedy) from error
+    except UNREADABLE_IMAGE as error:
         if isinstance(error, OSError) and error.errno:
             remedy = "change its permissions, or name another file"
             raise GuidedStyleError.of(file, f"it cannot be read: {error.strerror}", remedy) from error
-        raise GuidedStyleError.of(file, f"the picture is damaged ({error})", "save it again") from error
+        raise GuidedStyleError.of(file, f"the image is damaged ({error})", "save it again") from error
 
 
 def _to_srgb(picture: Image.Image, file: Path) -> Image.Image:
@@ -127,24 +127,24 @@ def _flatten(picture: Image.Image) -> Image.Image:
 
 
 def to_array(picture: Image.Image) -> Array:
-    """Turn a Pillow picture into (1, 3, H, W) in [0, 1]."""
+    """Turn a Pillow image into (1, 3, H, W) in [0, 1]."""
     pixels = np.asarray(picture.convert("RGB"), np.float32) / 255
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
 
 
-def to_picture(array: Array) -> Image.Image:
-    """Turn (1, 3, H, W) in [0, 1] into a Pillow picture of 8 bits; an unchanged picture comes back exactly."""
+def to_pillow(array: Array) -> Image.Image:
+    """Turn (1, 3, H, W) in [0, 1] into a Pillow image of 8 bits; an unchanged image comes back exactly."""
     pixels = np.clip(array[0].transpose(1, 2, 0), 0, 1) * 255 + 0.5
     return Image.fromarray(pixels.astype(np.uint8))
 
 
-def save_picture(picture: Image.Image, file: Path, note: tuple[str, str] | None = None) -> None:
-    """Write a picture atomically; a PNG carries `note` (key, text) in its own metadata.
+def save_image(picture: Image.Image, file: Path, note: tuple[str, str] | None = None) -> None:
+    """Write an image atomically; a PNG carries `note` (key, text) in its own metadata.
 
-    Raises GuidedStyleError where its name does not end like a picture's, or it cannot be written.
+    Raises GuidedStyleError where its name does not end like an image's, or it cannot be written.
     """
     if (kind := Image.registered_extensions().get(file.suffix.lower())) not in Image.SAVE:
-        rule = f"{file.name!r} does not end like a picture's name"
+        rule = f"{file.name!r} does not end like an image's name"
         raise GuidedStyleError.of(file, rule, "let it end in .png, .jpg, .tif or .webp")
     options: dict[str, object] = {"quality": 95, "subsampling": 0} if file.suffix.lower() in (".jpg", ".jpeg") else {}
     if file.suffix.lower() == ".webp":
@@ -164,16 +164,16 @@ def save_picture(picture: Image.Image, file: Path, note: tuple[str, str] | None 
 
 
 def read_note(file: Path, key: str) -> str | None:
-    """Read the text that `save_picture` put under `key` of a PNG."""
-    with open_picture(file) as picture:
+    """Read the text that `save_image` put under `key` of a PNG."""
+    with open_image(file) as picture:
         picture.load()
         text = picture.info.get(key)
         return str(text) if text is not None else None
 
 
 def read_opacity(file: Path, stream: IO[bytes]) -> Pixels:
-    """Read the alpha (H, W) of a picture within a file; one without is opaque."""
-    with open_picture(file, stream) as picture:
+    """Read the alpha (H, W) of an image within a file; one without is opaque."""
+    with open_image(file, stream) as picture:
         picture.load()
         return find_alpha(picture)
 

@@ -9,27 +9,27 @@ PREVIEW, WATCHED = ".preview.png", ".watch.png"
 
 
 def name_record(output: Path) -> Path:
-    """Name the record of a picture."""
+    """Name the record of an image."""
     return output.with_name(output.name + ".json")
 
 
-def name_state(output: Path) -> Path:
-    """Name what an interrupted render of a picture goes on from."""
+def name_checkpoint(output: Path) -> Path:
+    """Name what an interrupted render of an image goes on from."""
     return output.with_name(output.name + ".state")
 
 
-def name_old_state(output: Path) -> Path:
+def name_old_checkpoint(output: Path) -> Path:
     """Name where a state is kept when a render begins anew."""
     return output.with_name(output.name + ".state.old")
 
 
-def name_claim(output: Path) -> Path:
-    """Name what is there while a picture is rendered, so that no other process begins it too."""
+def name_lock(output: Path) -> Path:
+    """Name what is there while an image is rendered, so that no other process begins it too."""
     return output.with_name(f".{output.name}.lock")
 
 
 def name_preview(output: Path) -> Path:
-    """Name the picture so far."""
+    """Name the image so far."""
     return output.with_suffix(PREVIEW)
 
 
@@ -39,7 +39,7 @@ def name_watched(output: Path) -> Path:
 
 
 def name_frames(output: Path) -> Path:
-    """Name the folder of a picture's frames."""
+    """Name the folder of an image's frames."""
     return output.with_name(output.name + ".frames")
 
 
@@ -48,7 +48,7 @@ def name_sweep(recipe: Path) -> Path:
     return recipe.parent / f"{recipe.stem}-sweep"
 
 
-def list_places(output: Path) -> list[Path]:
-    """List a picture and all that may be written beside it."""
-    names = (name_record, name_state, name_old_state, name_claim, name_preview, name_watched, name_frames)
+def list_output_files(output: Path) -> list[Path]:
+    """List an image and all that may be written beside it."""
+    names = (name_record, name_checkpoint, name_old_checkpoint, name_lock, name_preview, name_watched, name_frames)
     return [output, *(name(output) for name in names if output.name)]  # a folder may have no name: `.`

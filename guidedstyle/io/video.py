@@ -13,7 +13,7 @@ from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import write_file
-from guidedstyle.io.images import fit_size, read_picture
+from guidedstyle.io.images import fit_size, read_image
 from guidedstyle.types import Size
 
 SECONDS, FASTEST, SLOWEST = 10, 30, 4  # how long a film is meant to be; frames a second
@@ -30,7 +30,7 @@ def check_timelapse(file: Path) -> None:
 
 
 def write_timelapse(frames: Sequence[Path], last: Image.Image, file: Path) -> None:
-    """Write a film of frames, and of the `last` picture, which stays; raises GuidedStyleError where it cannot be."""
+    """Write a film of frames, and of the `last` image, which stays; raises GuidedStyleError where it cannot be."""
     rate = min(FASTEST, max(SLOWEST, len(frames) / SECONDS))
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder) / f"film{file.suffix.lower()}"
@@ -38,7 +38,7 @@ def write_timelapse(frames: Sequence[Path], last: Image.Image, file: Path) -> No
         writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*CODECS[file.suffix.lower()]), rate, size)
         if not writer.isOpened():
             raise GuidedStyleError.of(file, "this OpenCV cannot write such a film", "let it end in .avi")
-        for picture in chain(map(read_picture, frames), [last] * round(rate * LAST)):
+        for picture in chain(map(read_image, frames), [last] * round(rate * LAST)):
             writer.write(cv2.cvtColor(np.asarray(picture.resize(size)), cv2.COLOR_RGB2BGR))
         writer.release()
         write_file(file, film.read_bytes())

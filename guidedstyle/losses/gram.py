@@ -108,7 +108,7 @@ def _keep(sums: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Measure:
-    """How a statistic of regions is measured: what is summed over parts of a picture, and what is made of the sum."""
+    """How a statistic of regions is measured: what is summed over parts of an image, and what is made of the sum."""
 
     collect: Callable[[Tensor, Guides], Tensor]
     finish: Callable[[Tensor], Tensor]

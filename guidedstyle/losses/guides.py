@@ -39,7 +39,7 @@ class Rows:
 class Guides:
     """The guides of R regions on a grid, holding only the positions where a region has weight.
 
-    A guide is t = sqrt(weight), normalised so that over the whole picture the squares of each region sum to 1. Here
+    A guide is t = sqrt(weight), normalised so that over the whole image the squares of each region sum to 1. Here
     the largest t of a region is 1, and `scales` (R,) hold the square of what it was divided by. Each block of rows
     belongs to one of the `owners` (n,). M is N plus overlaps and padding, however many regions there are; one region
     that covers the grid evenly needs no `rows`.
@@ -57,7 +57,7 @@ class Guides:
 
 
 def make_guides(cells: Tensor) -> Guides:
-    """Make the guides of regions whose weights in the `cells` (R, N) of a picture's grid sum to 1 each.
+    """Make the guides of regions whose weights in the `cells` (R, N) of an image's grid sum to 1 each.
 
     Departs from Gatys et al. 2017 (arXiv:1611.07865), whose guides are the masks themselves: with the square
     root the guided Gram is linear in the mask, so that two soft masks that sum to 1 leave no unstyled seam. For

@@ -14,11 +14,11 @@ from guidedstyle.encoders.architecture import Architecture
 from guidedstyle.encoders.encoder import Encoder, Features
 from guidedstyle.losses.gram import STATISTICS
 from guidedstyle.losses.guides import Guides
-from guidedstyle.losses.terms import TINY, content_losses, measure_roughness
+from guidedstyle.losses.terms import TINY, content_losses, measure_total_variation
 from guidedstyle.losses.tiles import Coarser, Tile, make_tiles, split_rows, sum_tiles
 from guidedstyle.types import Size, Statistic
 
-PIXELS = "pixels"  # a picture's own values, as if they were its first layer
+PIXELS = "pixels"  # an image's own values, as if they were its first layer
 
 
 class Probe(Protocol):
@@ -63,7 +63,7 @@ class ContentProbe:
 
 
 @dataclass(frozen=True)
-class RoughnessProbe:
+class TotalVariationProbe:
     """Sums up the roughness of pixels: weighed by `smoothness` (H, W), and as it is."""
 
     smoothness: Tensor
@@ -71,7 +71,7 @@ class RoughnessProbe:
 
     def measure(self, features: Tensor, tile: Tile, number: int) -> Tensor:
         """Collect the mean roughness, weighed and not: (2,)."""
-        roughness = tile.take_own(measure_roughness(features)[None, None], 1) / self.smoothness.numel()
+        roughness = tile.take_own(measure_total_variation(features)[None, None], 1) / self.smoothness.numel()
         return torch.stack([(self.smoothness[tile.own] * roughness).sum(), roughness.sum()])
 
 
@@ -83,7 +83,7 @@ def measure_octave(
     kept: int = 0,
     coarser: Coarser | None = None,
 ) -> Sequence[Tensor]:
-    """Measure with every probe an octave (1, 3, H, W) of a picture; see `sum_tiles` for `kept` and `coarser`."""
+    """Measure with every probe an octave (1, 3, H, W) of an image; see `sum_tiles` for `kept` and `coarser`."""
     layers = {probe.layer for probe in probes} - {PIXELS}
 
     def measure(window: Tensor, number: int) -> list[Tensor]:
@@ -105,7 +105,7 @@ def tile_octave(architecture: Architecture, size: Size, layers: Sequence[str], s
 
 
 class ContentFeatures:
-    """The features of a picture (1, 3, H, W) at some layers, tile by tile; `remembered` takes memory but no time."""
+    """The features of an image (1, 3, H, W) at some layers, tile by tile; `remembered` takes memory but no time."""
 
     def __init__(
         self, encoder: Encoder, picture: Tensor, tiles: Sequence[Tile], layers: Sequence[str], remembered: bool

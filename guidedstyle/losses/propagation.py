@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from guidedstyle.encoders.architecture import Layer
-from guidedstyle.types import Array, Kind
+from guidedstyle.types import Array, Propagation
 
 Shape = tuple[int, int]  # (height, width)
 
@@ -16,7 +16,7 @@ MOSTLY = 0.5  # a cell of which a region has so much is its own
 
 
 def halve(shape: Shape, octave: int) -> Shape:
-    """Return the shape of a picture after `octave` halvings."""
+    """Return the shape of an image after `octave` halvings."""
     return max(1, shape[0] >> octave), max(1, shape[1] >> octave)
 
 
@@ -38,7 +38,7 @@ def _average(region: Array, grid: Shape) -> Array:
 def enclose_fields(weights: Array, grid: Shape, layer: Layer) -> Array:
     """Take the least weight (R, H, W) within the receptive field of every position of a layer: (R, h, w).
 
-    Beyond the picture's border nothing is asked of a region.
+    Beyond the image's border nothing is asked of a region.
     """
     before = (layer.receptive_field - layer.stride) // 2
     kernel = np.ones((layer.receptive_field, layer.receptive_field), np.uint8)
@@ -47,8 +47,8 @@ def enclose_fields(weights: Array, grid: Shape, layer: Layer) -> Array:
     return fields
 
 
-def cover_cells(weights: Array, picture: Shape, grid: Shape, layer: Layer, kind: Kind) -> Array:
-    """Tell how much of every cell of a `picture`'s grid each region (R, H, W) has: (R, h, w) in [0, 1].
+def cover_cells(weights: Array, picture: Shape, grid: Shape, layer: Layer, kind: Propagation) -> Array:
+    """Tell how much of every cell of a `image`'s grid each region (R, H, W) has: (R, h, w) in [0, 1].
 
     `simple` averages the weights over the cell; `inside` asks for the position's whole receptive field
     (Gatys et al. 2017, arXiv:1611.07865).
@@ -58,7 +58,7 @@ def cover_cells(weights: Array, picture: Shape, grid: Shape, layer: Layer, kind:
     return enclose_fields(average_cells(weights, picture), grid, layer)
 
 
-def weigh_cells(weights: Array, octave: int, grid: Shape, layer: Layer, kinds: Sequence[Kind]) -> Array:
+def weigh_cells(weights: Array, octave: int, grid: Shape, layer: Layer, kinds: Sequence[Propagation]) -> Array:
     """Weigh the cells of a grid for regions (R, H, W), each of its kind, to a sum of 1: (R, h, w).
 
     A region with no position `inside` at this octave and layer falls back to `simple` there.
@@ -77,7 +77,7 @@ def normalise_cells(cells: Array) -> Array:
     return normal
 
 
-def _cover_or_fall_back(weights: Array, picture: Shape, grid: Shape, layer: Layer, kind: Kind) -> Array:
+def _cover_or_fall_back(weights: Array, picture: Shape, grid: Shape, layer: Layer, kind: Propagation) -> Array:
     cells = cover_cells(weights, picture, grid, layer, kind)[0]
     chosen: Array = cells if kind == "simple" or cells.max() >= MOSTLY else average_cells(weights, grid)[0]
     return chosen

@@ -22,15 +22,15 @@ PUBLISHED_STYLE, PUBLISHED_CONTENT = 1e3, 1.0  # of the classic set-up
 
 
 def build_octaves(image: Tensor, count: int) -> list[Tensor]:
-    """Halve an image (1, 3, H, W) again and again: `count` pictures, the finest first (Snelgrove 2017)."""
+    """Halve an image (1, 3, H, W) again and again: `count` images, the finest first (Snelgrove 2017)."""
     octaves = [image]
     for _ in range(count - 1):
-        octaves.append(halve_picture(octaves[-1]))
+        octaves.append(halve_image(octaves[-1]))
     return octaves
 
 
-def halve_picture(picture: Tensor) -> Tensor:
-    """Halve a picture (1, 3, H, W)."""
+def halve_image(picture: Tensor) -> Tensor:
+    """Halve an image (1, 3, H, W)."""
     height, width = (max(1, side // 2) for side in picture.shape[2:])
     return functional.interpolate(picture, (height, width), mode="bilinear", antialias=True)
 
@@ -39,7 +39,7 @@ def halve_picture(picture: Tensor) -> Tensor:
 class StyleTarget:
     """What P parts of regions are to match at one octave and layer: one statistic, (P, C, C) or (P, C).
 
-    `indices` (P,) number the parts among all of a picture, and `weights` (P,) say how much the place counts for each.
+    `indices` (P,) number the parts among all of an image, and `weights` (P,) say how much the place counts for each.
     Distances are taken in the layer's `metric` (C, C), where it has one, and divided by `norms` (P,).
     """
 
@@ -52,7 +52,7 @@ class StyleTarget:
     metric: Tensor | None = None
 
     def compare(self, sums: Tensor) -> Tensor:
-        """Measure the distance (P,) of what was summed over a picture to the target."""
+        """Measure the distance (P,) of what was summed over an image to the target."""
         found = STATISTICS[self.statistic].finish(sums)
         return measure_statistics(found - self.wanted, self.metric) / self.norms
 
@@ -96,10 +96,10 @@ def content_losses(features: Tensor, target: Tensor, cells: Tensor, norm: Tensor
     return losses
 
 
-def measure_roughness(image: Tensor) -> Tensor:
+def measure_total_variation(image: Tensor) -> Tensor:
     """Measure the squared differences (h, w) of each pixel (1, 3, h, w) to those below and right, per channel.
 
-    Their mean is the total variation of a picture, whatever its size.
+    Their mean is the total variation of an image, whatever its size.
     """
     down = (image[:, :, 1:] - image[:, :, :-1]).square()
     right = (image[:, :, :, 1:] - image[:, :, :, :-1]).square()
@@ -109,7 +109,7 @@ def measure_roughness(image: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Losses:
-    """The weighted sum that is minimised and what it is made of: per region (R,), or one for the picture ()."""
+    """The weighted sum that is minimised and what it is made of: per region (R,), or one for the image ()."""
 
     total: Tensor
     style: Tensor

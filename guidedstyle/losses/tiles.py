@@ -17,17 +17,17 @@ from guidedstyle.types import Size
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a picture, [start, end) px down and across, and the window around it that its features see."""
+    """A part of an image, [start, end) px down and across, and the window around it that its features see."""
 
     own: tuple[slice, slice]
     window: tuple[slice, slice]
 
     def cut(self, picture: Tensor) -> Tensor:
-        """Cut the window out of a picture (..., H, W)."""
+        """Cut the window out of an image (..., H, W)."""
         return picture[(..., *self.window)]
 
     def cells(self, stride: int) -> tuple[slice, slice]:
-        """Return the tile's own cells of a picture's grid at a stride."""
+        """Return the tile's own cells of an image's grid at a stride."""
         down, across = (slice(side.start // stride, side.stop // stride) for side in self.own)
         return down, across
 
@@ -62,7 +62,7 @@ def make_tiles(size: Size, side: int, halo: int, stride: int) -> tuple[Tile, ...
     """Divide (width, height) evenly into tiles of at most about `side` px, cut at multiples of a stride.
 
     A `halo` of as many px as the deepest features see beyond their cells, and a multiple of the stride, makes the
-    features of a tile those of the whole picture.
+    features of a tile those of the whole image.
     """
     width, height = size
     return tuple(
@@ -88,12 +88,12 @@ Coarser = Callable[[Tensor], Sequence[Tensor]]
 def sum_tiles(
     picture: Tensor, tiles: Sequence[Tile], measure: Measure, kept: int = 0, coarser: Coarser | None = None
 ) -> Sequence[Tensor]:
-    """Sum what is measured of each tile of a picture (1, C, H, W), with its exact gradient.
+    """Sum what is measured of each tile of an image (1, C, H, W), with its exact gradient.
 
     Of more than one tile the first pass computes only the sums; the second, when the gradient is asked for, computes
     each tile again and sends the sums' gradient back through it alone, so no more than one tile is in memory at a
     time. The first `kept` tiles stay there and are not computed again. Processes share the tiles between them.
-    What `coarser` finds of the picture in its own way follows the sums; both add to one gradient in place.
+    What `coarser` finds of the image in its own way follows the sums; both add to one gradient in place.
     """
     if len(tiles) == 1:
         return [*measure(picture, 0), *(coarser(picture) if coarser else ())]
@@ -177,7 +177,7 @@ def _accumulate(totals: Sequence[Tensor], sums: Sequence[Tensor]) -> list[Tensor
 class Tiling:
     """How a size is computed: in tiles of `side` px (None: whole), of which a share is `kept` in memory.
 
-    `content` tells whether the photograph's features stay in memory too.
+    `content` tells whether the content image's features stay in memory too.
     """
 
     side: int | None = None

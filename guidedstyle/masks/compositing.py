@@ -60,7 +60,7 @@ def unstack_weights(weights: Array) -> list[Array]:
 
 
 def measure_overlaps(opacities: Sequence[Array | None]) -> list[float]:
-    """Measure the share of the picture where each layer lies over or under another; `rest` does neither."""
+    """Measure the share of the image where each layer lies over or under another; `rest` does neither."""
     solid = [None if opacity is None else opacity > 0.5 for opacity in opacities]
     depth = sum((layer.astype(np.uint8) for layer in solid if layer is not None), np.zeros((), np.uint8))
     return [0.0 if layer is None else float((layer & (depth > 1)).mean()) for layer in solid]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images import find_alpha, fit_size, open_picture
+from guidedstyle.io.images import find_alpha, fit_size, open_image
 from guidedstyle.recipe.values import name_colour
 from guidedstyle.types import RGB, Array, Opacities, Pixels
 
@@ -23,9 +23,9 @@ LOSSY = 4 / 255  # how far JPEG moves black and white
 def read_grey(file: Path) -> Opacities:
     """Read a painted mask (H, W): its grey value times its alpha.
 
-    Raises GuidedStyleError where the file is no picture, is painted in colour, or in alpha alone.
+    Raises GuidedStyleError where the file is no image, is painted in colour, or in alpha alone.
     """
-    with open_picture(file) as picture:
+    with open_image(file) as picture:
         upright = _upright(picture, file)
         if upright.mode.startswith(("I", "F")):
             return _read_deep_grey(upright, file)
@@ -43,8 +43,8 @@ def read_grey(file: Path) -> Opacities:
 
 
 def read_alpha(file: Path) -> Opacities:
-    """Read the alpha channel (H, W) of a picture; raises GuidedStyleError where it has none."""
-    with open_picture(file) as picture:
+    """Read the alpha channel (H, W) of an image; raises GuidedStyleError where it has none."""
+    with open_image(file) as picture:
         upright = _upright(picture, file)
         if not upright.has_transparency_data:
             raise GuidedStyleError.of(file, "it has no alpha channel", "remove channel: alpha, or save it with one")
@@ -52,15 +52,15 @@ def read_alpha(file: Path) -> Opacities:
 
 
 def read_colours(file: Path) -> Pixels:
-    """Read the pixels (H, W, 4) of a colour-coded picture: red, green, blue and alpha."""
-    with open_picture(file) as picture:
+    """Read the pixels (H, W, 4) of a colour-coded image: red, green, blue and alpha."""
+    with open_image(file) as picture:
         return np.array(_upright(picture, file).convert("RGBA"))
 
 
 def _upright(picture: Image.Image, file: Path) -> Image.Image:
     frames = getattr(picture, "n_frames", 1)
     if frames > 1:
-        raise GuidedStyleError.of(file, f"it holds {frames} pictures", "save the one that is the mask")
+        raise GuidedStyleError.of(file, f"it holds {frames} images", "save the one that is the mask")
     return ImageOps.exif_transpose(picture)
 
 
@@ -76,7 +76,7 @@ def _read_deep_grey(picture: Image.Image, file: Path) -> Array:
     top = 1.0 if picture.mode == "F" else 65535.0
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > top:
         rule = f"its values are not all between 0 and {top:g}"
-        raise GuidedStyleError.of(file, rule, "save the mask as a grey picture of 8 or 16 bits")
+        raise GuidedStyleError.of(file, rule, "save the mask as a grey image of 8 or 16 bits")
     return (values / top).astype(np.float32)
 
 

@@ -65,7 +65,7 @@ def grow(mask: Array, radius: float) -> Array:
 
 
 def shrink(mask: Array, radius: float) -> Array:
-    """Narrow a mask by a disc of `radius`, but not from the picture's border."""
+    """Narrow a mask by a disc of `radius`, but not from the image's border."""
     return 1 - grow(1 - mask, radius)
 
 

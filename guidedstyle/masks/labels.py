@@ -1,4 +1,4 @@
-"""Colour-coded pictures: every pixel goes to the nearest colour that the recipe names."""
+"""Colour-coded images: every pixel goes to the nearest colour that the recipe names."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Palette:
 
 
 @dataclass(frozen=True)
-class Stranger:
+class UnnamedColour:
     """A colour that nobody named: how many pixels it has and what share, and the named colour that took them."""
 
     colour: RGB
@@ -50,12 +50,12 @@ class Stranger:
 
 @dataclass(frozen=True)
 class Labels:
-    """A colour-coded picture (H, W) as indices into its palette's named colours, `NOBODY` where it is nobody's."""
+    """A colour-coded image (H, W) as indices into its palette's named colours, `NOBODY` where it is nobody's."""
 
     file: Path
     palette: Palette
     indices: NDArray[np.uint16]
-    strangers: tuple[Stranger, ...]
+    strangers: tuple[UnnamedColour, ...]
 
     def select(self, colour: RGB) -> Pixels:
         """Select the pixels (H, W) of a named colour as 255, others as 0; raises GuidedStyleError where none is."""
@@ -89,7 +89,7 @@ class Labels:
 
 
 def read_labels(file: Path, palette: Palette) -> Labels:
-    """Read a colour-coded picture by a palette; transparent pixels are nobody's."""
+    """Read a colour-coded image by a palette; transparent pixels are nobody's."""
     pixels = read_colours(file)
     keys = (pixels.view("<u4")[..., 0] & (HIDDEN - 1)).astype(np.int64)
     hidden = pixels[..., 3] < 128
@@ -107,7 +107,7 @@ def read_labels(file: Path, palette: Palette) -> Labels:
     either, _ = find_nearest(colours, np.concatenate([named, centres]))
     takers, _ = find_nearest(centres, named)
     strangers = tuple(
-        Stranger(to_rgb(centre), found, found / counts.sum(), None if palette.leave else palette.named[taker])
+        UnnamedColour(to_rgb(centre), found, found / counts.sum(), None if palette.leave else palette.named[taker])
         for index, (centre, taker) in enumerate(zip(centres, takers, strict=True), len(named))
         if (found := int(counts[codes][either == index].sum()))
     )

@@ -53,9 +53,9 @@ class MaskReader:
         self.turned: dict[Path, str] = {}
 
     def read(self, mask: Mask, frame: Frame | None, size: Size) -> Array:
-        """Read opacities (H, W) in [0, 1] at `size` of a mask painted over the picture of `frame`, if that is known.
+        """Read opacities (H, W) in [0, 1] at `size` of a mask painted over the image of `frame`, if that is known.
 
-        Raises GuidedStyleError where its file cannot be read or has not the picture's shape up to rounding.
+        Raises GuidedStyleError where its file cannot be read or has not the image's shape up to rounding.
         """
         opacity, longest = self._read_source(mask, frame, size), max(frame.size if frame else size)
 
@@ -113,8 +113,8 @@ class MaskReader:
         fitted = fit_mask(mask, frame, file)
         if frame and frame.orientation > 1 and same_shape((mask.shape[1], mask.shape[0]), frame.stored):
             upright = same_shape((mask.shape[1], mask.shape[0]), frame.size)
-            how = "over it upright" if upright else "as the picture lies in its file, and was turned with it"
-            self.turned[file] = f"the picture of {file.name} is turned (EXIF); the mask was taken as painted {how}"
+            how = "over it upright" if upright else "as the image lies in its file, and was turned with it"
+            self.turned[file] = f"the image of {file.name} is turned (EXIF); the mask was taken as painted {how}"
         return fitted
 
     @property
@@ -147,9 +147,9 @@ COMBINATIONS: dict[str, Callable[[Sequence[Array]], Array]] = {
 
 
 def fit_mask(mask: Opacities, frame: Frame | None, file: Path) -> Opacities:
-    """Return a mask as it lies over the upright picture; raises GuidedStyleError where it has not its shape.
+    """Return a mask as it lies over the upright image; raises GuidedStyleError where it has not its shape.
 
-    One that was painted over the picture as it lies in its file is turned as the picture is (EXIF).
+    One that was painted over the image as it lies in its file is turned as the image is (EXIF).
     """
     size = (mask.shape[1], mask.shape[0])
     check_shape(size, frame, file)
@@ -157,10 +157,10 @@ def fit_mask(mask: Opacities, frame: Frame | None, file: Path) -> Opacities:
 
 
 def check_shape(size: Size, frame: Frame | None, file: Path) -> None:
-    """Raise GuidedStyleError where a mask of (width, height) has not the shape of its picture, however that lies."""
+    """Raise GuidedStyleError where a mask of (width, height) has not the shape of its image, however that lies."""
     if frame and not same_shape(size, frame.size) and not same_shape(size, frame.stored):
-        rule = f"the mask is {size[0]} x {size[1]} px, its picture {frame.size[0]} x {frame.size[1]}"
-        raise GuidedStyleError.of(file, rule, "paint it over the picture itself, or crop it to the same shape")
+        rule = f"the mask is {size[0]} x {size[1]} px, its image {frame.size[0]} x {frame.size[1]}"
+        raise GuidedStyleError.of(file, rule, "paint it over the image itself, or crop it to the same shape")
 
 
 def _turn(mask: Opacities, orientation: int) -> Opacities:

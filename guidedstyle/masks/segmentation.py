@@ -1,4 +1,4 @@
-"""A first guess at the regions of a photograph: superpixels, joined from the most alike on."""
+"""A first guess at the regions of a content image: superpixels, joined from the most alike on."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ EDGE = 1.5  # px, over which votes smooth the borders
 
 
 def suggest_regions(photograph: Pixels, count: int) -> list[Pixels]:
-    """Divide a photograph (H, W, 3) into at most `count` masks (H, W) of 0 and 255, from its top to its foot.
+    """Divide a content image (H, W, 3) into at most `count` masks (H, W) of 0 and 255, from its top to its foot.
 
     Superpixels (SLIC, Achanta et al. 2012) are joined by Ward's method where they touch; regions of a
-    pixel or two, as on a tiny photograph, join their neighbours. Raises GuidedStyleError
+    pixel or two, as on a tiny content image, join their neighbours. Raises GuidedStyleError
     where the libraries for it are missing.
     """
     height, width = photograph.shape[:2]

@@ -20,14 +20,14 @@ OCTAVES = {"even": EVEN, "fine": (1.0, 0.1, 0.0), "coarse": (0.04, 0.2, 1.0)}  #
 class ColourChoice(Terse):
     """Where a region's colours come from: one of four ways."""
 
-    style: bool = Field(False, description="as the painting has them")
-    content: bool = Field(False, description="only the luminance is painted; the photograph's chroma stays")
+    style: bool = Field(False, description="as the style image has them")
+    content: bool = Field(False, description="only the luminance is painted; the content image's chroma stays")
     match: Method | None = Field(
-        None, description="the painting is first recoloured to the region's pixels; `match` alone is `symmetric`"
+        None, description="the style image is first recoloured to the region's pixels; `match` alone is `symmetric`"
     )
     palette: Annotated[tuple[Colour, ...], Field(strict=False, max_length=64)] = Field(
         (),
-        description="the painting is first recoloured towards these colours",
+        description="the style image is first recoloured towards these colours",
         json_schema_extra=unit("up to 64 colours"),
     )
 
@@ -40,13 +40,13 @@ class ColourChoice(Terse):
 class Start(Terse):
     """What the optimisation starts from: a blend by weight."""
 
-    content: Weight = Field(0.0, description="weight of the photograph", json_schema_extra=unit("share"))
+    content: Weight = Field(0.0, description="weight of the content image", json_schema_extra=unit("share"))
     noise: Weight = Field(0.0, description="weight of noise", json_schema_extra=unit("share"))
     style: Weight = Field(
-        0.0, description="weight of the region's painting, of a mix the heaviest", json_schema_extra=unit("share")
+        0.0, description="weight of the region's style image, of a mix the heaviest", json_schema_extra=unit("share")
     )
     picture: Weight = Field(0.0, description="weight of `file`", json_schema_extra=unit("share"))
-    file: RecipePath | None = Field(None, description="a picture to start from, stretched over this one")
+    file: RecipePath | None = Field(None, description="an image to start from, stretched over this one")
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class Controls(Model):
 
     strength: Weight = Field(1.0, description="how much paint; 0: none", json_schema_extra=unit("times"))
     content_strength: Weight = Field(
-        1.0, description="how strongly the photograph's drawing is kept", json_schema_extra=unit("times")
+        1.0, description="how strongly the content image's drawing is kept", json_schema_extra=unit("times")
     )
     smoothness: Weight = Field(1.0, description="total variation", json_schema_extra=unit("times"))
     guides: Guides = Field(
@@ -86,7 +86,7 @@ class Controls(Model):
     )
     octaves: Octaves = Field(
         EVEN,
-        description="weights of the picture's halvings, the finest first: a list, `even`, `fine` or `coarse`",
+        description="weights of the image's halvings, the finest first: a list, `even`, `fine` or `coarse`",
         json_schema_extra=unit("share"),
     )
     colour: ColourChoice = Field(
@@ -99,7 +99,7 @@ class Controls(Model):
     )
     init: Start = Field(
         Start(content=1.0),
-        description="what to start from: `content`, `noise`, `style`, a picture's file, or {content: 1, noise: 1}",
+        description="what to start from: `content`, `noise`, `style`, an image's file, or {content: 1, noise: 1}",
         json_schema_extra=unit("a word, a file, or keys"),
     )
 
@@ -109,8 +109,8 @@ def _as_the_picture(key: str) -> Any:
     return Field(None, description=field.description, json_schema_extra=field.json_schema_extra)
 
 
-class Overrides(Model):
-    """The same controls of one region; what is not given is as for the whole picture."""
+class RegionControls(Model):
+    """The same controls of one region; what is not given is as for the whole image."""
 
     strength: Weight | None = _as_the_picture("strength")
     content_strength: Weight | None = _as_the_picture("content_strength")
@@ -131,6 +131,6 @@ class Overrides(Model):
         return {key: value for key, value in found.items() if value is not None}
 
     def over(self, picture: Controls) -> Controls:
-        """Lay what is given here over what the whole `picture` is asked for."""
+        """Lay what is given here over what the whole `image` is asked for."""
         shared = {key: getattr(picture, key) for key in Controls.model_fields}
         return Controls.model_construct(**shared | self.given)

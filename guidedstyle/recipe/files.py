@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from guidedstyle.io.paths import list_places, name_preview, name_record, name_watched
+from guidedstyle.io.paths import list_output_files, name_preview, name_record, name_watched
 from guidedstyle.recipe.controls import Start
 from guidedstyle.recipe.mask import Mask, SharedMasks, share_file
 from guidedstyle.recipe.model import Recipe, Region
-from guidedstyle.types import KeyPath, Mistake
+from guidedstyle.types import KeyPath, Violation
 
 
 def share_masks(recipe: Recipe) -> Recipe:
@@ -42,7 +42,7 @@ def list_masks(recipe: Recipe) -> Iterator[tuple[KeyPath, Mask]]:
 
 
 def list_starts(recipe: Recipe) -> Iterator[tuple[KeyPath, Start]]:
-    """List the starts of the picture and of its regions, with the keys that lead to each."""
+    """List the starts of the image and of its regions, with the keys that lead to each."""
     yield ("init",), recipe.init
     for index, region in enumerate(recipe.regions):
         if region.init:
@@ -72,13 +72,13 @@ def list_files(recipe: Recipe) -> Iterator[tuple[KeyPath, Path]]:
 REMEDY = "copy it into the recipe's folder, or leave --sandbox out if you trust the recipe"
 
 
-def find_escapes(recipe: Recipe, folder: Path, trusted: Callable[[KeyPath], bool]) -> Iterator[Mistake]:
+def find_escapes(recipe: Recipe, folder: Path, trusted: Callable[[KeyPath], bool]) -> Iterator[Violation]:
     """Find what a recipe would read or write outside a folder, but for the `trusted` keys; links are followed.
 
-    What is written beside a trusted picture stays in the folder of that.
+    What is written beside a trusted image stays in the folder of that.
     """
     files = [(path, file, folder) for path, file in list_files(recipe) if not trusted(path)]
-    chosen, places = trusted(("output",)), list_places(recipe.output)
+    chosen, places = trusted(("output",)), list_output_files(recipe.output)
     own = recipe.output.parent if chosen else folder
     files += [(("output",), file, own) for file in places[chosen:]]
     for path, file, inside in files:
@@ -101,14 +101,14 @@ Given = Mapping[Identity, str]  # what files are called in a message
 
 
 def list_given(recipe: Recipe, source: Path | None = None) -> Iterator[tuple[str, Path]]:
-    """List what a recipe is made of, by its keys, the file that it was read from, and pictures that look passing."""
+    """List what a recipe is made of, by its keys, the file that it was read from, and images that look passing."""
     for path, file in list_files(recipe):
         yield ".".join(map(str, path)), file
     if source:
         yield "the recipe", source
     for place in (name_preview(recipe.output), name_watched(recipe.output)) if recipe.output.name else ():
         if name_record(place).exists():
-            yield "a finished picture", place
+            yield "a finished image", place
 
 
 def identify(files: Iterable[tuple[str, Path]]) -> Given:

@@ -23,7 +23,7 @@ class Gradient(Model):
 
     start: Point = Field(
         alias="from",
-        description="[x, y] where it is nothing, in fractions of the picture",
+        description="[x, y] where it is nothing, in fractions of the image",
         json_schema_extra=unit("-10 to 10 fractions"),
     )
     end: Point = Field(alias="to", description="[x, y] where it is all", json_schema_extra=unit("-10 to 10 fractions"))
@@ -32,7 +32,7 @@ class Gradient(Model):
 class SharedMasks(Model):
     """A file that serves all regions, whose masks name only its `colour`, `layer` or `channel`."""
 
-    file: RecipePath = Field(description="a colour-coded picture or a layered document")
+    file: RecipePath = Field(description="a colour-coded image or a layered document")
     ignore: Colours = Field((), description="colours that mean no region", json_schema_extra=unit("up to 100 colours"))
     tolerance: float = Field(
         TOLERANCE,
@@ -44,11 +44,11 @@ class SharedMasks(Model):
 
 
 class Mask(Model):
-    """A part of a picture: a source, and what is done to it: inverted, cut off, widened or narrowed, then softened."""
+    """A part of an image: a source, and what is done to it: inverted, cut off, widened or narrowed, then softened."""
 
     rest: bool = Field(False, description="what no other region covers")
-    all: bool = Field(False, description="the whole picture")
-    file: RecipePath | None = Field(None, description="a grey picture, white where the region is")
+    all: bool = Field(False, description="the whole image")
+    file: RecipePath | None = Field(None, description="a grey image, white where the region is")
     channel: Literal["alpha"] | None = Field(None, description="take the file's opacity instead of its grey")
     colour: Colour | None = Field(
         None,
@@ -73,7 +73,7 @@ class Mask(Model):
     )
     rectangle: Box | None = Field(
         None,
-        description="[left, top, right, bottom] in fractions of the picture",
+        description="[left, top, right, bottom] in fractions of the image",
         json_schema_extra=unit("-10 to 10 fractions"),
     )
     ellipse: Box | None = Field(
@@ -103,7 +103,7 @@ class Mask(Model):
     )
     grow: Length = Field(
         0.0,
-        description="widen by so many px of the picture, or % of its longest side",
+        description="widen by so many px of the image, or % of its longest side",
         json_schema_extra=unit("px, or % of the longest side"),
     )
     shrink: Length = Field(0.0, description="narrow, likewise", json_schema_extra=unit("px, or % of the longest side"))

@@ -7,17 +7,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from guidedstyle.recipe.controls import Controls, Overrides
+from guidedstyle.recipe.controls import Controls, RegionControls
 from guidedstyle.recipe.mask import Mask, SharedMasks
-from guidedstyle.recipe.shorthand import lengthen
+from guidedstyle.recipe.shorthand import expand
 from guidedstyle.recipe.values import Length, Model, Name, RecipePath, Scale, Share, Side, Weight, unit
 
 MOST_REGIONS, MOST_STYLES = 64, 256
 LONGEST_REGION_NAME = 80  # letters
 
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
-OUTPUT_SUFFIXES = (*PICTURE_SUFFIXES, ".ora")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+OUTPUT_SUFFIXES = (*IMAGE_SUFFIXES, ".ora")
 STEPS = {"lbfgs": 150, "adam": 300, "sgd": 500}  # what each takes to get as far as the others
 
 
@@ -33,10 +33,10 @@ class EncoderChoice(Model):
     )
 
 
-class StyleImage(Model):
-    """A painting, or the masked part of it, to take a style from; or one made of two."""
+class StyleChoice(Model):
+    """A style image, or the masked part of it, to take a style from; or one made of two."""
 
-    image: RecipePath | None = Field(None, description="the painting's file")
+    image: RecipePath | None = Field(None, description="the style image's file")
     fine: str | None = Field(
         None,
         description="instead of `image`: the style whose fine texture is laid on the forms of `coarse`",
@@ -49,20 +49,20 @@ class StyleImage(Model):
     )
     scale: Scale = Field(
         1.0,
-        description="size of its strokes; 1: the painting is as long as the picture; of a made style, times its parts'",
+        description="size of its strokes; 1: the style image is as long as the output; of a made style, times its parts'",
         json_schema_extra=unit("times"),
     )
     rotate: float = Field(0.0, ge=-360, le=360, description="turn it anticlockwise", json_schema_extra=unit("degrees"))
     flip: Literal["horizontal", "vertical", "both"] | None = Field(None, description="mirror it")
     mask: Mask | None = Field(
         None,
-        description="only this part of it is used; as a region's mask, over the painting",
+        description="only this part of it is used; as a region's mask, over the style image",
         json_schema_extra=unit("a mask"),
     )
 
     @property
     def parts(self) -> list[str]:
-        """The styles that it is made of, where it is no painting itself."""
+        """The styles that it is made of, where it is no style image itself."""
         return [part for part in (self.fine, self.coarse) if part]
 
 
@@ -72,7 +72,7 @@ class StyleUse(Model):
     weight: Weight = Field(1.0, description="its share of a mix", json_schema_extra=unit("share"))
     where: Mask | None = Field(
         None,
-        description="its weight times this mask, over the picture, so that a mix can vary; its keys may stand here",
+        description="its weight times this mask, over the image, so that a mix can vary; its keys may stand here",
         json_schema_extra=unit("a mask"),
     )
     scale: Scale | None = Field(
@@ -84,8 +84,8 @@ class StyleUse(Model):
         return handler(self) if self.where or self.scale else self.weight
 
 
-class Region(Overrides):
-    """A part of the picture and what happens to it."""
+class Region(RegionControls):
+    """A part of the image and what happens to it."""
 
     name: Name = Field(
         min_length=1,
@@ -102,7 +102,7 @@ class Region(Overrides):
         description="a style's name, or several with weights: {ink: 0.7, oil: 0.3}; not needed with strength 0",
         json_schema_extra=unit("names with weights"),
     )
-    keep: bool = Field(False, description="leave these pixels exactly as they are in the photograph")
+    keep: bool = Field(False, description="leave these pixels exactly as they are in the content image")
     border: Length = Field(
         "0.5%",
         description="how far around it a kept region fades into the paint",
@@ -111,7 +111,7 @@ class Region(Overrides):
 
 
 class SolverChoice(Model):
-    """How the picture is optimised."""
+    """How the image is optimised."""
 
     method: Literal["lbfgs", "adam", "sgd"] = Field("lbfgs", description="`lbfgs`, `adam`, or `sgd` with momentum")
     steps: int | None = Field(
@@ -151,15 +151,13 @@ class SolverChoice(Model):
 class Recipe(Controls):
     """A whole recipe. Paths are relative to the recipe file until it is read, then to the working folder."""
 
-    content: RecipePath | None = Field(None, description="the photograph to paint")
+    content: RecipePath | None = Field(None, description="the content image to paint")
     canvas: Annotated[tuple[Side, Side], Field(strict=False)] | None = Field(
         None,
-        description="instead of `content`, for a texture without a photograph: [width, height]",
+        description="instead of `content`, for a texture without a content image: [width, height]",
         json_schema_extra=unit("px"),
     )
-    output: RecipePath = Field(
-        Path("picture.png"), description="the picture to write; default: the recipe's name + .png"
-    )
+    output: RecipePath = Field(Path("picture.png"), description="the image to write; default: the recipe's name + .png")
     size: Side | None = Field(
         None, description="longest side; default: the content's own", json_schema_extra=unit("px")
     )
@@ -172,10 +170,10 @@ class Recipe(Controls):
         description="`lite`, `vgg19`, or {name, weights, convention}",
         json_schema_extra=unit("a name, or keys"),
     )
-    styles: dict[Name, StyleImage] = Field(
+    styles: dict[Name, StyleChoice] = Field(
         {},
         max_length=MOST_STYLES,
-        description="the paintings by name: a file, or keys as below",
+        description="the style images by name: a file, or keys as below",
         json_schema_extra=unit("names with keys"),
     )
     masks: SharedMasks | None = Field(
@@ -200,11 +198,11 @@ class Recipe(Controls):
     @model_validator(mode="before")
     @classmethod
     def _accept_short_forms(cls, data: object) -> object:
-        return lengthen(data) if isinstance(data, dict) else data
+        return expand(data) if isinstance(data, dict) else data
 
     @property
     def controls(self) -> tuple[Controls, ...]:
-        """What each region is asked for, by itself or as the whole picture."""
+        """What each region is asked for, by itself or as the whole image."""
         return tuple(region.over(self) for region in self.regions)
 
     def users(self, name: str) -> list[Controls]:
@@ -213,13 +211,13 @@ class Recipe(Controls):
         return [controls for region, controls in pairs if name in region.style]
 
     def scale(self, name: str, use: StyleUse | None = None) -> float:
-        """Return the size of a style's strokes, where it is used or on its own; 1: as long as the picture."""
+        """Return the size of a style's strokes, where it is used or on its own; 1: as long as the image."""
         style = self.styles[name]
         base = self.styles[style.coarse].scale if style.coarse in self.styles else 1.0
         return base * ((use and use.scale) or style.scale)
 
     def largest_scale(self, name: str) -> float:
-        """Return the largest size at which a style's painting is looked at."""
+        """Return the largest size at which a style's style image is looked at."""
         uses = [self.scale(name, region.style[name]) for region in self.regions if name in region.style]
         own = not self.styles[name].parts
         made = [self.largest_scale(other) for other, style in self.styles.items() if own and style.coarse == name]

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from guidedstyle.recipe.controls import EVEN, OCTAVES, ColourChoice, Controls, Start
 from guidedstyle.recipe.mask import Gradient, Mask, SharedMasks
-from guidedstyle.recipe.model import EncoderChoice, Recipe, Region, SolverChoice, StyleImage, StyleUse
+from guidedstyle.recipe.model import EncoderChoice, Recipe, Region, SolverChoice, StyleChoice, StyleUse
 
 STRING: dict[str, Any] = {"type": "string"}
 STRINGS: dict[str, Any] = {"type": "array", "items": STRING}
@@ -49,7 +49,7 @@ def make_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "guidedstyle recipe"} | schema
 
 
-STYLE = "without regions: a painting's file, or one or several of `styles`, for the whole picture"
+STYLE = "without regions: a style image's file, or one or several of `styles`, for the whole image"
 
 
 def _shorten(entry: dict[str, Any], *short: dict[str, Any]) -> None:
@@ -70,11 +70,11 @@ class Key(NamedTuple):
 
 
 GROUPS: dict[str, tuple[str, type[BaseModel]]] = {  # title: the prefix of its keys, and where they are defined
-    "Of the picture": ("", Recipe),
-    "Of the picture, or of one region alone (`regions[].KEY`)": ("", Controls),
+    "Of the image": ("", Recipe),
+    "Of the image, or of one region alone (`regions[].KEY`)": ("", Controls),
     "Of a region": ("regions[].", Region),
     "Of a style in a region": ("regions[].style.NAME.", StyleUse),
-    "Of a style": ("styles.NAME.", StyleImage),
+    "Of a style": ("styles.NAME.", StyleChoice),
     "Of `colour`": ("colour.", ColourChoice),
     "Of `init`": ("init.", Start),
     "Of `solver`": ("solver.", SolverChoice),
@@ -88,7 +88,7 @@ GROUPS: dict[str, tuple[str, type[BaseModel]]] = {  # title: the prefix of its k
 def list_keys() -> dict[str, list[Key]]:
     """List every key of a recipe, in groups by title."""
     found = {title: list(_list_keys(prefix, model)) for title, (prefix, model) in GROUPS.items()}
-    found["Of the picture"].append(Key("style", "", "a file, a name, or names with weights", STYLE))
+    found["Of the image"].append(Key("style", "", "a file, a name, or names with weights", STYLE))
     return found
 
 

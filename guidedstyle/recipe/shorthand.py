@@ -9,23 +9,23 @@ from guidedstyle.recipe.controls import OCTAVES
 from guidedstyle.recipe.mask import Mask
 
 
-def lengthen_mask(mask: object) -> object:
+def expand_mask(mask: object) -> object:
     """Rewrite the short forms of a mask: a file's name, `rest` or `all`."""
     if isinstance(mask, str):
         return {mask: True} if mask in ("rest", "all") else {"file": mask}
     if not isinstance(mask, dict):
         return mask
     combined = {key: mask[key] for key in ("any", "both", "except") if isinstance(mask.get(key), list | tuple)}
-    return mask | {key: [lengthen_mask(part) for part in parts] for key, parts in combined.items()}
+    return mask | {key: [expand_mask(part) for part in parts] for key, parts in combined.items()}
 
 
-def lengthen_controls(data: Mapping[str, Any]) -> dict[str, Any]:
+def expand_controls(data: Mapping[str, Any]) -> dict[str, Any]:
     """Rewrite the short forms of controls, where a word or a list stands for an entry, as the long ones."""
-    found = {key: lengthen(data[key]) for key, lengthen in LONG_FORMS.items() if key in data}
+    found = {key: expand(data[key]) for key, expand in LONG_FORMS.items() if key in data}
     return {**data, **found}
 
 
-def _lengthen_layers(layers: object) -> object:
+def _expand_layers(layers: object) -> object:
     if isinstance(layers, str):
         return {layers: 1.0}
     if isinstance(layers, list) and all(isinstance(layer, str) for layer in layers):
@@ -33,17 +33,17 @@ def _lengthen_layers(layers: object) -> object:
     return layers
 
 
-def _lengthen_octaves(octaves: object) -> object:
+def _expand_octaves(octaves: object) -> object:
     return list(OCTAVES[octaves]) if isinstance(octaves, str) and octaves in OCTAVES else octaves
 
 
-def _lengthen_colour(colour: object) -> object:
+def _expand_colour(colour: object) -> object:
     if isinstance(colour, str):
         return {colour: "symmetric" if colour == "match" else True}
     return colour
 
 
-def _lengthen_start(start: object) -> object:
+def _expand_start(start: object) -> object:
     if isinstance(start, str):
         return {start: 1.0} if start in ("content", "noise", "style") else {"file": start, "picture": 1.0}
     if isinstance(start, dict) and "file" in start:
@@ -52,15 +52,15 @@ def _lengthen_start(start: object) -> object:
 
 
 LONG_FORMS = {
-    "style_layers": _lengthen_layers,
-    "content_layers": _lengthen_layers,
-    "octaves": _lengthen_octaves,
-    "colour": _lengthen_colour,
-    "init": _lengthen_start,
+    "style_layers": _expand_layers,
+    "content_layers": _expand_layers,
+    "octaves": _expand_octaves,
+    "colour": _expand_colour,
+    "init": _expand_start,
 }
 
 
-CANVAS = {"init": "noise", "content_strength": 0.0}  # there is no photograph to start from, or to keep
+CANVAS = {"init": "noise", "content_strength": 0.0}  # there is no content image to start from, or to keep
 CLASSIC = {  # Gatys et al. 2016 and the authors' own code
     "encoder": {"name": "vgg19"},
     "style_layers": ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"],
@@ -72,7 +72,7 @@ CLASSIC = {  # Gatys et al. 2016 and the authors' own code
 MASK_KEYS = {field.alias or key for key, field in Mask.model_fields.items()}
 
 
-def lengthen(data: dict[str, Any]) -> dict[str, Any]:
+def expand(data: dict[str, Any]) -> dict[str, Any]:
     """Rewrite the short forms of a recipe, and fill in the defaults of a preset where nothing else is given."""
     data = _expand_style(data)
     for key, long_form in (("encoder", "name"), ("masks", "file")):
@@ -82,11 +82,11 @@ def lengthen(data: dict[str, Any]) -> dict[str, Any]:
         data = CANVAS | data
     if data.get("method") == "classic":
         data = _prefer(data, CLASSIC)
-    data = lengthen_controls(data)
+    data = expand_controls(data)
     if isinstance(styles := data.get("styles"), dict):
-        data["styles"] = {key: _lengthen_style(style) for key, style in styles.items()}
+        data["styles"] = {key: _expand_style_image(style) for key, style in styles.items()}
     if isinstance(regions := data.get("regions"), list | tuple):
-        data["regions"] = [_lengthen_region(region, data.setdefault("styles", {})) for region in regions]
+        data["regions"] = [_expand_region(region, data.setdefault("styles", {})) for region in regions]
     return data
 
 
@@ -102,24 +102,24 @@ def _prefer(given: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
     return preset | given | both
 
 
-def _lengthen_style(style: object) -> object:
-    style = _lengthen_entry(style, lambda image: {"image": image})
-    return {**style, "mask": lengthen_mask(style["mask"])} if isinstance(style, dict) and "mask" in style else style
+def _expand_style_image(style: object) -> object:
+    style = _expand_entry(style, lambda image: {"image": image})
+    return {**style, "mask": expand_mask(style["mask"])} if isinstance(style, dict) and "mask" in style else style
 
 
-def _lengthen_region(region: object, styles: Any) -> object:
+def _expand_region(region: object, styles: Any) -> object:
     if not isinstance(region, dict):
         return region
-    region = lengthen_controls(region)
+    region = expand_controls(region)
     if "mask" in region:
-        region["mask"] = lengthen_mask(region["mask"])
+        region["mask"] = expand_mask(region["mask"])
     if "style" in region:
-        style = _lengthen_entry(region["style"], lambda name: {name: 1.0})
-        region["style"] = _lengthen_mix(style, styles) if isinstance(style, dict) else style
+        style = _expand_entry(region["style"], lambda name: {name: 1.0})
+        region["style"] = _expand_mix(style, styles) if isinstance(style, dict) else style
     return region
 
 
-def _lengthen_mix(mix: dict[str, Any], styles: Any) -> dict[str, Any]:
+def _expand_mix(mix: dict[str, Any], styles: Any) -> dict[str, Any]:
     """Rewrite a region's mix; `{fine: A, coarse: B}` becomes a style of its own, made of the two."""
     parts = {key: mix[key] for key in ("fine", "coarse") if isinstance(mix.get(key), str)}
     if len(parts) == 2:
@@ -127,12 +127,12 @@ def _lengthen_mix(mix: dict[str, Any], styles: Any) -> dict[str, Any]:
         if isinstance(styles, dict):
             styles.setdefault(made, parts)
         mix = {made: 1.0, **{name: use for name, use in mix.items() if name not in parts}}
-    return {name: _lengthen_use(use) for name, use in mix.items()}
+    return {name: _expand_use(use) for name, use in mix.items()}
 
 
-def _lengthen_use(use: object) -> object:
+def _expand_use(use: object) -> object:
     if isinstance(use, str):
-        return {"where": lengthen_mask(use)}
+        return {"where": expand_mask(use)}
     if isinstance(use, int | float) and not isinstance(use, bool):
         return {"weight": use}
     if not isinstance(use, dict):
@@ -142,15 +142,15 @@ def _lengthen_use(use: object) -> object:
     if where and "where" in use:
         return use  # one of the two is too much, and will be told
     mask = where or others.get("where")
-    return others | {"where": lengthen_mask(mask)} if mask is not None else others
+    return others | {"where": expand_mask(mask)} if mask is not None else others
 
 
-def _lengthen_entry(entry: object, long_form: Callable[[str], object]) -> object:
+def _expand_entry(entry: object, long_form: Callable[[str], object]) -> object:
     return long_form(entry) if isinstance(entry, str) else entry
 
 
 def _expand_style(data: dict[str, Any]) -> dict[str, Any]:
-    """Rewrite the smallest recipe, `style:` and no regions, as one region that covers the picture.
+    """Rewrite the smallest recipe, `style:` and no regions, as one region that covers the image.
 
     `style` is a file, the name of one of `styles`, or a mix of their names. A recipe with `styles` of which there
     is only one needs no `style` at all; with `strength: 0` nothing is painted, and no style is needed.

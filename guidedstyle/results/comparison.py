@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.io.files import MOST_BYTES, read_plain
-from guidedstyle.io.images import read_note, read_picture, save_picture
+from guidedstyle.io.images import read_image, read_note, save_image
 from guidedstyle.io.paths import name_record
 from guidedstyle.recipe.files import find_overwritten, identify
 from guidedstyle.recipe.loading.document import flatten, name_entry, read_document, walk
@@ -31,7 +31,7 @@ Source = Literal["record", "picture"]
 
 
 class Record(BaseModel):
-    """What is read of the record beside a picture; its other keys do not matter here."""
+    """What is read of the record beside an image; its other keys do not matter here."""
 
     recipe: dict[str, Any]
     inputs: dict[str, str] = {}
@@ -43,7 +43,7 @@ class Record(BaseModel):
 
 @dataclass(frozen=True)
 class Compared:
-    """A picture, small, and what is known of how it was made, by section; `source` is where its recipe stands."""
+    """An image, small, and what is known of how it was made, by section; `source` is where its recipe stands."""
 
     file: Path
     picture: Image.Image
@@ -53,16 +53,16 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Pictures, and by section and key a value for each of them: None where it has none."""
+    """Images, and by section and key a value for each of them: None where it has none."""
 
     pictures: Sequence[Compared]
     sections: Mapping[str, Mapping[str, Sequence[Any]]]
 
 
-def compare_pictures(files: Sequence[Path]) -> Comparison:
-    """Compare two or more pictures; raises GuidedStyleError with the mistakes of all."""
+def compare_images(files: Sequence[Path]) -> Comparison:
+    """Compare two or more images; raises GuidedStyleError with the errors of all."""
     if len(files) < 2:
-        raise GuidedStyleError.of("compare", "it takes two pictures or more", "name them all: compare A.png B.png")
+        raise GuidedStyleError.of("compare", "it takes two images or more", "name them all: compare A.png B.png")
     pictures, problems = [], list[Problem]()
     for file in files:
         try:
@@ -76,10 +76,10 @@ def compare_pictures(files: Sequence[Path]) -> Comparison:
 
 
 def _describe(file: Path) -> Compared:
-    """Describe a picture by the record beside it, or else by the recipe that it carries, if any."""
+    """Describe an image by the record beside it, or else by the recipe that it carries, if any."""
     if not file.is_file():
         raise GuidedStyleError.of(file, "there is no such file", "check the name and the folder")
-    picture = read_picture(file, CELL, enlarge=False)
+    picture = read_image(file, CELL, enlarge=False)
     if record := _read_record(name_record(file)):
         return Compared(file, picture, "record", _describe_record(record, file.parent))
     if recipe := _read_carried(file):
@@ -97,16 +97,16 @@ def _read_record(file: Path) -> Record | None:
         return Record.model_validate(data) if isinstance(data, dict) and "recipe" in data else None
     except (OSError, ValueError, RecursionError) as error:
         wrong = "its keys are not a record's" if isinstance(error, ValidationError) else f"{error}"
-        remedy = "render the picture again, or remove this file: then the recipe that a PNG carries is taken"
+        remedy = "render the image again, or remove this file: then the recipe that a PNG carries is taken"
         raise GuidedStyleError.of(file, f"this record is damaged ({wrong})", remedy) from error
 
 
 def _read_carried(file: Path) -> dict[str, Any] | None:
-    """Read the recipe that a picture carries; raises GuidedStyleError where it is damaged."""
+    """Read the recipe that an image carries; raises GuidedStyleError where it is damaged."""
     text = read_note(file, RECIPE_KEY)
     data = read_document(str(file), text).data if text else None
     if text and not isinstance(data, dict):
-        raise GuidedStyleError.of(file, "the recipe that it carries is damaged", "render the picture again")
+        raise GuidedStyleError.of(file, "the recipe that it carries is damaged", "render the image again")
     return data
 
 
@@ -122,7 +122,7 @@ def _describe_record(record: Record, folder: Path) -> dict[str, Values]:
 
 
 def _describe_recipe(recipe: Mapping[str, Any], folder: Path) -> Values:
-    """Flatten a recipe, its files written relative to the working folder; where it goes is the picture's own name."""
+    """Flatten a recipe, its files written relative to the working folder; where it goes is the image's own name."""
     rest = {key: value for key, value in recipe.items() if key != "output"}
     return flatten(rest) | {
         name_entry(rest, path): _locate(value, folder) for path, value in walk(rest) if is_file(path, value)
@@ -150,9 +150,9 @@ def _locate(file: str, folder: Path) -> str:
 
 
 def _collect(section: str, pictures: Sequence[Compared]) -> dict[str, list[Any]]:
-    """Collect what pictures have in a section: all results, of the rest what differs between those that have it.
+    """Collect what images have in a section: all results, of the rest what differs between those that have it.
 
-    A file differs only where pictures were made of two states of it.
+    A file differs only where images were made of two states of it.
     """
     having = [picture.known[section] for picture in pictures if section in picture.known]
     keys = _sort_keys(dict.fromkeys(key for values in having for key in values))
@@ -175,15 +175,15 @@ def _differ(values: Sequence[Any]) -> bool:
 
 
 def save_comparison(comparison: Comparison, sheet: Path) -> None:
-    """Lay the pictures out, numbered; raises GuidedStyleError where the sheet would overwrite what it is made of."""
+    """Lay the images out, numbered; raises GuidedStyleError where the sheet would overwrite what it is made of."""
     if overwritten := find_overwritten(identify((str(file), file) for file in _list_files(comparison)), [sheet]):
         raise GuidedStyleError.of("--output", overwritten, "choose another name (-o)")
     cells = [(f"{number} {one.file.name}", one.picture) for number, one in enumerate(comparison.pictures, 1)]
-    save_picture(make_sheet(list(arrange(cells, len(cells)))), sheet)
+    save_image(make_sheet(list(arrange(cells, len(cells)))), sheet)
 
 
 def _list_files(comparison: Comparison) -> Iterator[Path]:
-    """List the pictures, and the files that those were made of."""
+    """List the images, and the files that those were made of."""
     for picture in comparison.pictures:
         yield picture.file
         recipe = picture.known.get("recipe", {})
@@ -191,6 +191,6 @@ def _list_files(comparison: Comparison) -> Iterator[Path]:
 
 
 def describe_comparison(comparison: Comparison, sheet: Path) -> dict[str, object]:
-    """Describe a comparison for programs: every list has an entry for each picture, null where it has no such value."""
+    """Describe a comparison for programs: every list has an entry for each image, null where it has no such value."""
     pictures = [{"file": str(picture.file), "recipe": picture.source} for picture in comparison.pictures]
     return {"pictures": pictures, "sheet": str(sheet), **comparison.sections}

@@ -15,20 +15,20 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 from PIL import Image
 
-from guidedstyle.io.images import fit_size, to_picture
+from guidedstyle.io.images import fit_size, to_pillow
 from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.results.palette import Palette, make_legible, measure_chroma, measure_palette, pick_pixels, to_lab
 from guidedstyle.results.plots import CURRENT, DASHES, Curve, plot_curves, plot_distributions, require_matplotlib
-from guidedstyle.results.result import describe_controls, describe_style
 from guidedstyle.results.sheets import cut_out, draw_overview, tint
+from guidedstyle.scene.check import describe_controls, describe_style
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import RGB, Array
 
 if TYPE_CHECKING:
-    from guidedstyle.engine.rendering import Curves, Rendering
+    from guidedstyle.engine.rendering import LossHistory, Rendering
 
 
-LONGEST, CARD = 1600, 640  # px, of the pictures, and of all others
+LONGEST, CARD = 1600, 640  # px, of the images, and of all others
 QUALITY = 90  # of JPEG
 VIVID = 100.0  # the chroma of the purest colours
 
@@ -54,8 +54,8 @@ def write_page(scene: Scene, rendering: Rendering, record: Mapping[str, Any]) ->
         record=record,
         plan=record["plan"],
         ended=record["result"],
-        result=_embed(to_picture(rendering.image)),
-        photograph=_embed(to_picture(scene.content)) if scene.recipe.content else None,
+        result=_embed(to_pillow(rendering.image)),
+        photograph=_embed(to_pillow(scene.content)) if scene.recipe.content else None,
         overview=_embed(draw_overview(scene, CARD)),
         painted=[region for region in scene.recipe.regions if not region.keep],
         colours=list(_compare_colours(scene, rendering.image)),
@@ -81,14 +81,14 @@ def _read(name: str) -> str:
 
 
 def _write_policy(script: str) -> str:
-    """Write what the page may load: its own pictures, styles and script, and nothing else."""
+    """Write what the page may load: its own images, styles and script, and nothing else."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     rest = "base-uri 'none'; form-action 'none'"
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; {rest}"
 
 
 def _embed(picture: Image.Image) -> str:
-    """Write a picture, at most LONGEST px, as an address that holds it."""
+    """Write an image, at most LONGEST px, as an address that holds it."""
     size = fit_size(picture.size, min(LONGEST, max(picture.size)))
     buffer = io.BytesIO()
     picture.resize(size, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
@@ -96,7 +96,7 @@ def _embed(picture: Image.Image) -> str:
 
 
 def _cut_out(image: Array, weight: Array) -> Image.Image:
-    return cut_out(to_picture(image), weight, CARD)
+    return cut_out(to_pillow(image), weight, CARD)
 
 
 def _write_colour(colour: RGB) -> str:
@@ -104,23 +104,23 @@ def _write_colour(colour: RGB) -> str:
 
 
 def _compare_colours(scene: Scene, result: Array) -> Iterator[tuple[str, dict[str, Palette]]]:
-    """Measure the colours of the picture, then of every painted region: before, of its paintings, after."""
+    """Measure the colours of the image, then of every painted region: before, of its style images, after."""
     before = {"photograph": scene.content} if scene.recipe.content else {}
     if len(scene.recipe.regions) > 1:
         everywhere = np.ones_like(scene.weights[0])
         pictures = before | {"result": result}
-        yield "Whole picture", {label: measure_palette(image, everywhere) for label, image in pictures.items()}
+        yield "Whole image", {label: measure_palette(image, everywhere) for label, image in pictures.items()}
     for region, weights in zip(scene.recipe.regions, scene.weights, strict=False):
         if not region.keep:
             parts = {label: (image, weights) for label, image in before.items()}
-            paintings = {f"style {name}": scene.paintings[name] for name in region.style}
-            parts |= {label: (painting.image, painting.mask) for label, painting in paintings.items()}
+            style_images = {f"style {name}": scene.style_images[name] for name in region.style}
+            parts |= {label: (style_image.image, style_image.mask) for label, style_image in style_images.items()}
             parts["result"] = (result, weights)
             yield region.name, {label: measure_palette(*part) for label, part in parts.items()}
 
 
 def _plot_tones(scene: Scene, result: Array) -> Iterator[Plot]:
-    """Plot how light and how vivid the picture was and is."""
+    """Plot how light and how vivid the image was and is."""
     everywhere = np.ones_like(scene.weights[0])
     pictures = [result, scene.content] if scene.recipe.content else [result]
     labs = [to_lab(pick_pixels(image, everywhere)) for image in pictures]
@@ -145,8 +145,8 @@ def _plot_losses(scene: Scene, rendering: Rendering) -> Iterator[Plot]:
             yield Plot(title, Markup(svg), shown)
 
 
-def _trace_terms(curves: Curves) -> list[Curve]:
-    """Trace the terms of the picture, of regions the mean, in lines told apart by their dashes."""
+def _trace_terms(curves: LossHistory) -> list[Curve]:
+    """Trace the terms of the image, of regions the mean, in lines told apart by their dashes."""
     terms = {"total": curves.total, "style": curves.style.mean(1), "drawing": curves.content.mean(1)}
     terms["smoothness"] = curves.smoothness
     pairs = zip(terms.items(), DASHES, strict=False)

@@ -18,7 +18,7 @@ LIGHTNESS = (50.0, 55.0)  # within these a line stands out from white and from b
 
 @dataclass(frozen=True)
 class Palette:
-    """The main colours of a picture, the darkest first, with their shares, and its mean lightness and chroma."""
+    """The main colours of an image, the darkest first, with their shares, and its mean lightness and chroma."""
 
     colours: tuple[tuple[RGB, float], ...]
     lightness: float
@@ -29,12 +29,12 @@ def measure_palette(image: Array, weights: Array) -> Palette:
     """Measure the colours of the part of an image (1, 3, h, w) where weights (h, w) are at least half their largest."""
     lab = to_lab(pick_pixels(image, weights))
     count = min(COLOURS, len(lab))
-    ranks = lab[:, 0].argsort().argsort()  # begins with the tones, so that the same picture has the same palette
+    ranks = lab[:, 0].argsort().argsort()  # begins with the tones, so that the same image has the same palette
     start = np.asarray(ranks * count // len(lab), np.int32)[:, None]
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, ROUNDS, CLOSE)
     _, labels, middles = cv2.kmeans(lab, count, start, criteria, 1, cv2.KMEANS_USE_INITIAL_LABELS)
     shares = np.bincount(labels[:, 0], minlength=count) / len(lab)
-    colours = Counter[RGB]()  # of which flat pictures have fewer
+    colours = Counter[RGB]()  # of which flat images have fewer
     for index in middles[:, 0].argsort():
         colours[_to_rgb(middles[index])] += shares[index]
     found = tuple((colour, float(share)) for colour, share in colours.items() if share)

@@ -110,7 +110,7 @@ def _scale(axes: Axes) -> None:
 
 
 def plot_distributions(pictures: Sequence[Array], most: float, name: str, ends: tuple[str, str]) -> str:
-    """Plot how often values (N,) from 0 to `most` occur in pictures: a line of the first, an area of a second.
+    """Plot how often values (N,) from 0 to `most` occur in images: a line of the first, an area of a second.
 
     `ends` say in words what the least and the largest mean.
     """

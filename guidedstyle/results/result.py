@@ -9,7 +9,6 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +19,23 @@ from PIL import Image
 from pydantic import BaseModel
 
 from guidedstyle.device.distributed import count_processes
+from guidedstyle.device.environment import list_versions
 from guidedstyle.device.precision import name_precision
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Rendering
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import MOST_BYTES, read_plain, replacing
-from guidedstyle.io.images import save_picture, to_picture
+from guidedstyle.io.files import MOST_BYTES, atomic_write, read_plain
+from guidedstyle.io.images import save_image, to_pillow
+from guidedstyle.io.layered.base import CONTENT_LAYER
 from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.io.paths import name_record
 from guidedstyle.losses.terms import Losses
 from guidedstyle.masks.compositing import unstack_weights
 from guidedstyle.recipe.files import find_overwritten, identify, list_files, list_given
-from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.recipe.loading.loader import RECIPE_KEY, write_recipe
-from guidedstyle.recipe.model import Recipe, Region
+from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array
-
-PACKAGES = ("guidedstyle", "torch", "torchvision", "numpy", "pillow", "opencv-python-headless")
-
-
-def list_versions() -> dict[str, str]:
-    """List the versions of Python and of the packages that can change a picture."""
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 class _Ending(BaseModel):
@@ -59,7 +52,7 @@ class _Losses(BaseModel):
 
 
 class _Told(BaseModel):
-    """What is told of a picture that is there already."""
+    """What is told of an image that is there already."""
 
     result: _Ending
     losses: _Losses
@@ -67,7 +60,7 @@ class _Told(BaseModel):
 
 
 def describe_identity(recipe: Recipe) -> dict[str, Any]:
-    """Describe what a picture depends on: the resolved recipe, hashes of the files it names, versions."""
+    """Describe what an image depends on: the resolved recipe, hashes of the files it names, versions."""
     return {"recipe": yaml.safe_load(write_recipe(recipe, recipe.output.parent)), **describe_origin(recipe)}
 
 
@@ -102,7 +95,7 @@ def describe_render(
 
 
 def find_record(recipe: Recipe) -> dict[str, Any] | None:
-    """Find the record of a picture that was rendered whole from the same recipe and files by the same version."""
+    """Find the record of an image that was rendered whole from the same recipe and files by the same version."""
     try:
         record: dict[str, Any] = json.loads(read_plain(name_record(recipe.output), MOST_BYTES))
         finished = _Told.model_validate(record, strict=True).result.finished and recipe.output.is_file()
@@ -149,26 +142,23 @@ def _hash(file: Path) -> str:
     return "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-PHOTOGRAPH = "photograph"  # the layer at the bottom
-
-
 def save_layers(scene: Scene, paint: Array, result: Array, file: Path) -> None:
-    """Save a rendering as layers, as OpenRaster: the photograph, and every region with its mask.
+    """Save a rendering as layers, as OpenRaster: the content image, and every region with its mask.
 
-    `paint` (1, 3, H, W) is the picture before it is laid over what is kept, `result` the one after.
+    `paint` (1, 3, H, W) is the image before it is laid over what is kept, `result` the one after.
     """
-    photograph, painted = to_picture(scene.content), to_picture(paint)
-    layers = [(PHOTOGRAPH, photograph.convert("RGBA"))]
+    photograph, painted = to_pillow(scene.content), to_pillow(paint)
+    layers = [(CONTENT_LAYER, photograph.convert("RGBA"))]
     for region, opacity in zip(scene.recipe.regions, unstack_weights(scene.weights), strict=True):
         layer = (photograph if region.keep else painted).convert("RGBA")
         layer.putalpha(Image.fromarray(np.uint8(opacity * 255 + 0.5)))
         layers.append((region.name, layer))
-    write_openraster(file, layers, to_picture(result))
+    write_openraster(file, layers, to_pillow(result))
 
 
 @dataclass(frozen=True)
 class Result:
-    """A scene, its rendering, notes, and the files and versions that it was made of; a notebook shows the picture."""
+    """A scene, its rendering, notes, and the files and versions that it was made of; a notebook shows the image."""
 
     scene: Scene
     rendering: Rendering
@@ -177,8 +167,8 @@ class Result:
 
     @cached_property
     def picture(self) -> Image.Image:
-        """The picture, RGB of 8 bits."""
-        return to_picture(self.rendering.image)
+        """The image, RGB of 8 bits."""
+        return to_pillow(self.rendering.image)
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -186,7 +176,7 @@ class Result:
         return describe_render(self.scene, self.rendering, self.notes, self.origin)
 
     def save(self, file: Path | str | None = None) -> Path:
-        """Write the picture, or for .ora its layers, to `file` or where the recipe says, and its record beside it.
+        """Write the image, or for .ora its layers, to `file` or where the recipe says, and its record beside it.
 
         Raises GuidedStyleError where it cannot be written.
         """
@@ -196,12 +186,12 @@ class Result:
         output = self.scene.recipe.output
         if overwritten := find_overwritten(identify(list_given(self.scene.recipe)), [output, name_record(output)]):
             raise GuidedStyleError.of("output", overwritten, "choose another name")
-        with replacing(name_record(output)) as record:  # where the disk is full, neither is new
+        with atomic_write(name_record(output)) as record:  # where the disk is full, neither is new
             record.write_bytes(write_record(self.record))
             if output.suffix.lower() == ".ora":
                 save_layers(self.scene, self.rendering.paint, self.rendering.image, output)
             else:
-                save_picture(self.picture, output, (RECIPE_KEY, write_recipe(self.scene.recipe, output.parent)))
+                save_image(self.picture, output, (RECIPE_KEY, write_recipe(self.scene.recipe, output.parent)))
         return output
 
     def _repr_png_(self) -> bytes:
@@ -212,17 +202,3 @@ class Result:
     def __repr__(self) -> str:
         width, height = self.picture.size
         return f"<{width} x {height} px, {self.rendering.reason}, {self.rendering.seconds:.1f} s>"
-
-
-def describe_style(region: Region) -> str:
-    """Name what a region is painted in."""
-    if region.keep:
-        return "kept as it is"
-    mix = [f"{use.weight:g} {name}{' (varies)' if use.where else ''}" for name, use in region.style.items()]
-    return " + ".join(mix) if len(mix) > 1 else next(iter(region.style), "none")
-
-
-def describe_controls(region: Region) -> str:
-    """Name the controls that a region asks for itself, besides its strengths."""
-    given = region.model_dump(mode="json", include={*region.given} - {"strength", "content_strength"})
-    return write_yaml(given, in_line=True).strip()[1:-1] if given else ""

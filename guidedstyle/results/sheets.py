@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images import fit_size, save_picture, to_picture
+from guidedstyle.io.images import fit_size, save_image, to_pillow
 from guidedstyle.masks.reader import resize_mask
 from guidedstyle.recipe.files import find_overwritten, identify, list_given
 from guidedstyle.recipe.mask import Mask
@@ -24,11 +24,11 @@ CELL, MARGIN, LINE = 320, 10, 18  # px
 FONT_SIZE = 14
 PAPER, INK = "white", (30, 30, 30)
 
-Row = Sequence[tuple[str, Image.Image]]  # labels and pictures
+Row = Sequence[tuple[str, Image.Image]]  # labels and images
 
 
 def make_sheet(rows: Sequence[Row]) -> Image.Image:
-    """Lay labelled pictures out in rows."""
+    """Lay labelled images out in rows."""
     drawn = [_draw_row(row) for row in rows]
     width = max(row.width for row in drawn)
     sheet = Image.new("RGB", (width, sum(row.height for row in drawn) + MARGIN), PAPER)
@@ -53,7 +53,7 @@ def _draw_row(row: Row) -> Image.Image:
 
 
 def _wrap(label: str) -> Iterator[str]:
-    """Break a label into lines as wide as a picture, between words where that can be."""
+    """Break a label into lines as wide as an image, between words where that can be."""
     font, line = ImageFont.load_default(FONT_SIZE), ""
     for word in label.split(" "):
         longer = f"{line} {word}".strip()
@@ -91,13 +91,13 @@ def save_sheet(scene: Scene, recipe: Path, file: Path) -> None:
     """Draw the sheet into a file; raises GuidedStyleError where that would overwrite what the recipe is made of."""
     if overwritten := find_overwritten(identify(list_given(scene.recipe, recipe)), [file]):
         raise GuidedStyleError.of("--output", overwritten, "choose another name (-o)")
-    save_picture(draw_sheet(scene), file)
+    save_image(draw_sheet(scene), file)
 
 
 def draw_sheet(scene: Scene) -> Image.Image:
-    """Draw the overview above a panel for every region and for every painting of which only a part is used."""
+    """Draw the overview above a panel for every region and for every style image of which only a part is used."""
     overview = draw_overview(scene)
-    panels = [*_draw_regions(scene), *_draw_paintings(scene)]
+    panels = [*_draw_regions(scene), *_draw_style_images(scene)]
     columns = max(1, (overview.width + GAP) // (PANEL + GAP))
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     height = overview.height + sum(max(panel.height for panel in row) + GAP for row in rows)
@@ -117,8 +117,8 @@ def tint(index: int, mask: Mask | None = None) -> RGB:
 
 
 def draw_overview(scene: Scene, longest: int = OVERVIEW) -> Image.Image:
-    """Tint the greyed photograph by the regions' weights, kept ones faintly and in colour; hatch what is nobody's."""
-    photograph = to_picture(scene.content)
+    """Tint the greyed content image by the regions' weights, kept ones faintly and in colour; hatch uncovered pixels."""
+    photograph = to_pillow(scene.content)
     width, height = fit_size(photograph.size, longest)
     small = np.asarray(photograph.resize((width, height)), np.float32)
     weights = [resize_mask(weight, (width, height)) for weight in scene.weights]
@@ -158,7 +158,7 @@ def _write_name(draw: ImageDraw.ImageDraw, name: str, middle: tuple[int, int], c
 
 
 def _draw_regions(scene: Scene) -> Iterator[Image.Image]:
-    photograph = to_picture(scene.content)
+    photograph = to_pillow(scene.content)
     for index, region in enumerate(scene.recipe.regions):
         caption = f"{region.name}: {'kept' if region.keep else ' + '.join(region.style)}, {scene.shares[index]:.1%}"
         yield _draw_panel(photograph, scene.weights[index], caption, tint(index, region.mask))
@@ -168,14 +168,14 @@ def _draw_regions(scene: Scene) -> Iterator[Image.Image]:
         )
 
 
-def _draw_paintings(scene: Scene) -> Iterator[Image.Image]:
-    for name, painting in scene.paintings.items():
-        part = f", {painting.mask.mean():.1%} of its painting" if scene.recipe.styles[name].mask else ""
-        yield _draw_panel(to_picture(painting.image), painting.mask, f"style {name}{part}", SHEET_PAPER)
+def _draw_style_images(scene: Scene) -> Iterator[Image.Image]:
+    for name, style_image in scene.style_images.items():
+        part = f", {style_image.mask.mean():.1%} of its style image" if scene.recipe.styles[name].mask else ""
+        yield _draw_panel(to_pillow(style_image.image), style_image.mask, f"style {name}{part}", SHEET_PAPER)
 
 
 def _draw_panel(picture: Image.Image, weight: Array, caption: str, colour: Sequence[int]) -> Image.Image:
-    """Show a picture where it has weight, and a caption below."""
+    """Show an image where it has weight, and a caption below."""
     shown = cut_out(picture, weight, PANEL)
     panel = Image.new("RGB", (PANEL, shown.height + CAPTION), SHEET_PAPER)
     panel.paste(shown, (0, 0))
@@ -186,7 +186,7 @@ def _draw_panel(picture: Image.Image, weight: Array, caption: str, colour: Seque
 
 
 def cut_out(picture: Image.Image, weight: Array, longest: int) -> Image.Image:
-    """Show a picture where it has weight (h, w), a chequered ground elsewhere, its longest side `longest` px."""
+    """Show an image where it has weight (h, w), a chequered ground elsewhere, its longest side `longest` px."""
     size = fit_size(picture.size, longest)
     opacity = resize_mask(weight, size)[..., None]
     board = 225 + 20.0 * ((np.indices(size[::-1]) // 8).sum(0) % 2)[..., None]
@@ -203,7 +203,7 @@ def _shorten(draw: ImageDraw.ImageDraw, text: str) -> str:
     return f"{text}…"
 
 
-WIDEST = 6  # pictures side by side, where there is one axis
+WIDEST = 6  # images side by side, where there is one axis
 
 
 T = TypeVar("T")

@@ -12,10 +12,10 @@ import torch
 from guidedstyle.device.distributed import count_processes
 from guidedstyle.device.precision import name_precision
 from guidedstyle.engine.plan import Plan
-from guidedstyle.engine.rendering import Curves, Snapshot, trace_losses
+from guidedstyle.engine.rendering import LossHistory, Snapshot, stack_losses
 from guidedstyle.engine.solvers.minimise import Ending
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory
-from guidedstyle.io.files import replacing
+from guidedstyle.io.files import atomic_write
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.loading.document import Difference, list_differences
 from guidedstyle.results.result import describe_identity
@@ -41,7 +41,7 @@ class Checkpoint:
 
 
 def describe_machine(plan: Plan) -> dict[str, Any]:
-    """Describe what the bits of a picture depend on besides its recipe, as far as a person chooses it."""
+    """Describe what the bits of an image depend on besides its recipe, as far as a person chooses it."""
     limits = {"tile": plan.limits.tile, "max_memory": plan.limits.memory}
     return {"device": str(plan.device), "processes": count_processes(), **limits}
 
@@ -71,7 +71,7 @@ def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
         },
     }
     try:
-        with replacing(file) as part, part.open("wb") as stream:
+        with atomic_write(file) as part, part.open("wb") as stream:
             torch.save(data, stream)
     except RuntimeError as error:  # so torch tells that the disk is full
         raise GuidedStyleError.of(file, "the state cannot be written", "make room on the disk") from error
@@ -104,7 +104,7 @@ def read_checkpoint(file: Path) -> Checkpoint | None:
 
 def _read_snapshot(data: dict[str, Any], stages: Sequence[tuple[int, int, int]]) -> Snapshot:
     """Read where a render is whose stages are (width, height, steps); raises where that cannot be."""
-    curves, (width, height, _) = Curves(**data["curves"]), stages[len(data["endings"])]
+    curves, (width, height, _) = LossHistory(**data["curves"]), stages[len(data["endings"])]
     image, state = data["image"], data["state"]
     whole = (image.shape, image.dtype) == ((1, 3, height, width), torch.float32)
     whole &= state is None or (set(state), type(state["descent"])) == ({"descent", "totals"}, dict)
@@ -131,7 +131,7 @@ class Resumption(NamedTuple):
 def resume(file: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], plan: Plan) -> Resumption:
     """Decide how a render as planned goes on from a checkpoint.
 
-    From the same recipe and files it goes on exactly; from others of the same sizes and steps the picture so far is
+    From the same recipe and files it goes on exactly; from others of the same sizes and steps the image so far is
     what the size that it had come to is begun with. Raises GuidedStyleError where the sizes or steps are others.
     """
     snapshot, done = checkpoint.snapshot, f"step {checkpoint.steps} of {sum(stage.steps for stage in plan.stages)}"
@@ -142,8 +142,8 @@ def resume(file: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], plan
         raise GuidedStyleError.of(file, rule, "undo that, or leave --resume out to begin anew")
     if any(not difference.key.startswith("versions.") for difference in changed):
         stage = plan.stages[len(snapshot.endings)]
-        note = f"changed since {done}: {_list(changed)}; begins {max(stage.size)} px anew from the picture so far"
-        return Resumption(plan, replace(snapshot, state=None, curves=trace_losses([], [])), note)
+        note = f"changed since {done}: {_list(changed)}; begins {max(stage.size)} px anew from the image so far"
+        return Resumption(plan, replace(snapshot, state=None, curves=stack_losses([], [])), note)
     changed += list_differences(checkpoint.machine, describe_machine(plan))
     note = f"goes on from {done}"
     if changed:

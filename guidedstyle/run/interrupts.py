@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from guidedstyle.errors import INTERRUPTED
-from guidedstyle.io.files import remove_passing
+from guidedstyle.io.files import remove_temporary_files
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -70,7 +70,7 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 def break_off() -> NoReturn:
     """End at once; no file stays half-written."""
-    remove_passing()
+    remove_temporary_files()
     os._exit(INTERRUPTED)
 
 

@@ -17,55 +17,55 @@ LONGEST = 600.0  # seconds to wait at most for its sake: the process may have be
 
 
 @dataclass(frozen=True)
-class Rhythm:
+class Every:
     """Every so many steps or seconds; neither: never."""
 
     steps: int | None = None
     seconds: float | None = None
 
 
-NEVER = Rhythm()
+NEVER = Every()
 
 
-def read_rhythm(text: str, option: str) -> Rhythm:
+def read_every(text: str, option: str) -> Every:
     """Read `20` (steps), `5s` or `off`; raises GuidedStyleError where it is none of them."""
     if text == "off":
         return NEVER
     if re.fullmatch(r"[1-9][0-9]{0,8}", text):
-        return Rhythm(steps=int(text))
+        return Every(steps=int(text))
     if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?s", text) and float(text[:-1]) > 0:
-        return Rhythm(seconds=float(text[:-1]))
+        return Every(seconds=float(text[:-1]))
     remedy = f"write, for example, {option} 20, {option} 5s or {option} off"
     raise GuidedStyleError.of(option, f"{text!r} is neither a number of steps, nor seconds, nor off", remedy)
 
 
-class Beat:
+class Throttle:
     """Does something in a rhythm; by seconds never so often that it takes more than SHARE of the time."""
 
-    def __init__(self, rhythm: Rhythm) -> None:
-        self.rhythm, self.next = rhythm, time.monotonic() + (rhythm.seconds or 0)
+    def __init__(self, every: Every) -> None:
+        self.every, self.next = every, time.monotonic() + (every.seconds or 0)
 
     def run(self, step: int, action: Callable[[], object]) -> None:
         """Do it if it is time."""
-        if self.rhythm.steps and step % self.rhythm.steps == 0:
+        if self.every.steps and step % self.every.steps == 0:
             action()
-        elif self.rhythm.seconds and time.monotonic() >= self.next:
+        elif self.every.seconds and time.monotonic() >= self.next:
             began = time.monotonic()
             action()
             now = time.monotonic()
-            self.next = now + max(self.rhythm.seconds, min(LONGEST, (now - began) / SHARE))
+            self.next = now + max(self.every.seconds, min(LONGEST, (now - began) / SHARE))
 
 
 FRAMES = "2"  # steps between the frames of a film
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """How often the picture so far, numbered frames and the state are written; a film, a report; to go on."""
+class RenderOptions:
+    """How often the image so far, numbered frames and the state are written; a film, a report; to go on."""
 
-    previews: Rhythm = NEVER
-    frames: Rhythm = NEVER
-    states: Rhythm = NEVER
+    previews: Every = NEVER
+    frames: Every = NEVER
+    states: Every = NEVER
     timelapse: Path | None = None
     report: Path | None = None
     resume: bool = False
@@ -77,9 +77,9 @@ def check_report(report: Path) -> None:
         raise GuidedStyleError.of("--report", f"{report.name!r} does not end like a page's name", "let it end in .html")
 
 
-def read_wishes(
+def read_render_options(
     previews: str, states: str, frames: str | None, timelapse: Path | None, report: Path | None, resume: bool
-) -> Wishes:
+) -> RenderOptions:
     """Read the options of `render`; a film needs frames. Raises GuidedStyleError where one cannot be had."""
     if timelapse:
         check_timelapse(timelapse)
@@ -91,10 +91,10 @@ def read_wishes(
             raise GuidedStyleError.of(option, f"there is no folder {file.parent}", "make it, or choose another place")
         if file and file.is_dir():
             raise GuidedStyleError.of(option, f"{file} is a folder", "name a file")
-    return Wishes(
-        read_rhythm(previews, "--preview-every"),
-        read_rhythm(frames or (FRAMES if timelapse else "off"), "--save-every"),
-        read_rhythm(states, "--checkpoint-every"),
+    return RenderOptions(
+        read_every(previews, "--preview-every"),
+        read_every(frames or (FRAMES if timelapse else "off"), "--save-every"),
+        read_every(states, "--checkpoint-every"),
         timelapse,
         report,
         resume,

@@ -10,23 +10,23 @@ from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Snapshot, Update
 from guidedstyle.errors import GuidedStyleError, explain_fault
 from guidedstyle.io.files import check_folder, make_folder, remove_leftovers, telling, write_file
-from guidedstyle.io.paths import list_places, name_frames, name_old_state, name_preview, name_state
+from guidedstyle.io.paths import list_output_files, name_checkpoint, name_frames, name_old_checkpoint, name_preview
 from guidedstyle.io.video import write_timelapse
 from guidedstyle.recipe.files import find_overwritten, identify, list_given
 from guidedstyle.results.result import Result
 from guidedstyle.run.checkpoint import describe_scene, read_checkpoint, resume
-from guidedstyle.run.options import NEVER, Wishes
+from guidedstyle.run.options import NEVER, RenderOptions
 from guidedstyle.run.previews import Frames, Previews, States, list_frames
 from guidedstyle.scene.scene import Scene
 
 
-class Upkeep:
-    """Keeps the files around one picture."""
+class RunFiles:
+    """Keeps the files around one image."""
 
-    def __init__(self, scene: Scene, wishes: Wishes, source: Path) -> None:
-        self.scene, self.wishes, self.source, self.output = scene, wishes, source, scene.recipe.output
+    def __init__(self, scene: Scene, render_options: RenderOptions, source: Path) -> None:
+        self.scene, self.render_options, self.source, self.output = scene, render_options, source, scene.recipe.output
         self.preview, self.frames = name_preview(self.output), name_frames(self.output)
-        self.state, self.old_state = name_state(self.output), name_old_state(self.output)
+        self.state, self.old_state = name_checkpoint(self.output), name_old_checkpoint(self.output)
         self.identity = describe_scene(scene)
 
     def begin(self, plan: Plan) -> tuple[Plan, Snapshot | None, str | None]:
@@ -36,7 +36,7 @@ class Upkeep:
         """
         if is_first():
             self._check_places()
-        if not self.wishes.resume:
+        if not self.render_options.resume:
             return plan, None, self._begin_anew()
         if checkpoint := read_checkpoint(self.state):
             resumption = resume(self.state, checkpoint, self.identity, plan)
@@ -49,18 +49,21 @@ class Upkeep:
 
     def _check_places(self) -> None:
         """Look before the work whether files can be written, and would not take the place of what it is made of."""
-        wishes = self.wishes
-        files = [*list_places(self.output), *(file for file in (wishes.timelapse, wishes.report) if file)]
-        frames = list_frames(self.frames) if wishes.frames != NEVER else []
+        render_options = self.render_options
+        files = [
+            *list_output_files(self.output),
+            *(file for file in (render_options.timelapse, render_options.report) if file),
+        ]
+        frames = list_frames(self.frames) if render_options.frames != NEVER else []
         for folder in dict.fromkeys(file.parent for file in files):
             check_folder(folder)
         for file in files:
             remove_leftovers(file)
             if file.is_dir() and file != self.frames:
-                raise GuidedStyleError.of(file, "a folder lies where a file goes", "give the picture another name (-o)")
+                raise GuidedStyleError.of(file, "a folder lies where a file goes", "give the image another name (-o)")
         given = identify(list_given(self.scene.recipe, self.source))
         if overwritten := find_overwritten(given, [*files, *frames]):
-            raise GuidedStyleError.of("render", overwritten, "give the picture, film or report another name")
+            raise GuidedStyleError.of("render", overwritten, "give the image, film or report another name")
 
     def _begin_anew(self) -> str | None:
         if not is_first():
@@ -76,26 +79,26 @@ class Upkeep:
 
     def _clear_frames(self, beyond: int = -1) -> None:
         """Clear away the frames of an earlier render that are of later steps than the one that this goes on from."""
-        if not is_first() or self.wishes.frames == NEVER:
+        if not is_first() or self.render_options.frames == NEVER:
             return
         with telling(self.frames, "what an earlier render left cannot be cleared away"):
             for frame in list_frames(self.frames):
                 if int(frame.stem) > beyond:
                     frame.unlink()
 
-    def watch(self, plan: Plan, interrupted: Sequence[float], tell: Callable[[str], None]) -> Iterator[Keeper]:
+    def watch(self, plan: Plan, interrupted: Sequence[float], tell: Callable[[str], None]) -> Iterator[Callback]:
         """Make what is told of every update; that a file cannot be written is told, and the render goes on."""
-        wishes, size = self.wishes, self.scene.size
+        render_options, size = self.render_options, self.scene.size
         if not is_first():
             return
-        if wishes.frames != NEVER:
+        if render_options.frames != NEVER:
             make_folder(self.frames, "--save-every")
-        yield Careful(States(self.state, self.identity, plan, wishes.states, interrupted), tell)
-        yield Careful(Previews(self.preview, size, wishes.previews), tell)
-        yield Careful(Frames(self.frames, size, wishes.frames), tell)
+        yield SafeCallback(States(self.state, self.identity, plan, render_options.states, interrupted), tell)
+        yield SafeCallback(Previews(self.preview, size, render_options.previews), tell)
+        yield SafeCallback(Frames(self.frames, size, render_options.frames), tell)
 
     def end(self, result: Result, interrupted: Sequence[float]) -> None:
-        """Clear away what nobody needs now that the picture is written, and make the film and the report.
+        """Clear away what nobody needs now that the image is written, and make the film and the report.
 
         Raises GuidedStyleError where one of these cannot be written.
         """
@@ -103,35 +106,35 @@ class Upkeep:
         for file in (self.preview, *((self.state, self.old_state) if through else ())):
             with telling(file, "nobody needs it now, and it cannot be removed"):
                 file.unlink(missing_ok=True)
-        if self.wishes.timelapse:
-            write_timelapse(list_frames(self.frames), result.picture, self.wishes.timelapse)
-        if self.wishes.report:
+        if self.render_options.timelapse:
+            write_timelapse(list_frames(self.frames), result.picture, self.render_options.timelapse)
+        if self.render_options.report:
             from guidedstyle.results.page import write_page  # few renders need it
 
-            write_file(self.wishes.report, write_page(self.scene, result.rendering, result.record).encode())
+            write_file(self.render_options.report, write_page(self.scene, result.rendering, result.record).encode())
 
-    def tell_kept(self) -> str:
+    def describe_kept(self) -> str:
         """Tell what is kept of a render that failed."""
-        kept = [f"\n    the picture so far is {self.preview}"] if self.preview.exists() else []
+        kept = [f"\n    the image so far is {self.preview}"] if self.preview.exists() else []
         if self.state.exists():
             kept.append("\n    the same command with --resume goes on from its state, on another --device too")
         return "".join(kept)
 
 
-Keeper = Callable[[Update], None]
+Callback = Callable[[Update], None]
 
 
-class Careful:
+class SafeCallback:
     """Calls a keeper, and tells the first time that it could not write."""
 
-    def __init__(self, keeper: Keeper, tell: Callable[[str], None]) -> None:
-        self.keeper, self.tell, self.told = keeper, tell, False
+    def __init__(self, callback: Callback, tell: Callable[[str], None]) -> None:
+        self.callback, self.tell, self.told = callback, tell, False
 
     def __call__(self, update: Update) -> None:
         """Hand on an update after a step; the render goes on whatever becomes of it."""
         try:
             if update.done:
-                self.keeper(update)
+                self.callback(update)
         except Exception as error:
             if not (fault := explain_fault(error)):
                 raise

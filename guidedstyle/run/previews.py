@@ -10,9 +10,9 @@ from PIL import Image
 
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Update
-from guidedstyle.io.images import fit_size, save_picture, to_picture
+from guidedstyle.io.images import fit_size, save_image, to_pillow
 from guidedstyle.run.checkpoint import Checkpoint, write_checkpoint
-from guidedstyle.run.options import Beat, Rhythm
+from guidedstyle.run.options import Every, Throttle
 from guidedstyle.types import Size
 
 LARGEST_PREVIEW = 2048  # px
@@ -26,48 +26,48 @@ def list_frames(folder: Path) -> list[Path]:
 
 
 class Previews:
-    """Keeps the picture so far on disk, as large as the finished one, or as LARGEST_PREVIEW."""
+    """Keeps the image so far on disk, as large as the finished one, or as LARGEST_PREVIEW."""
 
-    def __init__(self, file: Path, size: Size, rhythm: Rhythm) -> None:
-        self.file, self.beat = file, Beat(rhythm)
+    def __init__(self, file: Path, size: Size, every: Every) -> None:
+        self.file, self.throttle = file, Throttle(every)
         self.size = fit_size(size, min(max(size), LARGEST_PREVIEW))
 
     def __call__(self, update: Update) -> None:
         """Write it if it is time."""
-        self.beat.run(update.done, lambda: self.write(update))
+        self.throttle.run(update.done, lambda: self.write(update))
 
     def write(self, update: Update) -> None:
-        """Write the picture so far."""
-        save_picture(draw_update(update, self.size), self.file)
+        """Write the image so far."""
+        save_image(draw_update(update, self.size), self.file)
 
 
 class Frames:
-    """Keeps numbered pictures of the way, as large as the finished one."""
+    """Keeps numbered images of the way, as large as the finished one."""
 
-    def __init__(self, folder: Path, size: Size, rhythm: Rhythm) -> None:
-        self.folder, self.size, self.beat = folder, size, Beat(rhythm)
+    def __init__(self, folder: Path, size: Size, every: Every) -> None:
+        self.folder, self.size, self.throttle = folder, size, Throttle(every)
 
     def __call__(self, update: Update) -> None:
         """Write one if it is time."""
         file = self.folder / f"{update.done:06d}.png"
-        self.beat.run(update.done, lambda: save_picture(draw_update(update, self.size), file))
+        self.throttle.run(update.done, lambda: save_image(draw_update(update, self.size), file))
 
 
 class States:
     """Keeps on disk all it takes to go on, also when the render is `interrupted`."""
 
     def __init__(
-        self, file: Path, identity: Mapping[str, Any], plan: Plan, rhythm: Rhythm, interrupted: Sequence[float]
+        self, file: Path, identity: Mapping[str, Any], plan: Plan, every: Every, interrupted: Sequence[float]
     ) -> None:
         self.file, self.identity, self.plan, self.interrupted = file, identity, plan, interrupted
-        self.beat = Beat(rhythm)
+        self.throttle = Throttle(every)
 
     def __call__(self, update: Update) -> None:
         """Write it if it is time."""
         if self.interrupted:
             self.write(update)
         else:
-            self.beat.run(update.done, lambda: self.write(update))
+            self.throttle.run(update.done, lambda: self.write(update))
 
     def write(self, update: Update) -> None:
         """Write the state after an update."""
@@ -75,5 +75,5 @@ class States:
 
 
 def draw_update(update: Update, size: Size) -> Image.Image:
-    """Draw the picture so far at (width, height)."""
-    return to_picture(update.show(max(size))).resize(size, Image.Resampling.BICUBIC)
+    """Draw the image so far at (width, height)."""
+    return to_pillow(update.show(max(size))).resize(size, Image.Resampling.BICUBIC)

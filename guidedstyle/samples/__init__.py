@@ -1,4 +1,4 @@
-"""Sample pictures painted by the project's own code: a photograph, its masks and paintings."""
+"""Sample images painted by the project's own code: a content image, its masks and style images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["paint_samples", "write_samples"]
 
 
 def paint_samples() -> dict[str, Bytes]:
-    """Paint every sample: path below the samples' folder -> picture (RGB) or mask (grey)."""
+    """Paint every sample: path below the samples' folder -> image (RGB) or mask (grey)."""
     scene = paint_scene()
     tiles, glazed = paint_tiles()
     return {

@@ -1,4 +1,4 @@
-"""Write the sample pictures: python -m guidedstyle.samples FOLDER."""
+"""Write the sample images: python -m guidedstyle.samples FOLDER."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from guidedstyle.samples import write_samples
 
 def main() -> None:
     """Read the folder from the command line and fill it."""
-    parser = argparse.ArgumentParser(prog="python -m guidedstyle.samples", description="Write the sample pictures.")
+    parser = argparse.ArgumentParser(prog="python -m guidedstyle.samples", description="Write the sample images.")
     parser.add_argument("folder", type=Path)
     for path in write_samples(parser.parse_args().folder):
         print(path)

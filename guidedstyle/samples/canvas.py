@@ -1,4 +1,4 @@
-"""What all the sample pictures are painted with: noise, blur, look-ups and colour."""
+"""What all the sample images are painted with: noise, blur, look-ups and colour."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Camera:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """The height and the width of its picture."""
+        """The height and the width of its image."""
         return self.height, self.width
 
     def scaled(self, factor: int) -> Camera:
@@ -126,7 +126,7 @@ def _weather(places: Floats, rng: np.random.Generator) -> Floats:
     """Stain surfaces at all sizes, stretched downwards as the rain does."""
     noise = fractal((512, 512), rng, 120, 0.2)
     across = (places[:, 0] + 0.73 * places[:, 2]) * 12
-    count = -(-len(across) // 1000) * 1000  # a look-up wants a picture, so fold the list into one
+    count = -(-len(across) // 1000) * 1000  # a look-up wants an image, so fold the list into one
     down, right = (np.resize(v, count).reshape(-1, 1000) for v in (places[:, 1] * 7, across))
     return np.exp(look_up(noise, down, right, wrap=True).ravel()[: len(across)])
 

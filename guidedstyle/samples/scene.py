@@ -1,4 +1,4 @@
-"""A photograph that was never taken: a harbour in the late afternoon, with its exact masks."""
+"""A content image that was never taken: a harbour in the late afternoon, with its exact masks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WARMTH = np.array([1.07, 1.0, 0.92], np.float32)
 
 @dataclass(frozen=True)
 class Scene:
-    """The picture (RGB) and the masks of its parts (grey); what no mask covers is land."""
+    """The image (RGB) and the masks of its parts (grey); what no mask covers is land."""
 
     picture: Bytes
     sky: Bytes
@@ -30,7 +30,7 @@ class Scene:
 
     @property
     def colours(self) -> Bytes:
-        """The masks as one colour-coded picture: sky blue, sea green, boat red, land black, edges in between."""
+        """The masks as one colour-coded image: sky blue, sea green, boat red, land black, edges in between."""
         parts = ((self.sky, (0, 0, 255)), (self.sea, (0, 128, 0)), (self.boat, (255, 0, 0)))
         mixed = [mask[..., None] / 255 * (np.array(colour, np.float32) / 255) for mask, colour in parts]
         return to_bytes(np.sum(mixed, axis=0))

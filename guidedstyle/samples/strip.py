@@ -1,4 +1,4 @@
-"""The README's picture strip: photograph, masks, paintings and the picture that they make."""
+"""The README's image strip: content image, masks, style images and the image that they make."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TINTS = {"sky": (80, 140, 255), "sea": (30, 220, 190), "boat": (255, 120, 60)}
 
 
 def tint_masks(content: Bytes, masks: dict[str, Bytes]) -> Bytes:
-    """Colour every mask over the greyed photograph."""
+    """Colour every mask over the greyed content image."""
     grey = content.mean(2, keepdims=True).repeat(3, 2)
     for name, mask in masks.items():
         opacity = 0.65 * mask[:, :, None] / 255
@@ -26,21 +26,21 @@ def tint_masks(content: Bytes, masks: dict[str, Bytes]) -> Bytes:
 
 
 def scale(picture: Bytes, width: int, height: int) -> Bytes:
-    """Scale a picture down with averaging."""
+    """Scale an image down with averaging."""
     return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
 def lay_row(pictures: list[Bytes], height: int) -> Bytes:
-    """Lay pictures side by side at one height, with white gaps."""
+    """Lay images side by side at one height, with white gaps."""
     sized = [scale(picture, round(picture.shape[1] * height / picture.shape[0]), height) for picture in pictures]
     gap = np.full((height, GAP, 3), 255, np.uint8)
     return np.concatenate([part for picture in sized for part in (picture, gap)][:-1], 1)
 
 
-def lay_strip(content: Bytes, masks: dict[str, Bytes], paintings: list[Bytes], result: Bytes) -> Bytes:
-    """Lay photograph, masks and paintings in a column beside the result."""
+def lay_strip(content: Bytes, masks: dict[str, Bytes], style_images: list[Bytes], result: Bytes) -> Bytes:
+    """Lay content image, masks and style images in a column beside the result."""
     above = lay_row([content, tint_masks(content, masks)], HEIGHT)
-    row = lay_row(paintings, HEIGHT)
+    row = lay_row(style_images, HEIGHT)
     width = above.shape[1]
     below = scale(row, width, round(row.shape[0] * width / row.shape[1]))
     column = np.concatenate([above, np.full((GAP, width, 3), 255, np.uint8), below])
@@ -48,7 +48,7 @@ def lay_strip(content: Bytes, masks: dict[str, Bytes], paintings: list[Bytes], r
 
 
 def main() -> None:
-    """Read a rendered picture and write the strip: python -m guidedstyle.samples.strip PICTURE OUT."""
+    """Read a rendered image and write the strip: python -m guidedstyle.samples.strip PICTURE OUT."""
     parser = argparse.ArgumentParser(prog="python -m guidedstyle.samples.strip", description=__doc__)
     parser.add_argument("root", type=Path, help="the folder with recipes/ and masks/")
     parser.add_argument("picture", type=Path)
@@ -57,9 +57,9 @@ def main() -> None:
     images = asked.root / "recipes" / "images"
     masks = {name: np.asarray(Image.open(asked.root / "masks" / f"harbour_{name}.png")) for name in TINTS}
     names = ("strokes", "watercolour", "dots")
-    paintings = [np.asarray(Image.open(images / f"{name}.jpg")) for name in names]
+    style_images = [np.asarray(Image.open(images / f"{name}.jpg")) for name in names]
     strip = lay_strip(
-        np.asarray(Image.open(images / "harbour.jpg")), masks, paintings, np.asarray(Image.open(asked.picture))
+        np.asarray(Image.open(images / "harbour.jpg")), masks, style_images, np.asarray(Image.open(asked.picture))
     )
     Image.fromarray(strip).save(asked.out, quality=88, optimize=True)
 

@@ -11,15 +11,17 @@ import numpy as np
 from guidedstyle.encoders.architecture import ARCHITECTURES, Architecture, Layer
 from guidedstyle.losses.propagation import MOSTLY, cover_cells, halve
 from guidedstyle.recipe.controls import Controls
+from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.recipe.loading.loader import Reading
+from guidedstyle.recipe.model import Region
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import CHECK_SIZE, Scene
-from guidedstyle.types import Array, Kind, Size
+from guidedstyle.types import Array, Propagation, Size
 
 
 @dataclass(frozen=True)
-class Survival:
-    """What is left of a region at one size of the picture, and which of the style layers it has a share in there.
+class LayerCoverage:
+    """What is left of a region at one size of the image, and which of the style layers it has a share in there.
 
     A region survives at a layer where some position is mostly its own: by area, or for `inside` guides with all
     that it sees. Where it does not, `inside` guides fall back to `simple` ones.
@@ -43,44 +45,46 @@ class Survival:
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What survives of every region, and of the used part of every masked painting by name, at each size."""
+class Coverage:
+    """What survives of every region, and of the used part of every masked style image by name, at each size."""
 
-    regions: list[list[Survival]]
-    paintings: dict[str, list[Survival]]
+    regions: list[list[LayerCoverage]]
+    style_images: dict[str, list[LayerCoverage]]
 
 
-def survey_scene(scene: Scene) -> Survey:
-    """Survey a scene at every size that its render sees: the octaves of the final size, then of coarser stages."""
+def measure_coverage(scene: Scene) -> Coverage:
+    """Coverage a scene at every size that its render sees: the octaves of the final size, then of coarser stages."""
     recipe = scene.recipe
     sizes = max(stage.halvings + stage.octaves for stage in scene.stages)
     architecture = ARCHITECTURES[recipe.encoder.name]
     regions = [
-        _survey(weights, scene.size, sizes, architecture, controls)
+        _measure_coverage(weights, scene.size, sizes, architecture, controls)
         for weights, controls in zip(scene.weights, recipe.controls, strict=False)
     ]
-    paintings = {}
-    for name, painting in scene.paintings.items():
+    style_images = {}
+    for name, style_image in scene.style_images.items():
         users = recipe.users(name)
         if recipe.styles[name].mask and users:  # inside, if any region asks for it
             chosen = min(users, key=lambda controls: controls.guides)
-            size = painting.fit(recipe.largest_scale(name) * max(scene.size))
-            paintings[name] = _survey(painting.mask, size, sizes, architecture, chosen)
-    return Survey(regions, paintings)
+            size = style_image.fit(recipe.largest_scale(name) * max(scene.size))
+            style_images[name] = _measure_coverage(style_image.mask, size, sizes, architecture, chosen)
+    return Coverage(regions, style_images)
 
 
-def _survey(weights: Array, size: Size, sizes: int, architecture: Architecture, controls: Controls) -> list[Survival]:
-    """Survey weights (h, w), which may be coarser than the picture of (width, height) that they are of."""
+def _measure_coverage(
+    weights: Array, size: Size, sizes: int, architecture: Architecture, controls: Controls
+) -> list[LayerCoverage]:
+    """Coverage weights (h, w), which may be coarser than the image of (width, height) that they are of."""
     names, found = tuple(architecture.weigh_style(controls.style_layers)), []
     for octave in range(sizes):
         shape = halve(size[::-1], octave)
         seen = names if controls.octaves[min(octave, len(controls.octaves) - 1)] else ()
-        alive = tuple(name for name in seen if _survives(weights, shape, architecture.layers[name], controls.guides))
-        found.append(Survival(max(shape), alive, seen))
+        alive = tuple(name for name in seen if _is_covered(weights, shape, architecture.layers[name], controls.guides))
+        found.append(LayerCoverage(max(shape), alive, seen))
     return found
 
 
-def _survives(weights: Array, shape: Sequence[int], layer: Layer, kind: Kind) -> bool:
+def _is_covered(weights: Array, shape: Sequence[int], layer: Layer, kind: Propagation) -> bool:
     coarse = min(1.0, max(weights.shape) / max(shape))
     seen = replace(
         layer,
@@ -93,12 +97,12 @@ def _survives(weights: Array, shape: Sequence[int], layer: Layer, kind: Kind) ->
     return bool(np.max(cells) >= MOSTLY)
 
 
-def collect_notes(scene: Scene, survey: Survey) -> tuple[str, ...]:
+def collect_notes(scene: Scene, survey: Coverage) -> tuple[str, ...]:
     """Collect what a person should know before the render, in words."""
-    return (*scene.notes, *_describe_survival(scene, survey))
+    return (*scene.notes, *_describe_coverage(scene, survey))
 
 
-def _describe_survival(scene: Scene, survey: Survey) -> Iterator[str]:
+def _describe_coverage(scene: Scene, survey: Coverage) -> Iterator[str]:
     """Say in a painter's words which regions are too faint or thin, or fall back from `inside` to `simple` guides."""
     for weights, region, controls, found in zip(
         scene.weights, scene.recipe.regions, scene.recipe.controls, survey.regions, strict=False
@@ -111,12 +115,12 @@ def _describe_survival(scene: Scene, survey: Survey) -> Iterator[str]:
             yield from _describe_thinness(region.name, found[: scene.stages[-1].octaves])
         else:
             yield from _describe_fall_back(region.name, found)
-    for name, found in survey.paintings.items():
+    for name, found in survey.style_images.items():
         if any(controls.guides == "inside" for controls in scene.recipe.users(name)):
             yield from _describe_fall_back(f"the mask of style {name}", found)
 
 
-def _describe_thinness(name: str, found: Sequence[Survival]) -> Iterator[str]:
+def _describe_thinness(name: str, found: Sequence[LayerCoverage]) -> Iterator[str]:
     gone = [f"{survival.longest} px" for survival in found if survival.of and not survival.layers]
     if gone:
         yield (
@@ -125,7 +129,7 @@ def _describe_thinness(name: str, found: Sequence[Survival]) -> Iterator[str]:
         )
 
 
-def _describe_fall_back(name: str, found: Sequence[Survival]) -> Iterator[str]:
+def _describe_fall_back(name: str, found: Sequence[LayerCoverage]) -> Iterator[str]:
     lost = [f"{', '.join(survival.lost)} at {survival.longest} px" for survival in found if survival.lost]
     if lost:
         yield f"{name} is too narrow for inside guides at {'; '.join(lost)}: there its guides are simple"
@@ -140,20 +144,34 @@ class Check:
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a person should know: regions too small for a style, overlaps, what falls to nobody."""
-        return collect_notes(self.scene, survey_scene(self.scene))
+        return collect_notes(self.scene, measure_coverage(self.scene))
 
     @property
     def size(self) -> Size:
-        """The (width, height) of the picture."""
+        """The (width, height) of the image."""
         return self.scene.size
 
     @property
     def shares(self) -> dict[str, float]:
-        """The share of the picture that each region covers, 0 to 1."""
+        """The share of the image that each region covers, 0 to 1."""
         regions = self.scene.recipe.regions
         return {region.name: share for region, share in zip(regions, self.scene.shares, strict=False)}
 
 
 def check_reading(reading: Reading) -> Check:
-    """Check what was read with its pictures and masks; raises GuidedStyleError with all problems."""
+    """Check what was read with its images and masks; raises GuidedStyleError with all problems."""
     return Check(open_scene(reading, CHECK_SIZE))
+
+
+def describe_style(region: Region) -> str:
+    """Name what a region is painted in."""
+    if region.keep:
+        return "kept as it is"
+    mix = [f"{use.weight:g} {name}{' (varies)' if use.where else ''}" for name, use in region.style.items()]
+    return " + ".join(mix) if len(mix) > 1 else next(iter(region.style), "none")
+
+
+def describe_controls(region: Region) -> str:
+    """Name the controls that a region asks for itself, besides its strengths."""
+    given = region.model_dump(mode="json", include={*region.given} - {"strength", "content_strength"})
+    return write_yaml(given, in_line=True).strip()[1:-1] if given else ""

@@ -19,7 +19,7 @@ from guidedstyle.io.images import (
     Frame,
     fit_size,
     read_frame,
-    read_picture,
+    read_image,
     to_array,
 )
 from guidedstyle.masks.compositing import add_borders, measure_overlaps, settle_neighbours, stack_weights
@@ -28,7 +28,7 @@ from guidedstyle.recipe.files import list_starts
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.values import measure_length
 from guidedstyle.scene.scene import CHECK_SIZE, FAINT, NOTHING, Scene
-from guidedstyle.scene.styles import Painting, turn_painting
+from guidedstyle.scene.styles import StyleImage, turn_style_image
 from guidedstyle.types import Array, KeyPath, Size
 
 T = TypeVar("T")
@@ -37,9 +37,9 @@ T = TypeVar("T")
 def read_framed(
     file: Path, longest: int | None, largest: int | None = None, enlarge: bool = True
 ) -> tuple[Image.Image, Frame]:
-    """Read a picture at `longest` px, its own size without, at most `largest`; and the frame of the file."""
+    """Read an image at `longest` px, its own size without, at most `largest`; and the frame of the file."""
     frame = read_frame(file)
-    return read_picture(file, min(longest or max(frame.size), largest or MOST_PIXELS), enlarge), frame
+    return read_image(file, min(longest or max(frame.size), largest or MOST_PIXELS), enlarge), frame
 
 
 class Opener:
@@ -51,7 +51,7 @@ class Opener:
         self.masks = MaskReader(find_palettes(reading.recipe))
 
     def attempt(self, path: KeyPath, action: Callable[[], T]) -> T | None:
-        """Do `action` for the key at `path`; None where it fails, or a mistake was reported there before."""
+        """Do `action` for the key at `path`; None where it fails, or an error was reported there before."""
         if self.reading.is_mistaken(path):
             return None
         try:
@@ -79,7 +79,7 @@ class Layout(NamedTuple):
 
 
 def open_scene(reading: Reading, largest: int | None = None) -> Scene:
-    """Open all that a recipe names; raises GuidedStyleError with every problem of recipe, pictures and masks.
+    """Open all that a recipe names; raises GuidedStyleError with every problem of recipe, images and masks.
 
     `largest` bounds the working size: a check needs only the shapes and shares, not the pixels.
     """
@@ -88,25 +88,25 @@ def open_scene(reading: Reading, largest: int | None = None) -> Scene:
     longest = max(content[0].size) if content else CHECK_SIZE
     if content:
         _check_size(opener, fit_size(content[1].size, recipe.size))
-    paintings = _open_paintings(opener, longest)
+    style_images = _open_style_images(opener, longest)
     layout = _open_regions(opener, content[1] if content else None, content[0].size if content else (longest, longest))
     for path, start in list_starts(recipe):
         if start.file:
-            opener.attempt((*path, "file"), partial(read_picture, start.file, CHECK_SIZE))
+            opener.attempt((*path, "file"), partial(read_image, start.file, CHECK_SIZE))
     if opener.problems or content is None or layout is None:
         raise GuidedStyleError(opener.problems)
     parts = (layout.weights, layout.mixes, content[1].size, layout.shares, layout.overlaps)
-    scene = Scene(recipe, to_array(content[0]), paintings, *parts, opener.masks.unmatched, opener.masks.notes)
+    scene = Scene(recipe, to_array(content[0]), style_images, *parts, opener.masks.unmatched, opener.masks.notes)
     _check_octaves(opener, scene)
     return scene
 
 
 def _check_octaves(opener: Opener, scene: Scene) -> None:
-    """Refuse octave weights of which none is left in so small a picture."""
+    """Refuse octave weights of which none is left in so small an image."""
     count = scene.stages[-1].octaves
     for index, (region, controls) in enumerate(zip(scene.recipe.regions, scene.recipe.controls, strict=True)):
         if region.style and controls.strength and not any(controls.octaves[:count]):
-            rule = f"a picture of {scene.size[0]} x {scene.size[1]} px has {count}, and none of them has weight"
+            rule = f"an image of {scene.size[0]} x {scene.size[1]} px has {count}, and none of them has weight"
             path: KeyPath = ("regions", index, "octaves") if region.octaves else ("octaves",)
             opener.complain(path, rule, "give a finer one weight, or choose a larger size")
     if opener.problems:
@@ -114,7 +114,7 @@ def _check_octaves(opener: Opener, scene: Scene) -> None:
 
 
 def _open_content(opener: Opener, largest: int | None) -> tuple[Image.Image, Frame] | None:
-    """Open the photograph, or make a grey sheet where there is only a canvas."""
+    """Open the content image, or make a grey sheet where there is only a canvas."""
     recipe = opener.reading.recipe
     if photo := recipe.content:
         return opener.attempt(("content",), lambda: read_framed(photo, recipe.size, largest))
@@ -127,34 +127,34 @@ def _open_content(opener: Opener, largest: int | None) -> tuple[Image.Image, Fra
 
 def _check_size(opener: Opener, size: Size) -> None:
     if min(size) < SMALLEST_SIDE:
-        rule = f"the picture would be {size[0]} x {size[1]} px"
+        rule = f"the image would be {size[0]} x {size[1]} px"
         opener.complain(("size",), rule, f"let its shorter side have at least {SMALLEST_SIDE} px")
     suffix = opener.reading.recipe.output.suffix.lower()
     most = LONGEST_SIDES.get(suffix, max(size))
     if max(size) > most:
-        rule = f"the picture would be {size[0]} x {size[1]} px, and {suffix} holds at most {most} px a side"
+        rule = f"the image would be {size[0]} x {size[1]} px, and {suffix} holds at most {most} px a side"
         opener.complain(("output",), rule, "let its name end in .png, or choose a smaller size")
 
 
 def stacking_size(frame: Frame, working: Size) -> Size:
-    """Choose the size at which masks are read and stacked: the picture's own, or as much of it as it takes."""
+    """Choose the size at which masks are read and stacked: the image's own, or as much of it as it takes."""
     return fit_size(frame.size, min(max(frame.size), max(*working, STACKING_SIZE)))
 
 
-def _open_paintings(opener: Opener, longest: int) -> dict[str, Painting]:
-    """Open every painting, then put together those that are made of two."""
-    recipe, opened = opener.reading.recipe, dict[str, Painting]()
+def _open_style_images(opener: Opener, longest: int) -> dict[str, StyleImage]:
+    """Open every style image, then put together those that are made of two."""
+    recipe, opened = opener.reading.recipe, dict[str, StyleImage]()
     for name, style in recipe.styles.items():
         if image := style.image:
-            painting = _open_painting(opener, name, image, round(recipe.largest_scale(name) * longest))
-            opened |= {name: turn_painting(painting, style)} if painting else {}
+            style_image = _open_style_image(opener, name, image, round(recipe.largest_scale(name) * longest))
+            opened |= {name: turn_style_image(style_image, style)} if style_image else {}
     for name, style in recipe.styles.items():
         if style.fine in opened and style.coarse in opened:
             opened[name] = replace(opened[style.coarse], fine=opened[style.fine])
     return opened
 
 
-def _open_painting(opener: Opener, name: str, image: Path, longest: int) -> Painting | None:
+def _open_style_image(opener: Opener, name: str, image: Path, longest: int) -> StyleImage | None:
     path: KeyPath = ("styles", name)
     read = opener.attempt((*path, "image"), lambda: read_framed(image, max(SMALLEST_SIDE, longest), enlarge=False))
     if read is None:
@@ -166,13 +166,13 @@ def _open_painting(opener: Opener, name: str, image: Path, longest: int) -> Pain
         large = opener.attempt((*path, "mask"), read_mask)
         mask = None if large is None else resize_mask(large, picture.size)
         if mask is not None and mask.max() < NOTHING:
-            rule = "the mask is all black: no part of the painting is used"
+            rule = "the mask is all black: no part of the style image is used"
             opener.complain((*path, "mask"), f"{chosen.file}: {rule}" if chosen.file else rule, "paint it white")
-    return Painting(to_array(picture), mask, frame.size) if mask is not None else None
+    return StyleImage(to_array(picture), mask, frame.size) if mask is not None else None
 
 
 def _open_regions(opener: Opener, frame: Frame | None, working: Size) -> Layout | None:
-    """Open the regions' masks; without the `frame` of a photograph that was not read, only open them."""
+    """Open the regions' masks; without the `frame` of a content image that was not read, only open them."""
     regions, size = opener.reading.recipe.regions, stacking_size(frame or Frame(working), working)
     opacities: list[Array | None] = []
     for index, region in enumerate(regions):
@@ -227,6 +227,6 @@ def _complain_of_nothing(opener: Opener, weights: Array) -> None:
     for index, region in enumerate(opener.reading.recipe.regions):
         if weights[index].max() < NOTHING:
             why = "its mask is black or empty, or regions in front of it hide it"
-            why = "the other regions cover the whole picture" if region.mask.rest else why
+            why = "the other regions cover the whole image" if region.mask.rest else why
             rule = f"region {region.name!r} covers nothing: {why}"
             opener.complain(("regions", index, "mask"), rule, "repaint the mask or remove the region")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from guidedstyle.io.images import fit_size
 from guidedstyle.recipe.model import Recipe
-from guidedstyle.scene.styles import Painting
+from guidedstyle.scene.styles import StyleImage
 from guidedstyle.types import Array, Size
 
 SMALLEST_START = 128  # longest side of the coarsest size, px
@@ -44,13 +44,13 @@ def _pays(size: Size) -> bool:
 
 
 def count_octaves(size: Size, most: int) -> int:
-    """Count the octaves, up to `most`, of a picture whose shortest side stays long enough to have features."""
+    """Count the octaves, up to `most`, of an image whose shortest side stays long enough to have features."""
     return max(1, min(most, (min(size) // SMALLEST_OCTAVE).bit_length()))
 
 
 CHECK_SIZE = 1024
 
-FAINT = 5e-4  # of the picture
+FAINT = 5e-4  # of the image
 NOTHING = 1e-3  # of a pixel; less is what rounding leaves
 
 
@@ -60,14 +60,14 @@ class Scene:
 
     `content` is grey where there is only a canvas. `weights` (R + 1, H, W) sum to 1 at every pixel; the last is what
     belongs to no region and stays as it is. `mixes` are each region's shares of its styles, (S,) or (S, H, W).
-    `shares` are those that the masks give to the regions and last to none, `overlaps` how much of the picture
+    `shares` are those that the masks give to the regions and last to none, `overlaps` how much of the image
     each covers over or under another, `unmatched` the pixels of colours that no mask names, `remarks` what else was
     met when the masks were read.
     """
 
     recipe: Recipe
     content: Array
-    paintings: dict[str, Painting]
+    style_images: dict[str, StyleImage]
     weights: Array
     mixes: tuple[Array, ...]
     full_size: Size
@@ -78,7 +78,7 @@ class Scene:
 
     @property
     def size(self) -> Size:
-        """The (width, height) of the picture to paint, whatever size the scene was opened at."""
+        """The (width, height) of the image to paint, whatever size the scene was opened at."""
         return fit_size(self.full_size, self.recipe.size)
 
     @property
@@ -92,8 +92,8 @@ class Scene:
         """What a person should know before the render, in words."""
         yield from self.remarks
         if self.shares[-1] > FAINT:
-            yield f"{self.shares[-1]:.1%} of the picture belongs to no region and stays as it is (mask: rest takes it)"
-        for name, painting in self.paintings.items():
-            wanted = self.recipe.largest_scale(name) * painting.extent * max(self.size)
-            if wanted > 2 * max(painting.size):
-                yield f"style {name} is enlarged {wanted / max(painting.size):.1f} times and will look soft"
+            yield f"{self.shares[-1]:.1%} of the image belongs to no region and stays as it is (mask: rest takes it)"
+        for name, style_image in self.style_images.items():
+            wanted = self.recipe.largest_scale(name) * style_image.extent * max(self.size)
+            if wanted > 2 * max(style_image.size):
+                yield f"style {name} is enlarged {wanted / max(style_image.size):.1f} times and will look soft"

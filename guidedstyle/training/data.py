@@ -11,15 +11,15 @@ from PIL import Image
 from torch import Tensor
 
 from guidedstyle.errors import GuidedStyleError, Problem
-from guidedstyle.io.images import read_picture
+from guidedstyle.io.images import read_image
 
 CROP = 96
-LONGEST = 2048  # larger pictures are reduced: all are held in memory
+LONGEST = 2048  # larger images are reduced: all are held in memory
 PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
-def find_pictures(folders: Sequence[Path], hold_out: Sequence[str]) -> list[Path]:
-    """List the pictures in folders, without those whose file names contain one of `hold_out`.
+def find_images(folders: Sequence[Path], hold_out: Sequence[str]) -> list[Path]:
+    """List the images in folders, without those whose file names contain one of `hold_out`.
 
     Raises GuidedStyleError for what is no folder, for a `hold_out` that no name contains, and where none is left.
     """
@@ -29,11 +29,11 @@ def find_pictures(folders: Sequence[Path], hold_out: Sequence[str]) -> list[Path
     files = sorted(file for folder in folders for file in folder.glob("*") if file.suffix.lower() in PICTURES)
     for part in hold_out:
         if not any(part in file.name for file in files):
-            problems.append(Problem(f"--hold-out {part}", "no picture has that in its name", "mend or leave it out"))
+            problems.append(Problem(f"--hold-out {part}", "no image has that in its name", "mend or leave it out"))
     kept = [file for file in files if not any(part in file.name for part in hold_out)]
     if not kept:
-        remedy = f"name folders with pictures ({', '.join(sorted(PICTURES))}) that are not held out"
-        problems.append(Problem("--images", f"no picture to learn from, {len(files)} held out", remedy))
+        remedy = f"name folders with images ({', '.join(sorted(PICTURES))}) that are not held out"
+        problems.append(Problem("--images", f"no image to learn from, {len(files)} held out", remedy))
     if problems:
         raise GuidedStyleError(problems)
     return kept
@@ -43,7 +43,7 @@ class Crops:
     """Cut crops at random places, sizes, contrasts and colours: the same ones for the same seed."""
 
     def __init__(self, files: Sequence[Path], seed: int) -> None:
-        self.pictures = [read_picture(file, LONGEST, enlarge=False) for file in files]
+        self.pictures = [read_image(file, LONGEST, enlarge=False) for file in files]
         self.dice = random.Random(seed)
 
     def cut(self, count: int) -> Tensor:

@@ -17,7 +17,7 @@ MOMENTUM = 0.8
 class Pool:
     """Crops (B, 3, H, W), each half-way from a content to a style crop by the student's own gradient.
 
-    What it paints wrongly, the teacher then corrects: a student trained on pictures alone has blind spots, which
+    What it paints wrongly, the teacher then corrects: a student trained on images alone has blind spots, which
     the solver finds.
     """
 

@@ -1,4 +1,4 @@
-"""guidedstyle from Python: a few functions, the same picture as by the command line."""
+"""guidedstyle from Python: a few functions, the same image as by the command line."""
 
 from __future__ import annotations
 

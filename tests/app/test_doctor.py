@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import guidedstyle
-from guidedstyle.app.doctor import examine_device, examine_memory
+from guidedstyle.app.doctor.devices import examine_device, examine_memory
 from guidedstyle.device.precision import choose_precision
 
 pytestmark = pytest.mark.slow
@@ -81,9 +81,8 @@ def test_waiting_threads_spin_briefly_unless_the_user_has_chosen_or_torch_is_loa
 
 
 def test_torch_that_was_loaded_first_is_reported(tmp_path: Path) -> None:
-    loaded = (
-        "import torch; from guidedstyle.app.doctor import examine_threads; print(examine_threads().found, end='; ')"
-    )
+    loaded = "import torch; from guidedstyle.app.doctor.packages import examine_threads"
+    loaded += "; print(examine_threads().found, end='; ')"
     assert limit_spinning(loaded).startswith("torch was loaded before guidedstyle: waiting threads spin")
     code, findings = examine(tmp_path, GOMP_SPINCOUNT="7")
     assert (code, findings["threads"]["mark"], findings["threads"]["found"]) == (0, "ok", "GOMP_SPINCOUNT=7")

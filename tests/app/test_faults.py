@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.renders import OFTEN, RENDER, check_picture, end, list_passing, start
+from support.renders import OFTEN, RENDER, check_picture, end, list_temporary, start
 from support.waiting import wait_for
 
 from guidedstyle.errors import GuidedStyleError, explain_fault
-from guidedstyle.io.images import read_picture
+from guidedstyle.io.images import read_image
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of a megabyte, with an earlier picture and its record on it."""
+    """Mount a disk of a megabyte, with an earlier image and its record on it."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
@@ -94,7 +94,7 @@ def test_a_disk_on_which_nothing_can_be_written_is_told_before_the_work(
     assert f"disk: nothing can be written here: {told}\n    choose another place, or make room" in said
     assert "step 1/" not in said
     assert read_earlier(disk) == earlier
-    assert not list_passing(disk)
+    assert not list_temporary(disk)
 
 
 def test_a_disk_that_can_only_be_read_meanwhile_keeps_what_it_has(studio: Path, disk: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_folder_where_a_file_goes_is_told_before_the_work(studio: Path, name: 
     (studio / name).mkdir()
     code, said = end(start(studio, *RENDER))
     assert code == 2
-    assert f"{name}: a folder lies where a file goes\n    give the picture another name (-o)" in said
+    assert f"{name}: a folder lies where a file goes\n    give the image another name (-o)" in said
     assert "step 1/" not in said
     assert not (studio / "recipe.png").exists()
 
@@ -193,11 +193,11 @@ def test_where_memory_ends_the_picture_so_far_is_kept_and_resume_goes_on(studio:
     large = (*RENDER, *OFTEN, "--size", "400", "--set", "solver.sizes=3", "--steps", "30")
     code, said = end(start(studio, *large, fault=SHORTAGE))
     assert code == 2
-    assert "recipe.png is not written: memory: it does not suffice for this picture" in said
-    assert "the picture so far is recipe.preview.png" in said
+    assert "recipe.png is not written: memory: it does not suffice for this image" in said
+    assert "the image so far is recipe.preview.png" in said
     assert (studio / "recipe.png").read_bytes() == b"earlier"
     assert np.asarray(Image.open(studio / "recipe.preview.png")).shape == (267, 400, 3)
-    assert not list_passing(studio)
+    assert not list_temporary(studio)
     code, said = end(start(studio, *large, "--resume"))
     assert code == 0, said
     assert "goes on from step" in said
@@ -221,11 +221,11 @@ module.{name} = fail
 
 def test_memory_that_ends_at_the_save_leaves_the_earlier_picture_and_what_resume_needs(studio: Path) -> None:
     (studio / "recipe.png").write_bytes(b"earlier")
-    code, said = end(start(studio, *RENDER, *OFTEN, fault=fail_at(1, "result.save_picture", "MemoryError")))
+    code, said = end(start(studio, *RENDER, *OFTEN, fault=fail_at(1, "result.save_image", "MemoryError")))
     assert code == 2
     assert "the same command with --resume goes on" in said
     assert (studio / "recipe.png").read_bytes() == b"earlier"
-    assert not list_passing(studio)
+    assert not list_temporary(studio)
     code, said = end(start(studio, *RENDER, "--resume"))
     assert (code, "goes on from step 4 of 4" in said) == (0, True)
     check_picture(studio / "recipe.png")
@@ -241,7 +241,7 @@ def test_a_device_that_goes_away_leaves_the_picture_so_far_and_another_goes_on(s
     assert code == 2
     assert "recipe.png is not written: --device: the device failed (CUDA error: device-side assert triggered)" in said
     assert "choose another device (--device cpu)" in said
-    assert "the picture so far is recipe.preview.png" in said
+    assert "the image so far is recipe.preview.png" in said
     assert "--resume goes on from its state, on another --device too" in said
     assert np.asarray(Image.open(studio / "recipe.preview.png")).shape == (64, 96, 3)
     code, said = end(start(studio, *RENDER, "--steps", "12", "--resume"))
@@ -253,7 +253,7 @@ def test_what_may_not_be_read_is_told(tmp_path: Path) -> None:
     told = explain_fault(PermissionError(13, "Permission denied", "locked/photo.jpg"))
     assert str(told).startswith("locked/photo.jpg: it cannot be reached: Permission denied\n    change its permissions")
     with pytest.raises(GuidedStyleError, match="it cannot be read: Is a directory"):
-        read_picture(tmp_path)
+        read_image(tmp_path)
 
 
 def test_what_may_be_a_bug_is_explained_by_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Several recipes and photographs in one call: one bad one does not stop the others."""
+"""Several recipes and content images in one call: one bad one does not stop the others."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from PIL import Image
 from support.pictures import draw_picture
 
 from guidedstyle.app.jobs import Failure, Job, make_jobs
-from guidedstyle.app.render import Session, Workshop
+from guidedstyle.app.render import Renderer, Session
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images import read_picture
-from guidedstyle.run.options import Wishes
+from guidedstyle.io.images import read_image
+from guidedstyle.run.options import RenderOptions
 
 CONTENTS = ("one.png", "two.jpg", "three.png")
 
 
 @pytest.fixture
 def photos(studio: Path) -> Path:
-    """Add a recipe without painted masks and a folder of photographs, one of them damaged, and a text."""
+    """Add a recipe without painted masks and a folder of content images, one of them damaged, and a text."""
     text = "styles: {ink: ink.png}\nregions: [{name: all, mask: rest, style: ink}]\nsolver: {steps: 2}\n"
     (studio / "free.yaml").write_text("content: photo.png\n" + text)
     folder = studio / "photos"
@@ -32,7 +32,7 @@ def photos(studio: Path) -> Path:
     for number, name in enumerate(CONTENTS):
         draw_picture(70 + 10 * number, 60, number).save(folder / name)
     (folder / "two.jpg").write_bytes((folder / "two.jpg").read_bytes()[:300])
-    (folder / "notes.txt").write_text("not a picture")
+    (folder / "notes.txt").write_text("not an image")
     return studio
 
 
@@ -53,7 +53,7 @@ def test_one_bad_photograph_does_not_stop_the_others(photos: Path) -> None:
     for stem in ("one", "three"):
         record = json.loads((photos / "out" / f"{stem}.png.json").read_text())
         assert record["recipe"]["content"] == f"../photos/{stem}.png"
-        assert read_picture(photos / "out" / f"{stem}.png").size == read_picture(photos / "photos" / f"{stem}.png").size
+        assert read_image(photos / "out" / f"{stem}.png").size == read_image(photos / "photos" / f"{stem}.png").size
 
 
 def test_every_picture_is_what_it_is_by_itself(photos: Path) -> None:
@@ -117,7 +117,7 @@ def test_no_picture_is_written_over_what_another_is_made_of(photos: Path) -> Non
 
 
 def test_no_picture_is_written_over_what_another_recipe_is_made_of(photos: Path) -> None:
-    draw_picture(70, 60, 5).save(photos / "free.png")  # as free.yaml calls its picture
+    draw_picture(70, 60, 5).save(photos / "free.png")  # as free.yaml calls its image
     shutil.copy(photos / "free.yaml", photos / "other.yaml")
     (photos / "other.yaml").write_text((photos / "other.yaml").read_text().replace("photo.png", "free.png"))
     jobs = make_jobs([photos / "free.yaml", photos / "other.yaml"], [], None, [])
@@ -126,13 +126,13 @@ def test_no_picture_is_written_over_what_another_recipe_is_made_of(photos: Path)
 
 
 def test_a_pattern_without_pictures_is_a_mistake(photos: Path) -> None:
-    with pytest.raises(GuidedStyleError, match=r"--content: nowhere/\*\.jpg names no picture"):
+    with pytest.raises(GuidedStyleError, match=r"--content: nowhere/\*\.jpg names no image"):
         make_jobs([photos / "free.yaml"], ["nowhere/*.jpg"], None, [])
 
 
 def test_what_was_not_begun_before_ctrl_c_is_told_as_not_done(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     jobs = make_jobs([photos / "free.yaml"], [str(photos / "photos" / "*e.png")], photos / "out", [])
-    assert Session(Workshop("cpu"), Wishes(), "shown", [0.0]).run_all(jobs, dry_run=False) == 130
+    assert Session(Renderer("cpu"), RenderOptions(), "shown", [0.0]).run_all(jobs, dry_run=False) == 130
     said = capsys.readouterr().out
     assert "0 of 2 are done" in said
     assert said.count("not done: ") == 2

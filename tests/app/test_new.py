@@ -1,4 +1,4 @@
-"""Documents for painting programs: new masks, first guesses, results in layers; and the sheet of masks."""
+"""Documents for paint programs: new masks, first guesses, results in layers; and the sheet of masks."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_new_document_has_the_photograph_and_an_empty_layer_for_each_region(st
     assert f"scene.yaml:14: regions[0].mask: scene{suffix}: layer 'sky' is empty\n    paint where" in checked.stderr
 
 
-NAMES = "give each its own name, and none photograph or rest: --regions sky,sea,boat"
+NAMES = "give each its own name, and none content image or rest: --regions sky,sea,boat"
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_nothing_is_overwritten_and_mistakes_are_told(studio: Path, arguments: s
     before = files(studio)
     done = run("mask", "new", "photo.png", *arguments.split(), folder=studio)
     assert (done.returncode, done.stdout, files(studio)) == (2, "", before)
-    assert done.stderr == f"{rule}\n    {remedy}\n1 mistake; nothing was written.\n"
+    assert done.stderr == f"{rule}\n    {remedy}\n1 error; nothing was written.\n"
 
 
 def test_a_suggestion_can_be_rendered_as_it_is(studio: Path) -> None:
@@ -100,7 +100,7 @@ def test_suggested_regions_share_a_photograph_out_along_its_edges(count: int) ->
 
 
 def test_a_result_in_layers(studio: Path) -> None:
-    """Its layers, laid over each other, make the picture; their masks are read again as they were."""
+    """Its layers, laid over each other, make the image; their masks are read again as they were."""
     regions = "  - {name: back, mask: rest, style: ink}\n"
     regions += "  - {name: half, mask: {rectangle: [0, 0, 1, 0.5], feather: 6}, style: oil}\n"
     regions += "  - {name: kept, mask: {ellipse: [0.3, 0.2, 0.7, 0.8]}, keep: true}\n"
@@ -144,7 +144,7 @@ def test_the_sheet_overwrites_nothing_of_the_recipe(studio: Path, file: str, wha
     done = run("masks", "recipe.yaml", "-o", file, folder=studio)
     assert (done.returncode, done.stdout, (studio / file).read_bytes()) == (2, "", before)
     rule = f"--output: {file} would overwrite {what}\n    choose another name (-o)"
-    assert done.stderr == f"{rule}\n1 mistake; nothing was written.\n"
+    assert done.stderr == f"{rule}\n1 error; nothing was written.\n"
 
 
 def test_the_sheet_tints_every_region_in_its_place(studio: Path) -> None:
@@ -168,5 +168,5 @@ def test_the_extra_library_is_asked_for_by_name(studio: Path) -> None:
     assert (done.returncode, done.stderr) == (
         2,
         "mask suggest: it needs the library skimage, which is not installed\n"
-        "    pip install scikit-image scikit-learn\n1 mistake; nothing was written.\n",
+        "    pip install scikit-image scikit-learn\n1 error; nothing was written.\n",
     )

@@ -1,4 +1,4 @@
-"""What a command writes never takes the place of what it was given: pictures, masks, recipes, others' frames."""
+"""What a command writes never takes the place of what it was given: images, masks, recipes, others' frames."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_finished_picture_is_not_taken_for_one_that_passes(studio: Path, name:
     (studio / name).write_bytes(b"a picture so far")
     assert load_recipe(studio / "r.yaml")
     (studio / f"{name}.json").write_text("{}")
-    with pytest.raises(GuidedStyleError, match=f"{name} would overwrite a finished picture"):
+    with pytest.raises(GuidedStyleError, match=f"{name} would overwrite a finished image"):
         load_recipe(studio / "r.yaml")
 
 
@@ -61,7 +61,7 @@ def test_a_finished_picture_is_not_taken_for_one_that_passes(studio: Path, name:
 @pytest.mark.parametrize("output", ["output: .", "output: /", "output: ink.png/.."])
 def test_a_folder_is_no_picture(studio: Path, output: str, sandbox: tuple[str, ...]) -> None:
     (studio / "r.yaml").write_text(f"{RECIPE}{output}\n")
-    refuse(studio, "render", "r.yaml", *sandbox, said="does not end like a picture's name")
+    refuse(studio, "render", "r.yaml", *sandbox, said="does not end like an image's name")
 
 
 def test_what_another_recipe_of_the_call_is_made_of_stays_even_if_that_one_is_wrong(studio: Path) -> None:

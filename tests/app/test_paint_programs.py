@@ -1,4 +1,4 @@
-"""Round trips through real painting programs: a new document is opened, painted by a script, saved and rendered."""
+"""Round trips through real paint programs: a new document is opened, painted by a script, saved and rendered."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_document_painted_in_krita(tmp_path: Path) -> None:
 
 @needs_krita
 def test_a_result_in_layers_looks_the_same_in_krita(tmp_path: Path) -> None:
-    """The layers laid over each other by another program make the merged picture."""
+    """The layers laid over each other by another program make the merged image."""
     import io
     import zipfile
 

@@ -16,8 +16,9 @@ from PIL import Image
 from support.commands import run
 from support.waiting import spawn, wait_for
 
-from guidedstyle.app.render import Workshop
-from guidedstyle.app.sweep import Sweep, make_variants, parse_axis
+from guidedstyle.app.render import Renderer
+from guidedstyle.app.sweep import Sweep
+from guidedstyle.app.variants import make_variants, parse_axis
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.results.sheets import CELL, arrange, make_sheet
@@ -51,7 +52,7 @@ def test_a_sweep_renders_the_grid_with_a_sheet_and_a_table(small: Path) -> None:
         assert record["recipe"]["styles"]["ink"]["scale"] == float(row["styles.ink.scale"])
         assert record["recipe"]["content_strength"] == float(row["content_strength"])
         assert float(row["loss: total"]) == pytest.approx(record["losses"]["total"])
-        assert float(row["picture: style"]) == pytest.approx(record["losses"]["regions"]["picture"]["style"])
+        assert float(row["image: style"]) == pytest.approx(record["losses"]["regions"]["picture"]["style"])
         assert (row["steps"], row["reason"]) == ("2", "all steps are done (2)")
     with Image.open(folder / "sheet.png") as sheet:
         assert sheet.width // CELL == 3
@@ -77,7 +78,7 @@ def test_what_is_there_is_not_rendered_again(small: Path) -> None:
     assert all(file.stat().st_mtime_ns == before for file, before in written.items())
 
 
-@pytest.mark.parametrize("change", ["recipe", "painting", "picture gone", "record broken"])
+@pytest.mark.parametrize("change", ["recipe", "painting", "image gone", "record broken"])
 def test_what_has_changed_is_rendered_again(small: Path, change: str) -> None:
     assert run("sweep", "small.yaml", "--vary", "solver.seed=1,2", folder=small).returncode == 0
     first = small / "small-sweep" / "seed=1.png"
@@ -85,7 +86,7 @@ def test_what_has_changed_is_rendered_again(small: Path, change: str) -> None:
         (small / "small.yaml").write_text(RECIPE + "smoothness: 5\n")
     elif change == "painting":
         Image.new("RGB", (80, 80), "red").save(small / "ink.png")
-    elif change == "picture gone":
+    elif change == "image gone":
         first.unlink()
     else:
         first.with_name(first.name + ".json").write_text("{")
@@ -112,8 +113,8 @@ def test_a_sweep_that_was_broken_off_goes_on_where_it_was(small: Path) -> None:
     assert len(table(small / "small-sweep")) == 2
 
 
-def test_paintings_are_measured_once_for_all_variants(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each further variant encodes what the first did, less the painting at every octave."""
+def test_style_images_are_measured_once_for_all_variants(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each further variant encodes what the first did, less the style image at every octave."""
     pictures: list[tuple[int, ...]] = []
     encode = Encoder.encode
 
@@ -131,7 +132,7 @@ def test_paintings_are_measured_once_for_all_variants(small: Path, monkeypatch: 
         monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(small / f"cache{number}"))
         for file in (small / "out").iterdir():
             file.unlink()
-        sweep = Sweep(variants[:number], 3, small / "out", Workshop("cpu"), "quiet")
+        sweep = Sweep(variants[:number], 3, small / "out", Renderer("cpu"), "quiet")
         sweep.plan()
         assert sweep.run() == 0
         counts.append(len(pictures))
@@ -185,7 +186,7 @@ def test_mistakes_of_all_variants_are_told_before_any_is_rendered(small: Path, v
 def test_broken_pictures_are_told_before_any_is_rendered(small: Path) -> None:
     (small / "ink.png").write_bytes(b"broken")
     done = run("sweep", "small.yaml", *GRID, folder=small)
-    assert (done.returncode, done.stderr.count("this is not a picture that can be read")) == (2, 1)
+    assert (done.returncode, done.stderr.count("this is not an image that can be read")) == (2, 1)
 
 
 def test_dry_run_lists_the_variants(small: Path) -> None:
@@ -236,7 +237,7 @@ def test_a_variant_whose_files_go_meanwhile_does_not_stop_the_others(
     monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(small / "cache"))
     (small / "gone.png").write_bytes((small / "photo.png").read_bytes())
     variants = make_variants(small / "small.yaml", [parse_axis("content=photo.png,gone.png,oil.png")], (), small)
-    sweep = Sweep(variants, 3, small, Workshop("cpu"), "quiet")
+    sweep = Sweep(variants, 3, small, Renderer("cpu"), "quiet")
     sweep.plan()
     (small / "gone.png").unlink()
     assert sweep.run() == 2

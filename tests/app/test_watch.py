@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from support.pictures import draw_picture
 
-from guidedstyle.io.images import read_picture
+from guidedstyle.io.images import read_image
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +72,7 @@ def session(studio: Path) -> Iterator[Session]:
 
 
 def paint_mask(studio: Path, share: float) -> None:
-    """Save the mask as painting programs do: beside it, then in its place."""
+    """Save the mask as paint programs do: beside it, then in its place."""
     mask = np.zeros(SIZE[::-1], np.uint8)
     mask[:, : round(share * SIZE[0])] = 255
     Image.fromarray(mask).save(studio / "new.png", compress_level=0)  # files of one size: only their times differ
@@ -84,8 +84,8 @@ def read_preview(studio: Path) -> np.ndarray:
 
 
 def measure_kept(studio: Path) -> float:
-    """Measure the share of a preview that is the photograph's: the mask that it was rendered with."""
-    return float((read_preview(studio) == np.asarray(read_picture(studio / "photo.png", 160))).all((0, 2)).mean())
+    """Measure the share of a preview that is the content image's: the mask that it was rendered with."""
+    return float((read_preview(studio) == np.asarray(read_image(studio / "photo.png", 160))).all((0, 2)).mean())
 
 
 def test_every_save_of_the_mask_leads_to_a_new_preview(studio: Path, session: Session) -> None:

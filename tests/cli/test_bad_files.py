@@ -41,7 +41,7 @@ def noise(mode: str = "RGB") -> Image.Image:
 
 
 def write_whole(file: Path) -> None:
-    """Write a whole picture or document of a kind, by its name; of Krita's, a zip that names no layer."""
+    """Write a whole image or document of a kind, by its name; of Krita's, a zip that names no layer."""
     if file.suffix == ".ora":
         write_openraster(file, [("sky", noise("RGBA"))], noise())
     elif file.suffix == ".psd":
@@ -117,7 +117,11 @@ NO_FILES: dict[str, Maker] = {
     "1 x 5000": paint(1, 5000),
     "5000 x 1": paint(5000, 1),
 }
-RIGHT = {("mask", "1 x 1"), ("colour", "1 x 1"), ("masks", "1 x 1")}  # of the photograph's shape, give or take a pixel
+RIGHT = {
+    ("mask", "1 x 1"),
+    ("colour", "1 x 1"),
+    ("masks", "1 x 1"),
+}  # of the content image's shape, give or take a pixel
 
 
 @pytest.fixture
@@ -148,7 +152,7 @@ def test_a_file_that_breaks_off(nursery: Nursery, folder: Path, name: str, tenth
     write_whole(whole)
     content = whole.read_bytes()
     file = whole.with_stem("cut")
-    parts = 25 if name == "scene.psd" else 10  # the rest is the merged picture, which nobody reads
+    parts = 25 if name == "scene.psd" else 10  # the rest is the merged image, which nobody reads
     file.write_bytes(content[: len(content) * tenth // parts])
     refuse(nursery, folder, "layer" if name in DOCUMENTS else "content", file.name)
 
@@ -194,7 +198,7 @@ RECIPES: dict[str, tuple[Maker, str]] = {
     "a folder": (forbid_folder, "no such file"),
     "a circle of links": (link_in_a_circle, "no such file"),
     "a pipe": (lambda file: os.mkfifo(file), "no such file"),
-    "a picture": (lambda file: Image.new("L", SIZE).save(file, "PNG"), ""),
+    "an image": (lambda file: Image.new("L", SIZE).save(file, "PNG"), ""),
 }
 
 

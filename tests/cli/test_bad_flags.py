@@ -70,7 +70,7 @@ VALUES: dict[str, list[str]] = {  # by flag, and by command and flag where it me
     "--set": [setting for setting in NO_SETTINGS if setting != "size="],
     "--preview-every": NO_RHYTHM,
     "--checkpoint-every": NO_RHYTHM,
-    "--save-every": [rhythm for rhythm in NO_RHYTHM if rhythm],
+    "--save-every": [every for every in NO_RHYTHM if every],
     "--timelapse": ["", "film", "film.gif", "no/film.mp4", "folder.mp4"],
     "--report": ["", "page", "page.pdf", "no/page.html", "folder.html"],
     "--vary": ["", "size", "size=", "=1,2", "size=3,64", "size=[", "size=nan", "output=a.png"],
@@ -169,5 +169,5 @@ def test_a_real_process_does_the_same(folder: Path, command: str) -> None:
     arguments = [sys.executable, "-m", "guidedstyle", command, "a.yaml", "--set", "size=\x1b[31m"]
     done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, list_files(folder)) == (2, "", before)
-    assert re.search(r"--set size=.*\n {4}\S.*\n1 mistake; nothing was written\.\n", done.stderr)
+    assert re.search(r"--set size=.*\n {4}\S.*\n1 error; nothing was written\.\n", done.stderr)
     assert "\x1b" not in done.stderr

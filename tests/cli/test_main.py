@@ -64,7 +64,7 @@ def test_what_no_region_covers_is_bit_identical(studio: Path) -> None:
     region = "regions: [{name: a, mask: left.png, style: ink}]\nsolver: {steps: 3}\n"
     (studio / "part.yaml").write_text("content: photo.png\nstyles: {ink: ink.png}\n" + region)
     done = run("render", "part.yaml", folder=studio)
-    note = "50.0% of the picture belongs to no region and stays as it is (mask: rest takes it)"
+    note = "50.0% of the image belongs to no region and stays as it is (mask: rest takes it)"
     assert f"note: {note}" in done.stdout
     assert json.loads((studio / "part.png.json").read_text())["notes"] == [note]
     assert (pixels(studio / "photo.png")[:, 48:] == pixels(studio / "part.png")[:, 48:]).all()
@@ -97,7 +97,7 @@ def test_mistakes_end_with_2_and_leave_nothing(studio: Path, command: str) -> No
         "    size must be at least 16\n"
         "--set styles.ink.image=gone.png: styles.ink.image: there is no file gone.png\n"
         "    paths are relative to the recipe file; check the name and the folder\n"
-        "2 mistakes; nothing was written.\n"
+        "2 errors; nothing was written.\n"
     )
 
 
@@ -105,7 +105,7 @@ def test_mistakes_end_with_2_and_leave_nothing(studio: Path, command: str) -> No
     ("arguments", "message"),
     [
         (["render", "none.yaml"], "none.yaml: there is no such file"),
-        (["render", "photo.png"], "photo.png: this picture carries no recipe"),
+        (["render", "photo.png"], "photo.png: this image carries no recipe"),
         (["render", "recipe.yaml", "--device", "cuda:77"], "--device: 'cuda:77' is no device"),
         (["render", "recipe.yaml", "--device", "abacus"], "--device: 'abacus' is no device"),
         (["render", "recipe.yaml", "--size", "many"], "--size: 'many' is not a whole number"),
@@ -128,7 +128,7 @@ def test_ctrl_c_saves_the_picture_so_far(studio: Path) -> None:
     command = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "--steps", "100000", "--size", "400"]
     process = spawn(command, cwd=studio)
     assert process.stderr is not None
-    line = process.stderr.readline()  # the first line of progress: it is painting
+    line = process.stderr.readline()  # the first line of progress: it is style image
     assert "step" in line, line
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -159,11 +159,11 @@ def test_init_makes_a_folder_that_renders(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     again = run("init", "my folder", folder=tmp_path)
     assert again.returncode == 2
-    assert again.stderr == "my folder: it is not empty\n    name a new folder\n1 mistake; nothing was written.\n"
+    assert again.stderr == "my folder: it is not empty\n    name a new folder\n1 error; nothing was written.\n"
 
 
 def test_the_output_is_never_half_written(studio: Path) -> None:
-    """A reader that polls sees the old picture or the new one."""
+    """A reader that polls sees the old image or the new one."""
     Image.new("RGB", (96, 64)).save(studio / "recipe.png")
     command = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "-q"]
     process, sizes = spawn(command, cwd=studio), set()

@@ -1,4 +1,4 @@
-"""Files that are odd but whole are read right: no picture is refused for how a camera or an editor saved it."""
+"""Files that are odd but whole are read right: no image is refused for how a camera or an editor saved it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 from support.bad_inputs import Nursery, write_studio
 
-from guidedstyle.io.images import read_picture
+from guidedstyle.io.images import read_image
 
 Maker = Callable[[Path], object]
 SIZE = (96, 64)
@@ -70,7 +70,7 @@ ODD: dict[str, tuple[Maker, tuple[int, ...]]] = {
     "turned.png": (save_turned, PAINT),
     "profiled.png": (lambda file: save_flat(file, "RGB", icc_profile=profiled()), PAINT),
     "profiled.jpg": (lambda file: save_flat(file, "RGB", icc_profile=profiled(), quality=95), PAINT),
-    "a picture, really.png": (lambda file: save_flat(file, "RGB"), PAINT),
+    "an image, really.png": (lambda file: save_flat(file, "RGB"), PAINT),
 }
 
 
@@ -82,7 +82,7 @@ def test_odd_pictures_that_are_whole_are_read_right(nursery: Nursery, folder: Pa
     (folder / "a.yaml").write_text(RECIPES[role].replace("FILE", f"'{name}'"))
     done = nursery.accept(folder, "check", "a.yaml")
     assert "content 96 x 64 px" in done.out
-    picture = read_picture(folder / name)
+    picture = read_image(folder / name)
     assert picture.size == SIZE
     assert np.abs(np.asarray(picture, int) - colour).max() <= 6
 

@@ -1,4 +1,4 @@
-"""What is odd around a command: beside its pictures, where it prints, where it runs. All is told or outlived."""
+"""What is odd around a command: beside its images, where it prints, where it runs. All is told or outlived."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_a_mask_of_another_shape_is_refused_before_it_is_decoded(nursery: Nurser
     regions = "regions: [{name: a, mask: bad.gif, style: ink}, {name: b, mask: rest, style: ink}]"
     (folder / "a.yaml").write_text(f"content: photo.png\nstyles: {{ink: ink.png}}\n{regions}\n")
     (told,) = nursery.refuse(folder, "check", "a.yaml")
-    assert "the mask is 20000 x 20000 px, its picture 96 x 64" in told
+    assert "the mask is 20000 x 20000 px, its image 96 x 64" in told
 
 
 @pytest.mark.parametrize("keys", ["k{}: 1\n", "k{}:\n"], ids=["unknown", "empty"])
@@ -176,8 +176,8 @@ def test_the_time_to_tell_mistakes_grows_as_they_do(folder: Path, keys: str) -> 
 
 
 def test_too_many_styles_are_told_before_they_are_opened(nursery: Nursery, folder: Path) -> None:
-    paintings = "".join(f"  s{number}: ink.png\n" for number in range(257))
-    (folder / "a.yaml").write_text(f"content: photo.png\nstyles:\n{paintings}")
+    style_images = "".join(f"  s{number}: ink.png\n" for number in range(257))
+    (folder / "a.yaml").write_text(f"content: photo.png\nstyles:\n{style_images}")
     (told,) = nursery.refuse(folder, "check", "a.yaml")
     assert "has too many entries\n    styles must have at most 256" in told
 

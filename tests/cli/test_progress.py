@@ -82,7 +82,7 @@ def test_programs_read_a_line_of_json_for_every_update(studio: Path) -> None:
     assert 100 * 2**20 < updates[-1]["memory"] < 8 * 2**30
 
 
-def test_programs_are_told_nothing_of_regions_while_a_painting_is_made(studio: Path) -> None:
+def test_programs_are_told_nothing_of_regions_while_a_style_image_is_made(studio: Path) -> None:
     styles = "styles:\n  both: {fine: ink, coarse: oil}\n"
     text = (studio / "recipe.yaml").read_text().replace("styles:\n", styles).replace("style: ink", "style: both")
     third = "  - {name: third, mask: {rectangle: [0, 0, 0.3, 1]}, style: oil}\nsolver"

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import guidedstyle
 from guidedstyle.cli.main import QUICK, app
-from guidedstyle.io.files import claiming
+from guidedstyle.io.files import locking
 from guidedstyle.io.layered.formats import open_layered
 from guidedstyle.recipe.loading.loader import check_overrides, read_recipe
 
@@ -125,7 +125,7 @@ def test_a_documents_parts_with_paths_that_lead_out_are_never_unpacked(tmp_path:
 
 
 def confine(recipe: Path) -> str:
-    """Check a recipe in its sandbox, and return the mistakes."""
+    """Check a recipe in its sandbox, and return the errors."""
     try:
         guidedstyle.load_recipe(recipe, sandbox=True)
     except guidedstyle.GuidedStyleError as error:
@@ -204,7 +204,7 @@ def test_a_link_in_the_place_of_a_claim_is_not_followed(studio: Path) -> None:
     (studio / ".recipe.png.lock").symlink_to(studio / "diary.txt")
     with (
         pytest.raises(guidedstyle.GuidedStyleError, match="nothing can be written here"),
-        claiming(studio / "recipe.png"),
+        locking(studio / "recipe.png"),
     ):
         pass
     assert (studio / "diary.txt").read_text() == "dear diary"
@@ -216,7 +216,7 @@ def test_every_command_that_reads_a_recipe_has_a_sandbox(studio: Path, command: 
     recipe.write_text(recipe.read_text().replace("photo.png", "../outside.png"))
     draw_picture(32, 32, 4).save(studio.parent / "outside.png")
     more = {"sweep": ["--vary", "smoothness=1,2"], "render": ["--dry-run"]}.get(command, [])
-    if command != "watch":  # it goes on after a mistake
+    if command != "watch":  # it goes on after an error
         result = CliRunner().invoke(app, [command, str(recipe), "--sandbox", *more])
         assert f"outside {studio}" in str(result.exception)
     assert "--sandbox" in CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output

@@ -1,4 +1,4 @@
-"""Several processes for one picture."""
+"""Several processes for one image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from support.pictures import draw_picture
 from support.waiting import spawn, wait_for
 
-from guidedstyle.io.files import claiming
+from guidedstyle.io.files import locking
 
 pytestmark = pytest.mark.slow
 
@@ -56,9 +56,9 @@ def test_two_processes_paint_the_picture_of_one(studio: Path, method: str) -> No
     assert both.stdout.count("device") == 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there pictures are not claimed")
+@pytest.mark.skipif(sys.platform == "win32", reason="there images are not claimed")
 def test_a_picture_that_another_render_writes_is_refused_by_all(studio: Path) -> None:
-    with claiming(studio / "recipe.png"):
+    with locking(studio / "recipe.png"):
         both = run(*START, *RENDER, folder=studio)
     assert both.returncode == 1  # of torchrun
     assert f"another process writes it: {os.getpid()}" in both.stderr
@@ -77,6 +77,6 @@ def test_where_one_process_is_killed_the_picture_so_far_is_kept(studio: Path) ->
     os.kill(int(second), signal.SIGKILL)
     said = process.communicate(timeout=200)[1]
     assert "recipe.png is not written: torchrun: the processes of this render do not reach each other" in said
-    assert "the picture so far is recipe.preview.png" in said
+    assert "the image so far is recipe.preview.png" in said
     assert "bug of guidedstyle" not in said
     assert np.asarray(Image.open(studio / "recipe.preview.png")).shape == (64, 96, 3)

@@ -1,4 +1,4 @@
-"""What was measured of paintings is taken from the disk the next time."""
+"""What was measured of style images is taken from the disk the next time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 import guidedstyle.engine.cache
 from guidedstyle.engine.cache import keep_tensors, recall_tensors
-from guidedstyle.engine.objective.targets import Atelier
+from guidedstyle.engine.objective.targets import TargetBuilder
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.render import render
 from guidedstyle.engine.rendering import Rendering, load_encoder
@@ -28,14 +28,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Note every measurement of a painting."""
-    noted, measure = [], Atelier._measure
+    """Note every measurement of a style image."""
+    noted, measure = [], TargetBuilder._measure
 
     def note(self, *arguments):
         noted.append("measured")
         return measure(self, *arguments)
 
-    monkeypatch.setattr(Atelier, "_measure", note)
+    monkeypatch.setattr(TargetBuilder, "_measure", note)
     return noted
 
 
@@ -45,7 +45,7 @@ def paint(recipe: Path, *settings: str) -> Rendering:
     return render(scene, encoder, make_plan(scene, encoder, "cpu"))
 
 
-def test_a_second_render_measures_no_painting_and_paints_the_same(studio: Path, measured: list[str]) -> None:
+def test_a_second_render_measures_no_style_image_and_paints_the_same(studio: Path, measured: list[str]) -> None:
     first = paint(studio / "recipe.yaml")
     assert len(measured) == 2
     again = paint(studio / "recipe.yaml")

@@ -1,4 +1,4 @@
-"""Control, on real photographs with painted masks, judged by the real VGG-19."""
+"""Control, on real content images with painted masks, judged by the real VGG-19."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.render import render
 from guidedstyle.engine.rendering import load_encoder
-from guidedstyle.io.images import save_picture, to_picture
+from guidedstyle.io.images import save_image, to_pillow
 from guidedstyle.losses.gram import guided_grams
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
@@ -48,7 +48,7 @@ def test_every_region_gets_its_own_style(write: Callable[..., Path], tmp_path: P
     encoder = load_encoder(scene.recipe.encoder)
     plan = make_plan(scene, encoder, "cpu")
     rendering = render(scene, encoder, plan)
-    save_picture(to_picture(rendering.image), tmp_path / "picture.png")
+    save_image(to_pillow(rendering.image), tmp_path / "picture.png")
     judge = Objective(scene, encoder.float(), plan, plan.stages[-1])
     before = measure_distances(judge, torch.from_numpy(scene.content))
     after = measure_distances(judge, torch.from_numpy(rendering.image))
@@ -59,8 +59,8 @@ def test_every_region_gets_its_own_style(write: Callable[..., Path], tmp_path: P
 
 
 @needs_data
-def test_the_judge_calls_a_painting_its_own_style(tmp_path: Path) -> None:
-    """A painting laid over itself is at distance 0 of its own style: the measure itself is right."""
+def test_the_judge_calls_a_style_image_its_own_style(tmp_path: Path) -> None:
+    """A style image laid over itself is at distance 0 of its own style: the measure itself is right."""
     recipe = read_recipe(write_pair("pair03", tmp_path, size=256, encoder=vgg19()))
     parts = recipe.recipe.styles
     content = next(iter(parts.values())).image

@@ -1,4 +1,4 @@
-"""The same recipe gives the same picture: in two processes, on the threads of one kind and of another."""
+"""The same recipe gives the same image: in two processes, on the threads of one kind and of another."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_two_processes_give_the_same_bits(studio: Path, threads: int) -> None:
     assert (first == second).all()
 
 
-def test_what_is_kept_of_a_painting_gives_the_same_bits_as_measuring_it(studio: Path) -> None:
+def test_what_is_kept_of_a_style_image_gives_the_same_bits_as_measuring_it(studio: Path) -> None:
     first, again = render(studio, "a", 2), render(studio, "a", 2)
     assert list((studio / "cache-a").iterdir())
     assert (first == again).all()

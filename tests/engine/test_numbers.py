@@ -1,4 +1,4 @@
-"""Pictures and numbers at the edge of what there is: nothing is ever no number."""
+"""Images and numbers at the edge of what there is: nothing is ever no number."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FLAT = {"grey": (120, 110, 100), "black": (0, 0, 0), "white": (255, 255, 255)}
 
 @pytest.fixture
 def gallery(studio: Path) -> Path:
-    """Add flat pictures, square and wide, to the studio."""
+    """Add flat images, square and wide, to the studio."""
     for name, colour in FLAT.items():
         Image.new("RGB", (48, 48), colour).save(studio / f"{name}.png")
     draw_picture(48, 48, 1).save(studio / "square.png")
@@ -89,12 +89,12 @@ def test_gradient_descent_with_steps_far_too_long_still_comes_down(gallery: Path
 
 
 def test_a_size_that_finds_no_way_down_is_told_with_a_remedy(gallery: Path) -> None:
-    """Where the drawing weighs a million, the photograph is the best there is, and every step away from it leaps."""
+    """Where the drawing weighs a million, the content image is the best there is, and every step away from it leaps."""
     result = render(gallery, content_strength="1e6", solver="{steps: 6, method: lbfgs, rate: 1}")
     photograph = np.asarray(Image.open(gallery / "square.png").resize((32, 32), Image.Resampling.LANCZOS), float)
     assert np.abs(np.asarray(result.picture, float) - photograph).max() <= 1
     (note,) = result.rendering.notes
-    assert note.startswith("at 32 px the loss rose, even with short steps: the best picture so far is kept; a smaller")
+    assert note.startswith("at 32 px the loss rose, even with short steps: the best image so far is kept; a smaller")
     assert note in result.record["notes"]
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from support.pictures import draw_picture
 
-from guidedstyle.device.limits import Limits, read_limits
+from guidedstyle.device.environment import Limits, read_limits
 from guidedstyle.engine.plan import SIDES, make_plan
 from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory

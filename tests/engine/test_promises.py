@@ -1,4 +1,4 @@
-"""What each control promises, on real pictures under the real VGG-19, measured on what was rendered."""
+"""What each control promises, on real images under the real VGG-19, measured on what was rendered."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from support.grams import encode_octaves
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.objective.colour import extract_luminance
 from guidedstyle.engine.plan import make_plan
-from guidedstyle.engine.render import make_paintings_for, render
+from guidedstyle.engine.render import make_style_images_for, render
 from guidedstyle.engine.rendering import Rendering, load_encoder
-from guidedstyle.io.images import read_picture, to_array, to_picture
+from guidedstyle.io.images import read_image, to_array, to_pillow
 from guidedstyle.losses.gram import STATISTICS
 from guidedstyle.losses.guides import make_guides
 from guidedstyle.losses.terms import Place
@@ -59,7 +59,7 @@ def paint(encoder: Encoder, folder: Path, *settings: str, **keys: object) -> Ren
 
 
 def two_regions(left: dict[str, object], **keys: object) -> dict[str, object]:
-    """Write a picture whose left half has controls of its own."""
+    """Write an image whose left half has controls of its own."""
     regions = [
         {"name": "right", "mask": "rest", "style": "wheat"},
         {"name": "left", "mask": LEFT, "style": "starry", **left},
@@ -71,7 +71,7 @@ def two_regions(left: dict[str, object], **keys: object) -> dict[str, object]:
 def measure(
     encoder: Encoder, image: Array, statistic: Statistic = "gram", part: slice = slice(None)
 ) -> dict[Place, torch.Tensor]:
-    """Measure statistics of some columns of a picture (1, 3, h, w) at every place."""
+    """Measure statistics of some columns of an image (1, 3, h, w) at every place."""
     encoder = encoder.float()
     with torch.no_grad():
         features = encode_octaves(encoder, torch.from_numpy(np.ascontiguousarray(image[..., part])), PLACES)
@@ -88,7 +88,7 @@ def compare(one: dict[Place, torch.Tensor], other: dict[Place, torch.Tensor], oc
 
 
 def read(file: Path, longest: int) -> Array:
-    return to_array(read_picture(file, longest))
+    return to_array(read_image(file, longest))
 
 
 def moments(image: Array, part: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -139,7 +139,7 @@ def test_content_leaves_chroma_exactly_there_and_not_elsewhere(encoder: Encoder,
     )
     chroma, wanted = (picture - extract_luminance(picture) for picture in (image, before))
     apart = (chroma - wanted).abs().amax((0, 1, 2))
-    levels = np.abs(np.int16(to_picture(chroma.numpy() + 0.5)) - np.int16(to_picture(wanted.numpy() + 0.5))).max((0, 2))
+    levels = np.abs(np.int16(to_pillow(chroma.numpy() + 0.5)) - np.int16(to_pillow(wanted.numpy() + 0.5))).max((0, 2))
     assert apart[: SIZE // 2 - 2].max() < 1e-6  # beside the edge, which is soft
     assert levels[: SIZE // 2 - 2].max() <= 1
     assert apart[RIGHT_HALF].mean() > 0.1
@@ -148,7 +148,7 @@ def test_content_leaves_chroma_exactly_there_and_not_elsewhere(encoder: Encoder,
 
 
 def wavelength(image: Array) -> float:
-    """Measure the wavelength, in pixels, at which the spectrum of a picture has most energy per octave."""
+    """Measure the wavelength, in pixels, at which the spectrum of an image has most energy per octave."""
     grey = image[0].mean(0)
     window = np.hanning(grey.shape[0])[:, None] * np.hanning(grey.shape[1])
     power = np.square(np.abs(np.fft.fft2((grey - grey.mean()) * window)))
@@ -159,7 +159,7 @@ def wavelength(image: Array) -> float:
 
 
 def test_doubling_scale_doubles_the_wavelength_of_the_strokes(encoder: Encoder, tmp_path: Path) -> None:
-    """The painting is one with a wavelength of its own, which doubles when it is resized; so do its strokes."""
+    """The style image is one with a wavelength of its own, which doubles when it is resized; so do its strokes."""
     styles = {"tiles": {"image": str(TILES)}}
     found = {
         scale: wavelength(
@@ -167,19 +167,19 @@ def test_doubling_scale_doubles_the_wavelength_of_the_strokes(encoder: Encoder, 
         )
         for scale in (1, 2, 4)
     }
-    painting = {scale: wavelength(read(TILES, 256 * scale)[..., :256, :256]) for scale in (1, 2)}
-    print("wavelengths", found, "of the painting", painting)
+    style_image = {scale: wavelength(read(TILES, 256 * scale)[..., :256, :256]) for scale in (1, 2)}
+    print("wavelengths", found, "of the style image", style_image)
     for scale in (2, 4):
         assert found[scale] / found[scale // 2] == pytest.approx(2, rel=0.15)
     for scale in (1, 2):
-        assert found[scale] == pytest.approx(painting[scale], rel=0.15)
+        assert found[scale] == pytest.approx(style_image[scale], rel=0.15)
 
 
 def test_fine_on_coarse_is_near_each_at_its_own_octaves(encoder: Encoder, tmp_path: Path) -> None:
     styles = {"candy": str(CANDY), "wave": str(WAVE)}
     scene = open_(tmp_path, content=TUBINGEN, styles=styles, style={"fine": "candy", "coarse": "wave"}, size=384)
     plan = make_plan(scene, encoder, "cpu")
-    made = measure(encoder, make_paintings_for(scene, encoder, plan)["candy on wave"].image)
+    made = measure(encoder, make_style_images_for(scene, encoder, plan)["candy on wave"].image)
     fine, coarse = measure(encoder, read(CANDY, 384)), measure(encoder, read(WAVE, 384))
     distances = {
         octave: [compare(made, other, range(octave, octave + 1)) for other in (fine, coarse)] for octave in (0, 2)
@@ -189,10 +189,10 @@ def test_fine_on_coarse_is_near_each_at_its_own_octaves(encoder: Encoder, tmp_pa
     assert distances[2][1] < 0.5 * distances[2][0]
 
 
-def test_a_varying_mix_goes_from_one_painting_through_their_mixture_to_the_other(
+def test_a_varying_mix_goes_from_one_style_image_through_their_mixture_to_the_other(
     encoder: Encoder, tmp_path: Path
 ) -> None:
-    """In each fifth of the picture the nearest of five mixtures is the one that belongs there, or its neighbour."""
+    """In each fifth of the image the nearest of five mixtures is the one that belongs there, or its neighbour."""
     gradient = {"from": [0, 0], "to": [1, 0]}
     mix = {"starry": {"gradient": gradient, "invert": True}, "candy": {"gradient": gradient}}
     styles, width = {"starry": str(STARRY), "candy": str(CANDY)}, 320
@@ -224,7 +224,7 @@ def test_every_solver_ends_near_the_best_with_its_defaults(encoder: Encoder, tmp
 
 
 def test_fine_and_coarse_octaves_paint_their_own(encoder: Encoder, tmp_path: Path) -> None:
-    """`fine` takes on the fine octave and leaves the large forms to the photograph, `coarse` the other way round."""
+    """`fine` takes on the fine octave and leaves the large forms to the content image, `coarse` the other way round."""
     recipe = {"content": TUBINGEN, "style": str(STARRY), "size": 256}
     style, content = measure(encoder, read(STARRY, 256)), measure(encoder, read(TUBINGEN, 256))
     found = {
@@ -268,7 +268,7 @@ def test_the_layer_that_is_asked_for_is_matched_best(encoder: Encoder, tmp_path:
 
 
 def test_drawings_from_noise_are_truer_from_shallow_layers(encoder: Encoder, tmp_path: Path) -> None:
-    """Gatys et al. 2015, fig. 1: nearly the photograph from relu1_1, less and less of its detail from deeper."""
+    """Gatys et al. 2015, fig. 1: nearly the content image from relu1_1, less and less of its detail from deeper."""
     recipe = {"content": TUBINGEN, "strength": 0, "init": "noise", "smoothness": 0}
     errors, content = {}, open_(tmp_path, **recipe).content
     for layer in ("relu1_1", "relu2_1", "relu3_4"):
@@ -279,7 +279,7 @@ def test_drawings_from_noise_are_truer_from_shallow_layers(encoder: Encoder, tmp
     assert 2 * errors["relu1_1"] < errors["relu2_1"] < errors["relu3_4"]
 
 
-def test_a_texture_larger_than_its_painting_has_its_style(encoder: Encoder, tmp_path: Path) -> None:
+def test_a_texture_larger_than_its_style_image_has_its_style(encoder: Encoder, tmp_path: Path) -> None:
     styles = {"starry": {"image": str(STARRY), "scale": 0.5}}
     image = paint(encoder, tmp_path, canvas=[256, 192], size=256, styles=styles).image
     assert image.shape == (1, 3, 192, 256)
@@ -296,11 +296,11 @@ def direction(image: Array) -> float:
     return float(np.degrees(0.5 * np.arctan2(2 * (-x * y).sum(), (x * x - y * y).sum())) + 90) % 180
 
 
-def test_turning_a_painting_turns_its_strokes(encoder: Encoder, tmp_path: Path) -> None:
-    """A painting of slanting strokes, of real paint: cut into strips of one direction by blurring along it."""
+def test_turning_a_style_image_turns_its_strokes(encoder: Encoder, tmp_path: Path) -> None:
+    """A style image of slanting strokes, of real paint: cut into strips of one direction by blurring along it."""
     import cv2
 
-    blurred = cv2.blur(np.asarray(read_picture(STARRY, 512)), (61, 1))
+    blurred = cv2.blur(np.asarray(read_image(STARRY, 512)), (61, 1))
     from PIL import Image
 
     Image.fromarray(blurred).save(tmp_path / "level.png")
@@ -331,7 +331,7 @@ LEAK = {"lbfgs": 0.08, "adam": 0.05}  # of the range of a pixel, on average
 
 @pytest.mark.parametrize("method", ["lbfgs", "adam"])
 def test_a_region_alone_is_changed_by_its_controls(encoder: Encoder, tmp_path: Path, method: str) -> None:
-    """Beyond the seam the other region is still the picture it was, and still has its own style.
+    """Beyond the seam the other region is still the image it was, and still has its own style.
 
     The bound is on the mean difference of pixels: Adam moves each pixel by itself, L-BFGS all together, so that a
     little of a change goes everywhere.

@@ -1,4 +1,4 @@
-"""Rendering as a whole: properties of pictures that no single formula promises."""
+"""Rendering as a whole: properties of images that no single formula promises."""
 
 from __future__ import annotations
 
@@ -184,8 +184,8 @@ def test_the_target_of_a_mix_is_the_weighted_mean_of_its_styles(studio: Path) ->
         assert (ink - oil).norm() > 0.01 * ink.norm()
 
 
-def test_only_the_masked_part_of_a_painting_is_its_style(studio: Path) -> None:
-    """The red half alone gives nearly the target of a painting that is all red."""
+def test_only_the_masked_part_of_a_style_image_is_its_style(studio: Path) -> None:
+    """The red half alone gives nearly the target of a style image that is all red."""
     halves = np.asarray(draw_picture(80, 80, 2)).copy()
     halves[:, 40:] = (255, 0, 0)
     Image.fromarray(halves).save(studio / "ink.png")
@@ -202,7 +202,7 @@ def test_only_the_masked_part_of_a_painting_is_its_style(studio: Path) -> None:
 
 
 def test_scale_makes_the_strokes_larger(studio: Path) -> None:
-    """A painting shown larger is smoother from pixel to pixel, and so is what is painted after it."""
+    """A style image shown larger is smoother from pixel to pixel, and so is what is painted after it."""
     file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
     rough, smooth = (
         paint(file, styles__ink__scale=scale, regions__a__content_strength=0.0, solver__steps=60).losses.smoothness

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from guidedstyle.engine.objective.canvas import Canvas
-from guidedstyle.engine.start import begin_image
+from guidedstyle.engine.start import make_start
 from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
 from guidedstyle.scene.opening import open_scene
 
@@ -21,7 +21,7 @@ REGIONS = "  - {name: right, mask: rest, style: ink}\n  - {name: left, mask: lef
 def begin(studio: Path, *settings: str, left: str = "content", scale: float = 1, size: tuple[int, int] = (96, 64)):
     (studio / "a.yaml").write_text(TEXT % scale + REGIONS % left)
     scene = open_scene(read_recipe(studio / "a.yaml", [parse_setting(setting) for setting in settings]))
-    return begin_image(scene, Canvas.at_size(scene, size, torch.device("cpu"))).numpy()
+    return make_start(scene, Canvas.at_size(scene, size, torch.device("cpu"))).numpy()
 
 
 def read(file: Path) -> np.ndarray:
@@ -53,13 +53,13 @@ def test_noise_is_as_strong_at_any_size(studio: Path) -> None:
     assert small.std() == pytest.approx(1 / 12**0.5, rel=0.05)
 
 
-def test_a_painting_is_laid_at_its_scale_and_goes_on_mirrored(studio: Path) -> None:
+def test_a_style_image_is_laid_at_its_scale_and_goes_on_mirrored(studio: Path) -> None:
     Image.fromarray(np.uint8(np.random.default_rng(0).random((24, 48, 3)) * 255)).save(studio / "ink.png")
     image = begin(studio, "init=style", left="style", scale=0.5)
-    painting = read(studio / "ink.png")
-    np.testing.assert_allclose(image[..., :24, :48], painting, atol=1e-6)
-    np.testing.assert_allclose(image[..., :24, 48:], painting[..., ::-1], atol=1e-6)
-    np.testing.assert_allclose(image[..., 24:48, :48], painting[..., ::-1, :], atol=1e-6)
+    style_image = read(studio / "ink.png")
+    np.testing.assert_allclose(image[..., :24, :48], style_image, atol=1e-6)
+    np.testing.assert_allclose(image[..., :24, 48:], style_image[..., ::-1], atol=1e-6)
+    np.testing.assert_allclose(image[..., 24:48, :48], style_image[..., ::-1, :], atol=1e-6)
 
 
 def test_a_picture_of_yours_is_stretched_over_it(studio: Path) -> None:
@@ -78,6 +78,6 @@ def test_what_is_kept_or_nobodys_starts_as_it_is(studio: Path) -> None:
     text = TEXT % 1 + regions
     (studio / "a.yaml").write_text(text + "init: noise\n")
     scene = open_scene(read_recipe(studio / "a.yaml"))
-    image = begin_image(scene, Canvas.at_size(scene, (96, 64), torch.device("cpu"))).numpy()
+    image = make_start(scene, Canvas.at_size(scene, (96, 64), torch.device("cpu"))).numpy()
     np.testing.assert_allclose(image[..., 27:], read(studio / "photo.png")[..., 27:], atol=1e-5)
     assert np.abs(image - read(studio / "photo.png"))[..., :22].mean() > 0.1

@@ -1,4 +1,4 @@
-"""Paintings made of two: at the size of their strokes, made once, and anew when one of the two has changed."""
+"""Style images made of two: at the size of their strokes, made once, and anew when one of the two has changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import find_cache
 from guidedstyle.engine.plan import make_plan
-from guidedstyle.engine.render import make_paintings_for, render
+from guidedstyle.engine.render import make_style_images_for, render
 from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.errors import StoppedEarlyError
 from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
@@ -49,11 +49,11 @@ def open_(studio: Path, *settings: str) -> tuple[Scene, Encoder]:
 
 def make(studio: Path, *settings: str, watch=lambda update: True) -> np.ndarray:
     scene, encoder = open_(studio, *settings)
-    return make_paintings_for(scene, encoder, make_plan(scene, encoder, "cpu"), watch)[MADE].image
+    return make_style_images_for(scene, encoder, make_plan(scene, encoder, "cpu"), watch)[MADE].image
 
 
 def spy_on_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
-    """Note the size of the fine painting's strokes, in those of the coarse one, of every synthesis."""
+    """Note the size of the fine style image's strokes, in those of the coarse one, of every synthesis."""
     from guidedstyle.engine import synthesis
 
     found: list[tuple[float, float]] = []
@@ -62,9 +62,9 @@ def spy_on_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     def note(*arguments):
         scene = made(*arguments)
         fine, coarse = (
-            scene.paintings[name].fit(scene.recipe.styles[name].scale * 1000) for name in ("fine", "coarse")
+            scene.style_images[name].fit(scene.recipe.styles[name].scale * 1000) for name in ("fine", "coarse")
         )
-        found.append((max(fine) / scene.paintings["fine"].extent, max(coarse)))
+        found.append((max(fine) / scene.style_images["fine"].extent, max(coarse)))
         return scene
 
     monkeypatch.setattr(synthesis, "_set_scene", note)

@@ -37,7 +37,7 @@ def vgg19() -> Encoder:
 
 
 def look(encoder: Encoder, picture: Tensor) -> dict[str, Wide]:
-    """Encode a picture as this project does, in float64: (C, N) by layer."""
+    """Encode an image as this project does, in float64: (C, N) by layer."""
     with torch.no_grad():
         return {layer: found[0].flatten(1).numpy() for layer, found in encoder.encode(picture, LAYERS).items()}
 
@@ -63,9 +63,9 @@ def variation_by_loops(image: Wide) -> float:
 @needs_data
 def test_neural_style_is_its_formulas(vgg19: Encoder) -> None:
     """100 times the error of every Gram matrix, 5 times that of the features, 1e-3 times the variation."""
-    picture, content, painting = draw(0), draw(1), draw(2, 24, 16)
-    classic = NeuralStyle(vgg19, content, painting)
-    mine, kept, wanted = (look(vgg19, image * 256 / 255) for image in (picture, content, painting))
+    picture, content, style_image = draw(0), draw(1), draw(2, 24, 16)
+    classic = NeuralStyle(vgg19, content, style_image)
+    mine, kept, wanted = (look(vgg19, image * 256 / 255) for image in (picture, content, style_image))
     expected = 5 * np.mean((mine["relu3_1"] - kept["relu3_1"]) ** 2)
     expected += 1e-3 * variation_by_loops(picture[0].numpy() * 256 - MEAN)
     for layer in LAYERS:
@@ -120,16 +120,16 @@ def test_plain_adam_minimises_what_a_render_minimises(studio: Path) -> None:
     encoder = load_lite()
     plan = make_plan(scene, encoder, "cpu")
     objective = Objective(scene, encoder, plan, plan.stages[-1])
-    painting = scene.paintings["style"]
+    style_image = scene.style_images["style"]
     content, image = torch.from_numpy(scene.content), draw(0, 64, 96).float()
-    plain = PlainAdam(encoder, content, resize(torch.from_numpy(painting.image), painting.fit(96)))
+    plain = PlainAdam(encoder, content, resize(torch.from_numpy(style_image.image), style_image.fit(96)))
     for picture in (content, image, (content + image) / 2):
         with torch.no_grad():
             assert float(plain.loss(picture)) == pytest.approx(float(objective(picture).total), rel=1e-4)
 
 
 def collect(paint: Callable[..., None], iterations: int, **options: str) -> list[Tensor]:
-    """Collect the pictures of all iterations."""
+    """Collect the images of all iterations."""
     numbers, pictures = [], []
 
     def watch(number: int, show: Callable[[], Tensor]) -> None:

@@ -108,26 +108,26 @@ def halve(image: Tensor) -> Tensor:
     return functional.interpolate(image, size, mode="bilinear", antialias=True)
 
 
-def style_by_hand(image: Tensor, painting: Tensor) -> float:
-    """Average |G - G'|^2 / |G'|^2 over four layers and three octaves, as formulas on whole pictures."""
+def style_by_hand(image: Tensor, style_image: Tensor) -> float:
+    """Average |G - G'|^2 / |G'|^2 over four layers and three octaves, as formulas on whole images."""
     distances = []
     for _ in range(3):
-        mine, theirs = see_as_vgg19(image), see_as_vgg19(painting)
+        mine, theirs = see_as_vgg19(image), see_as_vgg19(style_image)
         for layer in ("1_1", "2_1", "3_1", "3_4"):
             one, two = (x[layer][0].flatten(1) for x in (mine, theirs))
             target = two @ two.T / two.shape[1]
             distances.append(((one @ one.T / one.shape[1] - target).square().sum() / target.square().sum()).item())
-        image, painting = halve(image), halve(painting)
+        image, style_image = halve(image), halve(style_image)
     return sum(distances) / len(distances)
 
 
 @needs_data
 def test_the_judge_measures_what_the_formula_says(tmp_path: Path) -> None:
-    """On the untouched content, the distance from the painting brought to the same longest side."""
+    """On the untouched content, the distance from the style image brought to the same longest side."""
     scene = open_pair(tmp_path, 256)
-    painting = torch.from_numpy(scene.paintings["style"].image)
-    height, width = (round(side * 256 / max(painting.shape[2:])) for side in painting.shape[2:])
-    small = functional.interpolate(painting, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
+    style_image = torch.from_numpy(scene.style_images["style"].image)
+    height, width = (round(side * 256 / max(style_image.shape[2:])) for side in style_image.shape[2:])
+    small = functional.interpolate(style_image, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
     expected = style_by_hand(torch.from_numpy(scene.content), small)
     verdict = Judge(load_vgg19(WEIGHTS), 1).judge(scene, untouched(scene))
     assert verdict.style == pytest.approx(expected, rel=0.03)

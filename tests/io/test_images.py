@@ -1,4 +1,4 @@
-"""Files to pictures and back: orientation, alpha, depth, colour profiles, whole files only."""
+"""Files to images and back: orientation, alpha, depth, colour profiles, whole files only."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from guidedstyle.io.images import (
     Frame,
     fit_size,
     read_frame,
+    read_image,
     read_note,
-    read_picture,
-    save_picture,
+    save_image,
     to_array,
-    to_picture,
+    to_pillow,
 )
 
 CORNERS = np.zeros((20, 30, 3), np.uint8)
@@ -30,9 +30,9 @@ CORNERS[10:, 15:] = (0, 0, 255)
 
 def test_a_picture_comes_back_exactly(tmp_path: Path) -> None:
     every_value = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
-    picture = to_picture(to_array(Image.fromarray(every_value)))
-    save_picture(picture, tmp_path / "a.png")
-    assert (np.asarray(read_picture(tmp_path / "a.png")) == every_value).all()
+    picture = to_pillow(to_array(Image.fromarray(every_value)))
+    save_image(picture, tmp_path / "a.png")
+    assert (np.asarray(read_image(tmp_path / "a.png")) == every_value).all()
 
 
 def test_convention_arrays_are_rgb_rows_from_the_top() -> None:
@@ -45,7 +45,7 @@ def test_convention_arrays_are_rgb_rows_from_the_top() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
-    """The picture as a viewer shows it is the same however the camera was held."""
+    """The image as a viewer shows it is the same however the camera was held."""
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's transpositions, by what the tag undoes
     stored = Image.fromarray(CORNERS)
     if orientation > 1:
@@ -54,7 +54,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     exif[0x0112] = orientation
     stored.save(tmp_path / "held.png", exif=exif)
     assert read_frame(tmp_path / "held.png").size == (30, 20)
-    assert (np.asarray(read_picture(tmp_path / "held.png")) == CORNERS).all()
+    assert (np.asarray(read_image(tmp_path / "held.png")) == CORNERS).all()
 
 
 @pytest.mark.parametrize(("kind", "turn"), [(3, 9), (3, 0), (12, math.inf), (11, math.nan), (2, "6")])
@@ -66,14 +66,14 @@ def test_a_turn_that_is_none_turns_neither_picture_nor_frame(tmp_path: Path, kin
     exif = b"Exif\0\0II*\0\x08\0\0\0" + tags.tobytes(8)
     Image.new("RGB", (30, 20)).save(tmp_path / "held.jpg", exif=exif)
     assert read_frame(tmp_path / "held.jpg") == Frame((30, 20))
-    assert read_picture(tmp_path / "held.jpg").size == (30, 20)
+    assert read_image(tmp_path / "held.jpg").size == (30, 20)
 
 
 def test_transparent_pixels_are_shown_on_white(tmp_path: Path) -> None:
     pixels = np.zeros((16, 16, 4), np.uint8)
     pixels[:8] = (0, 255, 0, 255)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    shown = np.asarray(read_picture(tmp_path / "a.png"))
+    shown = np.asarray(read_image(tmp_path / "a.png"))
     assert shown[0, 0].tolist() == [0, 255, 0]
     assert shown[15, 0].tolist() == [255, 255, 255]
 
@@ -86,7 +86,7 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     else:
         source = grey.convert("RGB").convert(mode)
     source.save(tmp_path / "a.tif")
-    assert (np.asarray(read_picture(tmp_path / "a.tif")) == np.asarray(grey)[:, :, None]).all()
+    assert (np.asarray(read_image(tmp_path / "a.tif")) == np.asarray(grey)[:, :, None]).all()
 
 
 def make_linear_profile() -> bytes:
@@ -114,7 +114,7 @@ def make_linear_profile() -> bytes:
 def test_colour_profiles_are_applied(tmp_path: Path, linear: int, shown: int) -> None:
     """Linear light becomes sRGB by the formula of IEC 61966-2-1."""
     Image.new("RGB", (16, 16), (linear,) * 3).save(tmp_path / "tagged.png", icc_profile=make_linear_profile())
-    assert np.abs(np.asarray(read_picture(tmp_path / "tagged.png"), int) - shown).max() <= 1
+    assert np.abs(np.asarray(read_image(tmp_path / "tagged.png"), int) - shown).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -128,12 +128,12 @@ def test_reading_small_equals_reading_and_shrinking(tmp_path: Path) -> None:
     y, x = np.mgrid[0:600, 0:800]
     smooth = np.uint8(127 + 60 * np.sin(x / 40)[..., None] + 60 * np.cos(y / 60)[..., None] * [1, 0.5, 0.2])
     Image.fromarray(smooth).save(tmp_path / "a.jpg", quality=95)
-    small = np.asarray(read_picture(tmp_path / "a.jpg", 100), np.int16)
+    small = np.asarray(read_image(tmp_path / "a.jpg", 100), np.int16)
     wanted = np.asarray(Image.fromarray(smooth).resize((100, 75), Image.Resampling.LANCZOS), np.int16)
     assert np.abs(small - wanted).max() <= 6
 
 
-def fail(file: Path, reader=read_picture) -> str:
+def fail(file: Path, reader=read_image) -> str:
     with pytest.raises(GuidedStyleError) as caught:
         reader(file)
     return str(caught.value)
@@ -147,16 +147,16 @@ def test_a_jpeg_read_small_has_the_shape_of_the_whole(tmp_path: Path, longest: i
     exif[0x0112] = orientation
     Image.new("RGB", (1025, 682), "red").save(tmp_path / "a.jpg", exif=exif)
     wanted = fit_size((682, 1025) if orientation == 6 else (1025, 682), longest)
-    assert read_picture(tmp_path / "a.jpg", longest).size == wanted
+    assert read_image(tmp_path / "a.jpg", longest).size == wanted
 
 
 def test_what_is_wrong_with_a_file_is_told(tmp_path: Path) -> None:
-    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "text.png").write_text("not an image")
     assert fail(tmp_path / "text.png") == (
-        f"{tmp_path / 'text.png'}: this is not a picture that can be read\n    save it as PNG, JPEG, TIFF or WebP"
+        f"{tmp_path / 'text.png'}: this is not an image that can be read\n    save it as PNG, JPEG, TIFF or WebP"
     )
     Image.new("RGB", (8, 40)).save(tmp_path / "small.png")
-    assert "8 x 40 px is too small\n    use a picture of at least 16 px a side" in fail(tmp_path / "small.png")
+    assert "8 x 40 px is too small\n    use an image of at least 16 px a side" in fail(tmp_path / "small.png")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
@@ -181,7 +181,7 @@ def test_a_gigapixel_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
 
 
 def test_a_png_carries_text_of_any_script(tmp_path: Path) -> None:
-    save_picture(Image.new("RGB", (16, 16)), tmp_path / "a.png", ("recipe", "content: 港.jpg\nname: ñ"))
+    save_image(Image.new("RGB", (16, 16)), tmp_path / "a.png", ("recipe", "content: 港.jpg\nname: ñ"))
     assert read_note(tmp_path / "a.png", "recipe") == "content: 港.jpg\nname: ñ"
     assert read_note(tmp_path / "a.png", "other") is None
 
@@ -200,7 +200,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
 
 
 def test_writing_replaces_the_file_instead_of_changing_it(tmp_path: Path) -> None:
-    """Whoever reads the old picture goes on reading it whole."""
+    """Whoever reads the old image goes on reading it whole."""
     file = tmp_path / "a.png"
     file.write_bytes(b"old")
     with file.open("rb") as reader:

@@ -116,7 +116,7 @@ def test_two_half_opacities_are_one_whole_region() -> None:
 
 
 def test_is_linear_in_the_mask() -> None:
-    """Summed over regions that cover the picture, weighted Grams are the picture's Gram: no position is lost."""
+    """Summed over regions that cover the image, weighted Grams are the image's Gram: no position is lost."""
     features, weights = make_features(), make_weights(4)
     grams = guided_grams(features, guide(weights, GRID)) * weights.mean((1, 2))[:, None, None]
     flat = features[0].flatten(1)

@@ -8,7 +8,7 @@ from support.grams import aim_at, guide, weigh
 
 from guidedstyle.losses.gram import guided_grams
 from guidedstyle.losses.guides import Guides
-from guidedstyle.losses.terms import StyleTarget, build_octaves, content_losses, measure_roughness, style_losses
+from guidedstyle.losses.terms import StyleTarget, build_octaves, content_losses, measure_total_variation, style_losses
 
 GRID = (5, 6)
 PLACE = (0, "relu1_1")
@@ -32,7 +32,7 @@ def test_gradients_are_the_numerical_ones() -> None:
     cells = weigh(draw(2, *GRID, seed=4), GRID)
     style = make_target()
     assert torch.autograd.gradcheck(lambda f: measure_style(f, style), features)
-    assert torch.autograd.gradcheck(measure_roughness, features)
+    assert torch.autograd.gradcheck(measure_total_variation, features)
     assert torch.autograd.gradcheck(lambda f: content_losses(f, target, cells, 2.0), features)
 
 
@@ -51,7 +51,7 @@ def test_style_of_the_target_itself_is_zero_and_of_nothing_is_one() -> None:
     assert measure_style(features * 0, target).tolist() == pytest.approx([1, 1])
 
 
-def test_a_black_painting_gives_no_nan() -> None:
+def test_a_black_style_image_gives_no_nan() -> None:
     target, guides = aim_at(torch.zeros(1, 3, 3), PLACE), guide(torch.ones(1, *GRID), GRID)
     assert torch.isfinite(measure_style(torch.zeros(1, 3, *GRID), target, guides)).all()
 
@@ -65,10 +65,10 @@ def test_content_is_a_weighted_mean_over_the_region_relative_to_the_whole() -> N
 
 def test_smoothness_of_a_ramp_and_of_a_checkerboard() -> None:
     ramp = torch.arange(4.0).expand(1, 1, 1, 4)
-    assert measure_roughness(ramp).mean().item() == pytest.approx(3 / 4)
+    assert measure_total_variation(ramp).mean().item() == pytest.approx(3 / 4)
     board = torch.tensor([[0.0, 1], [1, 0]])[None, None]
-    assert measure_roughness(board).mean().item() == pytest.approx(4 / 4)
-    assert measure_roughness(torch.full((1, 3, 8, 8), 0.3)).mean().item() == 0
+    assert measure_total_variation(board).mean().item() == pytest.approx(4 / 4)
+    assert measure_total_variation(torch.full((1, 3, 8, 8), 0.3)).mean().item() == 0
 
 
 def test_octaves_halve_and_keep_the_mean() -> None:

@@ -1,4 +1,4 @@
-"""Tiles: the same sums, gradients and pictures as of the whole, in less memory."""
+"""Tiles: the same sums, gradients and images as of the whole, in less memory."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def scene(studio: Path) -> Scene:
 
 
 def open_three(studio: Path, *settings: str) -> Scene:
-    """Open three regions over a picture whose sides are no multiples of anything."""
+    """Open three regions over an image whose sides are no multiples of anything."""
     draw_picture(277, 203, 1).save(studio / "photo.png")
     (studio / "three.yaml").write_text(THREE)
     return open_scene(read_recipe(studio / "three.yaml", [parse_setting(setting) for setting in settings]))
@@ -152,7 +152,7 @@ def differentiate(scene: Scene, encoder, plan: Plan, image: torch.Tensor) -> tup
 
 @pytest.mark.parametrize(("method", "rate", "steps"), [("lbfgs", 0.002, 4), ("adam", 0.003, 20), ("sgd", 0.001, 20)])
 def test_gentle_steps_in_tiles_make_the_same_picture(method: str, rate: float, steps: int, studio: Path) -> None:
-    """On a real photograph where there is one. At full rates every descent multiplies what rounding leaves."""
+    """On a real content image where there is one. At full rates every descent multiplies what rounding leaves."""
     scene = open_real(studio) if WEIGHTS.is_file() else open_three(studio)
     solver = scene.recipe.solver.model_copy(update={"method": method, "steps": steps, "sizes": 1, "rate": rate})
     scene = replace(scene, recipe=scene.recipe.model_copy(update={"solver": solver}))
@@ -165,7 +165,7 @@ def test_gentle_steps_in_tiles_make_the_same_picture(method: str, rate: float, s
 
 
 def open_real(studio: Path) -> Scene:
-    """Open a photograph of two regions."""
+    """Open a content image of two regions."""
     images = DATA / "images"
     left = {"name": "left", "mask": {"rectangle": [0, 0, 0.5, 1]}, "style": "candy"}
     return open_scene(

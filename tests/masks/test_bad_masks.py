@@ -28,7 +28,7 @@ from guidedstyle.scene.opening import open_scene
 
 Maker = Callable[[Path], object]  # writes one file
 
-SIZE = (96, 64)  # of the photograph
+SIZE = (96, 64)  # of the content image
 PATIENCE = 20  # seconds, after which a recipe counts as hanging
 
 
@@ -315,19 +315,19 @@ FILES: dict[str, Maker] = {
 }  # fmt: skip
 
 DAMAGED = "open it in its program and save it again"
-NO_PICTURE = "this is not a picture that can be read | save it as PNG, JPEG, TIFF or WebP"
+NO_PICTURE = "this is not an image that can be read | save it as PNG, JPEG, TIFF or WebP"
 NO_ZIP = f"the document is damaged (File is not a zip file) | {DAMAGED}"
 NO_PHOTOSHOP = f"this is not a Photoshop document | {DAMAGED}"
-TRUNCATED = "the picture is damaged (image file is truncated) | save it again"
-NOT_PROCESSED = "the picture is damaged (image file is truncated (N bytes not processed)) | save it again"
+TRUNCATED = "the image is damaged (image file is truncated) | save it again"
+NOT_PROCESSED = "the image is damaged (image file is truncated (N bytes not processed)) | save it again"
 PATHS = "paths are relative to the recipe file; check the name and the folder"
 NOT_PLAIN = f"is no plain file | {PATHS}"
 LINK = f"is a link that leads nowhere | {PATHS}"
 NO_FILE = "does not fit | file must be the name of a file"
 TOO_LARGE = "px is too large | scale it to at most 400,000,000 pixels"
-ONE_FLOAT = "its values are not all between 0 and 1 | save the mask as a grey picture of 8 or 16 bits"
-ONE_INT = "its values are not all between 0 and 65535 | save the mask as a grey picture of 8 or 16 bits"
-SHAPE = "its picture 96 x 64 | paint it over the picture itself, or crop it to the same shape"
+ONE_FLOAT = "its values are not all between 0 and 1 | save the mask as a grey image of 8 or 16 bits"
+ONE_INT = "its values are not all between 0 and 65535 | save the mask as a grey image of 8 or 16 bits"
+SHAPE = "its image 96 x 64 | paint it over the image itself, or crop it to the same shape"
 IN_COLOUR = "of this mask is painted in colour | paint white where the region is and black elsewhere, or name a colour: {file: ..., colour: CODE}"
 NOTHING = "region 'a' covers nothing: its mask is black or empty, or regions in front of it hide it | repaint the mask or remove the region"
 HIDDEN = "is hidden, or its group is | show it and save again, or remove the region"
@@ -360,9 +360,9 @@ PICTURES = [
     ("cut.gif", f": cut.gif: {NOT_PROCESSED}"),
     ("cut.bmp", f": cut.bmp: {NOT_PROCESSED}"),
     ("head.tif", f": head.tif: {NO_PICTURE}"),
-    ("untagged.tif", ": untagged.tif: the picture is damaged (Missing dimensions) | save it again"),
-    ("typed.tif", ": typed.tif: the picture is damaged ('<' not supported between instances of 'str' and 'int') | save it again"),
-    ("cut.webp", ": cut.webp: the picture is damaged (could not create decoder object) | save it again"),
+    ("untagged.tif", ": untagged.tif: the image is damaged (Missing dimensions) | save it again"),
+    ("typed.tif", ": typed.tif: the image is damaged ('<' not supported between instances of 'str' and 'int') | save it again"),
+    ("cut.webp", ": cut.webp: the image is damaged (could not create decoder object) | save it again"),
     ("empty.png", f": empty.png: {NO_PICTURE}"),
     ("words.png", f": words.png: {NO_PICTURE}"),
     ("words.txt", f": words.txt: {NO_PICTURE}"),
@@ -398,9 +398,9 @@ PICTURES = [
     ("above.tif", f": above.tif: {ONE_FLOAT}"),
     ("int.tif", f": int.tif: {ONE_INT}"),
     ("int_minus.tif", f": int_minus.tif: {ONE_INT}"),
-    ("film.gif", ": film.gif: it holds 3 pictures | save the one that is the mask"),
-    ("film.webp", ": film.webp: it holds 3 pictures | save the one that is the mask"),
-    ("pages.tif", ": pages.tif: it holds 2 pictures | save the one that is the mask"),
+    ("film.gif", ": film.gif: it holds 3 images | save the one that is the mask"),
+    ("film.webp", ": film.webp: it holds 3 images | save the one that is the mask"),
+    ("pages.tif", ": pages.tif: it holds 2 images | save the one that is the mask"),
     ("coloured.png", f": coloured.png: 50% {IN_COLOUR}".replace("CODE", "'#ff0000'")),
     ("coloured.jpg", f": coloured.jpg: 100% {IN_COLOUR}".replace("CODE", "'#0000fe'")),
     ("ink_on_glass.png", ": ink_on_glass.png: its paint is black, and what it shows is in its transparency | take that: {file: ..., channel: alpha}"),
@@ -419,13 +419,13 @@ LAYERS_NAMED = [
     ("{file: left.png, layer: sky}", ": left.png: it has no layers | remove layer:, or name a .psd, .ora or .kra"),
     ("{any: [left.png, {file: left.png, layer: sky}]}", ": left.png: it has no layers | remove layer:, or name a .psd, .ora or .kra"),
     ("good.ora", f": good.ora: it is a layered document | name one of its layers: layer: {ALL_LAYERS}"),
-    ("good.psd", ": good.psd: it is a layered document | name one of its layers: layer: photograph, sky, blank"),
+    ("good.psd", ": good.psd: it is a layered document | name one of its layers: layer: content image, sky, blank"),
     ("good.kra", ": good.kra: it is a layered document | name one of its layers: layer: sky"),
     ("{file: good.kra, colour: red}", ": good.kra: it is a layered document | name one of its layers: layer: sky"),
     ("no_layers.ora", ": no_layers.ora: it is a layered document | paint a layer in it, and name that"),
     ("{file: no_layers.ora, layer: sky}", ": no_layers.ora: there is no layer 'sky' | its layers are: none"),
     ("{file: good.ora, layer: ski}", f": good.ora: there is no layer 'ski' | its layers are: {ALL_LAYERS}"),
-    ("{file: good.psd, layer: ski}", ": good.psd: there is no layer 'ski' | its layers are: photograph, sky, blank"),
+    ("{file: good.psd, layer: ski}", ": good.psd: there is no layer 'ski' | its layers are: content image, sky, blank"),
     ("{file: good.kra, layer: ski}", ": good.kra: there is no layer 'ski' | its layers are: sky"),
     ("{file: good.ora, layer: group}", ": good.ora: layer 'group' is a group | name one of its layers: group/inner"),
     ("{file: tree.psd, layer: group}", ": tree.psd: layer 'group' is a group | name one of its layers: group/inner"),
@@ -468,9 +468,9 @@ DOCUMENTS = [  # the layer `sky` of each
     ("binary_xml.ora", f"its stack.xml cannot be read (not well-formed (invalid token): line 1, column 0) | {DAMAGED}"),
     ("laughs.ora", f"its stack.xml uses entities, which are not followed | {DAMAGED}"),
     ("no_part.ora", f"layer 'sky': its part data/gone.png is missing | {DAMAGED}"),
-    ("cut_part.ora", f"layer 'sky': the picture is damaged (image file is truncated) | {DAMAGED}"),
-    ("bad_part.ora", f"layer 'sky': this is not a picture that can be read | {DAMAGED}"),
-    ("no_source.ora", f"layer 'sky' has no picture | {DAMAGED}"),
+    ("cut_part.ora", f"layer 'sky': the image is damaged (image file is truncated) | {DAMAGED}"),
+    ("bad_part.ora", f"layer 'sky': this is not an image that can be read | {DAMAGED}"),
+    ("no_source.ora", f"layer 'sky' has no image | {DAMAGED}"),
     ("abc.ora", f"it does not say how large it is | {DAMAGED}"),
     ("zero.ora", f"0 x 64 px is no size | {DAMAGED}"),
     ("minus.ora", f"-96 x -64 px is no size | {DAMAGED}"),
@@ -489,7 +489,7 @@ DOCUMENTS = [  # the layer `sky` of each
     ("no_maindoc.kra", f"its part maindoc.xml is missing | {DAMAGED}"),
     ("no_image.kra", f"its maindoc.xml names no image | {DAMAGED}"),
     ("vector.kra", "layer 'sky' is a shapelayer | convert it to a paint layer, and save again"),
-    ("float.kra", "layer 'sky' is painted in floating point | convert the picture to 8 or 16 bits, and save again"),
+    ("float.kra", "layer 'sky' is painted in floating point | convert the image to 8 or 16 bits, and save again"),
     ("bad_tile.kra", f"its part sky is damaged | {DAMAGED}"),
     ("no_tiles.kra", f"its part layers/sky is missing | {DAMAGED}"),
     ("no_default.kra", f"its part layers/sky.defaultpixel is missing | {DAMAGED}"),
@@ -630,7 +630,7 @@ RECIPES = {  # whole recipes, and all that is said of them
     ),
     "rest hidden by white": (
         HEAD + "regions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: white.png, style: ink}\n",
-        "a.yaml:4: regions[0].mask: region 'a' covers nothing: the other regions cover the whole picture | repaint the mask or remove the region",
+        "a.yaml:4: regions[0].mask: region 'a' covers nothing: the other regions cover the whole image | repaint the mask or remove the region",
     ),
     "a region hidden by all": (
         HEAD + "regions:\n  - {name: a, mask: left.png, style: ink}\n  - {name: b, mask: all, style: ink}\n",
@@ -665,7 +665,7 @@ RECIPES = {  # whole recipes, and all that is said of them
         HEAD + "masks: []\n" + REGION,
         "a.yaml:3: masks: [] does not fit | masks must be a file, or {file: labels.png}",
     ),
-    "mistaken masks that regions use": (
+    "wrong masks that regions use": (
         HEAD + "masks: 3\n" + COLOURS,
         "a.yaml:3: masks: 3 does not fit | masks must be a file, or {file: labels.png}",
     ),
@@ -683,8 +683,8 @@ RECIPES = {  # whole recipes, and all that is said of them
     ),
     "shared layers that are not there": (
         HEAD + "masks: good.psd\nregions:\n  - {name: a, mask: {layer: ski}, style: ink}\n  - {name: b, mask: {layer: sea}, style: ink}\n",
-        "a.yaml:5: regions[0].mask: good.psd: there is no layer 'ski' | its layers are: photograph, sky, blank\n"
-        "a.yaml:6: regions[1].mask: good.psd: there is no layer 'sea' | its layers are: photograph, sky, blank",
+        "a.yaml:5: regions[0].mask: good.psd: there is no layer 'ski' | its layers are: content image, sky, blank\n"
+        "a.yaml:6: regions[1].mask: good.psd: there is no layer 'sea' | its layers are: content image, sky, blank",
     ),
     "a colour beside one that is there": (
         HEAD + "masks: three.png\n" + COLOURS,
@@ -708,11 +708,11 @@ RECIPES = {  # whole recipes, and all that is said of them
     ),
     "a style's mask of another shape": (
         "content: photo.png\nstyles: {ink: {image: ink.png, mask: left.png}}\n" + REGION,
-        "a.yaml:2: styles.ink.mask: left.png: the mask is 96 x 64 px, its picture 80 x 80 | paint it over the picture itself, or crop it to the same shape",
+        "a.yaml:2: styles.ink.mask: left.png: the mask is 96 x 64 px, its image 80 x 80 | paint it over the image itself, or crop it to the same shape",
     ),
     "a style's mask of nothing": (
         "content: photo.png\nstyles: {ink: {image: ink.png, mask: {rectangle: [2, 2, 3, 3]}}}\n" + REGION,
-        "a.yaml:2: styles.ink.mask: the mask is all black: no part of the painting is used | paint it white",
+        "a.yaml:2: styles.ink.mask: the mask is all black: no part of the style image is used | paint it white",
     ),
     "a style's mask that is a pipe": (
         "content: photo.png\nstyles: {ink: {image: ink.png, mask: pipe.png}}\n" + REGION,
@@ -827,17 +827,17 @@ def test_masks_that_are_odd_but_clear_are_read(studio: Path, mask: str) -> None:
 @pytest.mark.parametrize(
     ("masks", "problems"),
     [
-        (["gone.png"], f"a.yaml:4: regions[0].mask: there is no file gone.png | {PATHS}\n1 mistake"),
-        (["pipe.png"], f"a.yaml:4: regions[0].mask: pipe.png {NOT_PLAIN}\n1 mistake"),
+        (["gone.png"], f"a.yaml:4: regions[0].mask: there is no file gone.png | {PATHS}\n1 error"),
+        (["pipe.png"], f"a.yaml:4: regions[0].mask: pipe.png {NOT_PLAIN}\n1 error"),
         (
             ["{file: no_stack.ora, layer: sky}", "{file: left.png, grow: -1}", "square.png"],
             f"a.yaml:5: regions[1].mask.grow: -1 does not fit | grow must be {LENGTH}\n"
             f"a.yaml:4: regions[0].mask: no_stack.ora: its part stack.xml is missing | {DAMAGED}\n"
-            f"a.yaml:6: regions[2].mask: square.png: the mask is 80 x 80 px, {SHAPE}\n3 mistakes",
+            f"a.yaml:6: regions[2].mask: square.png: the mask is 80 x 80 px, {SHAPE}\n3 errors",
         ),
         (
             ["/proc/self/mem"],
-            "a.yaml:4: regions[0].mask: /proc/self/mem: it cannot be read: Input/output error | change its permissions, or name another file\n1 mistake",
+            "a.yaml:4: regions[0].mask: /proc/self/mem: it cannot be read: Input/output error | change its permissions, or name another file\n1 error",
         ),
     ],
 )  # fmt: skip

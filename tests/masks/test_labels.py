@@ -11,7 +11,7 @@ from PIL import Image
 from support.cases import DATA, NAMED, needs_data
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.masks.labels import NOBODY, Palette, Stranger, read_labels
+from guidedstyle.masks.labels import NOBODY, Palette, UnnamedColour, read_labels
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
@@ -39,10 +39,12 @@ def find_colours(file: Path) -> list[str]:
 @pytest.mark.parametrize("mask", CASES, ids=lambda file: file.name.split("_")[0])
 def test_every_pixel_of_a_painted_pair_is_assigned(mask: Path, tmp_path: Path) -> None:
     """The shares of all its colours, content and style, are those of a plain count."""
-    content, painting = (mask.with_name(mask.name.replace("content_mask", part)) for part in ("content", "style"))
+    content, style_image = (mask.with_name(mask.name.replace("content_mask", part)) for part in ("content", "style"))
     source = mask.with_name(mask.name.replace("content_mask", "style_mask"))
     inside, outside = find_colours(mask), find_colours(source)
-    styles = {name: {"image": str(painting), "mask": {"file": str(source), "colour": NAMES[name]}} for name in outside}
+    styles = {
+        name: {"image": str(style_image), "mask": {"file": str(source), "colour": NAMES[name]}} for name in outside
+    }
     regions = [
         {"name": name, "mask": {"colour": NAMES[name]}, "style": name if name in outside else outside[0]}
         for name in inside
@@ -59,7 +61,7 @@ def test_every_pixel_of_a_painted_pair_is_assigned(mask: Path, tmp_path: Path) -
     assert scene.shares[-1] < 1e-5
     for name, share in count_nearest(source, list(recipe["styles"])).items():
         if set(recipe["styles"]) == set(outside):
-            assert scene.paintings[name].mask.mean() == pytest.approx(share, abs=2e-5)
+            assert scene.style_images[name].mask.mean() == pytest.approx(share, abs=2e-5)
 
 
 @needs_data
@@ -82,7 +84,7 @@ def test_a_jpeg_mask_is_black_and_white(name: str, tmp_path: Path) -> None:
 
 
 def write_labels(file: Path, *columns: tuple[tuple[int, int, int], int]) -> Path:
-    """Write a picture of columns of colours, each so many px wide, 100 px high."""
+    """Write an image of columns of colours, each so many px wide, 100 px high."""
     row = np.concatenate([np.full((width, 3), colour, np.uint8) for colour, width in columns])
     Image.fromarray(np.tile(row, (100, 1, 1))).save(file)
     return file
@@ -116,7 +118,7 @@ def test_transparent_pixels_are_nobodys(tmp_path: Path) -> None:
 def test_a_colour_nobody_named_goes_to_the_nearest_and_is_told(tmp_path: Path) -> None:
     file = write_labels(tmp_path / "a.png", (RED, 40), (BLUE, 40), ((255, 140, 0), 20))
     labels = read_labels(file, Palette((RED, BLUE)))
-    assert labels.strangers == (Stranger((255, 140, 0), 2000, 0.2, RED),)
+    assert labels.strangers == (UnnamedColour((255, 140, 0), 2000, 0.2, RED),)
     assert labels.select(RED).mean() / 255 == 0.6
     assert list(labels.notes) == [
         "a.png: 2,000 pixels (20.0%) are #ff8c00 (darkorange), which no mask names; "
@@ -128,7 +130,7 @@ def test_a_colour_nobody_named_goes_to_the_nearest_and_is_told(tmp_path: Path) -
 def test_with_a_rest_a_colour_nobody_named_is_left_to_it(tmp_path: Path) -> None:
     file = write_labels(tmp_path / "a.png", (RED, 40), (BLUE, 40), (WHITE, 20))
     labels = read_labels(file, Palette((RED, BLUE), leave=True))
-    assert labels.strangers == (Stranger(WHITE, 2000, 0.2, None),)
+    assert labels.strangers == (UnnamedColour(WHITE, 2000, 0.2, None),)
     assert [labels.select(colour).mean() / 255 for colour in (RED, BLUE)] == [0.4, 0.4]
     assert "they belong to no region" in next(labels.notes)
     assert (labels.indices == NOBODY).mean() == 0.2

@@ -1,4 +1,4 @@
-"""Masks as painting programs save them: every source, operation and combination against known answers."""
+"""Masks as paint programs save them: every source, operation and combination against known answers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from guidedstyle.masks.labels import Palette
 from guidedstyle.masks.reader import MaskReader, find_palettes, fit_mask, resize_mask, same_shape
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.recipe.mask import Mask
-from guidedstyle.recipe.shorthand import lengthen_mask
+from guidedstyle.recipe.shorthand import expand_mask
 from guidedstyle.types import Array
 
 SIZE = (96, 64)
 
 
 def read(mask: object, size: tuple[int, int] = SIZE, frame: Frame | None = None) -> Array:
-    return MaskReader({}).read(Mask.model_validate(lengthen_mask(mask)), frame or Frame(size), size)
+    return MaskReader({}).read(Mask.model_validate(expand_mask(mask)), frame or Frame(size), size)
 
 
 def left_half(width: int = 96, height: int = 64) -> np.ndarray:
@@ -151,7 +151,7 @@ def test_a_border_lies_outside() -> None:
 
 
 def test_operations_follow_their_order_and_lengths_are_the_pictures(tmp_path: Path) -> None:
-    """Invert, threshold, grow, shrink, feather; px of the picture, whatever the size that is worked at."""
+    """Invert, threshold, grow, shrink, feather; px of the image, whatever the size that is worked at."""
     Image.fromarray(left_half(960, 640)).save(tmp_path / "a.png")
     frame = Frame((960, 640))
     wide = read({"file": str(tmp_path / "a.png"), "invert": True, "grow": 96}, (96, 64), frame)
@@ -223,7 +223,7 @@ def test_enlarging_is_bilinear_between_pixels_along_each_axis() -> None:
     [
         ((700, 466), (700, 467), True),
         ((700, 465), (700, 467), False),
-        ((1400, 936), (700, 467), True),  # a pixel of the picture is two of the mask
+        ((1400, 936), (700, 467), True),  # a pixel of the image is two of the mask
         ((1400, 937), (700, 467), False),
         ((350, 232), (700, 467), False),
         ((5, 348), (10, 700), True),  # nearly as wide as it should be, though 2 px are missing below
@@ -250,14 +250,14 @@ def test_another_shape_is_refused_with_both_sizes(tmp_path: Path, size: tuple[in
     with pytest.raises(GuidedStyleError) as caught:
         read(str(file), (70, 47), Frame((700, 467)))
     assert str(caught.value) == (
-        f"{file}: the mask is {size[0]} x {size[1]} px, its picture 700 x 467\n"
-        "    paint it over the picture itself, or crop it to the same shape"
+        f"{file}: the mask is {size[0]} x {size[1]} px, its image 700 x 467\n"
+        "    paint it over the image itself, or crop it to the same shape"
     )
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 def test_a_mask_painted_over_an_unturned_photograph_is_turned_with_it(tmp_path: Path, orientation: int) -> None:
-    """The oracle is Pillow, which turns a picture that carries the same EXIF itself."""
+    """The oracle is Pillow, which turns an image that carries the same EXIF itself."""
     stored = np.zeros((20, 30), np.uint8)
     stored[2:6, 3:20] = 255
     exif = Image.Exif()
@@ -278,12 +278,12 @@ def test_how_a_mask_of_a_turned_photograph_was_taken_is_told(
 ) -> None:
     file = tmp_path / "a.png"
     Image.new("L", size, 255).save(file)
-    """Where the shape leaves a doubt, or it was turned; an upright mask over a turned photograph leaves none."""
+    """Where the shape leaves a doubt, or it was turned; an upright mask over a turned content image leaves none."""
     upright = (20, 20) if size == (20, 20) else (20, 30) if orientation == 6 else (30, 20)
     reader = MaskReader({})
     reader.read(Mask(file=file), Frame(upright, orientation), upright)
-    how = "as the picture lies in its file, and was turned with it" if size != upright else "over it upright"
-    told = f"the picture of a.png is turned (EXIF); the mask was taken as painted {how}"
+    how = "as the image lies in its file, and was turned with it" if size != upright else "over it upright"
+    told = f"the image of a.png is turned (EXIF); the mask was taken as painted {how}"
     assert reader.notes == (() if orientation == 1 or size == (20, 30) else (told,))
 
 
@@ -296,7 +296,7 @@ def test_a_layer_lies_over_the_picture_as_a_file_of_its_own_would(tmp_path: Path
     assert (read(mask) == left_half() / 255).all()
     for size in ((48, 32), (192, 128)):
         assert (read(mask, size) == read(str(tmp_path / "a.png"), size)).all()
-    with pytest.raises(GuidedStyleError, match=r"a\.ora: the mask is 96 x 64 px, its picture 64 x 96"):
+    with pytest.raises(GuidedStyleError, match=r"a\.ora: the mask is 96 x 64 px, its image 64 x 96"):
         read(mask, (64, 96))
 
 
@@ -312,7 +312,7 @@ def test_the_edge_of_a_colour_is_a_pixel_soft(tmp_path: Path) -> None:
     file.unlink()  # it is read once, however many of its colours are asked for
     other = reader.read(Mask(file=file, colour="blue"), Frame(SIZE), SIZE)
     np.testing.assert_allclose(found + other, 1, atol=1e-5)
-    with pytest.raises(GuidedStyleError, match=r"labels\.png: the mask is 96 x 64 px, its picture 64 x 96"):
+    with pytest.raises(GuidedStyleError, match=r"labels\.png: the mask is 96 x 64 px, its image 64 x 96"):
         reader.read(Mask(file=file, colour="red"), Frame(SIZE[::-1]), SIZE)
 
 

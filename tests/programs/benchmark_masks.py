@@ -38,7 +38,7 @@ def paint_regions() -> list[Bytes]:
 
 
 def write_inputs(folder: Path) -> dict[str, list[str]]:
-    """Write the photograph, a painting and the documents; return the masks of each kind."""
+    """Write the content image, a style image and the documents; return the masks of each kind."""
     small = np.random.default_rng(1).integers(0, 255, (HEIGHT // 20, WIDTH // 20, 3), np.uint8)
     photo = Image.fromarray(cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC))
     photo.save(folder / "photo.jpg", quality=90)

@@ -1,11 +1,11 @@
-"""Measure how soon a render is as close to its style as two plain ways of painting: a program, not a test.
+"""Measure how soon a render is as close to its style as two plain ways of style image: a program, not a test.
 
 GUIDEDSTYLE_TEST_DATA=DIR python tests/programs/benchmark_quality.py [--size 512] [--pairs 3] [--iterations 300]
     [--reach 0.5 0.3 0.2] [--out results.json]
 python tests/programs/benchmark_quality.py --table results.json
 
-All ways paint the same pictures, one pair after the other in one run, on the CPU. Seconds are counted from the
-opened pictures on, targets included; what it takes to keep a picture, and to judge it after the run, is not. The judge
+All ways paint the same images, one pair after the other in one run, on the CPU. Seconds are counted from the
+opened images on, targets included; what it takes to keep an image, and to judge it after the run, is not. The judge
 is VGG-19 in float32 at the finished size: |G - G'|^2 / |G'|^2, averaged over layers and octaves. All ways profit from
 freed memory being kept, as `guidedstyle render` keeps it. Prints Markdown; where a way kept fewer cores busy at the end
 than there are threads, something else was running, and its seconds are no good.
@@ -52,13 +52,13 @@ PAIRS = (
     ("nspt_golden_gate", "nspt_shipwreck"),
     ("nspt_hoovertowernight", "jfns_candy"),
 )
-SPACING = 1.15  # from one iteration whose picture is kept to the next
+SPACING = 1.15  # from one iteration whose image is kept to the next
 OUR_STEPS = (4, 8, 15, 30, 60, 100, 150)  # of renders of their own: a render shows nothing of its size before its end
 WARM_SIZE = 64  # px
 
 
 class Kept(NamedTuple):
-    """A picture that was kept, after how many iterations, and the seconds by the clock and of the cores till then."""
+    """An image that was kept, after how many iterations, and the seconds by the clock and of the cores till then."""
 
     number: int
     seconds: float
@@ -67,7 +67,7 @@ class Kept(NamedTuple):
 
 
 class Recorder:
-    """Keeps pictures with the seconds that were spent on them; the time it takes itself does not count."""
+    """Keeps images with the seconds that were spent on them; the time it takes itself does not count."""
 
     def __init__(self, last: int) -> None:
         self.last, self.watched, self.due = last, 0, 1.0
@@ -79,14 +79,14 @@ class Recorder:
         self.clock, self.work = time.perf_counter(), time.process_time()
 
     def watch(self, number: int, show: Callable[[], Tensor]) -> None:
-        """Keep the picture of an iteration, if it is due or the last."""
+        """Keep the image of an iteration, if it is due or the last."""
         self.watched += 1
         if self.watched >= self.due or number == self.last:
             self.keep(number, show)
             self.due = SPACING * self.watched
 
     def keep(self, number: int, show: Callable[[], Tensor]) -> None:
-        """Keep the picture of an iteration."""
+        """Keep the image of an iteration."""
         seconds, work = time.perf_counter() - self.clock, time.process_time() - self.work
         self.kept.append(Kept(number, seconds, work, show().clone()))
         self.clock, self.work = time.perf_counter() - seconds, time.process_time() - work
@@ -109,7 +109,7 @@ def make_methods(iterations: int) -> dict[str, Method]:
         for steps in OUR_STEPS:
             solver = scene.recipe.solver.model_copy(update={"steps": steps})
             short = replace(scene, recipe=scene.recipe.model_copy(update={"solver": solver}))
-            with TemporaryDirectory() as cache:  # empty: every run measures its paintings itself
+            with TemporaryDirectory() as cache:  # empty: every run measures its style images itself
                 os.environ[FOLDER] = cache
                 recorder.restart()
                 rendering = render(short, ours, make_plan(short, ours, "cpu"))
@@ -119,20 +119,22 @@ def make_methods(iterations: int) -> dict[str, Method]:
 
 
 def take_pictures(scene: Scene) -> tuple[Tensor, Tensor]:
-    """Take photograph and painting, both with the longest side of the picture."""
-    (painting,) = scene.paintings.values()
-    return torch.from_numpy(scene.content), resize(torch.from_numpy(painting.image), painting.fit(max(scene.size)))
+    """Take content image and style image, both with the longest side of the image."""
+    (style_image,) = scene.style_images.values()
+    return torch.from_numpy(scene.content), resize(
+        torch.from_numpy(style_image.image), style_image.fit(max(scene.size))
+    )
 
 
 def open_pair(pair: tuple[str, str], size: int) -> Scene:
-    """Open a photograph and a painting of the test data, in the smallest recipe there is."""
+    """Open a content image and a style image of the test data, in the smallest recipe there is."""
     content, style = (DATA / "images" / f"{name}.jpg" for name in pair)
     with TemporaryDirectory() as folder:
         return open_scene(read_recipe(write_recipe(Path(folder, "a.yaml"), content=content, style=style, size=size)))
 
 
 def make_judge(scene: Scene) -> Callable[[Tensor], float]:
-    """Make the judge of the pictures of a scene."""
+    """Make the judge of the images of a scene."""
     teacher = load_vgg19(WEIGHTS)
     plan = make_plan(scene, teacher, "cpu")
     objective = Objective(scene, teacher, plan, plan.stages[-1])
@@ -185,7 +187,7 @@ def main() -> None:
     """Measure, or read what was measured, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=whole_number, default=512, help="longest side in px")
-    parser.add_argument("--pairs", type=whole_number, default=len(PAIRS), help="how many pairs of pictures")
+    parser.add_argument("--pairs", type=whole_number, default=len(PAIRS), help="how many pairs of images")
     parser.add_argument("--iterations", type=whole_number, default=300, help="of the plain ways")
     parser.add_argument("--reach", type=float, nargs="+", default=[0.5, 0.3, 0.2, 0.1], help="style distances")
     parser.add_argument("--out", type=Path, default=Path("results.json"), help="where the curves are saved")

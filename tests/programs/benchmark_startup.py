@@ -1,6 +1,6 @@
 """Measure how soon the commands answer: `python tests/programs/benchmark_startup.py`.
 
-Times `--help`, and `check` on a 12-megapixel photograph with three masks, beside a bare `python -c pass` in the
+Times `--help`, and `check` on a 12-megapixel content image with three masks, beside a bare `python -c pass` in the
 same run, and prints medians.
 """
 
@@ -21,7 +21,7 @@ REPEATS = 9
 
 
 def write_inputs(folder: Path) -> Path:
-    """Write a photograph of smooth noise, three masks of soft stripes, a painting and the recipe."""
+    """Write a content image of smooth noise, three masks of soft stripes, a style image and the recipe."""
     noise = np.random.default_rng(0)
     small = Image.fromarray(noise.integers(0, 255, (HEIGHT // 8, WIDTH // 8, 3), np.uint8))
     small.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(folder / "photo.jpg", quality=92)

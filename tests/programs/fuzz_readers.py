@@ -35,22 +35,22 @@ with atheris.instrument_imports(include=["guidedstyle", "PIL", "psd_tools", "yam
 
     Image.init()  # imports the readers of all formats
 
-    from guidedstyle.app.sweep import parse_axis
+    from guidedstyle.app.variants import parse_axis
     from guidedstyle.cli.tables import tabulate_differences
     from guidedstyle.errors import GuidedStyleError
     from guidedstyle.io import images
-    from guidedstyle.io.images import read_frame, read_picture, save_picture
+    from guidedstyle.io.images import read_frame, read_image, save_image
     from guidedstyle.io.layered import base as paper
     from guidedstyle.io.layered.formats import open_layered, read_layer
     from guidedstyle.masks.files import read_alpha, read_grey
     from guidedstyle.masks.labels import Palette, read_labels
     from guidedstyle.recipe.loading.loader import RECIPE_KEY, parse_setting, read_recipe, write_recipe
-    from guidedstyle.results.comparison import compare_pictures
+    from guidedstyle.results.comparison import compare_images
     from guidedstyle.run.checkpoint import read_checkpoint
 
 SLOW = 5  # seconds of the processor
 LARGE = 2**30  # bytes
-PIXELS = 2**22  # of a picture: by the rule of 400 million a right one takes more than `LARGE`
+PIXELS = 2**22  # of an image: by the rule of 400 million a right one takes more than `LARGE`
 SCRATCH = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
@@ -91,13 +91,13 @@ def read_settings(file: Path) -> None:
 
 
 def read_masks(file: Path) -> None:
-    """Read a picture as a grey mask, and as the opacity of one."""
+    """Read an image as a grey mask, and as the opacity of one."""
     attempt(lambda: read_grey(file))
     attempt(lambda: read_alpha(file))
 
 
 def select_labels(file: Path) -> None:
-    """Read a colour-coded picture, and select its colours."""
+    """Read a colour-coded image, and select its colours."""
     colours = ((255, 0, 0), (0, 0, 0))
     labels = read_labels(file, Palette(colours, leave=True))
     for colour in colours:
@@ -106,10 +106,10 @@ def select_labels(file: Path) -> None:
 
 
 def read_pictures(file: Path) -> None:
-    """Read a picture small and whole, and its frame."""
+    """Read an image small and whole, and its frame."""
     attempt(lambda: read_frame(file))
-    attempt(lambda: read_picture(file, 16))
-    attempt(lambda: read_picture(file))
+    attempt(lambda: read_image(file, 16))
+    attempt(lambda: read_image(file))
 
 
 def read_layers(file: Path) -> None:
@@ -120,16 +120,16 @@ def read_layers(file: Path) -> None:
 
 
 def compare_records(file: Path) -> None:
-    """Compare a picture that has this record with one that has none."""
-    comparison = compare_pictures([Path("a.png"), Path("plain.png")])
+    """Compare an image that has this record with one that has none."""
+    comparison = compare_images([Path("a.png"), Path("plain.png")])
     assert list(tabulate_differences(comparison, 80)) is not None
 
 
 def compare_carried(file: Path) -> None:
-    """Compare a picture that carries this recipe with one that carries none, and read it."""
+    """Compare an image that carries this recipe with one that carries none, and read it."""
     picture, text = Path("carrier.png"), file.read_text(encoding="utf-8", errors="replace")
-    save_picture(Image.new("RGB", (16, 16)), picture, (RECIPE_KEY, text))
-    attempt(lambda: list(tabulate_differences(compare_pictures([picture, Path("plain.png")]), 80)))
+    save_image(Image.new("RGB", (16, 16)), picture, (RECIPE_KEY, text))
+    attempt(lambda: list(tabulate_differences(compare_images([picture, Path("plain.png")]), 80)))
     read_recipe(picture)
 
 

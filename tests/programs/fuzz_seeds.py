@@ -54,13 +54,13 @@ def make_settings() -> Iterator[bytes]:
 
 
 def make_records() -> Iterator[bytes]:
-    """Write the record beside a picture."""
+    """Write the record beside an image."""
     yield json.dumps(RECORD).encode()
     yield b'{"recipe": {"content": "a\\u00e9"}}'
 
 
 def make_pictures() -> Iterator[bytes]:
-    """Write pictures of every format and mode, some turned, transparent, in several frames, or compressed."""
+    """Write images of every format and mode, some turned, transparent, in several frames, or compressed."""
     y, x = np.mgrid[0:20, 0:18]
     picture = Image.fromarray(np.uint8(np.stack([x * 14, y * 12, 255 * (x > 8), 255 * (y > 8)], 2)))
     for kind, modes in {
@@ -84,7 +84,7 @@ def make_pictures() -> Iterator[bytes]:
 
 
 def pack(picture: Image.Image, kind: str, **options: object) -> bytes:
-    """Write a picture to bytes."""
+    """Write an image to bytes."""
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return buffer.getvalue()

@@ -25,7 +25,7 @@ ENDS = (signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def polling(files: list[Path], broken: list[str]) -> Iterator[list[int]]:
-    """Read pictures again and again, as a viewer does; note those that are not whole."""
+    """Read images again and again, as a viewer does; note those that are not whole."""
     ended, reads = threading.Event(), [0]
 
     def poll() -> None:
@@ -73,7 +73,7 @@ def render_with_kills(command: list[str], output: Path, noise: random.Random, lo
 
 
 def main() -> None:
-    """Run, print a line for each render, and end with 1 if a picture differed or was ever seen half-written."""
+    """Run, print a line for each render, and end with 1 if an image differed or was ever seen half-written."""
     parser = argparse.ArgumentParser()
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--runs", type=int, default=50)
@@ -83,7 +83,7 @@ def main() -> None:
     chosen = parser.parse_args()
     noise, broken, differing = random.Random(chosen.seed), list[str](), 0
     settings = ["--size", chosen.size, "--steps", chosen.steps, "--set", "solver.sizes=2", "--device", "cpu"]
-    rhythm = ["--checkpoint-every", "0.1s", "--preview-every", "0.1s", "--resume"]
+    every = ["--checkpoint-every", "0.1s", "--preview-every", "0.1s", "--resume"]
     base = [sys.executable, "-m", "guidedstyle", "render", str(chosen.recipe), *settings]
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "whole.png"
@@ -94,7 +94,7 @@ def main() -> None:
         for run in range(chosen.runs):
             output = Path(folder) / f"{run}.png"
             with polling([output, output.with_suffix(".preview.png")], broken) as reads:
-                ends = render_with_kills([*base, "-o", str(output), *rhythm], output, noise, seconds)
+                ends = render_with_kills([*base, "-o", str(output), *every], output, noise, seconds)
             same = np.array_equal(np.asarray(Image.open(output)), wanted)
             left = sorted(file.name for file in Path(folder).glob(f"*{run}.p*") if file.suffix not in (".png", ".json"))
             differing += not same

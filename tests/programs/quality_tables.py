@@ -1,4 +1,4 @@
-"""Curves of style distance over time as Markdown tables: when each way of painting gets how far."""
+"""LossHistory of style distance over time as Markdown tables: when each way of style image gets how far."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def describe_medians(ratios: Sequence[Ratios]) -> Iterator[str]:
 def describe_pair(pair: str, found: Results, reach: Sequence[float]) -> Iterator[str]:
     """Describe when every way gets how far, and where it ends."""
     curves, ratios = found["curves"], find_ratios(found, reach)
-    yield f"\n**{pair}**, the photograph itself: {found['photograph']:.4f}\n"
+    yield f"\n**{pair}**, the content image itself: {found['photograph']:.4f}\n"
     yield from head(["style distance", *curves, *(f"{way} / {OURS}" for way in curves if way != OURS)])
     for name, level in choose_levels(found, reach).items():
         times = [find_time(curve, level).write(" s") for curve in curves.values()]

@@ -1,4 +1,4 @@
-"""Render hundreds of small pictures in one process, with all that a render can write: memory stays flat, files closed.
+"""Render hundreds of small images in one process, with all that a render can write: memory stays flat, files closed.
 
     python tests/programs/soak.py recipes/everything.yaml recipes/colours.yaml --runs 200
 

@@ -11,7 +11,7 @@ from support.pictures import draw_picture
 from support.refusals import refuse
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.recipe.controls import Controls, Overrides
+from guidedstyle.recipe.controls import Controls, RegionControls
 from guidedstyle.recipe.files import list_files
 from guidedstyle.recipe.loading.loader import load_recipe, parse_setting, read_recipe, write_recipe
 from guidedstyle.recipe.model import Recipe
@@ -27,9 +27,9 @@ def load(studio: Path, text: str, *settings: str) -> Recipe:
 
 
 def test_a_region_can_ask_for_every_control_of_the_picture() -> None:
-    assert Controls.model_fields.keys() == Overrides.model_fields.keys()
+    assert Controls.model_fields.keys() == RegionControls.model_fields.keys()
     for key, field in Controls.model_fields.items():
-        alone = Overrides.model_fields[key]
+        alone = RegionControls.model_fields[key]
         assert alone.default is None
         assert (alone.description, alone.json_schema_extra) == (field.description, field.json_schema_extra)
 
@@ -161,7 +161,7 @@ SMALL = "content: photo.png\nstyle: ink.png\n"
         (SMALL + "colour_strength: 2\n", "a.yaml:3: colour_strength: 2 is too large | colour_strength must be at most 1"),
         (HEAD + "colour: match\n" + REGIONS % "colour: style, colour_strength: 0.5", "a.yaml:6: regions[1].colour_strength: it has nothing to do: colour is style | choose a colour, such as match, or remove colour_strength"),
         (SMALL + "init: {noise: 0}\n", "a.yaml:3: init: the weights of the start sum to 0 | give at least one a weight above 0"),
-        (SMALL + "init: {content: 1, picture: 1}\n", "a.yaml:3: init.picture: the weight of which picture? | add file:"),
+        (SMALL + "init: {content: 1, image: 1}\n", "a.yaml:3: init.image: the weight of which image? | add file:"),
         (SMALL + "init: gone.png\n", "a.yaml:3: init.file: there is no file gone.png | paths are relative to the recipe file; check the name and the folder"),
         (SMALL + "octaves: [0, 0]\n", "a.yaml:3: octaves: its weights sum to 0 | give at least one a weight above 0"),
         (SMALL + "octaves: middle\n", "a.yaml:3: octaves: 'middle' does not fit | octaves must be a list"),
@@ -184,20 +184,20 @@ SMALL = "content: photo.png\nstyle: ink.png\n"
         (SMALL + "strength: 0\noctaves: fine\n", "a.yaml:4: octaves: it has nothing to do: strength is 0 everywhere | remove octaves, or set strength"),
         (SMALL + "content_strength: 0\ncontent_layers: relu1_1\n", "a.yaml:4: content_layers: it has nothing to do: content_strength is 0 everywhere | remove content_layers, or set content_strength"),
         (HEAD + REGIONS.replace("style: ink", "style: {ink: left.png}") % "strength: 1", "a.yaml:5: regions[1].style: a mix of one style cannot vary: its share is all of the region | add a second style, or give the region the mask"),
-        (HEAD + REGIONS.replace("style: ink, ", "") % "strength: 0, init: style", "a.yaml:5: regions[1].init: there is no painting to start from | give it a style"),
+        (HEAD + REGIONS.replace("style: ink, ", "") % "strength: 0, init: style", "a.yaml:5: regions[1].init: there is no style image to start from | give it a style"),
         (HEAD + REGIONS.replace("style: ink", "style: {ink: 1, oil: {where: left.png, grow: 2}}") % "strength: 1", "a.yaml:5: regions[1].style.oil.grow: there is no key 'grow' here"),
         (HEAD + REGIONS.replace("style: ink", "style: {fine: ink, coarse: oil, scale: 2}") % "strength: 1", "a.yaml:5: regions[1].style.scale: there is no style 'scale'"),
         (SMALL + "method: classic\nencoder: lite\n", "a.yaml:3: method: the classic set-up is made of layers of vgg19, not of lite | set encoder: vgg19, or remove method"),
         (SMALL + "method: classic\nstatistics: mean\n", "a.yaml:4: statistics: the published weights of the classic set-up are for gram, not for mean | remove it, or set method: octaves"),
-        (CANVAS + "content: photo.png\n", "a.yaml:1: canvas: a picture cannot have both content and canvas | remove one of the two"),
-        (CANVAS + "content_strength: 1\n", "a.yaml:3: content_strength: it needs a photograph, and there is only a canvas | change content_strength, or give content:"),
-        (CANVAS + "init: content\n", "a.yaml:3: init: it needs a photograph, and there is only a canvas | change init, or give content:"),
-        (CANVAS + "colour: match\n", "a.yaml:3: colour: it needs a photograph, and there is only a canvas | change colour, or give content:"),
+        (CANVAS + "content: photo.png\n", "a.yaml:1: canvas: an image cannot have both content and canvas | remove one of the two"),
+        (CANVAS + "content_strength: 1\n", "a.yaml:3: content_strength: it needs a content image, and there is only a canvas | change content_strength, or give content:"),
+        (CANVAS + "init: content\n", "a.yaml:3: init: it needs a content image, and there is only a canvas | change init, or give content:"),
+        (CANVAS + "colour: match\n", "a.yaml:3: colour: it needs a content image, and there is only a canvas | change colour, or give content:"),
         ("canvas: [64]\nstyle: ink.png\n", "a.yaml:1: canvas[1]: canvas[1] is missing | add canvas[1]:"),
         ("canvas: [64, 8]\nstyle: ink.png\n", "a.yaml:1: canvas[1]: 8 is too small | canvas[1] must be at least 16"),
-        ("canvas: [64, 64]\nstyles: {ink: ink.png}\nregions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: {rectangle: [0, 0, 1, 0.5]}, keep: true}\n", "a.yaml:5: regions[1].keep: there is no photograph to keep | remove keep, or give content: instead of canvas:"),
+        ("canvas: [64, 64]\nstyles: {ink: ink.png}\nregions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: {rectangle: [0, 0, 1, 0.5]}, keep: true}\n", "a.yaml:5: regions[1].keep: there is no content image to keep | remove keep, or give content: instead of canvas:"),
         (HEAD + "style: {fine: ink, coarse: ink}\n", "both of its parts are the same style | name two styles, or use that one"),
-        (HEAD + "style: {fine: ink, coarse: inc}\n", "there is no painting 'inc' | name a style that has an image"),
+        (HEAD + "style: {fine: ink, coarse: inc}\n", "there is no style image 'inc' | name a style that has an image"),
         ("content: photo.png\nstyle: made\nstyles: {ink: ink.png, made: {fine: ink}}\n", "a.yaml:3: styles.made: it takes two styles to make one | name both: {fine: NAME, coarse: NAME}"),
         ("content: photo.png\nstyle: made\nstyles: {ink: ink.png, oil: oil.png, made: {fine: ink, coarse: oil, flip: both}}\n", "a.yaml:3: styles.made.flip: a style made of others has no flip of its own | give flip to one of its parts"),
         ("content: photo.png\nstyle: more\nstyles: {ink: ink.png, oil: oil.png, made: {fine: ink, coarse: oil}, more: {fine: made, coarse: oil}}\n", "a.yaml:3: styles.more.fine: 'made' is made of others itself | name a style that has an image"),

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.strategies import recipes, words
 
-from guidedstyle.app.sweep import parse_axis
+from guidedstyle.app.variants import parse_axis
 from guidedstyle.recipe.files import share_masks
 from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.recipe.loading.loader import move_paths, parse_setting, read_recipe, write_recipe

@@ -1,4 +1,4 @@
-"""Comparisons: every picture on the sheet, and of what made them exactly what differs."""
+"""Comparisons: every image on the sheet, and of what made them exactly what differs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ solver: {steps: 2}
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder with a photograph, two paintings, a mask, and two renders of them, the second further down."""
+    """Make a folder with a content image, two style images, a mask and two renders, the second in a subfolder."""
     folder = tmp_path_factory.mktemp("rendered")
     for seed, name in enumerate(("photo", "ink", "oil")):
         draw_picture(96, 64, seed).save(folder / f"{name}.png")
@@ -68,7 +68,7 @@ def read_record(picture: Path) -> dict[str, Any]:
 
 
 def change_record(folder: Path, name: str, change: object) -> None:
-    """Copy the first picture, with a record in which something is changed."""
+    """Copy the first image, with a record in which something is changed."""
     shutil.copy(folder / "one.png", folder / name)
     record = read_record(folder / "one.png")
     change(record)
@@ -213,7 +213,7 @@ def read_rows(lines: list[str], count: int) -> dict[str, list[str]]:
 def test_a_table_of_four_with_long_names_can_be_read_at_80_columns(folder: Path) -> None:
     def rename(record: dict[str, Any]) -> None:
         record["recipe"]["solver"]["seed"] = 7
-        record["recipe"]["content"] = "a-photograph-of-a-rather-long-name.png"
+        record["recipe"]["content"] = "a-content image-of-a-rather-long-name.png"
         record["recipe"]["regions"][0] |= {"name": "a region of a rather long name", "content_strength": 0.125}
 
     names = [f"{'a-rather-long-name-' * 4}{number}.png" for number in (1, 2)]
@@ -227,7 +227,7 @@ def test_a_table_of_four_with_long_names_can_be_read_at_80_columns(folder: Path)
     rows = {key.replace(" ", ""): cells for key, cells in read_rows(lines[4:-1], 4).items()}
     assert min(len(line) - len(line.lstrip()) for line in lines[4:] if line.split() == ["1", "2", "3", "4"]) <= 30
     assert rows["solver.seed"] == ["0", "3", "7", "7"]
-    assert rows["content"] == ["photo.png"] * 2 + ["a-photograph-of-a-rather-long-name.png"] * 2
+    assert rows["content"] == ["photo.png"] * 2 + ["a-content image-of-a-rather-long-name.png"] * 2
     assert rows["regions.left.strength"] == ["-", "2", "-", "-"]
     assert rows["regions.aregionofaratherlongname.content_strength"] == ["-", "-", "0.125", "0.125"]
 
@@ -275,10 +275,10 @@ def test_what_no_file_can_be_called_is_compared_as_it_stands(folder: Path, name:
 
 
 def test_a_damaged_recipe_in_a_picture_is_told(folder: Path) -> None:
-    from guidedstyle.io.images import save_picture
+    from guidedstyle.io.images import save_image
     from guidedstyle.recipe.loading.loader import RECIPE_KEY
 
-    save_picture(Image.open(folder / "photo.png"), folder / "odd.png", (RECIPE_KEY, "only words"))
+    save_image(Image.open(folder / "photo.png"), folder / "odd.png", (RECIPE_KEY, "only words"))
     done = run("compare", "odd.png", "photo.png", folder=folder)
     assert done.returncode == 2
     assert "odd.png: the recipe that it carries is damaged" in done.stderr
@@ -289,15 +289,15 @@ def test_mistakes_of_all_pictures_are_told_at_once(folder: Path) -> None:
     done = run("compare", "one.png", "recipe.yaml", "gone.png", folder=folder)
     assert done.returncode == 2
     assert "one.png.json: this record is damaged" in done.stderr
-    assert "recipe.yaml: this is not a picture that can be read" in done.stderr
+    assert "recipe.yaml: this is not an image that can be read" in done.stderr
     assert "gone.png: there is no such file" in done.stderr
-    assert done.stderr.endswith("3 mistakes; nothing was written.\n")
+    assert done.stderr.endswith("3 errors; nothing was written.\n")
 
 
 def test_one_picture_is_too_few(folder: Path) -> None:
     done = run("compare", "one.png", folder=folder)
     assert done.returncode == 2
-    assert "compare: it takes two pictures or more" in done.stderr
+    assert "compare: it takes two images or more" in done.stderr
 
 
 @pytest.mark.parametrize("output", ["one.png", "further/../one.png", "photo.png", "oil.png"])

@@ -27,7 +27,7 @@ from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.render import render
 from guidedstyle.engine.rendering import Rendering, Update, load_encoder
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images import to_picture
+from guidedstyle.io.images import to_pillow
 from guidedstyle.recipe.loading.loader import load_recipe, read_recipe
 from guidedstyle.results.page import write_page
 from guidedstyle.results.palette import make_legible, measure_palette
@@ -63,7 +63,7 @@ class Report:
 
 
 def report_on(recipe: dict[str, Any], folder: Path, watch: Callable[[Update], bool] = lambda update: True) -> Report:
-    """Render a recipe of the project's own pictures, and write the report."""
+    """Render a recipe of the project's own images, and write the report."""
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     scene = open_scene(read_recipe(folder / "recipe.yaml"))
     encoder = load_encoder(scene.recipe.encoder)
@@ -80,7 +80,7 @@ def picture(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """Report on the harbour, its names those of an attack, one region kept, a part of one painting used."""
+    """Report on the harbour, its names those of an attack, one region kept, a part of one style image used."""
     recipe = {
         "content": picture("harbour.jpg"),
         "size": 256,
@@ -181,7 +181,7 @@ def press_arrows(page: Page, left: float, middle: float, target: float) -> None:
 def test_the_line_between_photograph_and_result_follows(
     report: Report, browser: Browser, move: Callable[[Page, float, float, float], None], width: int
 ) -> None:
-    """After a move to a quarter the photograph is seen left of it, and the result on the right."""
+    """After a move to a quarter the content image is seen left of it, and the result on the right."""
     with opened(browser, report.file, width, has_touch=move is drag_by_touch) as page:
         comparison = page.locator(".comparison")
         comparison.scroll_into_view_if_needed()
@@ -190,15 +190,15 @@ def test_the_line_between_photograph_and_result_follows(
         middle, edge = box["y"] + box["height"] / 2, box["x"]
         move(page, edge + box["width"] / 2, middle, edge + box["width"] / 4)
         assert abs(float(page.locator("#split").input_value()) - 25) < 1
-        assert page.locator("#split").get_attribute("aria-valuetext") == "25% photograph"
+        assert page.locator("#split").get_attribute("aria-valuetext") == "25% content image"
         seen = Image.open(io.BytesIO(comparison.screenshot())).convert("RGB")
-        before, after = (to_picture(image) for image in (report.scene.content, report.rendering.image))
+        before, after = (to_pillow(image) for image in (report.scene.content, report.rendering.image))
         assert look_alike(seen, before, 0.02, 0.22) < look_alike(seen, after, 0.02, 0.22) / 3
         assert look_alike(seen, after, 0.28, 0.48) < look_alike(seen, before, 0.28, 0.48) / 3
 
 
 def look_alike(seen: Image.Image, picture: Image.Image, left: float, right: float) -> float:
-    """Measure the difference of two pictures between two places across, above the handle and the labels."""
+    """Measure the difference of two images between two places across, above the handle and the labels."""
     one, other = (np.asarray(image.resize((200, 133)), float) for image in (seen, picture))
     columns = slice(round(200 * left), round(200 * right))
     return float(np.abs(one - other)[5:45, columns].mean())
@@ -251,7 +251,7 @@ def test_a_screen_reader_is_told_what_stands_where(report: Report, browser: Brow
         assert all(after - before <= 1 for before, after in pairwise(levels))
         for role in ("banner", "main", "contentinfo", "navigation"):
             assert page.get_by_role(role).count() == 1, role  # type: ignore[arg-type]
-        assert page.get_by_role("slider", name="the photograph on its left").count() == 1
+        assert page.get_by_role("slider", name="the content image on its left").count() == 1
         row = page.get_by_role("row", name=re.compile("^sea 34")).locator("td").all_inner_texts()
         assert row[1:] == [f"0.6 glaze + 0.4 {IMAGE}", "1", "1", "\u2013"]
         names = page.locator("nav a").evaluate_all(

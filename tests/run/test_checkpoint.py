@@ -20,16 +20,16 @@ from PIL import Image
 from support.pictures import draw_picture
 from support.waiting import spawn, wait_for
 
-from guidedstyle.app.render import Workshop, render_shown
-from guidedstyle.device.limits import Limits
+from guidedstyle.app.render import Renderer, render_shown
+from guidedstyle.device.environment import Limits
 from guidedstyle.engine.rendering import Rendering, Snapshot, Update
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.paths import name_state
+from guidedstyle.io.paths import name_checkpoint
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.run.checkpoint import Checkpoint, describe_scene, read_checkpoint, resume, write_checkpoint
 from guidedstyle.run.interrupts import ECHO
-from guidedstyle.run.options import NEVER, Rhythm, Wishes
-from guidedstyle.run.outputs import Upkeep
+from guidedstyle.run.options import NEVER, Every, RenderOptions
+from guidedstyle.run.outputs import RunFiles
 from guidedstyle.run.previews import States, list_frames
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
@@ -47,10 +47,10 @@ def open_studio(studio: Path, **keys: object) -> Scene:
     )
 
 
-def render_whole(workshop: Workshop, scene: Scene) -> tuple[Rendering, dict[int, Checkpoint]]:
+def render_whole(renderer: Renderer, scene: Scene) -> tuple[Rendering, dict[int, Checkpoint]]:
     """Render a scene, and copy its state to disk and back at every third step."""
-    plan, kept = workshop.plan(scene), dict[int, Checkpoint]()
-    file = name_state(scene.recipe.output)
+    plan, kept = renderer.plan(scene), dict[int, Checkpoint]()
+    file = name_checkpoint(scene.recipe.output)
 
     def watch(update: Update) -> bool:
         if update.done % 3 == 1:
@@ -60,15 +60,15 @@ def render_whole(workshop: Workshop, scene: Scene) -> tuple[Rendering, dict[int,
             kept[update.done] = found
         return True
 
-    return workshop.render(scene, plan, watch).rendering, kept
+    return renderer.render(scene, plan, watch).rendering, kept
 
 
 @pytest.mark.parametrize("method", ["lbfgs", "adam", "sgd"])
 @pytest.mark.parametrize("tile", ["off", 96])
 def test_from_every_state_a_render_ends_in_the_same_bits(studio: Path, method: str, tile: int | str) -> None:
     scene = open_studio(studio, size=256, solver__method=method, solver__steps=20, solver__sizes=2)
-    workshop = Workshop("cpu", Limits(tile))
-    whole, kept = render_whole(workshop, scene)
+    renderer = Renderer("cpu", Limits(tile))
+    whole, kept = render_whole(renderer, scene)
     assert {len(checkpoint.snapshot.endings) for checkpoint in kept.values()} == {0, 1}  # of both sizes
     for done, checkpoint in kept.items():
         steps: list[int] = []
@@ -77,7 +77,7 @@ def test_from_every_state_a_render_ends_in_the_same_bits(studio: Path, method: s
             steps.append(update.done)
             return True
 
-        again = workshop.render(scene, workshop.plan(scene), watch, checkpoint.snapshot).rendering
+        again = renderer.render(scene, renderer.plan(scene), watch, checkpoint.snapshot).rendering
         assert steps == list(range(done + 1, 21))
         assert np.array_equal(again.image, whole.image)
         assert torch.equal(again.curves.total, whole.curves.total)
@@ -87,9 +87,9 @@ def test_from_every_state_a_render_ends_in_the_same_bits(studio: Path, method: s
 def test_a_size_that_no_longer_improves_ends_at_the_same_step(studio: Path) -> None:
     """A stop at the very step at which a size would have ended must not make it go on."""
     scene = open_studio(studio, solver__steps=60, solver__sizes=1, solver__tolerance=0.5)
-    workshop = Workshop("cpu")
-    plan, stops = workshop.plan(scene), dict[int, Snapshot]()
-    whole = workshop.render(scene, plan, lambda update: True).rendering
+    renderer = Renderer("cpu")
+    plan, stops = renderer.plan(scene), dict[int, Snapshot]()
+    whole = renderer.render(scene, plan, lambda update: True).rendering
     assert whole.steps < 60
     at = whole.steps
 
@@ -97,8 +97,8 @@ def test_a_size_that_no_longer_improves_ends_at_the_same_step(studio: Path) -> N
         stops[update.done] = replace(update.save(), state=torch_copy(update.save().state))
         return update.done < at
 
-    assert not workshop.render(scene, plan, stop).rendering.finished
-    again = workshop.render(scene, plan, lambda update: True, stops[at]).rendering
+    assert not renderer.render(scene, plan, stop).rendering.finished
+    again = renderer.render(scene, plan, lambda update: True, stops[at]).rendering
     assert (again.steps, again.reason) == (whole.steps, whole.reason)
     assert np.array_equal(again.image, whole.image)
 
@@ -203,15 +203,15 @@ def test_an_interrupted_render_is_not_lost_by_beginning_anew(studio: Path) -> No
 
 def test_a_stop_while_the_preview_is_written_keeps_the_state(studio: Path) -> None:
     """What stops a render must have been known to all that keep something of it."""
-    scene, workshop, interrupted = open_studio(studio), Workshop("cpu"), list[float]()
-    plan, file = workshop.plan(scene), name_state(scene.recipe.output)
+    scene, renderer, interrupted = open_studio(studio), Renderer("cpu"), list[float]()
+    plan, file = renderer.plan(scene), name_checkpoint(scene.recipe.output)
 
     def write_preview(update: Update) -> None:
         if update.done == 2:
             interrupted.append(0.0)  # Ctrl-C at this very moment
 
     states = States(file, describe_scene(scene), plan, NEVER, interrupted)
-    result = render_shown(workshop, scene, plan, "quiet", interrupted, (), [states, write_preview])
+    result = render_shown(renderer, scene, plan, "quiet", interrupted, (), [states, write_preview])
     kept = read_checkpoint(file)
     assert not result.rendering.finished
     assert kept
@@ -219,21 +219,21 @@ def test_a_stop_while_the_preview_is_written_keeps_the_state(studio: Path) -> No
 
 
 def test_the_record_is_of_the_files_that_were_rendered(studio: Path) -> None:
-    workshop, scene = Workshop("cpu"), open_studio(studio)
+    renderer, scene = Renderer("cpu"), open_studio(studio)
 
     def repaint(update: Update) -> bool:
         Image.fromarray(np.zeros((200, 300), np.uint8)).save(studio / "left.png")
         return True
 
     before = describe_scene(scene)["inputs"]
-    result = workshop.render(scene, workshop.plan(scene), repaint)
+    result = renderer.render(scene, renderer.plan(scene), repaint)
     assert result.record["inputs"] == before
     assert describe_scene(scene)["inputs"] != before
 
 
 def test_after_memory_ran_out_a_resumed_size_is_begun_anew(studio: Path) -> None:
-    scene, workshop = open_studio(studio, solver__steps=20, solver__sizes=1), Workshop("cpu")
-    _, kept = render_whole(workshop, scene)
+    scene, renderer = open_studio(studio, solver__steps=20, solver__sizes=1), Renderer("cpu")
+    _, kept = render_whole(renderer, scene)
     begun: list[int] = []
 
     def fail_once(update: Update) -> bool:
@@ -242,7 +242,7 @@ def test_after_memory_ran_out_a_resumed_size_is_begun_anew(studio: Path) -> None
             raise MemoryError
         return True
 
-    again = workshop.render(scene, workshop.plan(scene), fail_once, kept[10].snapshot).rendering
+    again = renderer.render(scene, renderer.plan(scene), fail_once, kept[10].snapshot).rendering
     assert begun[:4] == [11, 12, 13, 1]
     assert again.finished
     assert len(again.curves.total) == 10 + 20
@@ -250,22 +250,22 @@ def test_after_memory_ran_out_a_resumed_size_is_begun_anew(studio: Path) -> None
 
 def keep_state(studio: Path, scene: Scene) -> Path:
     """Leave the state of an interrupted render of a scene."""
-    workshop, file = Workshop("cpu"), name_state(scene.recipe.output)
-    plan, identity = workshop.plan(scene), describe_scene(scene)
+    renderer, file = Renderer("cpu"), name_checkpoint(scene.recipe.output)
+    plan, identity = renderer.plan(scene), describe_scene(scene)
 
     def watch(update: Update) -> bool:
         write_checkpoint(file, Checkpoint.at(identity, plan, update.save(), update.done))
         return update.done < 2
 
-    workshop.render(scene, plan, watch)
+    renderer.render(scene, plan, watch)
     return file
 
 
 def resume_with(scene: Scene, file: Path, limits: Limits | None = None) -> tuple[Snapshot, str]:
-    workshop = Workshop("cpu", limits or Limits())
+    renderer = Renderer("cpu", limits or Limits())
     checkpoint = read_checkpoint(file)
     assert checkpoint
-    found = resume(file, checkpoint, describe_scene(scene), workshop.plan(scene))
+    found = resume(file, checkpoint, describe_scene(scene), renderer.plan(scene))
     return found.snapshot, found.note
 
 
@@ -298,9 +298,9 @@ def test_a_changed_recipe_begins_with_the_picture_so_far(studio: Path, key: str,
     scene = open_studio(studio, **{key: value})
     snapshot, note = resume_with(scene, file)
     assert told in note
-    assert "begins 150 px anew from the picture so far" in note
+    assert "begins 150 px anew from the image so far" in note
     assert snapshot.state is None
-    rendering = Workshop("cpu").render(scene, Workshop("cpu").plan(scene), lambda update: True, snapshot).rendering
+    rendering = Renderer("cpu").render(scene, Renderer("cpu").plan(scene), lambda update: True, snapshot).rendering
     assert rendering.finished
 
 
@@ -310,13 +310,13 @@ def test_frames_of_steps_that_are_taken_again_do_not_stay(
 ) -> None:
     keep_state(studio, open_studio(studio))
     scene = open_studio(studio, **changed)
-    upkeep = Upkeep(scene, Wishes(frames=Rhythm(steps=1), resume=True), studio / "recipe.yaml")
-    upkeep.frames.mkdir()
+    run_files = RunFiles(scene, RenderOptions(frames=Every(steps=1), resume=True), studio / "recipe.yaml")
+    run_files.frames.mkdir()
     for step in (1, 2, 3, 9):
-        (upkeep.frames / f"{step:06d}.png").write_bytes(b"a frame")
+        (run_files.frames / f"{step:06d}.png").write_bytes(b"a frame")
     with suppress(GuidedStyleError):  # of other sizes
-        upkeep.begin(Workshop("cpu").plan(scene))
-    assert [int(frame.stem) for frame in list_frames(upkeep.frames)] == left
+        run_files.begin(Renderer("cpu").plan(scene))
+    assert [int(frame.stem) for frame in list_frames(run_files.frames)] == left
 
 
 def test_a_repainted_mask_is_a_change(studio: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from guidedstyle.run.eta import Forecast
-from guidedstyle.run.options import LONGEST, Beat, Rhythm
+from guidedstyle.run.options import LONGEST, Every, Throttle
 from guidedstyle.scene.scene import plan_stages
 
 
@@ -14,7 +14,7 @@ def test_a_clock_that_jumps_makes_no_storm_and_no_silence(monkeypatch: pytest.Mo
     """As for a process that was halted for a day, once between two previews and once within one."""
     now, done = [0.0], list[float]()
     monkeypatch.setattr("guidedstyle.run.options.time.monotonic", lambda: now[0])
-    beat = Beat(Rhythm(seconds=5))
+    throttle = Throttle(Every(seconds=5))
 
     def work() -> None:
         done.append(now[0])
@@ -22,7 +22,7 @@ def test_a_clock_that_jumps_makes_no_storm_and_no_silence(monkeypatch: pytest.Mo
 
     for step in range(2000):
         now[0] += 86400 if step == 10 else 1
-        beat.run(step, work)
+        throttle.run(step, work)
     gaps = np.diff(done)
     assert sorted(gaps)[-3] < 7  # but for the two jumps
     assert gaps.min() >= 5

@@ -1,4 +1,4 @@
-"""Ctrl-C, kill -9, readers that leave, and two renders of one picture: what is there is whole."""
+"""Ctrl-C, kill -9, readers that leave, and two renders of one image: what is there is whole."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.renders import OFTEN, RENDER, check_picture, end, list_passing, start
+from support.renders import OFTEN, RENDER, check_picture, end, list_temporary, start
 from support.waiting import spawn, wait_for
 
 from guidedstyle.run.interrupts import TOLD
@@ -55,19 +55,19 @@ module.{name} = call
 
 @pytest.mark.parametrize(
     ("module", "name", "call"),
-    [("objective.targets", "Atelier.make_targets", 1), ("render", "resize", 1), ("render", "Objective", 2)],
+    [("objective.targets", "TargetBuilder.make_targets", 1), ("render", "resize", 1), ("render", "Objective", 2)],
     ids=["paintings", "small", "final"],
 )
 def test_ctrl_c_in_every_stage_leaves_a_whole_picture_and_resume_goes_on(
     studio: Path, module: str, name: str, call: int
 ) -> None:
-    """While the paintings are measured, at the small size, and as the final one begins."""
+    """While the style images are measured, at the small size, and as the final one begins."""
     sizes = ("--size", "260", "--set", "solver.sizes=2", "--steps", "24")
     fault = SIGNAL_AT.format(module=module, name=name, call=call)
     code, said = end(start(studio, *RENDER, *sizes, fault=fault))
     assert (code, "stopping after this step" in said) == (130, True)
     check_picture(studio / "recipe.png", (173, 260, 3))
-    assert not list_passing(studio)
+    assert not list_temporary(studio)
     code, said = end(start(studio, *RENDER, *sizes, "--resume"))
     assert (code, "goes on from step" in said) == (0, True), said
     check_picture(studio / "recipe.png", (173, 260, 3))
@@ -88,7 +88,7 @@ def test_ctrl_c_during_the_save_leaves_a_whole_picture(studio: Path, times: int)
     assert code == (0 if times == 1 else 130), said
     assert ((studio / "recipe.png").read_bytes() == earlier) == (times == 2)
     check_picture(studio / "recipe.png")
-    assert not list_passing(studio)
+    assert not list_temporary(studio)
     assert not (studio / "recipe.png.state").exists()
 
 
@@ -139,7 +139,7 @@ def test_a_terminal_that_is_closed_costs_no_picture(studio: Path, told: bool) ->
     check_picture(studio / "recipe.png")
     assert not (studio / "recipe.preview.png").exists()
     assert (studio / "recipe.png.state").exists() == told
-    assert not list_passing(studio)
+    assert not list_temporary(studio)
 
 
 def test_a_second_render_of_a_picture_is_refused_and_the_first_goes_on(studio: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_second_render_of_a_picture_is_refused_and_the_first_goes_on(studio: P
     first.send_signal(signal.SIGINT)
     assert end(first)[0] == 130
     check_picture(studio / "recipe.png")
-    assert not list_passing(studio)
+    assert not list_temporary(studio)
 
 
 def test_a_second_sweep_into_a_folder_is_refused_and_the_first_goes_on(studio: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_second_sweep_into_a_folder_is_refused_and_the_first_goes_on(studio: P
     assert f"recipe-sweep/sheet.png: another process writes it: {first.pid}" in said
     first.send_signal(signal.SIGINT)
     assert end(first)[0] == 130
-    assert not list_passing(studio)
+    assert not list_temporary(studio)
 
 
 def test_what_a_killed_render_left_blocks_no_other(studio: Path) -> None:
@@ -172,10 +172,10 @@ def test_what_a_killed_render_left_blocks_no_other(studio: Path) -> None:
     wait_for(studio / "recipe.png.state", first)
     first.kill()
     end(first)
-    assert list_passing(studio)
+    assert list_temporary(studio)
     code, said = end(start(studio, *RENDER))
     assert code == 0, said
-    assert not list_passing(studio)
+    assert not list_temporary(studio)
 
 
 @pytest.mark.parametrize("command", [["schema"], ["--help"], ["check", "recipe.yaml"]], ids=lambda words: words[0])

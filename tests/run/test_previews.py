@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import PART, remove_leftovers, replacing, write_file
-from guidedstyle.io.images import read_picture
+from guidedstyle.io.files import PART, atomic_write, remove_leftovers, write_file
+from guidedstyle.io.images import read_image
 from guidedstyle.io.video import check_timelapse, write_timelapse
-from guidedstyle.run.options import NEVER, Beat, Rhythm, read_rhythm
+from guidedstyle.run.options import NEVER, Every, Throttle, read_every
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -30,10 +30,10 @@ def test_frames_are_numbered_by_step_and_as_large_as_the_picture(studio: Path) -
     assert done.returncode == 0, done.stderr
     frames = sorted((studio / "recipe.png.frames").iterdir())
     assert [frame.name for frame in frames] == ["000004.png", "000008.png", "000012.png"]
-    last, picture = (np.asarray(read_picture(file), int) for file in (frames[-1], studio / "recipe.png"))
+    last, picture = (np.asarray(read_image(file), int) for file in (frames[-1], studio / "recipe.png"))
     assert last.shape == picture.shape == (200, 300, 3)
     assert np.abs(last - picture).max() <= 1
-    assert np.abs(np.asarray(read_picture(frames[0]), int) - picture).mean() > 2
+    assert np.abs(np.asarray(read_image(frames[0]), int) - picture).mean() > 2
 
 
 def test_frames_of_an_earlier_render_do_not_stay_among_the_new(studio: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_film_has_every_frame_and_ends_with_the_picture(studio: Path) -> None:
         frames.append(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB).astype(int))
     film.release()
     assert len(frames) == 4 + 6  # every second step, and the last stays for a second and a half at four a second
-    picture = np.asarray(read_picture(studio / "recipe.png").resize((200, 132)), int)
+    picture = np.asarray(read_image(studio / "recipe.png").resize((200, 132)), int)
     assert frames[-1].shape == picture.shape
     assert np.abs(frames[-1] - picture).mean() < 12  # films are compressed
     assert np.abs(frames[0] - picture).mean() > np.abs(frames[-1] - picture).mean()
@@ -129,22 +129,22 @@ def test_what_could_not_be_kept_is_told_before_the_work(studio: Path, arguments:
     assert {file.name: file.stat().st_mtime_ns for file in studio.iterdir()} == before
 
 
-@pytest.mark.parametrize(("text", "rhythm"), [("20", Rhythm(20)), ("5s", Rhythm(None, 5)), ("0.5s", Rhythm(None, 0.5))])
-def test_rhythms_are_steps_or_seconds(text: str, rhythm: Rhythm) -> None:
-    assert read_rhythm(text, "--x") == rhythm
-    assert read_rhythm("off", "--x") == NEVER
+@pytest.mark.parametrize(("text", "rhythm"), [("20", Every(20)), ("5s", Every(None, 5)), ("0.5s", Every(None, 0.5))])
+def test_rhythms_are_steps_or_seconds(text: str, every: Every) -> None:
+    assert read_every(text, "--x") == every
+    assert read_every("off", "--x") == NEVER
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-1", "5m", "1e3", "often", "s", "٣"])
 def test_no_rhythm_is_refused(text: str) -> None:
     with pytest.raises(GuidedStyleError, match="--x"):
-        read_rhythm(text, "--x")
+        read_every(text, "--x")
 
 
 def test_what_takes_long_is_done_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now, done = [0.0], list[float]()
     monkeypatch.setattr("guidedstyle.run.options.time.monotonic", lambda: now[0])
-    beat = Beat(Rhythm(seconds=1))
+    throttle = Throttle(Every(seconds=1))
 
     def work() -> None:
         done.append(now[0])
@@ -152,7 +152,7 @@ def test_what_takes_long_is_done_less_often(monkeypatch: pytest.MonkeyPatch) -> 
 
     for step in range(1, 1000):
         now[0] += 0.1
-        beat.run(step, work)
+        throttle.run(step, work)
     assert len(done) * 1 <= 0.06 * now[0]
     assert len(done) > 3
 
@@ -170,7 +170,7 @@ def test_what_a_killed_program_left_is_removed_and_nothing_else(tmp_path: Path) 
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     write_file(tmp_path / "a", b"old")
-    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "a") as part:
+    with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / "a") as part:
         part.write_bytes(b"ne")
         raise KeyboardInterrupt
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a", b"old")]

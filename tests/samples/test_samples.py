@@ -1,4 +1,4 @@
-"""The pictures that ship are those that the project's own code paints."""
+"""The images that ship are those that the project's own code paints."""
 
 from __future__ import annotations
 

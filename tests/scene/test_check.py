@@ -19,7 +19,7 @@ from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.losses.guides import Guides
 from guidedstyle.losses.propagation import MOSTLY, average_cells, cover_cells, enclose_fields, halve, weigh_cells
 from guidedstyle.recipe.loading.loader import read_recipe
-from guidedstyle.scene.check import collect_notes, survey_scene
+from guidedstyle.scene.check import collect_notes, measure_coverage
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import CHECK_SIZE, Scene
 
@@ -27,7 +27,7 @@ PHOTO = (400, 300)
 
 
 def open_line(folder: Path, width: int, guides: str, size: int = 400) -> tuple[Path, Scene]:
-    """Write the recipe of a photograph with a line of `width` px in another style."""
+    """Write the recipe of a content image with a line of `width` px in another style."""
     for name, seed, shape in (("photo", 1, PHOTO), ("ink", 2, (300, 300)), ("oil", 3, (300, 200))):
         draw_picture(*shape, seed).save(folder / f"{name}.png")
     line = np.zeros(PHOTO[::-1], np.uint8)
@@ -44,7 +44,7 @@ def open_line(folder: Path, width: int, guides: str, size: int = 400) -> tuple[P
 
 
 def tell(scene: Scene) -> list[str]:
-    return list(collect_notes(scene, survey_scene(scene)))
+    return list(collect_notes(scene, measure_coverage(scene)))
 
 
 def aim(scene: Scene, stage: int = -1) -> Objective:
@@ -163,10 +163,15 @@ def test_a_thin_line_is_painted(tmp_path: Path, guides: str) -> None:
 def test_what_is_told_of_a_thin_line(tmp_path: Path) -> None:
     """6 px are 6, 3 and 1.5 at the three octaves, where cells are 1, 2 and 4 px wide."""
     _, scene = open_line(tmp_path, 6, "simple")
-    assert [str(survival) for survival in survey_scene(scene).regions[1]] == ["all", "all", "to relu2_1", "to relu1_1"]
+    assert [str(survival) for survival in measure_coverage(scene).regions[1]] == [
+        "all",
+        "all",
+        "to relu2_1",
+        "to relu1_1",
+    ]
     assert tell(scene) == []
     _, scene = open_line(tmp_path, 1, "simple")
-    assert [str(survival) for survival in survey_scene(scene).regions[1]] == [
+    assert [str(survival) for survival in measure_coverage(scene).regions[1]] == [
         "to relu2_1",
         "to relu1_1",
         "none",
@@ -189,7 +194,7 @@ def test_what_is_told_of_a_thin_line(tmp_path: Path) -> None:
 def test_the_survey_tells_what_the_engine_does(tmp_path: Path, width: int, guides: str) -> None:
     """At every stage: where it says `inside` falls back, the guides are those of `simple`, and nowhere else."""
     _, scene = open_line(tmp_path, width, guides)
-    survey = survey_scene(scene).regions[1]
+    survey = measure_coverage(scene).regions[1]
     assert [survival.longest for survival in survey] == [400, 200, 100, 50]
     for stage in range(2):
         weights = aim(scene, stage).canvas.weights[1:2].numpy()
@@ -212,7 +217,7 @@ def test_a_faint_region_is_not_called_thin(tmp_path: Path) -> None:
     ]
 
 
-def test_the_fall_back_of_a_paintings_mask_is_told(tmp_path: Path) -> None:
+def test_the_fall_back_of_a_style_images_mask_is_told(tmp_path: Path) -> None:
     file, _ = open_line(tmp_path, 300 - 140, "inside")
     text = file.read_text().replace("oil: oil.png", "oil: {image: oil.png, mask: {rectangle: [0, 0, 0.05, 1]}}")
     file.write_text(text)
@@ -232,7 +237,7 @@ def test_a_seam_at_half_opacity_keeps_its_weight_at_every_octave(tmp_path: Path)
 
 
 def test_inside_guides_keep_the_neighbours_edge_out_of_the_style(tmp_path: Path) -> None:
-    """A painting that is flat within its mask and full of edges outside: `inside` sees the flat part alone."""
+    """A style image that is flat within its mask and full of edges outside: `inside` sees the flat part alone."""
     picture = np.full((200, 200, 3), 120, np.uint8)
     picture[:, 100:] = np.random.default_rng(0).integers(0, 255, (200, 100, 3))
     Image.fromarray(picture).save(tmp_path / "oil.png")
@@ -264,7 +269,7 @@ def count_positions(guides: Guides) -> tuple[int, ...]:
 
 
 def test_a_regions_own_guides_are_inside_where_it_asks_for_it(tmp_path: Path) -> None:
-    """On the painted picture too: no position near its border is counted."""
+    """On the painted image too: no position near its border is counted."""
     counts = {}
     for guides in ("simple", "inside"):
         _, scene = open_line(tmp_path, 120, guides)
@@ -277,7 +282,7 @@ def test_a_regions_own_guides_are_inside_where_it_asks_for_it(tmp_path: Path) ->
 
 
 def test_hard_masks_that_fit_together_leave_nothing_between_them(tmp_path: Path) -> None:
-    """Also where the picture is worked at in a size at which their edges are soft."""
+    """Also where the image is worked at in a size at which their edges are soft."""
     draw_picture(1500, 90, 1).save(tmp_path / "photo.png")
     draw_picture(90, 90, 2).save(tmp_path / "ink.png")
     left = (np.arange(1500) % 7 < 3) * np.full((90, 1), 255)
@@ -300,7 +305,7 @@ def test_what_is_not_looked_at_is_not_surveyed(tmp_path: Path) -> None:
         ("regions.line.style_layers", {"relu1_1": 1, "relu3_4": 0}, "here"),
     ]
     scene = open_scene(read_recipe(file, settings), CHECK_SIZE)
-    found = survey_scene(scene).regions[1]
+    found = measure_coverage(scene).regions[1]
     assert [survival.of for survival in found[:3]] == [(), ("relu1_1",), ()]
     assert str(found[0]) == "-"
-    assert not any("relu3_4" in note or "400 px" in note for note in collect_notes(scene, survey_scene(scene)))
+    assert not any("relu3_4" in note or "400 px" in note for note in collect_notes(scene, measure_coverage(scene)))

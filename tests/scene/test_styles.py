@@ -1,22 +1,22 @@
-"""Paintings are turned and mirrored as asked, and their strokes keep their size."""
+"""Style images are turned and mirrored as asked, and their strokes keep their size."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from guidedstyle.recipe.model import StyleImage
-from guidedstyle.scene.styles import Painting, turn_painting
+from guidedstyle.recipe.model import StyleChoice
+from guidedstyle.scene.styles import StyleImage, turn_style_image
 
 
-def make(height: int, width: int) -> Painting:
+def make(height: int, width: int) -> StyleImage:
     noise = np.random.default_rng(0)
     image = noise.random((1, 3, height, width)).astype(np.float32)
-    return Painting(image, noise.random((height, width)).astype(np.float32), (2 * width, 2 * height))
+    return StyleImage(image, noise.random((height, width)).astype(np.float32), (2 * width, 2 * height))
 
 
-def turn(painting: Painting, **keys: object) -> Painting:
-    return turn_painting(painting, StyleImage(**keys))
+def turn(style_image: StyleImage, **keys: object) -> StyleImage:
+    return turn_style_image(style_image, StyleChoice(**keys))
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,10 @@ def test_right_angles_are_exact_and_anticlockwise(degrees: float, row: int, colu
     assert after.extent == 1
 
 
-def draw_stripes(size: int, period: float) -> Painting:
+def draw_stripes(size: int, period: float) -> StyleImage:
     wave = 0.5 + 0.5 * np.sin(2 * np.pi * np.arange(size) / period)
     image = np.broadcast_to(wave, (1, 3, size, size)).astype(np.float32)
-    return Painting(image, np.ones((size, size), np.float32), (size, size))
+    return StyleImage(image, np.ones((size, size), np.float32), (size, size))
 
 
 @pytest.mark.parametrize("degrees", [30, 45, -20])

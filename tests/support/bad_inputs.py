@@ -31,7 +31,7 @@ CAPABILITIES = 0x20080522  # the version of what the kernel is told
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 PROBLEM = re.compile(r"\S.*: \S.*\n {4}\S.*\n")  # a place and a rule, and in a second line a remedy
 USAGE = re.compile(r"(Usage: .*\n(?P<remedy>Try '.* --help' for help\.)\n)?╭─ Error ─*╮\n│ (?P<rule>.*?) *│\n╰─*╯\n")
-END = re.compile(r"(\d+) mistakes?; nothing was written\.\n")
+END = re.compile(r"(\d+) errors?; nothing was written\.\n")
 PYTHONS_OWN = re.compile(r"(?<!['\w])(None|True|False)(?!['\w])|<class|Error\(|object at 0x|datetime\.")
 
 
@@ -64,7 +64,7 @@ class Nursery:
         return Done(**json.loads(self.process.stdout.readline()))
 
     def refuse(self, folder: Path, *arguments: object) -> list[str]:
-        """Run a command that is mistaken; return its problems, once all that every refusal must be is seen to hold."""
+        """Run a command that is wrong; return its problems, once all that every refusal must be is seen to hold."""
         before = list_files(folder)
         done = self.run(folder, *arguments)
         examine_refusal(done)
@@ -87,7 +87,7 @@ def open_nursery(scratch: Path) -> Iterator[Nursery]:
 
 
 def write_studio(folder: Path) -> Path:
-    """Write a photograph (96 x 64), a painting, and a mask of the photograph's left half."""
+    """Write a content image (96 x 64), a style image, and a mask of the content image's left half."""
     left = Image.new("L", (96, 64))
     left.paste(255, (0, 0, 48, 64))
     left.save(folder / "left.png")
@@ -108,7 +108,7 @@ def examine_refusal(done: Done) -> None:
 
 
 def read_problems(told: str) -> list[str]:
-    """Read problems, each of a place, a rule and a remedy, and their number, and nothing else; or a mistaken call."""
+    """Read problems, each of a place, a rule and a remedy, and their number, and nothing else; or a wrong call."""
     if usage := USAGE.fullmatch(told):
         return [f"{usage['rule']}\n    {usage['remedy']}"]
     found = list(PROBLEM.finditer(told))
@@ -125,7 +125,17 @@ def list_files(folder: Path) -> dict[str, tuple[int, ...]]:
     return {name: (stat.st_mode, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
 
 
-READY = ("cli", "batch", "compare", "editing", "mask_sheet", "report", "schema", "variants", "wishes")
+READY = (
+    "cli.main",
+    "app.jobs",
+    "app.new",
+    "app.variants",
+    "results.comparison",
+    "results.sheets",
+    "cli.console",
+    "recipe.schema",
+    "run.options",
+)
 
 
 def serve() -> None:
@@ -167,7 +177,7 @@ def _be_the_command(folder: str, arguments: Sequence[str], out: IO[bytes], err: 
         _give_up_powers()
         for target, stream in enumerate((Path(os.devnull).open(), out, err)):  # noqa: SIM115
             os.dup2(stream.fileno(), target)
-        sys.modules["torch"] = None  # type: ignore[assignment]  # mistakes are told before it is loaded
+        sys.modules["torch"] = None  # type: ignore[assignment]  # errors are told before it is loaded
         sys.argv = ["guidedstyle", *arguments]
         sys.modules["guidedstyle.cli.main"].main()
     except SystemExit as error:

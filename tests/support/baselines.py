@@ -1,4 +1,4 @@
-"""Two plain ways to paint a photograph in a style, as anybody would write them: what this project is compared with.
+"""Two plain ways to paint a content image in a style, as anybody would write them: what this project is compared with.
 
 Both run in float32 and torch's default memory format, at a single size, and see through networks of their own.
 """
@@ -18,7 +18,7 @@ from torch.nn import functional
 from guidedstyle.encoders.encoder import Encoder
 
 Watch = Callable[[int, Callable[[], Tensor]], None]
-"""Is handed each iteration's number from 1 and a function that shows its picture (1, 3, H, W) in [0, 1]."""
+"""Is handed each iteration's number from 1 and a function that shows its image (1, 3, H, W) in [0, 1]."""
 
 
 def ignore(number: int, show: Callable[[], Tensor]) -> None:
@@ -55,32 +55,32 @@ class NeuralStyle:
     """What ProGamerGov's neural-style-pt does by default, as far as the weights at hand go.
 
     Published are the style layers relu1_1 to relu5_1 and the content layer relu4_2; the weights of the original VGG-19
-    at hand end at relu3_4, so it is these layers instead. The rest are facts of its `neural_style.py`: pictures of
+    at hand end at relu3_4, so it is these layers instead. The rest are facts of its `neural_style.py`: images of
     0..256 less the mean pixel, max pooling, F F^T over the number of elements C H W, mean squared errors with weights
     of 100 for every style layer and 5 for content, the total variation (sum of absolute differences) with 1e-3, and
-    one call of L-BFGS without a line search. Nothing is clamped before the picture is shown.
+    one call of L-BFGS without a line search. Nothing is clamped before the image is shown.
     """
 
     style_layers, content_layer = ("relu1_1", "relu2_1", "relu3_1", "relu3_4"), "relu3_1"
     style_weight, content_weight, variation_weight = 100.0, 5.0, 1e-3
     history, whole_range, noise = 100, 256, 0.001
 
-    def __init__(self, encoder: Encoder, content: Tensor, painting: Tensor) -> None:
-        """Take the targets, in the precision of the pictures (1, 3, H, W) in [0, 1]; `encoder` holds the weights."""
+    def __init__(self, encoder: Encoder, content: Tensor, style_image: Tensor) -> None:
+        """Take the targets, in the precision of the images (1, 3, H, W) in [0, 1]; `encoder` holds the weights."""
         self.network = build_network(encoder).to(content.dtype)
         self.mean = torch.tensor((123.68, 116.779, 103.939), dtype=content.dtype).view(1, 3, 1, 1)
         self.content = self.enter(content)
         with torch.no_grad():
             self.kept = see(self.network, self.content)[self.content_layer]
-            painted = see(self.network, self.enter(painting))
+            painted = see(self.network, self.enter(style_image))
             self.wanted = {layer: self.gram(painted[layer]) for layer in self.style_layers}
 
     def enter(self, picture: Tensor) -> Tensor:
-        """Turn a picture in [0, 1] into what the network takes."""
+        """Turn an image in [0, 1] into what the network takes."""
         return picture * self.whole_range - self.mean
 
     def show(self, image: Tensor) -> Tensor:
-        """Turn what the network takes into a picture in [0, 1]."""
+        """Turn what the network takes into an image in [0, 1]."""
         return ((image.detach() + self.mean) / self.whole_range).clamp(0, 1)
 
     def gram(self, features: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class NeuralStyle:
     def paint(
         self, iterations: int, watch: Watch = ignore, start: Literal["noise", "image"] = "noise", seed: int = 0
     ) -> None:
-        """Paint from noise (its default) or the photograph; what is shown is the image that was evaluated last."""
+        """Paint from noise (its default) or the content image; what is shown is the image that was evaluated last."""
         noise = torch.randn(self.content.shape, generator=torch.Generator().manual_seed(seed), dtype=self.content.dtype)
         image = (self.content.clone() if start == "image" else self.noise * noise).requires_grad_()
         optimiser = torch.optim.LBFGS(
@@ -118,25 +118,25 @@ class NeuralStyle:
 
 
 class PlainAdam:
-    """The losses of a recipe that names a photograph and a painting and nothing else, minimised by plain Adam."""
+    """The losses of a recipe that names a content image and a style image and nothing else, minimised by plain Adam."""
 
     octaves, rate = 3, 0.02
     content_weight, smoothness_weight = 0.03, 0.1
 
-    def __init__(self, encoder: Encoder, content: Tensor, painting: Tensor) -> None:
-        """Take the targets, in the precision of the pictures (1, 3, H, W) in [0, 1]."""
+    def __init__(self, encoder: Encoder, content: Tensor, style_image: Tensor) -> None:
+        """Take the targets, in the precision of the images (1, 3, H, W) in [0, 1]."""
         self.encoder, self.content, self.network = encoder, content, build_network(encoder).to(content.dtype)
         self.style_layers, self.content_layer = encoder.architecture.style_layers, encoder.architecture.content_layer
         with torch.no_grad():
             self.kept = self.see(content)[self.content_layer]
-            self.wanted = self.measure([self.see(octave) for octave in self.halve(painting)])
+            self.wanted = self.measure([self.see(octave) for octave in self.halve(style_image)])
 
     def see(self, picture: Tensor) -> dict[str, Tensor]:
-        """Return the features of a picture by layer."""
+        """Return the features of an image by layer."""
         return see(self.network, (picture - self.encoder.mean) / self.encoder.std)
 
     def halve(self, picture: Tensor) -> list[Tensor]:
-        """Halve a picture again and again, the finest first."""
+        """Halve an image again and again, the finest first."""
         pictures = [picture]
         while len(pictures) < self.octaves:
             size = [side // 2 for side in pictures[-1].shape[2:]]
@@ -154,7 +154,7 @@ class PlainAdam:
         return grams
 
     def loss(self, picture: Tensor) -> Tensor:
-        """Compute the loss of a picture: style and content relative to what is wanted, and the mean variation."""
+        """Compute the loss of an image: style and content relative to what is wanted, and the mean variation."""
         seen = [self.see(octave) for octave in self.halve(picture)]
         pairs = list(zip(self.measure(seen), self.wanted, strict=True))
         style = sum((gram - wanted).square().sum() / wanted.square().sum() for gram, wanted in pairs) / len(pairs)
@@ -164,7 +164,7 @@ class PlainAdam:
         return style + self.content_weight * content + self.smoothness_weight * variation
 
     def paint(self, iterations: int, watch: Watch = ignore) -> None:
-        """Paint from the photograph, clamping after each step."""
+        """Paint from the content image, clamping after each step."""
         image = self.content.clone().requires_grad_()
         optimiser = torch.optim.Adam([image], lr=self.rate)
         for number in range(1, iterations + 1):

@@ -1,4 +1,4 @@
-"""Real pictures with painted masks as recipes, and the judge of them: VGG-19 itself."""
+"""Real images with painted masks as recipes, and the judge of them: VGG-19 itself."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_pair(name: str, folder: Path, **settings: object) -> Path:
 
 
 def write_city(folder: Path, **settings: object) -> Path:
-    """Write the recipe of the city by night: one painting for its lit part, another for the dark."""
+    """Write the recipe of the city by night: one style image for its lit part, another for the dark."""
     images = DATA / "images"
     styles = {"candy": str(images / "jfns_candy.jpg"), "wheat": str(images / "gor_vg_wheat_field.jpg")}
     regions = [

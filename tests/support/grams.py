@@ -38,6 +38,6 @@ def sum_squares(guides: Guides) -> Tensor:
 
 
 def encode_octaves(encoder: Encoder, image: Tensor, places: Sequence[Place]) -> dict[Place, Tensor]:
-    """Encode a picture at the octaves and layers of places: {(octave, layer): (1, C, h, w)}."""
+    """Encode an image at the octaves and layers of places: {(octave, layer): (1, C, h, w)}."""
     octaves = build_octaves(image, 1 + max(octave for octave, _ in places))
     return {(octave, layer): encoder.encode(octaves[octave], [layer])[layer] for octave, layer in places}

@@ -48,7 +48,7 @@ def check_picture(file: Path, shape: tuple[int, ...] = (64, 96, 3)) -> None:
     assert (file.with_name(file.name + ".json")).read_text().endswith("}\n")
 
 
-def list_passing(folder: Path) -> list[Path]:
+def list_temporary(folder: Path) -> list[Path]:
     return [file for file in folder.rglob("*") if file.name.endswith((".part", ".lock"))]
 
 

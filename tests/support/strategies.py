@@ -13,9 +13,9 @@ from PIL import ImageColor
 from pydantic import BaseModel
 
 from guidedstyle.errors import HIDDEN
-from guidedstyle.recipe.controls import ColourChoice, Controls, Overrides, Start
+from guidedstyle.recipe.controls import ColourChoice, Controls, RegionControls, Start
 from guidedstyle.recipe.mask import Gradient, Mask, SharedMasks
-from guidedstyle.recipe.model import EncoderChoice, Recipe, Region, SolverChoice, StyleImage, StyleUse
+from guidedstyle.recipe.model import EncoderChoice, Recipe, Region, SolverChoice, StyleChoice, StyleUse
 from guidedstyle.recipe.values import LONGEST_NAME
 from guidedstyle.types import Array
 
@@ -132,7 +132,7 @@ controls: dict[str, Strategy] = {
     "colour_strength": shares,
     "init": files | keys(Start, content=weights, noise=weights, style=weights, picture=weights, file=files),
 }
-assert controls.keys() == Controls.model_fields.keys() == Overrides.model_fields.keys()
+assert controls.keys() == Controls.model_fields.keys() == RegionControls.model_fields.keys()
 
 uses = weights | masks | keys(StyleUse, weight=weights, where=masks, scale=st.floats(0.1, 10))
 regions = keys(
@@ -146,7 +146,7 @@ regions = keys(
     **controls,
 )
 styles = files | keys(
-    StyleImage,
+    StyleChoice,
     image=files,
     fine=words,
     coarse=words,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from guidedstyle.encoders.architecture import LITE, Architecture
 from guidedstyle.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 from guidedstyle.encoders.weights import load_lite
-from guidedstyle.training.data import CROP, Crops, find_pictures
+from guidedstyle.training.data import CROP, Crops, find_images
 from guidedstyle.training.distil import (
     Pupil,
     Training,
@@ -131,7 +131,7 @@ def test_the_rate_rises_and_falls() -> None:
 
 
 def test_the_pool_goes_downhill_and_renews_itself(pictures: Path) -> None:
-    pool = Pool(Crops(find_pictures([pictures], []), seed=0), 4)
+    pool = Pool(Crops(find_images([pictures], []), seed=0), 4)
 
     def measure(images: Tensor) -> Tensor:
         return (images.mean((2, 3)) - pool.styles.mean((2, 3))).square().sum(1)
@@ -148,11 +148,11 @@ def test_the_pool_goes_downhill_and_renews_itself(pictures: Path) -> None:
 
 
 def test_held_out_pictures_are_not_looked_at(pictures: Path) -> None:
-    assert [file.name for file in find_pictures([pictures], ["1"])] == ["0.png", "2.png"]
+    assert [file.name for file in find_images([pictures], ["1"])] == ["0.png", "2.png"]
 
 
 def test_crops_are_the_same_for_the_same_seed(pictures: Path) -> None:
-    files = find_pictures([pictures], [])
+    files = find_images([pictures], [])
     one, again, other = (Crops(files, seed).cut(5) for seed in (0, 0, 1))
     assert one.shape == (5, 3, CROP, CROP)
     assert torch.equal(one, again)
@@ -169,7 +169,7 @@ def begin_training(pictures: Path, steps: int) -> Training:
     """Begin to train a student that was not reduced, under a teacher with random weights."""
     teacher, student = make_teacher(), Encoder(LITE, IMAGENET_MEAN, IMAGENET_STD)
     heads = {layer: draw(teacher.layers[layer].channels, student.layers[layer].channels) for layer in LITE.style_layers}
-    crops = Crops(find_pictures([pictures], []), seed=0)
+    crops = Crops(find_images([pictures], []), seed=0)
     return Training(Pupil(student, heads), teacher, crops, steps, torch.device("cpu"), torch.float32)
 
 
@@ -213,7 +213,7 @@ def test_the_command_writes_an_encoder_with_a_card(tmp_path: Path, pictures: Pat
     ]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "2 pictures" in done.stdout
+    assert "2 images" in done.stdout
     assert load_lite(tmp_path / "mine.safetensors").metrics.keys() == set(LITE.style_layers)
     with safe_open(tmp_path / "mine.safetensors", "pt") as stored:
         assert "somebody, CC BY 4.0" in stored.metadata()["teacher"]
@@ -223,7 +223,7 @@ def test_the_command_writes_an_encoder_with_a_card(tmp_path: Path, pictures: Pat
     ("change", "told"),
     [
         ({"--images": "nowhere"}, "nowhere: it is no folder"),
-        ({"--hold-out": "typo"}, "typo: no picture has that in its name"),
+        ({"--hold-out": "typo"}, "typo: no image has that in its name"),
         ({"--out": "mine.pth"}, "mine.pth is no .safetensors file"),
         ({"--teacher": "none.pth"}, "none.pth: no network weights can be read"),
         ({"--device": "cuda:99"}, "no device that can be used here"),

@@ -85,7 +85,7 @@ class Canvas:
 
     @cached_property
     def kept_chroma(self) -> Tensor | None:
-        """How much of its chroma (1, 1, h, w) the photograph keeps under the paint; None: nothing anywhere."""
+        """How much of its chroma (1, 1, h, w) the content image keeps under the paint; None: nothing anywhere."""
         asked = [controls.colour_strength if controls.colour.content else 0.0 for controls in self.controls]
         if not any(asked):
             return None
@@ -98,7 +98,7 @@ class Canvas:
 
     @cached_property
     def smoothness(self) -> Tensor:
-        """The strength (h, w) of the smoothness at every pixel; beyond all regions it is that of the whole picture."""
+        """The strength (h, w) of the smoothness at every pixel; beyond all regions it is that of the whole image."""
         everywhere = self.weights.new_tensor(self.recipe.smoothness).expand_as(self.weights[0])
         wanted = torch.tensor([controls.smoothness - self.recipe.smoothness for controls in self.controls])
         if not wanted.any():
@@ -107,11 +107,11 @@ class Canvas:
         return everywhere + beyond
 
     def compose(self, image: Tensor) -> Tensor:
-        """Make the picture of a painted `image`."""
+        """Make the image of a painted `image`."""
         return self.lay(self.colour(image))
 
     def colour(self, image: Tensor) -> Tensor:
-        """Give a painted `image` the photograph's chroma where that is kept.
+        """Give a painted `image` the content image's chroma where that is kept.
 
         Its gradient is that of a luminance without limits: a pixel at its limit would have none, and stay there.
         """
@@ -128,9 +128,9 @@ class Canvas:
         return torch.where(self.paint > 0, torch.lerp(self.content, paint, self.paint), self.content)
 
     def show(self, picture: Tensor, image: Tensor) -> Tensor:
-        """Show the encoder a finished `picture` as it is judged: of the chroma only as much as the paint decides.
+        """Show the encoder a finished `image` as it is judged: of the chroma only as much as the paint decides.
 
-        That part comes from the painted `image`, so that it need not make up for the photograph's.
+        That part comes from the painted `image`, so that it need not make up for the content image's.
         """
         if self.kept_chroma is None:
             return picture

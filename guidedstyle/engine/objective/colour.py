@@ -16,13 +16,13 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def extract_luminance(image: Tensor) -> Tensor:
-    """Return Y = .299 R + .587 G + .114 B as a picture of three equal channels."""
+    """Return Y = .299 R + .587 G + .114 B as an image of three equal channels."""
     luma = torch.tensor(LUMA, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
     return (image * luma).sum(1, keepdim=True).expand_as(image)
 
 
 def replace_luminance(image: Tensor, luminance: Tensor) -> Tensor:
-    """Return `image` with the luminance of another picture and its own chroma (Gatys et al. 2017, sec. 5.1).
+    """Return `image` with the luminance of another image and its own chroma (Gatys et al. 2017, sec. 5.1).
 
     The luminance goes only as far as every channel stays within [0, 1]: clipping a channel would change the chroma.
     """
@@ -34,7 +34,7 @@ def replace_luminance(image: Tensor, luminance: Tensor) -> Tensor:
 Matrix = NDArray[np.float64]
 
 LUMA_ROW = np.array(LUMA)
-RIDGE = 1e-5  # on the covariances: without it a grey picture has no inverse
+RIDGE = 1e-5  # on the covariances: without it a grey image has no inverse
 KNOTS = 256
 ROTATIONS = 16
 DECIMALS = 9
@@ -83,7 +83,7 @@ def match_palette(image: Array, mask: Array, palette: Sequence[tuple[int, int, i
 
 
 def match_luminance(image: Array, mask: Array, target: Swatch) -> Array:
-    """Make a grey picture of an image, the luminance of its masked part with the target's mean and deviation.
+    """Make a grey image of an image, the luminance of its masked part with the target's mean and deviation.
 
     As the paper has it (Gatys et al. 2017, sec. 5.1); the authors' own code matches the mean only.
     """

@@ -17,11 +17,11 @@ from guidedstyle.losses.propagation import Shape, halve, weigh_cells
 from guidedstyle.losses.terms import Place
 from guidedstyle.losses.tiles import Tile
 from guidedstyle.scene.scene import Stage
-from guidedstyle.types import Array, Kind, Size, Statistic
+from guidedstyle.types import Array, Propagation, Size, Statistic
 
 
-class Guider:
-    """Cuts octaves into tiles and guides what is measured there, of a picture or of a painting."""
+class GuideBuilder:
+    """Cuts octaves into tiles and guides what is measured there, of an image or of a style image."""
 
     def __init__(self, canvas: Canvas, architecture: Architecture, plan: Plan, stage: Stage) -> None:
         self.canvas, self.architecture, self.plan, self.stage = canvas, architecture, plan, stage
@@ -32,17 +32,17 @@ class Guider:
         return self.architecture.layers[place[1]]
 
     def grid(self, place: Place, size: Size) -> Shape:
-        """Return the (height, width) of the features of a picture of (width, height)."""
+        """Return the (height, width) of the features of an image of (width, height)."""
         (height, width), stride = halve((size[1], size[0]), place[0]), self.layer(place).stride
         return height // stride, width // stride
 
     @cached_property
     def tiles(self) -> list[tuple[Tile, ...]]:
-        """The tiles of every octave of the picture."""
+        """The tiles of every octave of the image."""
         return [self.tile(self.stage.size, octave) for octave in range(self.stage.octaves)]
 
     def tile(self, size: Size, octave: int) -> tuple[Tile, ...]:
-        """Divide an octave of a picture of (width, height) into tiles for all layers that are read."""
+        """Divide an octave of an image of (width, height) into tiles for all layers that are read."""
         height, width = halve((size[1], size[0]), octave)
         layers = (*self.plan.style_layers, *self.plan.content_layers)
         return tile_octave(self.architecture, (width, height), layers, self.plan.tiling(self.stage).side)
@@ -61,13 +61,15 @@ class Guider:
             self.known[key] = self._guide(weights, place, kinds, self.tiles[place[0]])
         return StyleProbe(place[1], stride, statistic, self.known[key])
 
-    def probe_painting(
-        self, mask: Array, place: Place, statistic: Statistic, kind: Kind, tiles: Sequence[Tile]
+    def probe_style_image(
+        self, mask: Array, place: Place, statistic: Statistic, kind: Propagation, tiles: Sequence[Tile]
     ) -> StyleProbe:
-        """Make what measures a painting under its mask (1, H, W)."""
+        """Make what measures a style image under its mask (1, H, W)."""
         return StyleProbe(place[1], self.layer(place).stride, statistic, self._guide(mask, place, [kind], tiles))
 
-    def _guide(self, weights: Array, place: Place, kinds: Sequence[Kind], tiles: Sequence[Tile]) -> Sequence[Guides]:
+    def _guide(
+        self, weights: Array, place: Place, kinds: Sequence[Propagation], tiles: Sequence[Tile]
+    ) -> Sequence[Guides]:
         """Make the guides of weights (R, H, W) in every tile."""
         grid = self.grid(place, (weights.shape[2], weights.shape[1]))
         cells = weigh_cells(weights, place[0], grid, self.layer(place), kinds)
@@ -75,9 +77,9 @@ class Guider:
         return [make_guides(torch.from_numpy(part.reshape(len(part), -1)).to(self.plan.device)) for part in own]
 
     def probe_content(self, layer: str, features: ContentFeatures, norm: float) -> ContentProbe:
-        """Make what measures the distance to the photograph's features in every painted region."""
+        """Make what measures the distance to the content image's features in every painted region."""
         place, weights = (0, layer), self.canvas.weights[self.canvas.painted].cpu().numpy()
-        kinds: list[Kind] = ["simple"] * len(weights)
+        kinds: list[Propagation] = ["simple"] * len(weights)
         cells = weigh_cells(weights, 0, self.grid(place, self.stage.size), self.layer(place), kinds)
         there = torch.from_numpy(cells).to(self.plan.device)
         return ContentProbe(layer, self.layer(place).stride, lambda number: features.at(number)[layer], there, norm)

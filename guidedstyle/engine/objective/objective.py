@@ -10,15 +10,22 @@ from torch import Tensor
 
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.objective.canvas import Canvas, measure_areas
-from guidedstyle.engine.objective.targets import Atelier, Memory
+from guidedstyle.engine.objective.targets import Memory, TargetBuilder
 from guidedstyle.engine.plan import Plan
-from guidedstyle.losses.measure import ContentFeatures, ContentProbe, Probe, RoughnessProbe, StyleProbe, measure_octave
+from guidedstyle.losses.measure import (
+    ContentFeatures,
+    ContentProbe,
+    Probe,
+    StyleProbe,
+    TotalVariationProbe,
+    measure_octave,
+)
 from guidedstyle.losses.terms import (
     CONTENT_WEIGHT,
     PUBLISHED_CONTENT,
     SMOOTHNESS_WEIGHT,
     Losses,
-    halve_picture,
+    halve_image,
     style_losses,
 )
 from guidedstyle.losses.tiles import Tile
@@ -29,7 +36,7 @@ from guidedstyle.scene.scene import Scene, Stage
 
 @dataclass(frozen=True)
 class Octave:
-    """What is measured of one octave of the picture: first the style, then the rest."""
+    """What is measured of one octave of the image: first the style, then the rest."""
 
     tiles: Sequence[Tile]
     styles: Sequence[StyleProbe]
@@ -42,12 +49,12 @@ class Objective:
     def __init__(self, scene: Scene, encoder: Encoder, plan: Plan, stage: Stage, memory: Memory | None = None) -> None:
         self.recipe, self.encoder, self.plan, self.stage = scene.recipe, encoder, plan, stage
         self.canvas = Canvas.at_size(scene, stage.size, plan.device)
-        self.atelier = Atelier(scene, encoder, plan, stage, self.canvas, {} if memory is None else memory)
+        self.target_builder = TargetBuilder(scene, encoder, plan, stage, self.canvas, {} if memory is None else memory)
         with torch.no_grad():
-            self.style_targets, self.style_probes = self.atelier.make_targets()
+            self.style_targets, self.style_probes = self.target_builder.make_targets()
             self._weigh_regions()
             self.contents = self._aim_at_content()
-        self.roughness = RoughnessProbe(self.canvas.smoothness)
+        self.roughness = TotalVariationProbe(self.canvas.smoothness)
         self.octaves = self._gather()
 
     def _gather(self) -> list[Octave]:
@@ -58,7 +65,9 @@ class Objective:
         count = max([1, *(octave + 1 for octave, _ in styles)])
         return [
             Octave(
-                self.atelier.guider.tiles[octave], [one for at, one in styles if at == octave], [] if octave else fine
+                self.target_builder.guide_builder.tiles[octave],
+                [one for at, one in styles if at == octave],
+                [] if octave else fine,
             )
             for octave in range(count)
         ]
@@ -68,7 +77,7 @@ class Objective:
         return self._measure(self.canvas.compose(image), image)
 
     def measure(self, picture: Tensor) -> Losses:
-        """Compute the losses of a finished picture, which lies over what is kept already."""
+        """Compute the losses of a finished image, which lies over what is kept already."""
         return self._measure(picture, picture)
 
     def _measure(self, picture: Tensor, image: Tensor) -> Losses:
@@ -84,20 +93,20 @@ class Objective:
         return Losses(self.balance @ per_region + SMOOTHNESS_WEIGHT * roughness[0], style, content, roughness[1])
 
     def _probe(self, shown: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Measure all octaves of a picture: what is found of style, and of all else."""
+        """Measure all octaves of an image: what is found of style, and of all else."""
         found = self._probe_octaves(shown, self.octaves)
         finest = self.octaves[0]
         first, last = len(finest.styles), len(finest.styles) + len(finest.others)
         return [*found[:first], *found[last:]], [*found[first:last]]
 
     def _probe_octaves(self, picture: Tensor, octaves: Sequence[Octave]) -> Sequence[Tensor]:
-        """Measure an octave, and then all coarser ones in its halved picture."""
+        """Measure an octave, and then all coarser ones in its halved image."""
         octave, *others = octaves
         kept = round(self.plan.tiling(self.stage).kept * len(octave.tiles))
         probes = [*octave.styles, *octave.others]
 
         def look_coarser(picture: Tensor) -> Sequence[Tensor]:
-            return self._probe_octaves(halve_picture(picture), others)
+            return self._probe_octaves(halve_image(picture), others)
 
         return measure_octave(self.encoder, picture, octave.tiles, probes, kept, look_coarser if others else None)
 
@@ -118,7 +127,7 @@ class Objective:
         self.sharing /= self.sharing.sum(1, keepdim=True).clamp(min=1e-12)
 
     def _aim_at_content(self) -> list[tuple[ContentProbe, Tensor]]:
-        """Aim at the photograph at the layers that keep its drawing, each with its weights (R,)."""
+        """Aim at the content image at the layers that keep its drawing, each with its weights (R,)."""
         wanted = [self._weigh_content_layers(one) for one in self.canvas.controls]
         layers = sorted({layer for weights in wanted for layer in weights})
         content = self.canvas.content
@@ -128,7 +137,7 @@ class Objective:
         norms = self._publish_norms(layers) if self.plan.published else plain.measure_powers()
         return [
             (
-                self.atelier.guider.probe_content(layer, features, norms[layer]),
+                self.target_builder.guide_builder.probe_content(layer, features, norms[layer]),
                 torch.tensor([weights.get(layer, 0.0) for weights in wanted], device=self.plan.device),
             )
             for layer in layers
@@ -136,7 +145,7 @@ class Objective:
 
     def _read_content(self, picture: Tensor, layers: Sequence[str]) -> ContentFeatures:
         remembered = self.plan.tiling(self.stage).content
-        return ContentFeatures(self.encoder, picture, self.atelier.guider.tiles[0], layers, remembered)
+        return ContentFeatures(self.encoder, picture, self.target_builder.guide_builder.tiles[0], layers, remembered)
 
     def _publish_norms(self, layers: Sequence[str]) -> dict[str, float]:
         return {layer: self.encoder.layers[layer].channels / self.encoder.unit**2 for layer in layers}

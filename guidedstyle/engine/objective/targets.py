@@ -16,7 +16,7 @@ from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import keep_tensors, recall_tensors
 from guidedstyle.engine.objective.canvas import Canvas, resize, resize_layers
 from guidedstyle.engine.objective.colour import Swatch, match_colours, match_luminance, match_palette, take_swatch
-from guidedstyle.engine.objective.guidance import Guider
+from guidedstyle.engine.objective.guidance import GuideBuilder
 from guidedstyle.engine.plan import Plan
 from guidedstyle.losses.gram import STATISTICS, mix_grams
 from guidedstyle.losses.measure import StyleProbe, measure_octave
@@ -25,15 +25,15 @@ from guidedstyle.masks.mixing import Part
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.recipe.values import parse_colour
 from guidedstyle.scene.scene import Scene, Stage
-from guidedstyle.types import Array, Kind, Statistic
+from guidedstyle.types import Array, Propagation, Statistic
 
 Found = dict[Place, Tensor]
-Memory = dict[str, Found]  # statistics of paintings by all that they depend on
+Memory = dict[str, Found]  # statistics of style images by all that they depend on
 
 
 @dataclass
-class Atelier:
-    """Where the targets of one stage are made: a scene's paintings, the canvas, the encoder."""
+class TargetBuilder:
+    """Where the targets of one stage are made: a scene's style images, the canvas, the encoder."""
 
     scene: Scene
     encoder: Encoder
@@ -44,9 +44,9 @@ class Atelier:
     measured: dict[tuple[int, str], Found] = field(default_factory=dict)  # by region and style
 
     @cached_property
-    def guider(self) -> Guider:
+    def guide_builder(self) -> GuideBuilder:
         """What guides the measurements."""
-        return Guider(self.canvas, self.encoder.architecture, self.plan, self.stage)
+        return GuideBuilder(self.canvas, self.encoder.architecture, self.plan, self.stage)
 
     @cached_property
     def metrics(self) -> dict[str, Tensor]:
@@ -56,7 +56,7 @@ class Atelier:
     def weigh_places(self, controls: Controls) -> dict[Place, float]:
         """Weigh the octaves and layers at which a region's style is matched; those without weight are left out.
 
-        Octaves are counted from the finished picture's own size down, so that a coarse stage has only the coarse ones.
+        Octaves are counted from the finished image's own size down, so that a coarse stage has only the coarse ones.
         """
         layers = self.encoder.architecture.weigh_style(controls.style_layers)
         count = min(self.stage.octaves, len(controls.octaves))
@@ -83,7 +83,7 @@ class Atelier:
         for (place, statistic), indices in sorted(groups.items()):
             found = [wanted[index][place] for index in indices]
             targets.append(self._make_target(place, statistic, indices, found, weights))
-            probes.append(self.guider.probe_parts(place, statistic, indices))
+            probes.append(self.guide_builder.probe_parts(place, statistic, indices))
         return targets, probes
 
     def _make_target(
@@ -102,29 +102,31 @@ class Atelier:
         return StyleTarget(place, statistic, wanted, norms, numbers, counts, metric)
 
     def _measure_part(self, part: Part) -> Found:
-        """Mix what is measured of the paintings of a part."""
+        """Mix what is measured of the style images of a part."""
         region = self.scene.recipe.regions[self.canvas.painted[part.region]]
         used = [(name, share) for name, share in zip(region.style, part.mix, strict=True) if share]
         for name, _ in used:
             if (part.region, name) not in self.measured:
-                self.measured[part.region, name] = self._measure_painting(part.region, name)
+                self.measured[part.region, name] = self._measure_style_image(part.region, name)
         found = [self.measured[part.region, name] for name, _ in used]
         shares = [share for _, share in used]
         return {place: mix_grams([one[place] for one in found], shares) for place in found[0]}
 
-    def _measure_painting(self, number: int, name: str) -> Found:
-        """Measure a painting at every place of a painted region, in the region's colours, statistic and guides."""
+    def _measure_style_image(self, number: int, name: str) -> Found:
+        """Measure a style image at every place of a painted region, in the region's colours, statistic and guides."""
         controls = self.canvas.controls[number]
         use = self.scene.recipe.regions[self.canvas.painted[number]].style[name]
-        painting = self.scene.paintings[name]
-        size = painting.fit(self.scene.recipe.scale(name, use) * max(self.stage.size))
-        image = resize(torch.from_numpy(painting.image), size).numpy()
-        mask = resize_layers(painting.mask[None], size).numpy()
+        style_image = self.scene.style_images[name]
+        size = style_image.fit(self.scene.recipe.scale(name, use) * max(self.stage.size))
+        image = resize(torch.from_numpy(style_image.image), size).numpy()
+        mask = resize_layers(style_image.mask[None], size).numpy()
         image = recolour(image, mask[0], controls, self._take_swatch(number))
         return self._recall(image, mask, controls.guides, controls.statistics, sorted(self.weigh_places(controls)))
 
-    def _recall(self, image: Array, mask: Array, kind: Kind, statistic: Statistic, places: Sequence[Place]) -> Found:
-        """Measure a painting, or remember what was measured of the same pixels before."""
+    def _recall(
+        self, image: Array, mask: Array, kind: Propagation, statistic: Statistic, places: Sequence[Place]
+    ) -> Found:
+        """Measure a style image, or remember what was measured of the same pixels before."""
         key = hashlib.sha256(repr((self.encoder_print, image.shape, kind, statistic, places)).encode())
         for array in (image, mask):
             key.update(np.ascontiguousarray(array).data)
@@ -146,28 +148,30 @@ class Atelier:
 
     @cached_property
     def encoder_print(self) -> str:
-        """What measurements depend on besides the painting."""
+        """What measurements depend on besides the style image."""
         return self.encoder.fingerprint()
 
-    def _measure(self, image: Array, mask: Array, kind: Kind, statistic: Statistic, places: Sequence[Place]) -> Found:
+    def _measure(
+        self, image: Array, mask: Array, kind: Propagation, statistic: Statistic, places: Sequence[Place]
+    ) -> Found:
         found: Found = {}
         pictures = build_octaves(torch.from_numpy(image).to(self.plan.device), places[-1][0] + 1)
         for octave, picture in enumerate(pictures):
-            tiles = self.guider.tile((image.shape[3], image.shape[2]), octave)
+            tiles = self.guide_builder.tile((image.shape[3], image.shape[2]), octave)
             here = [place for place in places if place[0] == octave]
-            probes = [self.guider.probe_painting(mask, place, statistic, kind, tiles) for place in here]
+            probes = [self.guide_builder.probe_style_image(mask, place, statistic, kind, tiles) for place in here]
             sums = measure_octave(self.encoder, picture, tiles, probes)
             found |= {place: STATISTICS[statistic].finish(one)[0] for place, one in zip(here, sums, strict=True)}
         return found
 
     def _take_swatch(self, number: int) -> Swatch:
-        """Take the colours of the photograph's pixels in a painted region."""
+        """Take the colours of the content image's pixels in a painted region."""
         weights = self.canvas.weights[self.canvas.painted[number]]
         return take_swatch(self.canvas.content.cpu().numpy(), weights.cpu().numpy())
 
 
 def recolour(image: Array, mask: Array, controls: Controls, region: Swatch) -> Array:
-    """Recolour a painting's image (1, 3, h, w) as a region asks for it, as far as it asks for it, within [0, 1]."""
+    """Recolour a style image (1, 3, h, w) as a region asks for it, as far as it asks for it, within [0, 1]."""
     colour, strength = controls.colour, np.float32(controls.colour_strength)
     if colour.style or not strength:
         return image

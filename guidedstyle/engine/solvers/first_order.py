@@ -15,7 +15,7 @@ ADAM_RATE, ADAM_BETAS, ADAM_TINY = 0.03, (0.9, 0.99), 1e-8  # the rate in units 
 SGD_RATE, SGD_MOMENTUM, SGD_LIMIT = 0.01, 0.9, 0.3
 
 
-class Descent(Protocol):
+class Optimiser(Protocol):
     """Where the next loss is asked for, and the best image (1, 3, H, W) so far."""
 
     @property
@@ -39,7 +39,7 @@ class Descent(Protocol):
 class _Cautious:
     """Goes back to the best image where the loss leaps or is no number, and sets out anew with half the rate.
 
-    The best image is kept in half precision: a whole copy of a large picture is dear.
+    The best image is kept in half precision: a whole copy of a large image is dear.
     """
 
     def __init__(self, image: Tensor, rate: float) -> None:
@@ -108,4 +108,4 @@ class Sgd(_Cautious):
         self._move(gradient.add_(self.momentum, alpha=SGD_MOMENTUM).mul_(-self.rate), loss, self.momentum)
 
 
-DESCENTS: dict[str, Callable[[Tensor, float | None, int], Descent]] = {"lbfgs": Lbfgs, "adam": Adam, "sgd": Sgd}
+OPTIMISERS: dict[str, Callable[[Tensor, float | None, int], Optimiser]] = {"lbfgs": Lbfgs, "adam": Adam, "sgd": Sgd}

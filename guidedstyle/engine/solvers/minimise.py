@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from guidedstyle.engine.solvers.first_order import DESCENTS, Descent
+from guidedstyle.engine.solvers.first_order import OPTIMISERS, Optimiser
 from guidedstyle.engine.solvers.lbfgs import LEAP
 
 PATIENCE = 10  # steps between two looks at the losses
@@ -79,24 +79,24 @@ def minimise(
     Losses are looked at every PATIENCE steps only, so that a GPU need not wait for the host. With the `state` that a
     step saved it goes on from there, bit by bit.
     """
-    descent, totals = DESCENTS[method](start, rate, steps), list[Tensor]()
-    del start  # of a large picture every copy counts
+    optimiser, totals = OPTIMISERS[method](start, rate, steps), list[Tensor]()
+    del start  # of a large image every copy counts
     if state:
-        state = _bring(state, descent.image.device)
-        descent.restore(state["descent"])
+        state = _bring(state, optimiser.image.device)
+        optimiser.restore(state["descent"])
         totals += state["totals"]
     while not (reason := _judge(totals, steps, tolerance)):
-        losses, gradient = _differentiate(objective, descent.image)
+        losses, gradient = _differentiate(objective, optimiser.image)
         totals.append(losses.total.detach())
-        descent.step(totals[-1], gradient)
-        step = Step(len(totals), losses, lambda: _save(descent, totals), lambda: descent.best)
+        optimiser.step(totals[-1], gradient)
+        step = Step(len(totals), losses, lambda: _save(optimiser, totals), lambda: optimiser.best)
         if not watch(step):
-            return descent.best, Ending(len(totals), STOPPED, finished=False)
-    return descent.best, Ending(len(totals), reason, reason != BROKEN)
+            return optimiser.best, Ending(len(totals), STOPPED, finished=False)
+    return optimiser.best, Ending(len(totals), reason, reason != BROKEN)
 
 
-def _save(descent: Descent, totals: Sequence[Tensor]) -> State:
-    return {"descent": descent.save(), "totals": torch.stack(list(totals))}
+def _save(optimiser: Optimiser, totals: Sequence[Tensor]) -> State:
+    return {"descent": optimiser.save(), "totals": torch.stack(list(totals))}
 
 
 def _bring(state: Any, device: torch.device) -> Any:

@@ -15,6 +15,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.files import MOST_BYTES
 from guidedstyle.io.images import MOST_PIXELS
 from guidedstyle.types import Pixels, Size
 
@@ -140,3 +141,6 @@ def read_xml(file: Path, name: str) -> Any:
         raise GuidedStyleError.of(file, f"its {name} uses entities, which are not followed", DAMAGED) from error
     except (ParseError, ValueError, LookupError) as error:
         raise GuidedStyleError.of(file, f"its {name} cannot be read ({error})", DAMAGED) from error
+
+
+CONTENT_LAYER = "photograph"  # the layer at the bottom

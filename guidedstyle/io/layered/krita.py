@@ -54,7 +54,7 @@ def _list(file: Path, size: Size, parent: Any) -> Iterator[PaintLayer]:
         elif kind != "paintlayer":
             yield PaintLayer(*shown, problem=f"a {kind}", remedy="convert it to a paint layer, and save again")
         elif "F" in element.get("colorspacename", ""):
-            remedy = "convert the picture to 8 or 16 bits, and save again"
+            remedy = "convert the image to 8 or 16 bits, and save again"
             yield PaintLayer(*shown, problem="painted in floating point", remedy=remedy)
         else:
             yield PaintLayer(*shown, partial(_read, file, element, size))
@@ -99,7 +99,7 @@ def _read_tiles(file: Path, name: str, element: Any, size: Size) -> Pixels:
 
 
 def _find_part(file: Path, name: str) -> str:
-    """Find a part by its end: the folder that holds it is called after the picture."""
+    """Find a part by its end: the folder that holds it is called after the image."""
     try:
         with zipfile.ZipFile(file) as archive:
             return next((part for part in archive.namelist() if part.endswith(f"/layers/{name}")), f"layers/{name}")

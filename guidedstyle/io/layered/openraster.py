@@ -61,7 +61,7 @@ def _number(text: str | None, default: float) -> float:
 
 def _read(file: Path, element: Any, corner: tuple[int, int], size: Size) -> Pixels:
     if not element.get("src"):
-        raise GuidedStyleError.of(file, f"layer {element.get('name')!r} has no picture", DAMAGED)
+        raise GuidedStyleError.of(file, f"layer {element.get('name')!r} has no image", DAMAGED)
     try:
         pixels = read_opacity(file, io.BytesIO(read_layer_part(file, element.get("src"), size)))
     except GuidedStyleError as error:
@@ -72,7 +72,7 @@ def _read(file: Path, element: Any, corner: tuple[int, int], size: Size) -> Pixe
 
 
 def write_openraster(file: Path, layers: Sequence[tuple[str, Image.Image]], merged: Image.Image) -> None:
-    """Write RGBA layers by name, listed from back to front, and the picture they make, atomically."""
+    """Write RGBA layers by name, listed from back to front, and the image they make, atomically."""
     root = Xml.Element("image", version="0.0.3", w=str(merged.width), h=str(merged.height))
     stack = Xml.SubElement(root, "stack")
     parts = {f"data/layer{index}.png": layer for index, layer in enumerate(layers)}

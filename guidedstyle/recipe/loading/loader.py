@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.recipe.files import find_escapes, list_files, list_masks, share_masks
 from guidedstyle.recipe.loading.document import Document, lies_within, read_document, read_value, write_yaml
-from guidedstyle.recipe.loading.rules import find_mistakes
+from guidedstyle.recipe.loading.rules import find_violations
 from guidedstyle.recipe.loading.validation import validate
 from guidedstyle.recipe.model import Recipe
-from guidedstyle.recipe.shorthand import lengthen
-from guidedstyle.types import KeyPath, Mistake
+from guidedstyle.recipe.shorthand import expand
+from guidedstyle.types import KeyPath, Violation
 
 Override = tuple[str, object, str]  # key path, value, where it was said
 PHOTOGRAPHS = (".jpg", ".jpeg", ".tif", ".tiff", ".webp")
@@ -28,27 +28,27 @@ class Reading(NamedTuple):
     recipe: Recipe
     document: Document
     broken: frozenset[KeyPath]
-    mistaken: set[KeyPath]  # paths of mistakes that were found later, in what is right by itself
+    mistaken: set[KeyPath]  # paths of errors that were found later, in what is right by itself
 
     def examine(self, source: Path | None = None) -> Reading:
         """Note what is wrong between the keys of what stands in `source`, and the files that are not there."""
-        self.report(find_mistakes(self.recipe, source))
+        self.report(find_violations(self.recipe, source))
         self.report(_find_missing_files(self.recipe))
         return self
 
-    def report(self, mistakes: Iterable[Mistake]) -> None:
-        """Note mistakes with their places, leaving out those that follow from a key already reported."""
+    def report(self, mistakes: Iterable[Violation]) -> None:
+        """Note errors with their places, leaving out those that follow from a key already reported."""
         for path, rule, remedy in mistakes:
             if not self.is_broken(path):
                 self.document.problems.append(Problem(self.document.locate(path), rule, remedy))
                 self.mistaken.add(path)
 
     def is_broken(self, path: KeyPath) -> bool:
-        """Tell whether a mistake at `path`, or above it, has been reported already."""
+        """Tell whether an error at `path`, or above it, has been reported already."""
         return lies_within(path, self.broken)
 
     def is_mistaken(self, path: KeyPath) -> bool:
-        """Tell whether a mistake has been reported at `path`, above it, or in a part of it."""
+        """Tell whether an error has been reported at `path`, above it, or in a part of it."""
         return self.is_broken(path) or any(key[: len(path)] == path for key in self.mistaken)
 
 
@@ -64,7 +64,7 @@ def load_recipe(file: Path | str, overrides: Sequence[Override] = (), sandbox: b
 
 
 def read_recipe(file: Path, overrides: Sequence[Override] = (), sandbox: bool = False) -> Reading:
-    """Read a recipe with its mistakes noted in the document; raises where nothing can be made of it.
+    """Read a recipe with its errors noted in the document; raises where nothing can be made of it.
 
     In a `sandbox` it may name nothing outside its folder; `overrides` may.
     """
@@ -73,13 +73,13 @@ def read_recipe(file: Path, overrides: Sequence[Override] = (), sandbox: bool = 
     document = read_document(str(file), _recipe_text(file))
     if not isinstance(document.data, dict):
         raise GuidedStyleError.of(file, "it holds no keys", "start with content: PHOTO and style: PAINTING")
-    if default_output(file) != file.with_suffix(".png"):  # a picture's own recipe must not overwrite it
+    if default_output(file) != file.with_suffix(".png"):  # an image's own recipe must not overwrite it
         document.data.pop("output", None)
     document.data.setdefault("output", default_output(file).name)
     for override in overrides:
         if _is_short(override[0]):
             document.override(*override)
-    document.data = lengthen(document.data)
+    document.data = expand(document.data)
     if ("style",) in document.places:
         derived = dict.fromkeys([("styles", "style"), ("regions",)], document.places["style",])
         document.places = derived | document.places
@@ -132,14 +132,14 @@ def parse_setting(setting: str) -> Override:
 
 
 def default_output(file: Path) -> Path:
-    """Name the picture of a recipe; one that is itself a picture is not overwritten."""
+    """Name the image of a recipe; one that is itself an image is not overwritten."""
     return file.with_name(f"{file.stem}-again.png") if file.suffix.lower() == ".png" else file.with_suffix(".png")
 
 
 def _recipe_text(file: Path) -> str:
     if file.suffix.lower() in PHOTOGRAPHS:
-        remedy = "name a recipe (.yaml); photographs go with --content, patterns of them in quotes: 'photos/*.jpg'"
-        raise GuidedStyleError.of(file, "this is a photograph, not a recipe", remedy)
+        remedy = "name a recipe (.yaml); content images go with --content, patterns of them in quotes: 'photos/*.jpg'"
+        raise GuidedStyleError.of(file, "this is a content image, not a recipe", remedy)
     if file.suffix.lower() != ".png":
         return _read_text(file)
     from guidedstyle.io.images import read_note
@@ -147,7 +147,7 @@ def _recipe_text(file: Path) -> str:
     text = read_note(file, RECIPE_KEY)
     if text is None:
         remedy = "name a recipe (.yaml) or a PNG that guidedstyle rendered"
-        raise GuidedStyleError.of(file, "this picture carries no recipe", remedy)
+        raise GuidedStyleError.of(file, "this image carries no recipe", remedy)
     return text
 
 
@@ -195,7 +195,7 @@ def relate_path(path: Path, base: Path) -> Path:
         return path.absolute()
 
 
-def _find_missing_files(recipe: Recipe) -> Iterable[Mistake]:
+def _find_missing_files(recipe: Recipe) -> Iterable[Violation]:
     for path, file in list_files(recipe):
         if not file.is_file():
             yield path, _describe_absence(file), "paths are relative to the recipe file; check the name and the folder"

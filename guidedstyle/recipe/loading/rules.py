@@ -7,54 +7,54 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from guidedstyle.encoders.architecture import ARCHITECTURES
-from guidedstyle.io.paths import list_places
-from guidedstyle.recipe.controls import ColourChoice, Controls, Overrides, Start
+from guidedstyle.io.paths import list_output_files
+from guidedstyle.recipe.controls import ColourChoice, Controls, RegionControls, Start
 from guidedstyle.recipe.files import find_overwritten, identify, list_given, list_masks, list_starts
 from guidedstyle.recipe.mask import Mask
-from guidedstyle.recipe.model import OUTPUT_SUFFIXES, Recipe, Region, StyleImage
-from guidedstyle.types import KeyPath, Mistake
+from guidedstyle.recipe.model import OUTPUT_SUFFIXES, Recipe, Region, StyleChoice
+from guidedstyle.types import KeyPath, Violation
 
-Given = tuple[KeyPath, Controls | Overrides]
+Given = tuple[KeyPath, Controls | RegionControls]
 
 
-def find_control_mistakes(recipe: Recipe) -> Iterator[Mistake]:
-    """Find what makes no sense among the controls of the whole picture and of its regions."""
+def find_control_violations(recipe: Recipe) -> Iterator[Violation]:
+    """Find what makes no sense among the controls of the whole image and of its regions."""
     regions: list[Given] = [(("regions", index), region) for index, region in enumerate(recipe.regions)]
     for path, given in [((), recipe), *regions]:
         if given.colour:
-            yield from _find_colour_mistakes((*path, "colour"), given.colour)
-        yield from _find_sum_mistakes(path, given)
-        yield from _find_layer_mistakes(path, given, recipe)
+            yield from _find_colour_violations((*path, "colour"), given.colour)
+        yield from _find_sum_violations(path, given)
+        yield from _find_layer_violations(path, given, recipe)
     for path, start in list_starts(recipe):
-        yield from _find_start_mistakes(path, start)
+        yield from _find_start_violations(path, start)
     for index, region in enumerate(recipe.regions):
         yield from _find_idle_controls(("regions", index), region, recipe)
     if recipe.colour_strength < 1 and not any(_has_use_of_strength(recipe, region) for region in recipe.regions):
         yield ("colour_strength",), *IDLE_STRENGTH
     yield from _find_idle_defaults(recipe)
-    yield from _find_method_mistakes(recipe)
+    yield from _find_method_violations(recipe)
     if not recipe.content:
-        yield from _find_canvas_mistakes(recipe)
+        yield from _find_canvas_violations(recipe)
 
 
 PAINT_CONTROLS = {"statistics", "style_layers", "octaves", "guides"}  # of no use where nothing is painted
 IDLE_STRENGTH = ("it has nothing to do: colour is style", "choose a colour, such as match, or remove colour_strength")
 
 
-def _find_colour_mistakes(path: KeyPath, colour: ColourChoice) -> Iterator[Mistake]:
+def _find_colour_violations(path: KeyPath, colour: ColourChoice) -> Iterator[Violation]:
     if len(colour.ways) != 1:
         rule = f"colours cannot be {' and '.join(colour.ways)} at once" if colour.ways else "this chooses nothing"
         yield path, rule, "choose one of style, match, content and palette"
 
 
-def _find_start_mistakes(path: KeyPath, start: Start) -> Iterator[Mistake]:
+def _find_start_violations(path: KeyPath, start: Start) -> Iterator[Violation]:
     if not start.total:
         yield path, "the weights of the start sum to 0", "give at least one a weight above 0"
     if start.picture and not start.file:
-        yield (*path, "picture"), "the weight of which picture?", "add file:"
+        yield (*path, "picture"), "the weight of which image?", "add file:"
 
 
-def _find_sum_mistakes(path: KeyPath, given: Controls | Overrides) -> Iterator[Mistake]:
+def _find_sum_violations(path: KeyPath, given: Controls | RegionControls) -> Iterator[Violation]:
     for key in ("style_layers", "content_layers"):
         if (layers := getattr(given, key)) and not any(layers.values()):
             yield (*path, key), "its weights sum to 0", "give at least one a weight above 0"
@@ -62,7 +62,7 @@ def _find_sum_mistakes(path: KeyPath, given: Controls | Overrides) -> Iterator[M
         yield (*path, "octaves"), "its weights sum to 0", "give at least one a weight above 0"
 
 
-def _find_layer_mistakes(path: KeyPath, given: Controls | Overrides, recipe: Recipe) -> Iterator[Mistake]:
+def _find_layer_violations(path: KeyPath, given: Controls | RegionControls, recipe: Recipe) -> Iterator[Violation]:
     known = ARCHITECTURES[recipe.encoder.name].layers
     for key in ("style_layers", "content_layers"):
         for layer in getattr(given, key) or ():
@@ -75,7 +75,7 @@ def _has_use_of_strength(recipe: Recipe, region: Region) -> bool:
     return region.colour_strength is None and not region.keep and not region.over(recipe).colour.style
 
 
-def _find_idle_controls(path: KeyPath, region: Region, recipe: Recipe) -> Iterator[Mistake]:
+def _find_idle_controls(path: KeyPath, region: Region, recipe: Recipe) -> Iterator[Violation]:
     """Find controls of a region that would be ignored."""
     settled = region.over(recipe)
     if region.keep:
@@ -99,14 +99,14 @@ def _find_idle_controls(path: KeyPath, region: Region, recipe: Recipe) -> Iterat
         rule = "a mix of one style cannot vary: its share is all of the region"
         yield (*path, "style"), rule, "add a second style, or give the region the mask"
     if settled.init.style and not region.style:
-        yield (*path, "init") if region.init else ("init",), "there is no painting to start from", "give it a style"
+        yield (*path, "init") if region.init else ("init",), "there is no style image to start from", "give it a style"
     if not region.style and not settled.strength and not settled.content_strength:
         rule = f"region {region.name!r} has neither style nor drawing: strength and content_strength are 0"
         yield path, rule, "give it one of the two"
 
 
-def _find_idle_defaults(recipe: Recipe) -> Iterator[Mistake]:
-    """Find controls of the whole picture that no region has a use for."""
+def _find_idle_defaults(recipe: Recipe) -> Iterator[Violation]:
+    """Find controls of the whole image that no region has a use for."""
     painted = [controls for controls, region in zip(recipe.controls, recipe.regions, strict=True) if not region.keep]
     if recipe.method == "classic" or not painted:
         return
@@ -116,7 +116,7 @@ def _find_idle_defaults(recipe: Recipe) -> Iterator[Mistake]:
                 yield (key,), f"it has nothing to do: {term} is 0 everywhere", f"remove {key}, or set {term}"
 
 
-def _find_method_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+def _find_method_violations(recipe: Recipe) -> Iterator[Violation]:
     if recipe.method != "classic":
         return
     if recipe.encoder.name != "vgg19":
@@ -130,7 +130,7 @@ def _find_method_mistakes(recipe: Recipe) -> Iterator[Mistake]:
             return
 
 
-def _find_canvas_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+def _find_canvas_violations(recipe: Recipe) -> Iterator[Violation]:
     if not recipe.canvas:
         yield (), "content is missing", "add content: PHOTO, or canvas: [WIDTH, HEIGHT] for a texture without one"
         return
@@ -138,7 +138,11 @@ def _find_canvas_mistakes(recipe: Recipe) -> Iterator[Mistake]:
         here: KeyPath = ("regions", index)
         settled = region.over(recipe)
         if region.keep:
-            yield (*here, "keep"), "there is no photograph to keep", "remove keep, or give content: instead of canvas:"
+            yield (
+                (*here, "keep"),
+                "there is no content image to keep",
+                "remove keep, or give content: instead of canvas:",
+            )
         for key, wants in (
             ("content_strength", settled.content_strength > 0),
             ("init", settled.init.content > 0),
@@ -146,27 +150,27 @@ def _find_canvas_mistakes(recipe: Recipe) -> Iterator[Mistake]:
         ):
             if wants and not region.keep:
                 path = (*here, key) if key in region.given else (key,)
-                yield path, "it needs a photograph, and there is only a canvas", f"change {key}, or give content:"
+                yield path, "it needs a content image, and there is only a canvas", f"change {key}, or give content:"
 
 
-TINY_AREA = 1e-9  # of the picture
+TINY_AREA = 1e-9  # of the image
 
 
-def find_mistakes(recipe: Recipe, source: Path | None = None) -> Iterator[Mistake]:
+def find_violations(recipe: Recipe, source: Path | None = None) -> Iterator[Violation]:
     """Find what is wrong between the keys of a recipe, read from `source`, whose every key is right by itself."""
-    yield from _find_region_mistakes(recipe)
-    yield from _find_style_mistakes(recipe)
-    yield from find_control_mistakes(recipe)
+    yield from _find_region_violations(recipe)
+    yield from _find_style_violations(recipe)
+    yield from find_control_violations(recipe)
     for path, mask in list_masks(recipe):
-        yield from _find_mask_mistakes(path, mask)
-    yield from _find_output_mistakes(recipe, source)
+        yield from _find_mask_violations(path, mask)
+    yield from _find_output_violations(recipe, source)
     if recipe.encoder.name == "lite" and recipe.encoder.convention:
         yield ("encoder", "convention"), "lite always reads the same input", "remove convention, or set name: vgg19"
 
 
-def _find_region_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+def _find_region_violations(recipe: Recipe) -> Iterator[Violation]:
     if recipe.content and recipe.canvas:
-        yield ("canvas",), "a picture cannot have both content and canvas", "remove one of the two"
+        yield ("canvas",), "an image cannot have both content and canvas", "remove one of the two"
     if not recipe.regions and recipe.styles:
         rule = "there are several styles and nothing says where they go"
         yield (), rule, "add regions:, or style: with a mix of them"
@@ -190,21 +194,21 @@ def _find_region_mistakes(recipe: Recipe) -> Iterator[Mistake]:
             yield (*here, "style"), "the weights of its styles sum to 0", "give at least one a weight above 0"
 
 
-def _find_style_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+def _find_style_violations(recipe: Recipe) -> Iterator[Violation]:
     for index, region in enumerate(recipe.regions):
         for name in region.style.keys() - recipe.styles.keys():
             remedy = f"use one of {', '.join(recipe.styles)}, or add it to styles"
             yield ("regions", index, "style", name), f"there is no style {name!r}", remedy
     for name, style in recipe.styles.items():
-        yield from _find_source_mistakes(("styles", name), style, recipe)
+        yield from _find_source_violations(("styles", name), style, recipe)
     used = {name for region in recipe.regions for name in region.style}
     used |= {part for name in used & recipe.styles.keys() for part in recipe.styles[name].parts}
     for name in recipe.styles.keys() - used if recipe.regions else ():
         yield ("styles", name), f"no region uses the style {name!r}", "give it to a region, or remove it"
 
 
-def _find_source_mistakes(path: KeyPath, style: StyleImage, recipe: Recipe) -> Iterator[Mistake]:
-    """Find what is wrong with where a style comes from: a painting's file, or two other styles."""
+def _find_source_violations(path: KeyPath, style: StyleChoice, recipe: Recipe) -> Iterator[Violation]:
+    """Find what is wrong with where a style comes from: a style image's file, or two other styles."""
     if style.image and style.parts:
         yield path, "a style cannot be an image and be made of others at once", "remove image, or fine and coarse"
     elif not style.image and not (style.fine and style.coarse):
@@ -218,25 +222,27 @@ def _find_source_mistakes(path: KeyPath, style: StyleImage, recipe: Recipe) -> I
     for key, part in (("fine", style.fine), ("coarse", style.coarse)):
         if part and (part not in recipe.styles or recipe.styles[part].parts):
             rule = (
-                f"there is no painting {part!r}" if part not in recipe.styles else f"{part!r} is made of others itself"
+                f"there is no style image {part!r}"
+                if part not in recipe.styles
+                else f"{part!r} is made of others itself"
             )
             yield (*path, key), rule, "name a style that has an image"
 
 
-def _find_output_mistakes(recipe: Recipe, source: Path | None) -> Iterator[Mistake]:
+def _find_output_violations(recipe: Recipe, source: Path | None) -> Iterator[Violation]:
     output = recipe.output
     if output.suffix.lower() not in OUTPUT_SUFFIXES:
-        rule = f"{output.name!r} does not end like a picture's name"
+        rule = f"{output.name!r} does not end like an image's name"
         yield ("output",), rule, f"let it end in one of {', '.join(OUTPUT_SUFFIXES)}"
     elif not output.parent.is_dir():
         yield ("output",), f"there is no folder {output.parent}", "create it, or write elsewhere (-o)"
     elif output.exists() and not output.is_file():
         yield ("output",), f"{output} is not a file", "choose another name (-o)"
-    if overwritten := find_overwritten(identify(list_given(recipe, source)), list_places(output)):
+    if overwritten := find_overwritten(identify(list_given(recipe, source)), list_output_files(output)):
         yield ("output",), overwritten, "choose another name (-o)"
 
 
-def _find_mask_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:
+def _find_mask_violations(path: KeyPath, mask: Mask) -> Iterator[Violation]:
     """Find what is wrong with one mask; those it combines are looked at by themselves."""
     sources = mask.sources
     within = [key for key in ("channel", "colour", "layer") if getattr(mask, key)]
@@ -253,11 +259,11 @@ def _find_mask_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:
         yield path, f"{within[0]} belongs to a file, not to {sources[0]}", f"remove {within[0]}, or {sources[0]}"
     if len(within) > 1:
         yield path, f"a mask cannot be {' and '.join(within)} of a file at once", "keep one"
-    yield from _find_rest_mistakes(path, mask)
-    yield from _find_shape_mistakes(path, mask)
+    yield from _find_rest_violations(path, mask)
+    yield from _find_shape_violations(path, mask)
 
 
-def _find_rest_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:
+def _find_rest_violations(path: KeyPath, mask: Mask) -> Iterator[Violation]:
     if not mask.rest:
         return
     if path[0] == "styles" or path[-1] != "mask":
@@ -268,7 +274,7 @@ def _find_rest_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:
         yield path, rule, "change their masks instead"
 
 
-def _find_shape_mistakes(path: KeyPath, mask: Mask) -> Iterator[Mistake]:
+def _find_shape_violations(path: KeyPath, mask: Mask) -> Iterator[Violation]:
     for key in ("rectangle", "ellipse"):
         if (box := getattr(mask, key)) and not (box[0] < box[2] and box[1] < box[3]):
             rule = f"[{', '.join(f'{side:g}' for side in box)}] has no area"

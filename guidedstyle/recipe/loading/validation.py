@@ -10,14 +10,18 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from guidedstyle.errors import GuidedStyleError, Problem
-from guidedstyle.recipe.controls import Overrides
+from guidedstyle.recipe.controls import RegionControls
 from guidedstyle.recipe.loading.document import Document, lies_within, name_key
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.types import KeyPath
 
 PLACEHOLDER = "?"
-OPTIONAL = {*Overrides.model_fields, "where", "canvas"}  # entries that are left out where something in them is wrong
-WANTED = {  # by pydantic's name of the mistake
+OPTIONAL = {
+    *RegionControls.model_fields,
+    "where",
+    "canvas",
+}  # entries that are left out where something in them is wrong
+WANTED = {  # by pydantic's name of the error
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
@@ -73,7 +77,7 @@ def _find_empty(data: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
 
 
 def _sort_out(details: dict[KeyPath, ErrorDetails]) -> dict[KeyPath, ErrorDetails]:
-    """Leave out lists that are too short since pydantic does not count their mistaken entries."""
+    """Leave out lists that are too short since pydantic does not count their wrong entries."""
 
     def follows(path: KeyPath) -> bool:
         short = details[path]["type"] == "too_short"
@@ -117,7 +121,7 @@ def _mend(data: Any, path: KeyPath, kind: str, broken: set[KeyPath]) -> bool:
         data.pop(last, None)
     elif kind == "missing":
         data[last] = PLACEHOLDER
-    elif path[0] == "regions" and path[-2:-1] == ("style",):  # not a painting that is called style
+    elif path[0] == "regions" and path[-2:-1] == ("style",):  # not a style image that is called style
         data[last] = 1.0
     elif isinstance(data.get(last), dict | list) or last in ("content", "image", "mask", "name"):
         return False
@@ -139,7 +143,7 @@ def _walk_to(data: Any, path: KeyPath) -> Any:
 
 
 def _replace_mask(data: Any, path: KeyPath, broken: set[KeyPath]) -> bool:
-    """Put the whole picture in the place of a mistaken mask; one that was replaced already is beyond that."""
+    """Put the whole image in the place of a wrong mask; one that was replaced already is beyond that."""
     if path in broken:
         return False
     broken.add(path)
@@ -170,7 +174,7 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
     key = name_key(path[-2:] if isinstance(path[-1], int) else path[-1:]) if path else "the recipe"
     match detail["type"]:
         case "extra_forbidden" if path == ("style",):
-            return "style is for the whole picture, and there are regions or no styles", "give it to a region"
+            return "style is for the whole image, and there are regions or no styles", "give it to a region"
         case "extra_forbidden":
             return f"there is no key {key!r} here", _suggest(path)
         case "missing":

@@ -1,4 +1,4 @@
-"""Recolouring brings a painting's colours to its target, whatever the target, the mask and the method."""
+"""Recolouring brings a style image's colours to its target, whatever the target, the mask and the method."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_grey_flat_and_one_pixel_pictures_are_safe(method: str) -> None:
         np.testing.assert_allclose(matched.mean((0, 2, 3)), [0.1, 0.2, 0.3], atol=2e-3)
 
 
-def test_a_flat_painting_takes_the_middle_of_what_it_is_matched_to() -> None:
+def test_a_flat_style_image_takes_the_middle_of_what_it_is_matched_to() -> None:
     flat, target = np.full((1, 3, 8, 8), 0.4, np.float32), draw(2, 30, 30)
     matched = match_colours(flat, np.ones((8, 8), np.float32), take_swatch(target, np.ones((30, 30))), "histogram")
     assert np.abs(matched.mean((0, 2, 3)) - target.mean((0, 2, 3))).max() < 0.1
@@ -175,7 +175,7 @@ def test_a_palette_of_one_colour_gives_that_colour() -> None:
 
 
 def weigh_pixels() -> np.ndarray:
-    """Weigh the pixels of a picture (30, 30) by whole numbers, the bright ones most, so that weights show."""
+    """Weigh the pixels of an image (30, 30) by whole numbers, the bright ones most, so that weights show."""
     return np.random.default_rng(4).integers(0, 4, (30, 30)).astype(np.float32)
 
 
@@ -185,7 +185,7 @@ def repeat(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def light(target: np.ndarray) -> np.ndarray:
-    """Weigh the bright half of a picture four times as much as the dark one, and some pixels not at all."""
+    """Weigh the bright half of an image four times as much as the dark one, and some pixels not at all."""
     return weigh_pixels() * (1 + 3 * (target[0, 0] > np.median(target[0, 0])))
 
 

@@ -83,7 +83,7 @@ def test_even_weights_make_a_mean_over_all_places(studio: Path) -> None:
 
 
 def test_octaves_are_counted_from_the_finished_picture(studio: Path) -> None:
-    """The second size's finest octave is the finished picture's second, and coarser ones weigh as the last."""
+    """The second size's finest octave is the finished image's second, and coarser ones weigh as the last."""
     settings = ("octaves=[8, 4, 1]", "size=560", "style_layers=relu1_1")
     stages = [weights_of(aim(studio, TWO % "strength: 1", *settings, stage=stage), 0) for stage in (2, 1, 0)]
     found = [[stage[octave, "relu1_1"] * 13 for octave in range(3)] for stage in stages]
@@ -94,8 +94,8 @@ def test_a_regions_loss_is_the_weighted_sum_of_its_distances_in_its_own_statisti
     objective = aim(studio, TWO % "statistics: mean, style_layers: {relu2_1: 1, relu3_1: 3}, octaves: [1]")
     losses = objective(content_of(objective))
     features = objective.encoder.encode(content_of(objective), ("relu2_1", "relu3_1"))
-    painting = objective.atelier.scene.paintings["ink"]
-    image = resize(torch.from_numpy(painting.image), painting.fit(max(objective.stage.size)))
+    style_image = objective.target_builder.scene.style_images["ink"]
+    image = resize(torch.from_numpy(style_image.image), style_image.fit(max(objective.stage.size)))
     style = objective.encoder.encode(image, ("relu2_1", "relu3_1"))
     total = 0.0
     for layer, weight in (("relu2_1", 1 / 4), ("relu3_1", 3 / 4)):
@@ -110,7 +110,7 @@ def test_a_regions_loss_is_the_weighted_sum_of_its_distances_in_its_own_statisti
     assert float(losses.style[1]) == pytest.approx(total, rel=1e-4)
 
 
-def test_a_varying_mix_has_the_mixed_gram_at_the_middle_and_one_paintings_at_each_end(studio: Path) -> None:
+def test_a_varying_mix_has_the_mixed_gram_at_the_middle_and_one_style_images_at_each_end(studio: Path) -> None:
     gradient = "{gradient: {from: [%d, 0], to: [%d, 0]}}"
     text = "content: photo.png\nstyles: {ink: ink.png, oil: oil.png}\nregions:\n  - {name: a, mask: rest, style: %s}\n"
     varying = aim(studio, text % f"{{ink: {gradient % (1, 0)}, oil: {gradient % (0, 1)}}}")
@@ -134,7 +134,9 @@ def test_a_regions_loss_is_the_mean_of_its_parts_by_area(studio: Path) -> None:
     parts = torch.zeros(len(objective.canvas.parts))
     features = {place: objective.encoder.encode(image, [place[1]])[place[1]] for place, image in pictures(objective)}
     for target, probe in zip(objective.style_targets, objective.style_probes, strict=True):
-        sums = probe.measure(features[target.place], objective.atelier.guider.tiles[target.place[0]][0], 0)
+        sums = probe.measure(
+            features[target.place], objective.target_builder.guide_builder.tiles[target.place[0]][0], 0
+        )
         parts[target.indices] += target.weights * target.compare(sums)
     areas = torch.tensor([part.weights.sum() for part in objective.canvas.parts])
     assert float(losses.style[0]) == pytest.approx(float((areas * parts).sum() / areas.sum()), rel=1e-4)
@@ -148,13 +150,13 @@ def pictures(objective: Objective) -> list[tuple[Place, torch.Tensor]]:
 
 
 @pytest.mark.parametrize("method", ["symmetric", "pca", "cholesky", "histogram"])
-def test_a_painting_is_matched_to_the_pixels_of_its_region_alone(studio: Path, method: Method) -> None:
-    """The target is that of the painting recoloured by hand to the left half's pixels; the other region's is not."""
+def test_a_style_image_is_matched_to_the_pixels_of_its_region_alone(studio: Path, method: Method) -> None:
+    """The target is that of the style image recoloured by hand to the left half's pixels; the other region's is not."""
     objective = aim(studio, TWO % f"colour: {{match: {method}}}")
     content, left = to_array(Image.open(studio / "photo.png")), np.zeros((64, 96), np.float32)
     left[:, :48] = 1
-    painting = objective.atelier.scene.paintings["ink"]
-    image = resize(torch.from_numpy(painting.image), painting.fit(96)).numpy()
+    style_image = objective.target_builder.scene.style_images["ink"]
+    image = resize(torch.from_numpy(style_image.image), style_image.fit(96)).numpy()
     matched = match_colours(image, np.ones(image.shape[2:], np.float32), take_swatch(content, left), method).clip(0, 1)
     found = find(objective, (0, "relu1_1")).wanted
     for index, wanted in ((0, image), (1, matched)):
@@ -165,7 +167,7 @@ def test_a_painting_is_matched_to_the_pixels_of_its_region_alone(studio: Path, m
 
 @pytest.mark.parametrize("colour", ["match", "{match: histogram}", "{palette: [red, navy]}", "content"])
 def test_colour_strength_goes_part_of_the_way(studio: Path, colour: str) -> None:
-    """At 0 the target is the painting's own; at one half it lies between, and is neither."""
+    """At 0 the target is the style image's own; at one half it lies between, and is neither."""
     wanted = [
         find(aim(studio, TWO % f"colour: {colour}, colour_strength: {strength}"), (0, "relu1_1")).wanted[1]
         for strength in (0, 0.5, 1)
@@ -190,7 +192,7 @@ def test_scale_in_a_region_is_that_of_this_use_alone(studio: Path) -> None:
 
 
 def test_a_pixel_at_the_limit_of_its_luminance_is_not_stuck_there(studio: Path) -> None:
-    """A photograph of deep blue leaves little room for light; white paint over it can still be darkened."""
+    """A content image of deep blue leaves little room for light; white paint over it can still be darkened."""
     Image.new("RGB", (96, 64), (40, 40, 250)).save(studio / "photo.png")
     objective = aim(studio, TWO % "colour: content", "colour=content")
     white = torch.ones(1, 3, 64, 96, requires_grad=True)
@@ -260,7 +262,7 @@ def test_nothing_leaks_the_gradient_beyond_the_seam_stays_as_it_was(studio: Path
 
 def test_octaves_that_a_small_picture_has_not_are_refused(studio: Path) -> None:
     with pytest.raises(
-        GuidedStyleError, match=r"regions\[1\].octaves: a picture of 96 x 64 px has 3, and none of them has weight"
+        GuidedStyleError, match=r"regions\[1\].octaves: an image of 96 x 64 px has 3, and none of them has weight"
     ):
         aim(studio, TWO % "octaves: [0, 0, 0, 1]")
 
@@ -297,8 +299,8 @@ def test_classic_is_the_published_loss(deep: Path, convention: str) -> None:
     encoder = f"encoder={{name: vgg19, weights: deep.safetensors, convention: {convention}}}"
     objective = aim(deep, text, encoder, "size=224")
     image = content_of(objective).flip(3)
-    painting = objective.atelier.scene.paintings["style"]
-    style = resize(torch.from_numpy(painting.image), painting.fit(224))
+    style_image = objective.target_builder.scene.style_images["style"]
+    style = resize(torch.from_numpy(style_image.image), style_image.fit(224))
     layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1", "relu4_2")
     unit = 1.0 if convention == "original" else 255 * (0.229 + 0.224 + 0.225) / 3
     found, wanted, kept = (
@@ -320,7 +322,7 @@ def test_deep_layers_at_one_size_can_be_painted_with(deep: Path) -> None:
 
     text = "content: photo.png\nstyle: ink.png\nmethod: classic\nsolver: {steps: 3}\nsize: 224\n"
     objective = aim(deep, text, "encoder={name: vgg19, weights: deep.safetensors, convention: original}")
-    scene: Scene = objective.atelier.scene
+    scene: Scene = objective.target_builder.scene
     rendering = render(scene, objective.encoder, objective.plan)
     assert rendering.finished
     assert len(rendering.endings) == 1

@@ -28,15 +28,15 @@ def bowl(image: Tensor) -> Tensor:
     return (scales * off.square()).mean() + 0.1 * (off[..., 1:] * off[..., :-1]).square().mean()
 
 
-def follow(descent, steps: int, function: Callable[[Tensor], Tensor] = bowl) -> list[Tensor]:
+def follow(optimiser, steps: int, function: Callable[[Tensor], Tensor] = bowl) -> list[Tensor]:
     """Follow a descent: the image after each step."""
     path = []
     for _ in range(steps):
-        image = descent.image.clone().requires_grad_()
+        image = optimiser.image.clone().requires_grad_()
         loss = function(image)
         (gradient,) = torch.autograd.grad(loss * image.numel(), image)
-        descent.step(loss.detach(), gradient)
-        path.append(descent.image.clone())
+        optimiser.step(loss.detach(), gradient)
+        path.append(optimiser.image.clone())
     return path
 
 

@@ -1,11 +1,13 @@
-"""Limits that the user sets: device, tile size, memory, threads. Without torch."""
+"""The environment of a render: device names, limits, threads, package versions. Without torch."""
 
 from __future__ import annotations
 
 import os
+import platform
 import re
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from math import isfinite
 from typing import Literal
 
@@ -70,3 +72,11 @@ def _read_tile(tile: str) -> int | Words:
         return int(tile)
     rule = f"{tile!r} is neither auto, off, nor a number from {LEAST_TILE} to {MOST_TILE}"
     raise GuidedStyleError.of("--tile", rule, "leave it out, or choose a number of px: --tile 512")
+
+
+PACKAGES = ("guidedstyle", "torch", "torchvision", "numpy", "pillow", "opencv-python-headless")
+
+
+def list_versions() -> dict[str, str]:
+    """List the versions of Python and of the packages that can change an image."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}

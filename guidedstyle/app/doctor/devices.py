@@ -1,0 +1,114 @@
+"""What torch makes of this machine: devices, their precision and memory, encoder weights."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from math import isfinite
+
+import torch
+from safetensors import SafetensorError
+
+from guidedstyle.app.doctor.packages import Finding, examine_folder
+from guidedstyle.device.memory import measure_memory
+from guidedstyle.device.precision import compare_precisions, decide_precision, name_precision
+from guidedstyle.encoders.weights import find_vgg19, load_lite
+from guidedstyle.engine.cache import FOLDER, find_cache
+from guidedstyle.engine.plan import RUNTIME, choose_device
+from guidedstyle.errors import GuidedStyleError
+
+NEW_DRIVER = "install NVIDIA's driver, and a torch built for it: https://pytorch.org/get-started"
+
+
+LONGEST_REASON = 200  # letters
+
+
+def examine_devices() -> list[Finding]:
+    """Examine the CPU and every GPU, or say why there is none."""
+    with warnings.catch_warnings(record=True) as warned:  # of a driver that is too old, for one
+        warnings.simplefilter("always")
+        found = [finding for device in _list_devices() for finding in examine_device(device)]
+    return [*found, *_examine_absence([str(warning.message) for warning in warned])]
+
+
+def _list_devices() -> Iterator[torch.device]:
+    yield torch.device("cpu")
+    yield from (torch.device("cuda", index) for index in range(torch.cuda.device_count()))
+    if torch.backends.mps.is_available():
+        yield torch.device("mps")
+
+
+def _examine_absence(warned: Sequence[str]) -> Iterator[Finding]:
+    """Say which kinds of GPU are not there, and whether they should be."""
+    reasons = [" ".join(text.split()) for text in warned if "CUDA" in text]
+    if not torch.cuda.is_available() and (reasons or shutil.which("nvidia-smi")):
+        why = reasons[0] if reasons else f"torch {torch.__version__} cannot use NVIDIA's GPU"
+        yield Finding("problem", "cuda", why, f"{NEW_DRIVER}; none is needed where CUDA_VISIBLE_DEVICES hides it")
+    elif not torch.cuda.is_available():
+        yield Finding("missing", "cuda", "no GPU of NVIDIA")
+    if not torch.backends.mps.is_available():
+        yield Finding("missing", "mps", "no GPU of Apple")
+
+
+def examine_device(device: torch.device) -> Iterator[Finding]:
+    """Describe a device, and let it compute; a problem of the one that `auto` chooses prevents renders."""
+    chosen = device.type == choose_device("auto").type and not device.index
+    try:
+        free, precision = measure_memory(device), _examine_precision(device)
+        yield Finding("ok", str(device), f"{_describe(device)}{', the default' if chosen else ''}")
+        yield examine_memory(device, free, chosen)
+        yield precision
+    except (RuntimeError, AssertionError) as error:  # what a driver or a kernel that does not fit the GPU comes to
+        said = " ".join(str(error).split())[:LONGEST_REASON]
+        remedy = f"render with --device cpu, or {NEW_DRIVER}"
+        yield Finding("problem", str(device), f"cannot compute: {said}", remedy, chosen)
+
+
+def _describe(device: torch.device) -> str:
+    if device.type == "cuda":
+        about = torch.cuda.get_device_properties(device)
+        return f"{about.name}, {about.total_memory / 2**30:.1f} GiB"
+    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    return f"{platform.machine()}{threads}"
+
+
+def examine_memory(device: torch.device, free: int, chosen: bool) -> Finding:
+    """Judge the bytes of memory that are free on a device against what the smallest render takes."""
+    what = f"{device} memory"
+    if free == sys.maxsize:
+        return Finding("ok", what, "the system does not say how much is free")
+    found = f"{free / 2**30:.1f} GiB free"
+    if free > RUNTIME:
+        return Finding("ok", what, found)
+    remedy = "close other programs, or raise the limit of this container"
+    return Finding("problem", what, f"{found}; a render takes at least {RUNTIME / 2**30:.1f}", remedy, chosen)
+
+
+def _examine_precision(device: torch.device) -> Finding:
+    share = compare_precisions(device)
+    precision = name_precision(decide_precision(share))
+    why = f"time of bfloat16 / float32: {share:.2f}" if isfinite(share) else "bfloat16 is not used there"
+    return Finding("ok", f"{device} precision", f"{precision} ({why})")
+
+
+def examine_weights() -> Iterator[Finding]:
+    """Load the embedded network, and look whether the large one has been downloaded."""
+    try:
+        load_lite()
+        yield Finding("ok", "encoder lite", "embedded")
+    except (GuidedStyleError, OSError, SafetensorError) as error:
+        remedy = "install it again: pip install --force-reinstall --no-deps guidedstyle"
+        yield Finding("problem", "encoder lite", f"its embedded weights cannot be read: {error}", remedy, True)
+    vgg19 = find_vgg19()
+    if vgg19.is_file():
+        yield Finding("ok", "encoder vgg19", str(vgg19))
+    else:
+        yield Finding("missing", "encoder vgg19", "not downloaded yet (550 MB, on first use)")
+
+
+def examine_cache() -> Finding:
+    """Look whether what is measured of style images can be kept; without, it is measured at every render."""
+    return examine_folder("cache", find_cache(), f"let {FOLDER} name a folder that can be written")

@@ -1,0 +1,42 @@
+"""Examine this machine: packages, devices, weights, folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from guidedstyle.app.doctor.packages import (
+    Finding,
+    examine_extras,
+    examine_folder,
+    examine_packages,
+    examine_terminal,
+    examine_threads,
+)
+
+
+def examine_machine() -> Iterator[Finding]:
+    """Examine all that renders here depend on; devices and weights only where the packages work."""
+    packages = list(examine_packages())
+    yield from packages
+    yield examine_threads()
+    if can_render(packages):
+        from guidedstyle.app.doctor.devices import examine_cache, examine_devices, examine_weights
+
+        yield from examine_devices()
+        yield from examine_weights()
+        yield examine_cache()
+    yield examine_folder("folder", Path(), "render in another folder, or name one with -o")
+    yield from examine_extras()
+    yield examine_terminal()
+
+
+def can_render(findings: Sequence[Finding]) -> bool:
+    """Tell whether nothing that was found keeps this machine from rendering."""
+    return not any(finding.prevents for finding in findings)
+
+
+def describe_findings(findings: Sequence[Finding]) -> dict[str, object]:
+    """Describe findings for programs."""
+    return {"can_render": can_render(findings), "findings": [asdict(finding) for finding in findings]}
