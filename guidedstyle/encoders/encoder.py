@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
+from importlib.metadata import version
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from guidedstyle import __version__
 from guidedstyle.encoders.architecture import Architecture, Layer
 
 Features = dict[str, Tensor]
@@ -84,7 +84,9 @@ class Encoder(nn.Module):
     def fingerprint(self) -> str:
         """Name what its features depend on: weights, precision, device, versions."""
         device = next(self.parameters()).device.type
-        key = hashlib.sha256(repr((self.architecture, self.dtype, device, torch.__version__, __version__)).encode())
+        key = hashlib.sha256(
+            repr((self.architecture, self.dtype, device, torch.version("guidedstyle"), version("guidedstyle"))).encode()
+        )
         for tensor in (*self.parameters(), self.mean, self.std):
             key.update(tensor.float().cpu().contiguous().numpy().data)
         return key.hexdigest()

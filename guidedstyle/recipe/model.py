@@ -49,7 +49,7 @@ class StyleChoice(Model):
     )
     scale: Scale = Field(
         1.0,
-        description="size of its strokes; 1: the style image is as long as the output; of a made style, times its parts'",
+        description="size of strokes; 1: the style image is as long as the output; times its parts', where made of two",
         json_schema_extra=unit("times"),
     )
     rotate: float = Field(0.0, ge=-360, le=360, description="turn it anticlockwise", json_schema_extra=unit("degrees"))

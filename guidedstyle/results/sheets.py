@@ -117,7 +117,7 @@ def tint(index: int, mask: Mask | None = None) -> RGB:
 
 
 def draw_overview(scene: Scene, longest: int = OVERVIEW) -> Image.Image:
-    """Tint the greyed content image by the regions' weights, kept ones faintly and in colour; hatch uncovered pixels."""
+    """Tint the grey content image by region weights, kept ones faintly and in colour; uncovered pixels hatched."""
     photograph = to_pillow(scene.content)
     width, height = fit_size(photograph.size, longest)
     small = np.asarray(photograph.resize((width, height)), np.float32)

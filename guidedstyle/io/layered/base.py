@@ -15,11 +15,10 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import MOST_BYTES
 from guidedstyle.io.images import MOST_PIXELS
 from guidedstyle.types import Pixels, Size
 
-MOST_BYTES = 2**31  # of one part, unpacked
+LARGEST_PART = 2**31  # of one part, unpacked
 ROOM = 2**28  # bytes that a layer may hold whatever its document's size: it may reach far beyond the edges
 MOST_XML = 2**24
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError, RuntimeError)
@@ -115,7 +114,7 @@ def check_size(file: Path, width: object, height: object) -> Size:
     return size
 
 
-def read_part(file: Path, name: str, most: int = MOST_BYTES) -> bytes:
+def read_part(file: Path, name: str, most: int = LARGEST_PART) -> bytes:
     """Read one part of a zipped document; nothing is unpacked to the disk."""
     try:
         with zipfile.ZipFile(file) as archive:
@@ -130,7 +129,7 @@ def read_part(file: Path, name: str, most: int = MOST_BYTES) -> bytes:
 
 def read_layer_part(file: Path, name: str, size: Size) -> bytes:
     """Read the pixels of a layer of a document of `size`, which bounds what they may unpack to."""
-    return read_part(file, name, min(MOST_BYTES, ROOM + 32 * size[0] * size[1]))
+    return read_part(file, name, min(LARGEST_PART, ROOM + 32 * size[0] * size[1]))
 
 
 def read_xml(file: Path, name: str) -> Any:
