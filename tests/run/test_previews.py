@@ -129,7 +129,7 @@ def test_what_could_not_be_kept_is_told_before_the_work(studio: Path, arguments:
     assert {file.name: file.stat().st_mtime_ns for file in studio.iterdir()} == before
 
 
-@pytest.mark.parametrize(("text", "rhythm"), [("20", Every(20)), ("5s", Every(None, 5)), ("0.5s", Every(None, 0.5))])
+@pytest.mark.parametrize(("text", "every"), [("20", Every(20)), ("5s", Every(None, 5)), ("0.5s", Every(None, 0.5))])
 def test_rhythms_are_steps_or_seconds(text: str, every: Every) -> None:
     assert read_every(text, "--x") == every
     assert read_every("off", "--x") == NEVER
