@@ -85,7 +85,7 @@ class Encoder(nn.Module):
         """Name what its features depend on: weights, precision, device, versions."""
         device = next(self.parameters()).device.type
         key = hashlib.sha256(
-            repr((self.architecture, self.dtype, device, torch.version("guidedstyle"), version("guidedstyle"))).encode()
+            repr((self.architecture, self.dtype, device, torch.__version__, version("guidedstyle"))).encode()
         )
         for tensor in (*self.parameters(), self.mean, self.std):
             key.update(tensor.float().cpu().contiguous().numpy().data)
