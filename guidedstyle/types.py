@@ -1,4 +1,4 @@
-"""Words that rooms share: array types, option literals, key paths."""
+"""Types that rooms share: arrays, option words, key paths."""
 
 from __future__ import annotations
 
@@ -7,29 +7,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-KeyPath = tuple[str | int, ...]  # where something stands in a recipe: ("regions", 1, "mask")
-
-
 Array = NDArray[np.float32]
-Size = tuple[int, int]  # (width, height), as Pillow has it
-
-
-Statistic = Literal["gram", "mean", "covariance"]
-
-
-Propagation = Literal["simple", "inside"]
-
-
-RGB = tuple[int, int, int]
-
-
-Guides = Literal["simple", "inside"]
-Statistics = Literal["gram", "mean", "covariance"]
-Method = Literal["symmetric", "pca", "cholesky", "histogram"]
-
-
-Violation = tuple[KeyPath, str, str]  # where, which rule, which remedy
-
-
-Opacities = NDArray[np.uint8] | Array  # (H, W): 0 to 255 in 8 bits, or 0 to 1 in float32
+Size = tuple[int, int]  # (width, height), as in Pillow
 Pixels = NDArray[np.uint8]  # (H, W) of one channel, or (H, W, 3 or 4)
+Opacities = Pixels | Array  # (H, W): 0 to 255 in 8 bits, or 0 to 1 in float32
+RGB = tuple[int, int, int]  # 0 to 255
+
+KeyPath = tuple[str | int, ...]  # the path to a value of a recipe: ("regions", 1, "mask")
+Violation = tuple[KeyPath, str, str]  # which key, which rule it breaks, how to fix it
+
+# Option words, each list once; `typing.get_args` gives the words.
+EncoderName = Literal["lite", "vgg19"]
+Convention = Literal["torchvision", "original"]  # input of an encoder: 0..1 normalised, or 0..255 minus the mean
+Method = Literal["octaves", "classic"]
+SolverMethod = Literal["lbfgs", "adam", "sgd"]
+Propagation = Literal["simple", "inside"]  # of masks to the layers' grids: the recipe's key `guides`
+Statistic = Literal["gram", "mean", "covariance"]
+ColourMethod = Literal["symmetric", "pca", "cholesky", "histogram"]
+Balance = Literal["area", "equal"]
+Flip = Literal["horizontal", "vertical", "both"]

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 
 import yaml
 from PIL import Image
@@ -25,6 +26,7 @@ from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.results.sheets import make_sheet
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
+from guidedstyle.types import Convention
 
 COLUMNS = (
     "pair",
@@ -63,7 +65,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("recipe", type=Path, nargs="*", help="recipes, with regions and masks if you like")
     parser.add_argument("--pair", type=Path, nargs=2, action="append", default=[], metavar=("CONTENT", "STYLE"))
     parser.add_argument("--teacher", type=Path, required=True, help="VGG-19 weights (safetensors)")
-    parser.add_argument("--convention", choices=("torchvision", "original"), help="input of the teacher's weights")
+    parser.add_argument("--convention", choices=get_args(Convention), help="input of the teacher's weights")
     parser.add_argument("--encoder", type=Path, help="weights of an encoder like lite; without, the embedded one")
     parser.add_argument("--size", type=whole_number, default=256, help="longest side in pixels")
     parser.add_argument("--steps", type=whole_number, default=80)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from guidedstyle.device.environment import check_device
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.types import EncoderName
 
 if TYPE_CHECKING:
     from guidedstyle.recipe.loading.loader import Override
+
+ENCODERS = get_args(EncoderName)
 
 
 def offer(*words: str) -> Callable[[str], list[str]]:
@@ -84,7 +87,7 @@ Tile = Annotated[
 MaxMemory = Annotated[
     str | None, typer.Option(metavar="GIB", help="Most memory to take, in GiB; default: what is free.")
 ]
-Encoder = Annotated[str | None, typer.Option(help="lite or vgg19.", autocompletion=offer("lite", "vgg19"))]
+Encoder = Annotated[str | None, typer.Option(help=f"{' or '.join(ENCODERS)}.", autocompletion=offer(*ENCODERS))]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. regions.sky.strength=2.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 Sandbox = Annotated[

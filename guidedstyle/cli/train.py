@@ -8,6 +8,7 @@ import pickle
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import torch
 from safetensors import safe_open
@@ -25,6 +26,7 @@ from guidedstyle.io.files import make_folder, write_file
 from guidedstyle.training.data import Crops, find_images
 from guidedstyle.training.distil import Progress, Pupil, Training, save_checkpoint
 from guidedstyle.training.reduction import Heads, reduce, reduce_to_metric
+from guidedstyle.types import Convention
 
 EVERY = 25  # steps between two lines of progress
 SAVED_EVERY = 200  # steps between two checkpoints
@@ -69,7 +71,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m guidedstyle.distil", description="Train an encoder like lite.")
     parser.add_argument("--images", type=Path, nargs="+", required=True, help="folders of images to learn from")
     parser.add_argument("--teacher", type=Path, required=True, help="VGG-19 weights (safetensors)")
-    parser.add_argument("--convention", choices=("torchvision", "original"), help="input of the teacher's weights")
+    parser.add_argument("--convention", choices=get_args(Convention), help="input of the teacher's weights")
     parser.add_argument("--out", type=Path, required=True, help="where the weights go; checkpoints beside them")
     parser.add_argument("--hold-out", nargs="*", default=[], help="parts of file names that are not looked at")
     parser.add_argument("--steps", type=whole_number, default=4200)

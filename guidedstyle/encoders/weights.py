@@ -7,7 +7,6 @@ import pickle
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import Literal
 from urllib.error import URLError
 
 import torch
@@ -18,8 +17,7 @@ from torch import Tensor
 from guidedstyle.encoders.architecture import LITE, VGG19, Architecture
 from guidedstyle.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
 from guidedstyle.errors import GuidedStyleError
-
-Convention = Literal["torchvision", "original"]
+from guidedstyle.types import Convention
 
 # Simonyan & Zisserman's networks take RGB in 0..255 minus the mean; images here are in 0..1.
 ORIGINAL_MEAN = tuple(value / 255 for value in (123.68, 116.779, 103.939))

@@ -21,7 +21,7 @@ from guidedstyle.losses.tiles import Tiling
 from guidedstyle.masks.compositing import ROUNDING
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.scene import Scene, Stage
-from guidedstyle.types import Array
+from guidedstyle.types import Array, SolverMethod
 
 # Measured on CPUs with glibc, where memory that was freed in pieces counts too.
 RUNTIME = 700 * 2**20  # bytes that torch and its libraries take
@@ -31,7 +31,7 @@ PIXEL = 12  # bytes of three float32
 GUIDES = 10 * 4 / 3  # bytes of two indices of int32 for every position of three grids
 SIDES = (1024, 512, 256, 128)  # px
 INDEX = 8  # bytes of an index of max pooling
-STATE = {"lbfgs": 9, "adam": 7, "sgd": 5.8}  # images that a step holds, besides a history
+STATE: dict[SolverMethod, float] = {"lbfgs": 9, "adam": 7, "sgd": 5.8}  # images that a step holds, besides a history
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from guidedstyle.recipe.values import Colour, Model, RecipePath, Share, Terse, Weight, unit
-from guidedstyle.types import Guides, Method, Statistics
+from guidedstyle.types import ColourMethod, Propagation, Statistic
 
 Layers = Annotated[dict[str, Weight], Field(min_length=1)]
 Octaves = Annotated[tuple[Weight, ...], Field(strict=False, min_length=1, max_length=8)]
@@ -22,7 +22,7 @@ class ColourChoice(Terse):
 
     style: bool = Field(False, description="as the style image has them")
     content: bool = Field(False, description="only the luminance is painted; the content image's chroma stays")
-    match: Method | None = Field(
+    match: ColourMethod | None = Field(
         None, description="the style image is first recoloured to the region's pixels; `match` alone is `symmetric`"
     )
     palette: Annotated[tuple[Colour, ...], Field(strict=False, max_length=64)] = Field(
@@ -67,11 +67,11 @@ class Controls(Model):
         1.0, description="how strongly the content image's drawing is kept", json_schema_extra=unit("times")
     )
     smoothness: Weight = Field(1.0, description="total variation", json_schema_extra=unit("times"))
-    guides: Guides = Field(
+    guides: Propagation = Field(
         "simple",
         description="features that are a region's own: `simple` by area, `inside` where all they see is in the region",
     )
-    statistics: Statistics = Field(
+    statistics: Statistic = Field(
         "gram", description="what is matched of the features: their `gram`, their `mean`, or their `covariance`"
     )
     style_layers: Layers | None = Field(
@@ -115,8 +115,8 @@ class RegionControls(Model):
     strength: Weight | None = _as_the_picture("strength")
     content_strength: Weight | None = _as_the_picture("content_strength")
     smoothness: Weight | None = _as_the_picture("smoothness")
-    guides: Guides | None = _as_the_picture("guides")
-    statistics: Statistics | None = _as_the_picture("statistics")
+    guides: Propagation | None = _as_the_picture("guides")
+    statistics: Statistic | None = _as_the_picture("statistics")
     style_layers: Layers | None = _as_the_picture("style_layers")
     content_layers: Layers | None = _as_the_picture("content_layers")
     octaves: Octaves | None = _as_the_picture("octaves")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -11,6 +11,7 @@ from guidedstyle.recipe.controls import Controls, RegionControls
 from guidedstyle.recipe.mask import Mask, SharedMasks
 from guidedstyle.recipe.shorthand import expand
 from guidedstyle.recipe.values import Length, Model, Name, RecipePath, Scale, Share, Side, Weight, unit
+from guidedstyle.types import Balance, Convention, EncoderName, Flip, Method, SolverMethod
 
 MOST_REGIONS, MOST_STYLES = 64, 256
 LONGEST_REGION_NAME = 80  # letters
@@ -18,17 +19,17 @@ LONGEST_REGION_NAME = 80  # letters
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 OUTPUT_SUFFIXES = (*IMAGE_SUFFIXES, ".ora")
-STEPS = {"lbfgs": 150, "adam": 300, "sgd": 500}  # what each takes to get as far as the others
+STEPS: dict[SolverMethod, int] = {"lbfgs": 150, "adam": 300, "sgd": 500}  # what each takes to get as far as the others
 
 
 class EncoderChoice(Model):
     """Which network judges the style."""
 
-    name: Literal["lite", "vgg19"] = Field("lite", description="`lite` (embedded) or `vgg19`")
+    name: EncoderName = Field("lite", description="`lite` (embedded) or `vgg19`")
     weights: RecipePath | None = Field(
         None, description="file of weights; without it vgg19 is downloaded and lite is the embedded one"
     )
-    convention: Literal["torchvision", "original"] | None = Field(
+    convention: Convention | None = Field(
         None, description="input the weights expect: `torchvision` (0..1, normalised), `original` (0..255 minus mean)"
     )
 
@@ -53,7 +54,7 @@ class StyleChoice(Model):
         json_schema_extra=unit("times"),
     )
     rotate: float = Field(0.0, ge=-360, le=360, description="turn it anticlockwise", json_schema_extra=unit("degrees"))
-    flip: Literal["horizontal", "vertical", "both"] | None = Field(None, description="mirror it")
+    flip: Flip | None = Field(None, description="mirror it")
     mask: Mask | None = Field(
         None,
         description="only this part of it is used; as a region's mask, over the style image",
@@ -113,7 +114,7 @@ class Region(RegionControls):
 class SolverChoice(Model):
     """How the image is optimised."""
 
-    method: Literal["lbfgs", "adam", "sgd"] = Field("lbfgs", description="`lbfgs`, `adam`, or `sgd` with momentum")
+    method: SolverMethod = Field("lbfgs", description="`lbfgs`, `adam`, or `sgd` with momentum")
     steps: int | None = Field(
         None,
         ge=1,
@@ -161,7 +162,7 @@ class Recipe(Controls):
     size: Side | None = Field(
         None, description="longest side; default: the content's own", json_schema_extra=unit("px")
     )
-    method: Literal["octaves", "classic"] = Field(
+    method: Method = Field(
         "octaves",
         description="`octaves`: shallow layers at several sizes; `classic`: deep ones at one, published defaults",
     )
@@ -188,7 +189,7 @@ class Recipe(Controls):
         description="back to front, like layers in an image editor",
         json_schema_extra=unit("a list of up to 64"),
     )
-    balance: Literal["area", "equal"] = Field(
+    balance: Balance = Field(
         "area", description="`area`: every pixel weighs the same; `equal`: every region weighs the same"
     )
     solver: SolverChoice = Field(

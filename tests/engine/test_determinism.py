@@ -6,14 +6,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from guidedstyle.types import SolverMethod
+
 pytestmark = pytest.mark.slow
 
-METHODS = ("lbfgs", "adam", "sgd")
+METHODS = get_args(SolverMethod)
 BOUND = 1e-3  # of the values may differ by more than a level where the number of threads differs, after FEW steps
 FEW = 6
 

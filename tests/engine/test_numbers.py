@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from support.pictures import draw_picture
 
 import guidedstyle
 from guidedstyle.results.result import Result
+from guidedstyle.types import SolverMethod, Statistic
 
 FLAT = {"grey": (120, 110, 100), "black": (0, 0, 0), "white": (255, 255, 255)}
 
@@ -38,7 +40,7 @@ def render(folder: Path, **keys: object) -> Result:
     return result
 
 
-@pytest.mark.parametrize("statistics", ["gram", "mean", "covariance"])
+@pytest.mark.parametrize("statistics", get_args(Statistic))
 @pytest.mark.parametrize(("content", "style"), [("grey", "square"), ("square", "grey"), ("black", "white")])
 def test_flat_pictures_and_styles_of_one_colour(gallery: Path, content: str, style: str, statistics: str) -> None:
     result = render(gallery, content=f"{content}.png", style=f"{style}.png", statistics=statistics)
@@ -65,7 +67,7 @@ def test_a_flat_picture_in_its_own_style_is_at_its_end_at_once(gallery: Path) ->
     assert np.abs(np.asarray(result.picture, float) - FLAT["grey"]).max() <= 1
 
 
-@pytest.mark.parametrize("method", ["lbfgs", "adam", "sgd"])
+@pytest.mark.parametrize("method", get_args(SolverMethod))
 @pytest.mark.parametrize("key", ["strength", "content_strength", "smoothness"])
 def test_strengths_of_nothing_and_of_a_million(gallery: Path, key: str, method: str) -> None:
     for strength in ("0", "1e6"):

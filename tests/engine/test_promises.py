@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from guidedstyle.losses.terms import Place
 from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
-from guidedstyle.types import Array, Statistic
+from guidedstyle.types import Array, SolverMethod, Statistic
 
 pytestmark = [needs_data, pytest.mark.slow]
 
@@ -212,7 +213,7 @@ def test_a_varying_mix_goes_from_one_style_image_through_their_mixture_to_the_ot
     assert nearest[4] >= 3
 
 
-SOLVERS = ("lbfgs", "adam", "sgd")
+SOLVERS = get_args(SolverMethod)
 
 
 def test_every_solver_ends_near_the_best_with_its_defaults(encoder: Encoder, tmp_path: Path) -> None:
@@ -238,7 +239,7 @@ def test_fine_and_coarse_octaves_paint_their_own(encoder: Encoder, tmp_path: Pat
     assert distances["coarse"][1] < 0.2 * distances["fine"][1]
 
 
-STATISTIC_NAMES: tuple[Statistic, ...] = ("gram", "mean", "covariance")
+STATISTIC_NAMES: tuple[Statistic, ...] = get_args(Statistic)
 
 
 def test_each_statistic_is_matched_best_where_it_is_asked_for(encoder: Encoder, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from guidedstyle.engine.rendering import Update, load_encoder
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import count_octaves, plan_stages
+from guidedstyle.types import SolverMethod
 
 
 def write_and_aim(studio: Path, regions: str, **settings: object) -> Objective:
@@ -66,7 +68,7 @@ def test_smoothness_makes_it_smoother(studio: Path) -> None:
     assert paint(file, smoothness=500.0).losses.smoothness < 0.7 * paint(file).losses.smoothness
 
 
-@pytest.mark.parametrize("method", ["adam", "lbfgs", "sgd"])
+@pytest.mark.parametrize("method", get_args(SolverMethod))
 @pytest.mark.parametrize("init", ["content", "noise", "style"])
 def test_every_solver_and_start_lowers_the_loss(studio: Path, method: str, init: str) -> None:
     file = write(studio, "  - {name: a, mask: rest, style: ink}\n")

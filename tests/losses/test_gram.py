@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from support.grams import aim_at, guide, sum_squares, weigh
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from guidedstyle.losses.gram import STATISTICS, guided_grams, guided_means, measure_statistics, mix_grams
 from guidedstyle.losses.terms import style_losses
+from guidedstyle.types import Statistic
 
 GRID = (6, 7)
 
@@ -177,7 +180,7 @@ def test_a_mix_has_a_weight_for_each_gram() -> None:
         mix_grams([torch.eye(3)], [1.0, 2.0])
 
 
-@pytest.mark.parametrize("statistic", ["gram", "mean", "covariance"])
+@pytest.mark.parametrize("statistic", get_args(Statistic))
 def test_without_a_metric_each_region_has_its_squared_norm(statistic: str) -> None:
     found = STATISTICS[statistic](make_features(), guide(make_weights(3), GRID))
     wanted = [sum(number**2 for number in region.flatten().tolist()) for region in found]
@@ -204,7 +207,7 @@ def test_means_of_bfloat16_features_are_those_of_float64(slope: float) -> None:
     torch.testing.assert_close(mean.double(), wanted, rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("statistic", ["gram", "mean", "covariance"])
+@pytest.mark.parametrize("statistic", get_args(Statistic))
 @pytest.mark.parametrize("regions", [1, 3])
 def test_gradients_of_bfloat16_features_are_those_of_float64_rounded(statistic: str, regions: int) -> None:
     weights = make_weights(regions) if regions > 1 else torch.ones(1, *GRID, dtype=torch.float64)

@@ -12,6 +12,7 @@ import zipfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from guidedstyle.run.outputs import RunFiles
 from guidedstyle.run.previews import States, list_frames
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
+from guidedstyle.types import SolverMethod
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +65,7 @@ def render_whole(renderer: Renderer, scene: Scene) -> tuple[Rendering, dict[int,
     return renderer.render(scene, plan, watch).rendering, kept
 
 
-@pytest.mark.parametrize("method", ["lbfgs", "adam", "sgd"])
+@pytest.mark.parametrize("method", get_args(SolverMethod))
 @pytest.mark.parametrize("tile", ["off", 96])
 def test_from_every_state_a_render_ends_in_the_same_bits(studio: Path, method: str, tile: int | str) -> None:
     scene = open_studio(studio, size=256, solver__method=method, solver__steps=20, solver__sizes=2)

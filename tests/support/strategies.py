@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from hypothesis import settings
@@ -13,11 +13,22 @@ from PIL import ImageColor
 from pydantic import BaseModel
 
 from guidedstyle.errors import HIDDEN
-from guidedstyle.recipe.controls import ColourChoice, Controls, RegionControls, Start
+from guidedstyle.recipe.controls import OCTAVES, ColourChoice, Controls, RegionControls, Start
 from guidedstyle.recipe.mask import Gradient, Mask, SharedMasks
 from guidedstyle.recipe.model import EncoderChoice, Recipe, Region, SolverChoice, StyleChoice, StyleUse
 from guidedstyle.recipe.values import LONGEST_NAME
-from guidedstyle.types import Array
+from guidedstyle.types import (
+    Array,
+    Balance,
+    ColourMethod,
+    Convention,
+    EncoderName,
+    Flip,
+    Method,
+    Propagation,
+    SolverMethod,
+    Statistic,
+)
 
 settings.register_profile("steady", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("steady")
@@ -112,21 +123,28 @@ def _mask(parts: Strategy, pairs: Strategy) -> Strategy:
 
 
 plain_masks = files | st.sampled_from(["rest", "all"])
+
+
+def words_of(option: object) -> Strategy:
+    """Draw one of the words of an option."""
+    return st.sampled_from(get_args(option))
+
+
 masks = st.recursive(plain_masks, _extend, max_leaves=3)
 controls: dict[str, Strategy] = {
     "strength": weights,
     "content_strength": weights,
     "smoothness": weights,
-    "guides": st.sampled_from(["simple", "inside"]),
-    "statistics": st.sampled_from(["gram", "mean", "covariance"]),
+    "guides": words_of(Propagation),
+    "statistics": words_of(Statistic),
     "style_layers": st.dictionaries(words, weights, min_size=1, max_size=3) | lists(words, 1),
     "content_layers": st.dictionaries(words, weights, min_size=1, max_size=3) | words,
-    "octaves": lists(weights, 1, 8) | st.sampled_from(["even", "fine", "coarse"]),
+    "octaves": lists(weights, 1, 8) | st.sampled_from(list(OCTAVES)),
     "colour": keys(
         ColourChoice,
         style=st.booleans(),
         content=st.booleans(),
-        match=st.sampled_from(["symmetric", "pca", "cholesky", "histogram"]),
+        match=words_of(ColourMethod),
         palette=lists(colours),
     ),
     "colour_strength": shares,
@@ -152,12 +170,12 @@ styles = files | keys(
     coarse=words,
     scale=st.floats(0.1, 10),
     rotate=st.floats(-360, 360),
-    flip=st.sampled_from(["horizontal", "vertical", "both"]),
+    flip=words_of(Flip),
     mask=masks,
 )
 solvers = keys(
     SolverChoice,
-    method=st.sampled_from(["lbfgs", "adam", "sgd"]),
+    method=words_of(SolverMethod),
     steps=st.none() | st.integers(1, 100_000),
     sizes=st.none() | st.integers(1, 12),
     rate=st.none() | st.floats(0, 10, exclude_min=True),
@@ -170,18 +188,18 @@ recipes = keys(
     canvas=lists(sides, 2, 2),
     output=files,
     size=sides,
-    method=st.sampled_from(["octaves", "classic"]),
-    encoder=st.sampled_from(["lite", "vgg19"])
+    method=words_of(Method),
+    encoder=words_of(EncoderName)
     | keys(
         EncoderChoice,
-        name=st.sampled_from(["lite", "vgg19"]),
+        name=words_of(EncoderName),
         weights=files,
-        convention=st.sampled_from(["torchvision", "original"]),
+        convention=words_of(Convention),
     ),
     styles=st.dictionaries(names, styles, max_size=3),
     masks=files | keys(SharedMasks, ("file",), file=files, ignore=lists(colours), tolerance=st.floats(0, 442)),
     regions=lists(regions),
-    balance=st.sampled_from(["area", "equal"]),
+    balance=words_of(Balance),
     solver=solvers,
     **controls,
 )

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from guidedstyle.types import Array, Method
+from guidedstyle.types import Array, ColourMethod
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -53,7 +53,7 @@ def take_swatch(image: Array, weights: Array) -> Swatch:
     return Swatch(image[0][:, chosen].astype(np.float64), weights[chosen].astype(np.float64))
 
 
-def match_colours(image: Array, mask: Array, target: Swatch, method: Method = "symmetric") -> Array:
+def match_colours(image: Array, mask: Array, target: Swatch, method: ColourMethod = "symmetric") -> Array:
     """Recolour an image so that its masked part has the colours of `target`.
 
     The linear methods bring mean and covariance there, x' = A (x - mu) + mu_target: `symmetric` is optimal transport
@@ -63,7 +63,7 @@ def match_colours(image: Array, mask: Array, target: Swatch, method: Method = "s
     """
     colours = image[0].reshape(3, -1).astype(np.float64)
     source = Swatch(colours, mask.reshape(-1).astype(np.float64))
-    linear: Method = "symmetric" if method == "histogram" else method
+    linear: ColourMethod = "symmetric" if method == "histogram" else method
     matched = _match_moments(source, target, linear)
     if method == "histogram":
         for rotation in _draw_rotations():
@@ -99,7 +99,7 @@ def _measure_spread(values: Matrix, weights: NDArray[np.floating]) -> tuple[floa
     return float(mean), float(np.sqrt(np.average((values - mean) ** 2, weights=weights) + RIDGE))
 
 
-def _match_moments(source: Swatch, target: Swatch, method: Method) -> Matrix:
+def _match_moments(source: Swatch, target: Swatch, method: ColourMethod) -> Matrix:
     (mean, covariance), (wanted_mean, wanted) = _measure_moments(source), _measure_moments(target)
     if method == "cholesky":
         change = np.linalg.cholesky(wanted) @ np.linalg.inv(np.linalg.cholesky(covariance))

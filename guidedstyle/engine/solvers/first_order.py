@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from guidedstyle.engine.solvers.lbfgs import LEAP, Lbfgs
+from guidedstyle.types import SolverMethod
 
 ADAM_RATE, ADAM_BETAS, ADAM_TINY = 0.03, (0.9, 0.99), 1e-8  # the rate in units of the pixels' range
 SGD_RATE, SGD_MOMENTUM, SGD_LIMIT = 0.01, 0.9, 0.3
@@ -108,4 +109,8 @@ class Sgd(_Cautious):
         self._move(gradient.add_(self.momentum, alpha=SGD_MOMENTUM).mul_(-self.rate), loss, self.momentum)
 
 
-OPTIMISERS: dict[str, Callable[[Tensor, float | None, int], Optimiser]] = {"lbfgs": Lbfgs, "adam": Adam, "sgd": Sgd}
+OPTIMISERS: dict[SolverMethod, Callable[[Tensor, float | None, int], Optimiser]] = {
+    "lbfgs": Lbfgs,
+    "adam": Adam,
+    "sgd": Sgd,
+}

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from guidedstyle.engine.solvers.first_order import OPTIMISERS, Optimiser
 from guidedstyle.engine.solvers.lbfgs import LEAP
+from guidedstyle.types import SolverMethod
 
 PATIENCE = 10  # steps between two looks at the losses
 SLIGHT = 0.01  # of a loss: less may be rounding
@@ -64,7 +65,7 @@ class Ending:
 def minimise(
     objective: Objective[L],
     start: Tensor,
-    method: str,
+    method: SolverMethod,
     steps: int,
     watch: Callable[[Step[L]], bool],
     rate: float | None = None,

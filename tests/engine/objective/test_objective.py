@@ -24,7 +24,7 @@ from guidedstyle.losses.terms import Place, StyleTarget
 from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
-from guidedstyle.types import Method
+from guidedstyle.types import ColourMethod
 
 HEAD = "content: photo.png\nstyles: {ink: ink.png}\n"
 TWO = HEAD + "regions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: left.png, style: ink, %s}\n"
@@ -150,7 +150,7 @@ def pictures(objective: Objective) -> list[tuple[Place, torch.Tensor]]:
 
 
 @pytest.mark.parametrize("method", ["symmetric", "pca", "cholesky", "histogram"])
-def test_a_style_image_is_matched_to_the_pixels_of_its_region_alone(studio: Path, method: Method) -> None:
+def test_a_style_image_is_matched_to_the_pixels_of_its_region_alone(studio: Path, method: ColourMethod) -> None:
     """The target is that of the style image recoloured by hand to the left half's pixels; the other region's is not."""
     objective = aim(studio, TWO % f"colour: {{match: {method}}}")
     content, left = to_array(Image.open(studio / "photo.png")), np.zeros((64, 96), np.float32)

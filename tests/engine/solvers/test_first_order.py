@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from guidedstyle.engine.solvers.first_order import ADAM_BETAS, SGD_MOMENTUM, Adam, Sgd
 from guidedstyle.engine.solvers.lbfgs import FIRST, HISTORY, REACH, Lbfgs
 from guidedstyle.engine.solvers.minimise import PATIENCE, minimise
+from guidedstyle.types import SolverMethod
 
 SHAPE = (1, 3, 6, 7)
 
@@ -120,7 +122,7 @@ class Looks(TorchDispatchMode):
         return function(*arguments, **(keywords or {}))
 
 
-@pytest.mark.parametrize("method", ["lbfgs", "adam", "sgd"])
+@pytest.mark.parametrize("method", get_args(SolverMethod))
 def test_between_two_looks_at_the_losses_nothing_waits_for_the_host(method: str) -> None:
     class Loss:
         def __init__(self, image: Tensor) -> None:

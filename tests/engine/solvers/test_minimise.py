@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from itertools import count
+from typing import get_args
 
 import pytest
 import torch
 
 from guidedstyle.engine.solvers.minimise import minimise
+from guidedstyle.types import SolverMethod
 
-METHODS = ("adam", "lbfgs", "sgd")
+METHODS = get_args(SolverMethod)
 
 
 @dataclass
