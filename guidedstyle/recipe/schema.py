@@ -38,7 +38,7 @@ def make_schema() -> dict[str, Any]:
     for entries in (keys, parts["Region"]["properties"]):
         for key, forms in SHORT_CONTROLS.items():
             _shorten(entries[key], *forms)
-    for model in ("StyleImage", "Region"):
+    for model in ("StyleChoice", "Region"):
         _shorten(parts[model]["properties"]["mask"], STRING)
     _shorten(parts["StyleUse"]["properties"]["where"], STRING)
     for key in ("any", "both", "except"):

@@ -161,7 +161,7 @@ SMALL = "content: photo.png\nstyle: ink.png\n"
         (SMALL + "colour_strength: 2\n", "a.yaml:3: colour_strength: 2 is too large | colour_strength must be at most 1"),
         (HEAD + "colour: match\n" + REGIONS % "colour: style, colour_strength: 0.5", "a.yaml:6: regions[1].colour_strength: it has nothing to do: colour is style | choose a colour, such as match, or remove colour_strength"),
         (SMALL + "init: {noise: 0}\n", "a.yaml:3: init: the weights of the start sum to 0 | give at least one a weight above 0"),
-        (SMALL + "init: {content: 1, image: 1}\n", "a.yaml:3: init.image: the weight of which image? | add file:"),
+        (SMALL + "init: {content: 1, picture: 1}\n", "a.yaml:3: init.picture: the weight of which image? | add file:"),
         (SMALL + "init: gone.png\n", "a.yaml:3: init.file: there is no file gone.png | paths are relative to the recipe file; check the name and the folder"),
         (SMALL + "octaves: [0, 0]\n", "a.yaml:3: octaves: its weights sum to 0 | give at least one a weight above 0"),
         (SMALL + "octaves: middle\n", "a.yaml:3: octaves: 'middle' does not fit | octaves must be a list"),
