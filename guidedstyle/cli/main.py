@@ -43,7 +43,7 @@ def _check_working_folder() -> None:
 
 
 def _count(error: GuidedStyleError) -> str:
-    return f"{len(error.problems)} {'mistake' if len(error.problems) == 1 else 'mistakes'}"
+    return f"{len(error.problems)} {'error' if len(error.problems) == 1 else 'errors'}"
 
 
 def whole_number(text: str) -> int:
