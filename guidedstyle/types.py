@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # the command line needs the words below and must start without numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array: TypeAlias = "NDArray[np.float32]"
+Pixels: TypeAlias = "NDArray[np.uint8]"  # (H, W) of one channel, or (H, W, 3 or 4)
+Opacities: TypeAlias = "Pixels | Array"  # (H, W): 0 to 255 in 8 bits, or 0 to 1 in float32
 Size = tuple[int, int]  # (width, height), as in Pillow
-Pixels = NDArray[np.uint8]  # (H, W) of one channel, or (H, W, 3 or 4)
-Opacities = Pixels | Array  # (H, W): 0 to 255 in 8 bits, or 0 to 1 in float32
 RGB = tuple[int, int, int]  # 0 to 255
 
 KeyPath = tuple[str | int, ...]  # the path to a value of a recipe: ("regions", 1, "mask")
