@@ -45,7 +45,7 @@ from guidedstyle.io.files import locking, make_folder
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.model import EncoderChoice
 from guidedstyle.results.result import Result, describe_origin, find_record
-from guidedstyle.run.interrupts import interruptible
+from guidedstyle.run.interrupts import StopRequest, interruptible
 from guidedstyle.run.options import RenderOptions
 from guidedstyle.run.outputs import Callback, RunFiles
 from guidedstyle.scene.opening import open_scene
@@ -111,17 +111,15 @@ def _rescue(result: Result, error: GuidedStyleError) -> Path:
 class Session:
     """Renders one job after another with one workshop, until it is interrupted."""
 
-    def __init__(
-        self, renderer: Renderer, render_options: RenderOptions, style: Style, interrupted: Sequence[float]
-    ) -> None:
-        self.renderer, self.render_options, self.interrupted = renderer, render_options, interrupted
+    def __init__(self, renderer: Renderer, render_options: RenderOptions, style: Style, stop: StopRequest) -> None:
+        self.renderer, self.render_options, self.stop = renderer, render_options, stop
         self.style: Style = style if is_first() else "quiet"
         self.first = not find_cache().is_dir()  # the first render on this machine
 
     def run_all(self, jobs: Sequence[Job | Failure], dry_run: bool) -> int:
         """Render all jobs, whatever becomes of each, and return the worst exit code."""
         order = sorted(range(len(jobs)), key=lambda index: isinstance(jobs[index], Job))  # first what is wrong
-        ended = {index: INTERRUPTED if self.interrupted else self._attempt(jobs[index], dry_run) for index in order}
+        ended = {index: INTERRUPTED if self.stop.is_set() else self._attempt(jobs[index], dry_run) for index in order}
         codes = [ended[index] for index in range(len(jobs))]
         if self.style == "shown" and not dry_run:
             print_outcomes([(job.name, code) for job, code in zip(jobs, codes, strict=True)])
@@ -171,19 +169,19 @@ class Session:
         begun = (note,) if note else ()
         if self.style == "shown":
             print_notes(begun)
-        callbacks = list(run_files.watch(plan, self.interrupted, tell))
+        callbacks = list(run_files.watch(plan, self.stop, tell))
         notes += begun
-        return render_shown(self.renderer, scene, plan, self.style, self.interrupted, notes, callbacks, snapshot)
+        return render_shown(self.renderer, scene, plan, self.style, self.stop, notes, callbacks, snapshot)
 
     def _finish(self, job: Job, run_files: RunFiles, result: Result) -> int:
         """Write what comes of a render; what is beside the image must not hide that it is there."""
-        code = DONE if result.rendering.finished else INTERRUPTED if self.interrupted else BUG
+        code = DONE if result.rendering.finished else INTERRUPTED if self.stop.is_set() else BUG
         if not is_first():
             return code
         if not save_or_rescue(result, self.style):
             return USER_ERROR
         try:
-            run_files.end(result, self.interrupted)
+            run_files.end(result, self.stop)
         except GuidedStyleError as error:
             print_failure(f"{job.output} is written, but not all beside it", str(error))
             code = code or USER_ERROR
@@ -206,8 +204,8 @@ def run_render(
 ) -> int:
     """Render jobs and return the exit code; a single one raises GuidedStyleError where it cannot be rendered."""
     teller = choose_teller(style if is_first() else "quiet")
-    with join_processes(), interruptible(teller) as interrupted:
-        session = Session(renderer, render_options, style, interrupted)
+    with join_processes(), interruptible(teller) as stop:
+        session = Session(renderer, render_options, style, stop)
         if len(jobs) == 1 and isinstance(jobs[0], Job):
             return session.run(jobs[0], dry_run)
         return session.run_all(jobs, dry_run)
@@ -225,7 +223,7 @@ def render_shown(
     scene: Scene,
     plan: Plan,
     style: Style,
-    interrupted: Sequence[float],
+    stop: StopRequest,
     notes: tuple[str, ...],
     callbacks: Sequence[Callback] = (),
     snapshot: Snapshot | None = None,
@@ -234,7 +232,7 @@ def render_shown(
     with show_progress(scene, plan, style) as show:
 
         def watch(update: Update) -> bool:
-            stopping = bool(interrupted)  # looked at once: what stops a render must have been known to its keepers
+            stopping = stop.is_set()  # read once: the callbacks must have seen the request that ends the render
             for watcher in (show, *callbacks):
                 watcher(update)
             return not stopping

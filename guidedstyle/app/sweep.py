@@ -24,7 +24,7 @@ from guidedstyle.io.images import read_image, save_image
 from guidedstyle.io.paths import SHEET, TABLE
 from guidedstyle.results.result import find_record
 from guidedstyle.results.sheets import arrange, make_sheet
-from guidedstyle.run.interrupts import interruptible
+from guidedstyle.run.interrupts import StopRequest, interruptible
 from guidedstyle.scene.check import check_reading
 
 
@@ -50,12 +50,12 @@ class Sweep:
     def run(self) -> int:
         """Render what is not there yet, and return the exit code; raises where another sweep fills this folder."""
         codes = list[int]()
-        with locking(self.folder / SHEET), interruptible(choose_teller(self.style)) as interrupted:
+        with locking(self.folder / SHEET), interruptible(choose_teller(self.style)) as stop:
             for number, variant in enumerate(self.variants, 1):
                 known = variant.output in self.records
                 if not known:
-                    codes.append(self._attempt(variant, interrupted))
-                    if interrupted:
+                    codes.append(self._attempt(variant, stop))
+                    if stop.is_set():
                         return INTERRUPTED
                     self._summarise()
                 if self.style == "shown" and variant.output in self.records:
@@ -65,20 +65,20 @@ class Sweep:
             print_sweep(self.folder / SHEET, self.folder / TABLE)
         return find_worst(codes)
 
-    def _attempt(self, variant: Variant, interrupted: Sequence[float]) -> int:
+    def _attempt(self, variant: Variant, stop: StopRequest) -> int:
         """Render a variant; what goes wrong is told, and does not stop the others."""
         try:
-            return self._render(variant, interrupted)
+            return self._render(variant, stop)
         except StoppedEarlyError:
             return INTERRUPTED
         except Exception as error:
             return report_error(variant.label, error)
 
-    def _render(self, variant: Variant, interrupted: Sequence[float]) -> int:
+    def _render(self, variant: Variant, stop: StopRequest) -> int:
         notes, plan = self.plans[variant.output]
         scene = self.renderer.open(variant.reading, plan)
-        result = render_shown(self.renderer, scene, plan, self.style, interrupted, notes)
-        if interrupted:
+        result = render_shown(self.renderer, scene, plan, self.style, stop, notes)
+        if stop.is_set():
             return INTERRUPTED
         if not save_or_rescue(result, self.style):
             return USER_ERROR

@@ -21,7 +21,7 @@ from guidedstyle.io.paths import name_watched
 from guidedstyle.recipe.files import list_files
 from guidedstyle.recipe.loading.loader import Override, read_recipe
 from guidedstyle.results.result import Result
-from guidedstyle.run.interrupts import interruptible
+from guidedstyle.run.interrupts import StopRequest, interruptible
 from guidedstyle.run.options import Every
 from guidedstyle.run.previews import Previews
 from guidedstyle.scene.check import collect_notes, measure_coverage
@@ -42,12 +42,12 @@ class Watcher:
         self.recipe, self.overrides, self.renderer, self.sandbox = recipe, overrides, renderer, sandbox
         self.files, self.times = [recipe], Times()
         self.last: Result | None = None
-        self.interrupted: Sequence[float] = ()
+        self.stop = StopRequest()
 
     def run(self) -> int:
         """Watch until Ctrl-C, and return the exit code."""
-        with interruptible(lambda text: None) as self.interrupted:
-            while not self.interrupted:
+        with interruptible(lambda text: None) as self.stop:
+            while not self.stop.is_set():
                 self.times = read_times(self.files)
                 try:
                     self._preview(time.monotonic())
@@ -73,7 +73,7 @@ class Watcher:
                 previews.write(update)
                 first.append(time.monotonic() - began)
             previews(update)
-            return not self.interrupted and not self._is_saved()
+            return not self.stop.is_set() and not self._is_saved()
 
         result = self.renderer.render(scene, plan, watch, snapshot)
         if len(result.rendering.endings) == len(plan.stages):
@@ -105,7 +105,7 @@ class Watcher:
             *folders, watch_filter=None, debounce=50, step=20, rust_timeout=TICK, yield_on_timeout=True, recursive=False
         )
         for _ in changes:
-            if self.interrupted or self._is_saved():
+            if self.stop.is_set() or self._is_saved():
                 return
 
 

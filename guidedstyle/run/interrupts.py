@@ -65,47 +65,39 @@ def end_on_interrupt() -> None:
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     with suppress(OSError):
         os.write(2, b"interrupted\n")  # whatever was being printed
-    break_off()
+    exit_at_once()
 
 
-def break_off() -> NoReturn:
+def exit_at_once() -> NoReturn:
     """End at once; no file stays half-written."""
     remove_temporary_files()
     os._exit(INTERRUPTED)
 
 
-TOLD = ("stopping after this step; once more breaks off at once", "broken off")
-ECHO = 0.3  # seconds in which whoever hands signals on sends one a second time
-ONCE = {getattr(signal, "SIGHUP", None)}  # a shell and the system both tell that a terminal was closed
+STOPPING, EXITING = "stopping after this step; press Ctrl-C again to exit at once", "stopped at once"
+ECHO = 0.3  # seconds: a launcher such as torchrun may forward a signal that the terminal has sent already
+ONCE = {getattr(signal, "SIGHUP", None)}  # sent by the shell and by the system when a terminal is closed
+
+
+class StopRequest(threading.Event):
+    """Set when the user asks a render to stop after the current step."""
 
 
 @contextmanager
-def interruptible(tell: Callable[[str], None]) -> Iterator[list[float]]:
-    """Collect the times of Ctrl-C, or of requests to end, instead of breaking off; a second one breaks off.
+def interruptible(report: Callable[[str], None]) -> Iterator[StopRequest]:
+    """Turn Ctrl-C, SIGTERM and SIGHUP into a stop request; a second one exits at once.
 
-    A step may be one long call, within which Python sees no signal: a thread reads them as they come.
+    A step may be one long call within which Python runs no signal handler: a thread receives the signals.
     """
-    interrupts, (reader, writer) = list[float](), socket.socketpair()
+    stop, (reader, writer) = StopRequest(), socket.socketpair()
     writer.setblocking(False)
-
-    def listen() -> None:
-        while number := reader.recv(1):
-            now = time.monotonic()
-            again = interrupts and (number[0] in ONCE or now < interrupts[0] + ECHO)
-            if number[0] in SIGNALS and not again:
-                interrupts.append(now)
-                with suppress(OSError):  # whoever reads it may be gone
-                    tell(TOLD[len(interrupts) - 1])
-            if len(interrupts) > 1:
-                break_off()
-
-    listener = threading.Thread(target=listen, daemon=True)
+    listener = threading.Thread(target=_listen, args=(reader, stop, report), daemon=True)
     listener.start()
-    heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # as nohup wants it
-    handlers = [(number, signal.signal(number, lambda *_: None)) for number in heard]
+    handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
+    handlers = [(number, signal.signal(number, lambda *_: None)) for number in handled]
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     try:
-        yield interrupts
+        yield stop
     finally:
         signal.set_wakeup_fd(before)
         for number, handler in handlers:
@@ -113,3 +105,19 @@ def interruptible(tell: Callable[[str], None]) -> Iterator[list[float]]:
         writer.close()
         listener.join()
         reader.close()
+
+
+def _listen(reader: socket.socket, stop: StopRequest, report: Callable[[str], None]) -> None:
+    """Set `stop` on the first signal, and exit on the second, until the other end of `reader` is closed."""
+    first = 0.0
+    while number := reader.recv(1):
+        now = time.monotonic()
+        repeated = stop.is_set() and (number[0] in ONCE or now < first + ECHO)
+        if number[0] not in SIGNALS or repeated:
+            continue
+        second, first = stop.is_set(), first or now
+        stop.set()
+        with suppress(OSError):  # the terminal may be closed
+            report(EXITING if second else STOPPING)
+        if second:
+            exit_at_once()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from guidedstyle.device.distributed import is_first
@@ -15,6 +15,7 @@ from guidedstyle.io.video import write_timelapse
 from guidedstyle.recipe.files import find_overwritten, identify, list_given
 from guidedstyle.results.result import Result
 from guidedstyle.run.checkpoint import describe_scene, read_checkpoint, resume
+from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import NEVER, RenderOptions
 from guidedstyle.run.previews import Frames, Previews, States, list_frames
 from guidedstyle.scene.scene import Scene
@@ -86,23 +87,23 @@ class RunFiles:
                 if int(frame.stem) > beyond:
                     frame.unlink()
 
-    def watch(self, plan: Plan, interrupted: Sequence[float], tell: Callable[[str], None]) -> Iterator[Callback]:
+    def watch(self, plan: Plan, stop: StopRequest, tell: Callable[[str], None]) -> Iterator[Callback]:
         """Make what is told of every update; that a file cannot be written is told, and the render goes on."""
         render_options, size = self.render_options, self.scene.size
         if not is_first():
             return
         if render_options.frames != NEVER:
             make_folder(self.frames, "--save-every")
-        yield SafeCallback(States(self.state, self.identity, plan, render_options.states, interrupted), tell)
+        yield SafeCallback(States(self.state, self.identity, plan, render_options.states, stop), tell)
         yield SafeCallback(Previews(self.preview, size, render_options.previews), tell)
         yield SafeCallback(Frames(self.frames, size, render_options.frames), tell)
 
-    def end(self, result: Result, interrupted: Sequence[float]) -> None:
+    def end(self, result: Result, stop: StopRequest) -> None:
         """Clear away what nobody needs now that the image is written, and make the film and the report.
 
         Raises GuidedStyleError where one of these cannot be written.
         """
-        through = result.rendering.finished or not interrupted
+        through = result.rendering.finished or not stop.is_set()
         for file in (self.preview, *((self.state, self.old_state) if through else ())):
             with telling(file, "nobody needs it now, and it cannot be removed"):
                 file.unlink(missing_ok=True)

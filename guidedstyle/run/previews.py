@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Update
 from guidedstyle.io.images import fit_size, save_image, to_pillow
 from guidedstyle.run.checkpoint import Checkpoint, write_checkpoint
+from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import Every, Throttle
 from guidedstyle.types import Size
 
@@ -54,17 +55,15 @@ class Frames:
 
 
 class States:
-    """Keeps on disk all it takes to go on, also when the render is `interrupted`."""
+    """Keeps on disk all it takes to go on, also when a `stop` is requested."""
 
-    def __init__(
-        self, file: Path, identity: Mapping[str, Any], plan: Plan, every: Every, interrupted: Sequence[float]
-    ) -> None:
-        self.file, self.identity, self.plan, self.interrupted = file, identity, plan, interrupted
+    def __init__(self, file: Path, identity: Mapping[str, Any], plan: Plan, every: Every, stop: StopRequest) -> None:
+        self.file, self.identity, self.plan, self.stop = file, identity, plan, stop
         self.throttle = Throttle(every)
 
     def __call__(self, update: Update) -> None:
         """Write it if it is time."""
-        if self.interrupted:
+        if self.stop.is_set():
             self.write(update)
         else:
             self.throttle.run(update.done, lambda: self.write(update))

@@ -17,6 +17,7 @@ from guidedstyle.app.jobs import Failure, Job, make_jobs
 from guidedstyle.app.render import Renderer, Session
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import read_image
+from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import RenderOptions
 
 CONTENTS = ("one.png", "two.jpg", "three.png")
@@ -132,7 +133,9 @@ def test_a_pattern_without_pictures_is_a_mistake(photos: Path) -> None:
 
 def test_what_was_not_begun_before_ctrl_c_is_told_as_not_done(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     jobs = make_jobs([photos / "free.yaml"], [str(photos / "photos" / "*e.png")], photos / "out", [])
-    assert Session(Renderer("cpu"), RenderOptions(), "shown", [0.0]).run_all(jobs, dry_run=False) == 130
+    stop = StopRequest()
+    stop.set()
+    assert Session(Renderer("cpu"), RenderOptions(), "shown", stop).run_all(jobs, dry_run=False) == 130
     said = capsys.readouterr().out
     assert "0 of 2 are done" in said
     assert said.count("not done: ") == 2

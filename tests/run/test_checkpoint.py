@@ -28,7 +28,7 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.paths import name_checkpoint
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.run.checkpoint import Checkpoint, describe_scene, read_checkpoint, resume, write_checkpoint
-from guidedstyle.run.interrupts import ECHO
+from guidedstyle.run.interrupts import ECHO, StopRequest
 from guidedstyle.run.options import NEVER, Every, RenderOptions
 from guidedstyle.run.outputs import RunFiles
 from guidedstyle.run.previews import States, list_frames
@@ -149,10 +149,10 @@ def test_a_second_ctrl_c_breaks_off_within_a_step(studio: Path) -> None:
     settings = ["--set", "solver.sizes=1", "--checkpoint-every", "off"]
     process = spawn([*COMMAND, *settings], cwd=studio)
     assert process.stderr
-    for word in ("step 1/400", "stopping after this step", "broken off"):
+    for word in ("step 1/400", "stopping after this step", "stopped at once"):
         line = next(line for line in process.stderr if word in line)
         assert word in line
-        if word != "broken off":
+        if word != "stopped at once":
             time.sleep(2 * ECHO)
             process.send_signal(signal.SIGINT)
     assert (process.wait(timeout=5), (studio / "recipe.png").exists()) == (130, False)
@@ -167,7 +167,7 @@ def test_a_second_ctrl_c_breaks_off_within_a_call_in_which_python_sees_no_signal
     )
     process = spawn([sys.executable, "-c", code])
     assert process.stdout
-    for word in ("begun", "stopping after this step", "broken off"):
+    for word in ("begun", "stopping after this step", "stopped at once"):
         assert word in process.stdout.readline()
         time.sleep(2 * ECHO)
         process.send_signal(signal.SIGINT)
@@ -205,15 +205,15 @@ def test_an_interrupted_render_is_not_lost_by_beginning_anew(studio: Path) -> No
 
 def test_a_stop_while_the_preview_is_written_keeps_the_state(studio: Path) -> None:
     """What stops a render must have been known to all that keep something of it."""
-    scene, renderer, interrupted = open_studio(studio), Renderer("cpu"), list[float]()
+    scene, renderer, stop = open_studio(studio), Renderer("cpu"), StopRequest()
     plan, file = renderer.plan(scene), name_checkpoint(scene.recipe.output)
 
     def write_preview(update: Update) -> None:
         if update.done == 2:
-            interrupted.append(0.0)  # Ctrl-C at this very moment
+            stop.set()  # Ctrl-C at this very moment
 
-    states = States(file, describe_scene(scene), plan, NEVER, interrupted)
-    result = render_shown(renderer, scene, plan, "quiet", interrupted, (), [states, write_preview])
+    states = States(file, describe_scene(scene), plan, NEVER, stop)
+    result = render_shown(renderer, scene, plan, "quiet", stop, (), [states, write_preview])
     kept = read_checkpoint(file)
     assert not result.rendering.finished
     assert kept

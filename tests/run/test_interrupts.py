@@ -13,7 +13,7 @@ import pytest
 from support.renders import OFTEN, RENDER, check_picture, end, list_temporary, start
 from support.waiting import spawn, wait_for
 
-from guidedstyle.run.interrupts import TOLD
+from guidedstyle.run.interrupts import EXITING, STOPPING
 
 pytestmark = pytest.mark.slow
 
@@ -95,12 +95,12 @@ def test_ctrl_c_during_the_save_leaves_a_whole_picture(studio: Path, times: int)
 ECHOES = """
 import os, signal, time
 from guidedstyle.run.interrupts import ECHO, interruptible
-with interruptible(print) as interrupted:
+with interruptible(print) as stop:
     for number, pause in {signals}:
         time.sleep(pause * ECHO)
         os.kill(os.getpid(), number)
     time.sleep(ECHO)
-print(len(interrupted))
+print(stop.is_set())
 """
 
 
@@ -108,9 +108,9 @@ print(len(interrupted))
 @pytest.mark.parametrize(
     ("signals", "ended"),
     [
-        ([(signal.SIGINT, 0), (signal.SIGINT, 0.05)], (0, "1")),
-        ([(signal.SIGHUP, 0), (signal.SIGHUP, 2), (signal.SIGHUP, 2)], (0, "1")),
-        ([(signal.SIGINT, 0), (signal.SIGTERM, 2)], (130, "broken off")),
+        ([(signal.SIGINT, 0), (signal.SIGINT, 0.05)], (0, "True")),
+        ([(signal.SIGHUP, 0), (signal.SIGHUP, 2), (signal.SIGHUP, 2)], (0, "True")),
+        ([(signal.SIGINT, 0), (signal.SIGTERM, 2)], (130, EXITING)),
     ],
     ids=["at once", "hangups", "again"],
 )
@@ -118,7 +118,7 @@ def test_what_is_told_twice_of_itself_counts_once(signals: list[tuple[int, float
     told = [(int(number), pause) for number, pause in signals]
     process = spawn([sys.executable, "-u", "-c", ECHOES.format(signals=told)])
     said = process.communicate(timeout=60)[0].splitlines()
-    assert said[0] == TOLD[0]
+    assert said[0] == STOPPING
     assert (process.returncode, said[-1]) == ended
 
 
