@@ -18,7 +18,7 @@ from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.objective.targets import Memory
 from guidedstyle.engine.plan import Plan, make_plan
 from guidedstyle.engine.rendering import Rendering, Snapshot, Update, Watch, stack_losses
-from guidedstyle.engine.solvers.minimise import BROKEN, DIVERGED, STOPPED, Ending, State, Step, minimise
+from guidedstyle.engine.solvers.minimise import Ending, EndReason, State, Step, minimise
 from guidedstyle.engine.start import make_start
 from guidedstyle.engine.synthesis import make_style_images
 from guidedstyle.errors import StoppedEarlyError, is_out_of_memory
@@ -89,9 +89,9 @@ class _Painter:
         """Tell what went otherwise than planned: tiles for want of memory, and sizes that found no way down."""
         yield from self.plan.describe_smaller_tiles(planned)
         for stage, ending in zip(self.plan.stages, self.endings, strict=False):
-            if ending.reason in (DIVERGED, BROKEN):
+            if ending.reason in (EndReason.DIVERGED, EndReason.NOT_FINITE):
                 what = "the best image so far is kept; a smaller solver.rate or smaller strengths may help"
-                yield f"at {max(stage.size)} px {ending.reason}: {what}"
+                yield f"at {max(stage.size)} px {ending.reason.phrase}: {what}"
 
     def _solve(self, stage: Stage) -> None:
         """Solve one size, and where memory does not suffice, in smaller and smaller tiles, each time from its start."""
@@ -115,15 +115,23 @@ class _Painter:
         index = self.plan.stages.index(stage)
         before = sum(earlier.steps for earlier in self.plan.stages[:index])
 
-        def watch(step: Step[Losses]) -> bool:
+        def on_step(step: Step[Losses]) -> bool:
             shown = replace(step, losses=step.losses.detach())
             self.stages.append(index)
             self.losses.append(shown.losses)
             update = Update(index, before + step.number, shown, partial(self._show, step), partial(self._save, step))
             return agree(self.watch(update))
 
-        settings = (solver.method, stage.steps, watch, solver.rate, solver.tolerance, self.state)
-        return minimise(self.objective, resize(self.image, stage.size), *settings)
+        return minimise(
+            self.objective,
+            resize(self.image, stage.size),
+            method=solver.method,
+            steps=stage.steps,
+            on_step=on_step,
+            learning_rate=solver.rate,
+            tolerance=solver.tolerance,
+            state=self.state,
+        )
 
     def _show(self, step: Step[Losses], longest: int) -> Array:
         with torch.no_grad():
@@ -134,7 +142,7 @@ class _Painter:
     def _save(self, step: Step[Losses]) -> Snapshot:
         curves, seconds = stack_losses(self.stages, self.losses), time.monotonic() - self.began
         plan, endings = self.plan, tuple(self.endings)
-        return Snapshot(endings, step.image, step.save(), plan.tilings, plan.precision, curves, seconds)
+        return Snapshot(endings, step.image, step.state_dict(), plan.tilings, plan.precision, curves, seconds)
 
 
 def make_style_images_for(
@@ -148,7 +156,7 @@ def make_style_images_for(
     def paint(synthesis: Scene) -> tuple[Array, bool]:
         own = replace(make_plan(synthesis, encoder, str(plan.device), plan.limits), precision=plan.precision)
         rendering = render(synthesis, encoder, own, lambda update: watch(replace(update, stage=0, done=0)))
-        if rendering.endings[-1].reason == STOPPED:
+        if rendering.end_reason == EndReason.INTERRUPTED:
             raise StoppedEarlyError
         return rendering.image, rendering.finished
 

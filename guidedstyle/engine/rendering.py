@@ -11,7 +11,7 @@ from torch import Tensor
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.encoders.weights import load_lite, load_vgg19
 from guidedstyle.engine.plan import Plan
-from guidedstyle.engine.solvers.minimise import Ending, State, Step
+from guidedstyle.engine.solvers.minimise import Ending, EndReason, State, Step
 from guidedstyle.losses.terms import Losses
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.model import EncoderChoice
@@ -110,12 +110,17 @@ class Rendering:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why each size ended."""
-        return tuple(f"{ending.reason} ({ending.steps})" for ending in self.endings)
+        return tuple(map(str, self.endings))
+
+    @property
+    def end_reason(self) -> EndReason:
+        """Why the render ended."""
+        return self.endings[-1].reason
 
     @property
     def reason(self) -> str:
-        """Why the render ended, with the steps it took in all."""
-        return f"{self.endings[-1].reason} ({self.steps})"
+        """Why the render ended, in words, with the steps it took in all."""
+        return f"{self.end_reason.phrase} ({self.steps})"
 
 
 def load_encoder(choice: EncoderChoice) -> Encoder:

@@ -13,7 +13,7 @@ from guidedstyle.device.distributed import count_processes
 from guidedstyle.device.precision import name_precision
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import LossHistory, Snapshot, stack_losses
-from guidedstyle.engine.solvers.minimise import Ending
+from guidedstyle.engine.solvers.minimise import Ending, EndReason
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory
 from guidedstyle.io.files import atomic_write
 from guidedstyle.losses.tiles import Tiling
@@ -21,7 +21,7 @@ from guidedstyle.recipe.loading.document import Difference, list_differences
 from guidedstyle.results.result import describe_identity
 from guidedstyle.scene.scene import Scene
 
-FORMAT = 1
+FORMAT = 2
 ANEW = "leave --resume out to begin anew"
 
 
@@ -61,7 +61,7 @@ def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
         "steps": checkpoint.steps,
         "threads": torch.get_num_threads(),
         "snapshot": {
-            "endings": [asdict(ending) for ending in snapshot.endings],
+            "endings": [{"steps": ending.steps, "reason": ending.reason.value} for ending in snapshot.endings],
             "image": snapshot.image,
             "state": snapshot.state,
             "tilings": [asdict(tiling) for tiling in snapshot.tilings],
@@ -107,11 +107,11 @@ def _read_snapshot(data: dict[str, Any], stages: Sequence[tuple[int, int, int]])
     curves, (width, height, _) = LossHistory(**data["curves"]), stages[len(data["endings"])]
     image, state = data["image"], data["state"]
     whole = (image.shape, image.dtype) == ((1, 3, height, width), torch.float32)
-    whole &= state is None or (set(state), type(state["descent"])) == ({"descent", "totals"}, dict)
+    whole &= state is None or (set(state), type(state["optimiser"])) == ({"optimiser", "totals"}, dict)
     whole &= len(data["tilings"]) == len(stages)
     if not whole or len({len(curve) for curve in vars(curves).values()}) != 1:
         raise ValueError("image, solver, tiles and curves do not go together")
-    endings = tuple(Ending(**ending) for ending in data["endings"])
+    endings = tuple(Ending(ending["steps"], EndReason(ending["reason"])) for ending in data["endings"])
     tilings = tuple(Tiling(**tiling) for tiling in data["tilings"])
     precision = getattr(torch, data["precision"])
     return Snapshot(endings, image, state, tilings, precision, curves, data["seconds"])

@@ -136,8 +136,8 @@ def test_ctrl_c_saves_the_picture_so_far(studio: Path) -> None:
     assert pixels(studio / "recipe.png").shape == (267, 400, 3)
     record = json.loads((studio / "recipe.png.json").read_text())
     assert record["result"]["finished"] is False
-    assert "stopped by hand (" in record["result"]["reason"]
-    assert "stopped by hand" in out
+    assert "interrupted (" in record["result"]["reason"]
+    assert "interrupted" in out
 
 
 def test_a_recipe_that_is_a_pipe_does_not_hang(studio: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_size_that_finds_no_way_down_is_told_with_a_remedy(gallery: Path) -> N
     photograph = np.asarray(Image.open(gallery / "square.png").resize((32, 32), Image.Resampling.LANCZOS), float)
     assert np.abs(np.asarray(result.picture, float) - photograph).max() <= 1
     (note,) = result.rendering.notes
-    assert note.startswith("at 32 px the loss rose, even with short steps: the best image so far is kept; a smaller")
+    assert note.startswith("at 32 px the loss diverged: the best image so far is kept; a smaller")
     assert note in result.record["notes"]
 
 

@@ -305,8 +305,8 @@ def test_an_interrupted_render_is_told_as_such(tmp_path: Path) -> None:
     recipe = {"content": picture("harbour.jpg"), "style": picture("ink.jpg"), "size": 256}
     report = report_on(recipe, tmp_path, lambda update: False)
     text = " ".join(" ".join(Tags(report.html).text).split())
-    assert "Not finished: stopped by hand (1)." in text
-    assert re.search(r"128 \S 86 \d+ stopped by hand \(1\) \d whole 256 \S 171 \d+ not begun \d whole", text)
+    assert "Not finished: interrupted (1)." in text
+    assert re.search(r"128 \S 86 \d+ interrupted \(1\) \d whole 256 \S 171 \d+ not begun \d whole", text)
 
 
 @needs_chromium

@@ -2,115 +2,142 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import cos, pi
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from guidedstyle.engine.solvers.lbfgs import LEAP, Lbfgs
+from guidedstyle.engine.solvers.lbfgs import JUMP, Lbfgs
 from guidedstyle.types import SolverMethod
 
-ADAM_RATE, ADAM_BETAS, ADAM_TINY = 0.03, (0.9, 0.99), 1e-8  # the rate in units of the pixels' range
+ADAM_RATE, ADAM_BETAS, ADAM_EPSILON = 0.03, (0.9, 0.99), 1e-8  # learning rates are in units of the pixels' range
 SGD_RATE, SGD_MOMENTUM, SGD_LIMIT = 0.01, 0.9, 0.3
 
 
 class Optimiser(Protocol):
-    """Where the next loss is asked for, and the best image (1, 3, H, W) so far."""
+    """Moves an image (1, 3, H, W) step by step to a smaller loss, and keeps the best one."""
 
     @property
     def image(self) -> Tensor:
-        """Where the next loss and gradient are asked for."""
+        """Where the next loss and gradient are evaluated."""
 
     @property
     def best(self) -> Tensor:
         """The best image so far."""
 
     def step(self, loss: Tensor, gradient: Tensor) -> None:
-        """Take a step from the loss () and its gradient per pixel at `image`; the gradient's memory may be used."""
+        """Take a step from the loss () and its gradient per pixel at `image`; overwrites the gradient."""
 
-    def save(self) -> dict[str, Any]:
-        """Return all it takes to go on from here: plain data and tensors, which are not copied."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain data and tensors; the tensors are not copied, and change with the next step."""
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `save` returned."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state_dict` returned."""
 
 
-class _Cautious:
-    """Goes back to the best image where the loss leaps or is no number, and sets out anew with half the rate.
+class OptimiserClass(Protocol):
+    """Makes an optimiser for a number of steps; without a learning rate it uses its own."""
 
-    The best image is kept in half precision: a whole copy of a large image is dear.
+    def __call__(self, image: Tensor, *, learning_rate: float | None, steps: int) -> Optimiser:
+        """Make an optimiser that starts from `image`."""
+
+
+class _Safeguarded:
+    """When the loss jumps or is not finite: returns to the best image and halves the learning rate.
+
+    The best image is stored in half precision: a float32 copy of a large image would cost too much memory.
     """
 
-    def __init__(self, image: Tensor, rate: float) -> None:
-        self.image, self.rate = image, image.new_tensor(rate)
-        self.kept, self.least = image.half(), image.new_tensor(float("inf"))
-        self.doubts = image.new_tensor(0, dtype=torch.int8)  # losses to see before a step is trusted again
+    def __init__(self, image: Tensor, learning_rate: float) -> None:
+        self.image, self.learning_rate = image, image.new_tensor(learning_rate)
+        self.stored, self.least_loss = image.half(), image.new_tensor(float("inf"))
+        self.recovering = image.new_tensor(0, dtype=torch.int8)  # losses until a step is trusted again
 
     @property
     def best(self) -> Tensor:
-        """The image, since every step counts as an improvement; after a leap the best one, until a step did not."""
-        return torch.where(self.doubts > 0, self.kept, self.image)
+        """The image after the last step; after a jump the best one, until the loss of a new step is known."""
+        return torch.where(self.recovering > 0, self.stored, self.image)
 
-    def _move(self, change: Tensor, loss: Tensor, *memories: Tensor) -> None:
-        """Move the image, in the memory of the `change`, or go back; then the `memories` of slopes are forgotten."""
-        better, leapt = loss < self.least, ~(loss <= LEAP * self.least)
-        self.kept = torch.where(better, self.image.half(), self.kept)
-        self.least = torch.where(better, loss, self.least)
-        self.rate = torch.where(leapt, self.rate / 2, self.rate)
-        self.doubts = torch.where(leapt, 2, (self.doubts - 1).clamp(min=0))  # one is the loss that it goes back to
+    def _move(self, change: Tensor, loss: Tensor, *averages: Tensor) -> None:
+        """Move the image by `change`, overwriting it, or return to the best one and set the `averages` to zero."""
+        better, jumped = loss < self.least_loss, ~(loss <= JUMP * self.least_loss)
+        self.stored = torch.where(better, self.image.half(), self.stored)
+        self.least_loss = torch.where(better, loss, self.least_loss)
+        self.learning_rate = torch.where(jumped, self.learning_rate / 2, self.learning_rate)
+        self.recovering = torch.where(jumped, 2, (self.recovering - 1).clamp(min=0))  # one is that of the best image
         moved = change.add_(self.image).clamp_(0, 1)
-        self.image = torch.where(leapt, self.kept, moved, out=moved)
-        for memory in memories:
-            memory.masked_fill_(leapt, 0)
+        self.image = torch.where(jumped, self.stored, moved, out=moved)
+        for average in averages:
+            average.masked_fill_(jumped, 0)
 
-    def save(self) -> dict[str, Any]:
-        """Return all attributes."""
-        return dict(vars(self))
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain data and tensors; the tensors are not copied."""
+        return {
+            "image": self.image,
+            "learning_rate": self.learning_rate,
+            "stored": self.stored,
+            "least_loss": self.least_loss,
+            "recovering": self.recovering,
+        }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over all attributes."""
-        vars(self).update(state)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state_dict` returned."""
+        self.image, self.learning_rate = state["image"], state["learning_rate"]
+        self.stored, self.least_loss, self.recovering = state["stored"], state["least_loss"], state["recovering"]
 
 
-class Adam(_Cautious):
-    """Adam (Kingma & Ba 2015, arXiv:1412.6980) with a step that shrinks to a tenth along a cosine."""
+class Adam(_Safeguarded):
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980); the learning rate falls to a tenth along a cosine."""
 
-    def __init__(self, image: Tensor, rate: float | None, steps: int) -> None:
-        super().__init__(image, rate or ADAM_RATE)
-        self.steps, self.number = steps, 0
-        self.mean, self.power = torch.zeros_like(image), torch.zeros_like(image)
+    def __init__(self, image: Tensor, *, learning_rate: float | None, steps: int) -> None:
+        super().__init__(image, learning_rate or ADAM_RATE)
+        self.steps, self.count = steps, 0
+        self.mean, self.square = torch.zeros_like(image), torch.zeros_like(image)  # moving averages of the gradient
 
     def step(self, loss: Tensor, gradient: Tensor) -> None:
-        """Take a step, or go back."""
-        rate = self.rate * (0.55 + 0.45 * cos(pi * self.number / self.steps))
-        self.number += 1
+        """Take a step, or return to the best image."""
+        rate = self.learning_rate * (0.55 + 0.45 * cos(pi * self.count / self.steps))
+        self.count += 1
         self.mean.lerp_(gradient, 1 - ADAM_BETAS[0])
-        self.power.mul_(ADAM_BETAS[1]).addcmul_(gradient, gradient, value=1 - ADAM_BETAS[1])
-        first, second = (1 - beta**self.number for beta in ADAM_BETAS)
-        deviation = (self.power / second).sqrt_().add_(ADAM_TINY)
+        self.square.mul_(ADAM_BETAS[1]).addcmul_(gradient, gradient, value=1 - ADAM_BETAS[1])
+        first, second = (1 - beta**self.count for beta in ADAM_BETAS)
+        deviation = (self.square / second).sqrt_().add_(ADAM_EPSILON)
         change = torch.div(self.mean, deviation, out=deviation).mul_(-rate / first)
-        self._move(change, loss, self.mean, self.power)
+        self._move(change, loss, self.mean, self.square)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain data and tensors; the tensors are not copied."""
+        return super().state_dict() | {"count": self.count, "mean": self.mean, "square": self.square}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state_dict` returned."""
+        super().load_state_dict(state)
+        self.count, self.mean, self.square = state["count"], state["mean"], state["square"]
 
 
-class Sgd(_Cautious):
-    """Gradient descent with Nesterov momentum; the slope is limited to a root mean square of SGD_LIMIT."""
+class Sgd(_Safeguarded):
+    """Gradient descent with Nesterov momentum; the gradient's root mean square is limited to SGD_LIMIT."""
 
-    def __init__(self, image: Tensor, rate: float | None, steps: int) -> None:
-        super().__init__(image, rate or SGD_RATE)
+    def __init__(self, image: Tensor, *, learning_rate: float | None, steps: int) -> None:
+        super().__init__(image, learning_rate or SGD_RATE)
         self.momentum = torch.zeros_like(image)
 
     def step(self, loss: Tensor, gradient: Tensor) -> None:
-        """Take a step, or go back."""
-        steepness = torch.linalg.vector_norm(gradient) / gradient.numel() ** 0.5
-        gradient.mul_(SGD_LIMIT / steepness.clamp(min=SGD_LIMIT))
+        """Take a step, or return to the best image."""
+        norm = torch.linalg.vector_norm(gradient) / gradient.numel() ** 0.5
+        gradient.mul_(SGD_LIMIT / norm.clamp(min=SGD_LIMIT))
         self.momentum.mul_(SGD_MOMENTUM).add_(gradient)
-        self._move(gradient.add_(self.momentum, alpha=SGD_MOMENTUM).mul_(-self.rate), loss, self.momentum)
+        self._move(gradient.add_(self.momentum, alpha=SGD_MOMENTUM).mul_(-self.learning_rate), loss, self.momentum)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain data and tensors; the tensors are not copied."""
+        return super().state_dict() | {"momentum": self.momentum}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state_dict` returned."""
+        super().load_state_dict(state)
+        self.momentum = state["momentum"]
 
 
-OPTIMISERS: dict[SolverMethod, Callable[[Tensor, float | None, int], Optimiser]] = {
-    "lbfgs": Lbfgs,
-    "adam": Adam,
-    "sgd": Sgd,
-}
+OPTIMISERS: dict[SolverMethod, OptimiserClass] = {"lbfgs": Lbfgs, "adam": Adam, "sgd": Sgd}

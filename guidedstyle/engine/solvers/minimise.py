@@ -1,9 +1,10 @@
-"""Minimise a loss step by step; why it ended."""
+"""Minimise a loss step by step, and say why it ended."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from math import inf, isfinite
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -11,15 +12,51 @@ import torch
 from torch import Tensor
 
 from guidedstyle.engine.solvers.first_order import OPTIMISERS, Optimiser
-from guidedstyle.engine.solvers.lbfgs import LEAP
+from guidedstyle.engine.solvers.lbfgs import JUMP
 from guidedstyle.types import SolverMethod
 
-PATIENCE = 10  # steps between two looks at the losses
-SLIGHT = 0.01  # of a loss: less may be rounding
+PATIENCE = 10  # steps between two checks of the losses
+ROUNDING = 0.01  # of a loss: a smaller improvement may be rounding
 
-DONE, FLAT = "all steps are done", "the loss no longer falls"
-STOPPED = "stopped by hand"
-BROKEN, DIVERGED = "the loss was no longer a number", "the loss rose, even with short steps"
+
+class EndReason(StrEnum):
+    """Why a solve ended; the values are stored in checkpoints."""
+
+    DONE = "done"
+    CONVERGED = "converged"
+    INTERRUPTED = "interrupted"
+    DIVERGED = "diverged"
+    NOT_FINITE = "not finite"
+
+    @property
+    def phrase(self) -> str:
+        """The reason in words."""
+        return _PHRASES[self]
+
+
+_PHRASES = {
+    EndReason.DONE: "all steps are done",
+    EndReason.CONVERGED: "the loss no longer falls",
+    EndReason.INTERRUPTED: "interrupted",
+    EndReason.DIVERGED: "the loss diverged",
+    EndReason.NOT_FINITE: "the loss became infinite or NaN",
+}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """After how many steps a solve ended, and why."""
+
+    steps: int
+    reason: EndReason
+
+    @property
+    def finished(self) -> bool:
+        """Whether the solve came to its end: it was not interrupted, and its loss stayed finite."""
+        return self.reason not in (EndReason.INTERRUPTED, EndReason.NOT_FINITE)
+
+    def __str__(self) -> str:
+        return f"{self.reason.phrase} ({self.steps})"
 
 
 class HasTotal(Protocol):
@@ -27,7 +64,7 @@ class HasTotal(Protocol):
 
     @property
     def total(self) -> Tensor:
-        """What is minimised, a scalar."""
+        """The loss to be minimised, a scalar."""
 
 
 L = TypeVar("L", bound=HasTotal)
@@ -37,96 +74,87 @@ State = dict[str, Any]  # plain data and tensors
 
 @dataclass(frozen=True)
 class Step(Generic[L]):
-    """Where a descent is after a step: its number from 1, and the losses that it set out from.
+    """A step that was just taken: its number from 1, and the losses before it.
 
-    `save` returns all it takes to go on from here, as plain data that refers to the descent's own tensors.
+    Valid inside the callback only: `image` and `state_dict` read the optimiser, which moves on with the next step.
     """
 
     number: int
     losses: L
-    save: Callable[[], State]
-    look: Callable[[], Tensor]
+    optimiser: Optimiser
+    totals: Sequence[Tensor]
 
     @property
     def image(self) -> Tensor:
         """The best image (1, 3, H, W) so far."""
-        return self.look()
+        return self.optimiser.best
 
-
-@dataclass(frozen=True)
-class Ending:
-    """After how many steps a descent ended, why, and whether it was through."""
-
-    steps: int
-    reason: str
-    finished: bool
+    def state_dict(self) -> State:
+        """Return the state to continue from: the optimiser's, and the losses (N,) so far. Tensors are not copied."""
+        return {"optimiser": self.optimiser.state_dict(), "totals": torch.stack(list(self.totals))}
 
 
 def minimise(
     objective: Objective[L],
     start: Tensor,
+    *,
     method: SolverMethod,
     steps: int,
-    watch: Callable[[Step[L]], bool],
-    rate: float | None = None,
+    on_step: Callable[[Step[L]], bool] = lambda step: True,
+    learning_rate: float | None = None,
     tolerance: float = 0.0,
     state: State | None = None,
 ) -> tuple[Tensor, Ending]:
-    """Minimise `objective` from `start` (1, 3, H, W) within [0, 1]; returns the best image and how it ended.
+    """Minimise `objective` from `start` (1, 3, H, W) within [0, 1]; returns the best image and how the solve ended.
 
-    Hands each step to `watch`. Stops after `steps`, when PATIENCE steps have lowered the loss by less than `tolerance`
-    of it, when `watch` returns False, or when the loss is no longer a number, or leaps to the end and never
-    fell; these return the image before it broke. `rate` is the size of the first steps, in units of the pixels' range.
-    Losses are looked at every PATIENCE steps only, so that a GPU need not wait for the host. With the `state` that a
-    step saved it goes on from there, bit by bit.
+    `method` is a key of OPTIMISERS; `learning_rate` is in units of the pixels' range. Calls `on_step` after each step.
+    Ends after `steps`, when PATIENCE steps have lowered the loss by less than the fraction `tolerance`, when `on_step`
+    returns False, or when the loss is not finite. The losses are checked every PATIENCE steps only, so that a GPU need
+    not wait for the host. With the `state_dict` of a step as `state` it continues after that step, to the same bits.
     """
-    optimiser, totals = OPTIMISERS[method](start, rate, steps), list[Tensor]()
-    del start  # of a large image every copy counts
+    optimiser, totals = OPTIMISERS[method](start, learning_rate=learning_rate, steps=steps), list[Tensor]()
+    del start  # every copy of a large image counts
     if state:
-        state = _bring(state, optimiser.image.device)
-        optimiser.restore(state["descent"])
+        state = _move_state(state, optimiser.image.device)
+        optimiser.load_state_dict(state["optimiser"])
         totals += state["totals"]
-    while not (reason := _judge(totals, steps, tolerance)):
+    while not (reason := _find_reason(totals, steps, tolerance)):
         losses, gradient = _differentiate(objective, optimiser.image)
         totals.append(losses.total.detach())
         optimiser.step(totals[-1], gradient)
-        step = Step(len(totals), losses, lambda: _save(optimiser, totals), lambda: optimiser.best)
-        if not watch(step):
-            return optimiser.best, Ending(len(totals), STOPPED, finished=False)
-    return optimiser.best, Ending(len(totals), reason, reason != BROKEN)
+        if not on_step(Step(len(totals), losses, optimiser, totals)):
+            reason = EndReason.INTERRUPTED
+            break
+    return optimiser.best, Ending(len(totals), reason)
 
 
-def _save(optimiser: Optimiser, totals: Sequence[Tensor]) -> State:
-    return {"descent": optimiser.save(), "totals": torch.stack(list(totals))}
-
-
-def _bring(state: Any, device: torch.device) -> Any:
-    """Bring a state's tensors to a device."""
+def _move_state(state: Any, device: torch.device) -> Any:
+    """Move a state's tensors to a device."""
     if isinstance(state, dict):
-        return {key: _bring(value, device) for key, value in state.items()}
+        return {key: _move_state(value, device) for key, value in state.items()}
     if isinstance(state, tuple):
-        return tuple(_bring(value, device) for value in state)
+        return tuple(_move_state(value, device) for value in state)
     return state.to(device) if isinstance(state, Tensor) else state
 
 
-def _judge(totals: Sequence[Tensor], steps: int, tolerance: float) -> str | None:
-    """Tell why a descent with these losses has to end, if it has."""
+def _find_reason(totals: Sequence[Tensor], steps: int, tolerance: float) -> EndReason | None:
+    """Return why a solve with these losses has to end; None: it continues."""
     done = len(totals) >= steps
     if not totals or (len(totals) % PATIENCE and not done):
-        return DONE if done else None
+        return EndReason.DONE if done else None
     losses = [loss if isfinite(loss) else inf for loss in torch.stack(list(totals)).tolist()]
     earlier, recent = losses[:-PATIENCE], losses[-PATIENCE:]
     if min(recent) == inf:
-        return BROKEN
-    leapt = max(recent) > LEAP * min(losses)  # the descent still looks for a rate
+        return EndReason.NOT_FINITE
+    jumped = max(recent) > JUMP * min(losses)  # the optimiser is still reducing its learning rate
     if done:
-        return DIVERGED if leapt and min(losses) > (1 - SLIGHT) * losses[0] else DONE
-    flat = tolerance and earlier and not leapt and min(recent) > (1 - tolerance) * min(earlier)
-    return FLAT if flat else None
+        return EndReason.DIVERGED if jumped and min(losses) > (1 - ROUNDING) * losses[0] else EndReason.DONE
+    converged = tolerance and earlier and not jumped and min(recent) > (1 - tolerance) * min(earlier)
+    return EndReason.CONVERGED if converged else None
 
 
 def _differentiate(objective: Objective[L], image: Tensor) -> tuple[L, Tensor]:
-    """Compute losses and gradient, in units of loss per pixel: what a step does must not depend on the size."""
+    """Compute losses and gradient, in units of loss per pixel: a step must not depend on the size."""
     image = image.detach().requires_grad_()
     losses = objective(image)
     (gradient,) = torch.autograd.grad(losses.total * image.numel(), image)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from guidedstyle.engine.solvers.first_order import ADAM_BETAS, SGD_MOMENTUM, Adam, Sgd
-from guidedstyle.engine.solvers.lbfgs import FIRST, HISTORY, REACH, Lbfgs
+from guidedstyle.engine.solvers.lbfgs import FIRST_STEP, HISTORY, TRUST_RADIUS, Lbfgs
 from guidedstyle.engine.solvers.minimise import PATIENCE, minimise
 from guidedstyle.types import SolverMethod
 
@@ -60,15 +60,15 @@ def test_lbfgs_limits_how_far_a_step_goes() -> None:
     def slope(image: Tensor) -> Tensor:
         return (1 - image).mean() + 1e-3 * (1 - image).square().mean()
 
-    path = [start, *follow(Lbfgs(start, None, 8), 8, slope)]
+    path = [start, *follow(Lbfgs(start, learning_rate=None, steps=8), 8, slope)]
     moved = [float((later - earlier).abs().mean()) for earlier, later in pairwise(path)]
-    assert moved[0] == pytest.approx(FIRST)
-    assert max(moved) == pytest.approx(REACH * FIRST)
+    assert moved[0] == pytest.approx(FIRST_STEP)
+    assert max(moved) == pytest.approx(TRUST_RADIUS * FIRST_STEP)
 
 
 def test_lbfgs_takes_the_steps_of_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:
     """More of them than are remembered. PyTorch's is asked in units in which its first step is this one's."""
-    monkeypatch.setattr("guidedstyle.engine.solvers.lbfgs.REACH", 1e9)  # PyTorch's has no limit
+    monkeypatch.setattr("guidedstyle.engine.solvers.lbfgs.TRUST_RADIUS", 1e9)  # PyTorch's has no limit
     start, steps = 0.4 + 0.2 * draw(1), HISTORY + 8
     image = start.clone().requires_grad_()
     first = 0.001
@@ -82,7 +82,7 @@ def test_lbfgs_takes_the_steps_of_pytorchs(monkeypatch: pytest.MonkeyPatch) -> N
         loss.backward()
         optimiser.step(lambda: 0.0)
         wanted.append((scaled.detach() * unit).clone())
-    found = follow(Lbfgs(start, first, steps), steps)
+    found = follow(Lbfgs(start, learning_rate=first, steps=steps), steps)
     for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-6, msg=f"step {number + 1}")
     assert float(bowl(found[-1])) < 0.1 * float(bowl(start))
@@ -96,7 +96,7 @@ def test_adam_takes_the_steps_of_pytorchs_with_a_rate_on_a_cosine() -> None:
         return optimiser
 
     wanted = follow_torch(make, 10)
-    for one, other in zip(follow(Adam(0.4 + 0.2 * draw(1), 0.01, 12), 10), wanted, strict=True):
+    for one, other in zip(follow(Adam(0.4 + 0.2 * draw(1), learning_rate=0.01, steps=12), 10), wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
 
 
@@ -107,7 +107,9 @@ def test_sgd_takes_the_steps_of_pytorchs_where_the_slope_is_gentle() -> None:
     def gentle(image: Tensor) -> Tensor:
         return 0.2 * bowl(image)
 
-    found = follow(Sgd(0.4 + 0.2 * draw(1), 0.02, 10), 10, gentle)  # a fifth of the slope at five times the rate
+    found = follow(
+        Sgd(0.4 + 0.2 * draw(1), learning_rate=0.02, steps=10), 10, gentle
+    )  # a fifth of the slope at five times the rate
     for one, other in zip(found, follow_torch(make, 10), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
 
@@ -130,11 +132,11 @@ def test_between_two_looks_at_the_losses_nothing_waits_for_the_host(method: str)
 
     counts = []
 
-    def watch(step) -> bool:
+    def on_step(step) -> bool:
         counts.append(looks.count)
         return True
 
     with Looks() as looks:
-        minimise(Loss, 0.4 + 0.2 * draw(1), method, 2 * PATIENCE, watch)
+        minimise(Loss, 0.4 + 0.2 * draw(1), method=method, steps=2 * PATIENCE, on_step=on_step)
     assert counts[PATIENCE - 1] == counts[0] == 0
     assert counts[-1] == counts[PATIENCE]

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 import torch
 
-from guidedstyle.engine.solvers.minimise import minimise
+from guidedstyle.engine.solvers.minimise import EndReason, minimise
 from guidedstyle.types import SolverMethod
 
 METHODS = get_args(SolverMethod)
@@ -34,16 +34,16 @@ def fail_at(calls: Container[int]) -> Callable[[torch.Tensor], Loss]:
 @pytest.mark.parametrize("method", METHODS)
 def test_finds_a_target_inside_the_range(method: str) -> None:
     target = 0.1 + 0.8 * torch.rand(1, 3, 16, 16)
-    image, ending = minimise(distance_to(target), torch.full_like(target, 0.5), method, 200, lambda step: True)
+    image, ending = minimise(distance_to(target), torch.full_like(target, 0.5), method=method, steps=200)
     torch.testing.assert_close(image, target, rtol=0, atol=0.02)
-    assert ending.reason == "all steps are done"
+    assert ending.reason == EndReason.DONE
     assert ending.finished
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_stays_within_0_and_1(method: str) -> None:
     target = torch.tensor([-3.0, 4.0, 0.5]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
-    image = minimise(distance_to(target), torch.full((1, 3, 8, 8), 0.5), method, 100, lambda step: True)[0]
+    image = minimise(distance_to(target), torch.full((1, 3, 8, 8), 0.5), method=method, steps=100)[0]
     torch.testing.assert_close(image, target.clamp(0, 1), rtol=0, atol=0.02)
 
 
@@ -51,26 +51,28 @@ def test_stays_within_0_and_1(method: str) -> None:
 def test_stops_when_told_and_says_so(method: str) -> None:
     seen = []
 
-    def watch(step) -> bool:
+    def on_step(step) -> bool:
         seen.append(step.number)
         return step.number < 3
 
-    _, ending = minimise(distance_to(torch.zeros(1, 3, 4, 4)), torch.ones(1, 3, 4, 4), method, 50, watch)
+    _, ending = minimise(
+        distance_to(torch.zeros(1, 3, 4, 4)), torch.ones(1, 3, 4, 4), method=method, steps=50, on_step=on_step
+    )
     assert (seen, ending.steps, ending.finished) == ([1, 2, 3], 3, False)
-    assert ending.reason == "stopped by hand"
+    assert ending.reason == EndReason.INTERRUPTED
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_returns_the_whole_image_from_before_the_loss_broke(method: str) -> None:
-    image, ending = minimise(fail_at(range(13, 99)), torch.full((1, 3, 4, 4), 0.9), method, 50, lambda step: True)
+    image, ending = minimise(fail_at(range(13, 99)), torch.full((1, 3, 4, 4), 0.9), method=method, steps=50)
     assert not ending.finished
-    assert "no longer a number" in ending.reason
+    assert ending.reason == EndReason.NOT_FINITE
     assert torch.isfinite(image).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_goes_on_after_a_loss_that_was_no_number_for_once(method: str) -> None:
-    image, ending = minimise(fail_at([7]), torch.full((1, 3, 4, 4), 0.9), method, 200, lambda step: True)
+    image, ending = minimise(fail_at([7]), torch.full((1, 3, 4, 4), 0.9), method=method, steps=200)
     assert ending.finished
     assert torch.allclose(image, torch.full_like(image, 0.3), atol=0.02)
 
@@ -86,7 +88,14 @@ def test_steps_that_are_too_long_are_shrunk_until_the_loss_falls(method: str, ra
         return Loss(1e3 * (image - target).square().mean() + 1e-3)
 
     start = target + 0.02
-    image, ending = minimise(steep, start, method, 100, lambda step: not totals.append(step.losses.total.item()), rate)
+    image, ending = minimise(
+        steep,
+        start,
+        method=method,
+        steps=100,
+        on_step=lambda step: not totals.append(step.losses.total.item()),
+        learning_rate=rate,
+    )
     assert max(totals) > 2 * totals[0]  # they did leap
     assert ending.finished
     assert steep(image).total < totals[0] / 2
@@ -101,11 +110,16 @@ def test_wherever_it_ends_the_image_is_not_one_that_leapt(method: str, steps: in
         return Loss(1e4 * (image - start - 1e-4).square().mean() + 1e-3)
 
     image, ending = minimise(
-        steep, start, method, steps, lambda step: not totals.append(step.losses.total.item()), rate=2.0
+        steep,
+        start,
+        method=method,
+        steps=steps,
+        on_step=lambda step: not totals.append(step.losses.total.item()),
+        learning_rate=2.0,
     )
     assert max(totals) > 100 * totals[0]
     assert steep(image).total <= 1.1 * min(totals)
-    assert ending.reason == "the loss rose, even with short steps" or min(totals) < 0.99 * totals[0]
+    assert ending.reason == EndReason.DIVERGED or min(totals) < 0.99 * totals[0]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -117,15 +131,15 @@ def test_a_loss_that_only_rises_ends_with_the_start_and_says_so(method: str) -> 
         calls += 1
         return Loss(image.mean() + 10.0**calls)
 
-    image, ending = minimise(rise, start, method, 20, lambda step: True, tolerance=0.001)
-    assert ending.reason == "the loss rose, even with short steps"
+    image, ending = minimise(rise, start, method=method, steps=20, tolerance=0.001)
+    assert ending.reason == EndReason.DIVERGED
     assert torch.allclose(image, start, atol=1e-3)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_start_is_left_alone(method: str) -> None:
     start = torch.full((1, 3, 4, 4), 0.5)
-    minimise(distance_to(torch.zeros(1, 3, 4, 4)), start, method, 3, lambda step: True)
+    minimise(distance_to(torch.zeros(1, 3, 4, 4)), start, method=method, steps=3)
     assert (start == 0.5).all()
     assert not start.requires_grad
 
@@ -134,7 +148,7 @@ def test_the_start_is_left_alone(method: str) -> None:
 def test_convention_a_step_does_not_depend_on_the_size(method: str) -> None:
     small, large = (torch.linspace(0, 1, 4).view(1, 1, 1, 4).expand(1, 3, side, 4).clone() for side in (4, 64))
     ended = [
-        minimise(distance_to(torch.zeros_like(start)), start, method, 5, lambda step: True)[0][0, 0, 0]
+        minimise(distance_to(torch.zeros_like(start)), start, method=method, steps=5)[0][0, 0, 0]
         for start in (small, large)
     ]
     torch.testing.assert_close(ended[0], ended[1], rtol=0, atol=1e-4)
@@ -149,11 +163,11 @@ def test_stops_when_the_loss_no_longer_falls_and_says_so(method: str) -> None:
     def bowl(image: torch.Tensor) -> Loss:
         return Loss(1 + (image - target).square().mean())
 
-    image, ending = minimise(bowl, start, method, 3000, lambda step: True, tolerance=1e-3)
-    assert (ending.reason, ending.finished) == ("the loss no longer falls", True)
+    image, ending = minimise(bowl, start, method=method, steps=3000, tolerance=1e-3)
+    assert (ending.reason, ending.finished) == (EndReason.CONVERGED, True)
     assert 10 < ending.steps < 3000
     assert float(bowl(image).total) < 1.005
-    assert minimise(bowl, start, method, 40, lambda step: True)[1].reason == "all steps are done"
+    assert minimise(bowl, start, method=method, steps=40)[1].reason == EndReason.DONE
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -161,7 +175,7 @@ def test_the_rate_is_the_size_of_the_first_step(method: str) -> None:
     target = torch.ones(1, 3, 8, 8)
     start = torch.full_like(target, 0.1)
     moved = [
-        float((minimise(distance_to(target), start, method, 1, lambda step: True, rate=rate)[0] - start).mean())
+        float((minimise(distance_to(target), start, method=method, steps=1, learning_rate=rate)[0] - start).mean())
         for rate in (0.004, 0.008)
     ]
     moved = moved if method != "lbfgs" else first_steps(target, start)
@@ -179,7 +193,7 @@ def first_steps(target: torch.Tensor, start: torch.Tensor) -> list[float]:
             images.append(image.detach().clone())
             return distance_to(target)(image)
 
-        minimise(watch_images, start, "lbfgs", 2, lambda step: True, rate=rate)
+        minimise(watch_images, start, method="lbfgs", steps=2, learning_rate=rate)
         seen.append(images)
     return [float((images[1] - start).mean()) for images in seen]
 
@@ -192,7 +206,7 @@ def test_lbfgs_goes_back_to_the_best_image_when_the_loss_leaps() -> None:
         return Loss((image - 0.25).square().mean() * (100 if len(seen) == 2 else 1))
 
     start = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    minimise(leap_once, start, "lbfgs", 6, lambda step: True)
+    minimise(leap_once, start, method="lbfgs", steps=6)
     assert (seen[1] - start).abs().max() > 0.01
     torch.testing.assert_close(seen[2], start, rtol=0, atol=1e-5)
     assert 0 < (seen[3] - start).abs().mean() < 0.6 * (seen[1] - start).abs().mean()
