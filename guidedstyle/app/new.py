@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from guidedstyle.errors import HIDDEN, GuidedStyleError
-from guidedstyle.io.files import telling, write_file
+from guidedstyle.io.files import explaining_errors, write_file
 from guidedstyle.io.images import read_frame, read_image
 from guidedstyle.io.layered.base import CONTENT_LAYER
 from guidedstyle.io.layered.openraster import write_openraster
@@ -83,7 +83,7 @@ def _write_masks(
 def _check_places(document: Path) -> None:
     if document.suffix.lower() not in DOCUMENTS:
         raise GuidedStyleError.of("--output", f"{document.name!r} is no layered document", "let it end in .ora or .psd")
-    with telling(document, "it cannot be written"):
+    with explaining_errors(document, "it cannot be written"):
         document.parent.stat()
     for file in (document, document.with_suffix(".yaml")):
         if is_too_long(file):

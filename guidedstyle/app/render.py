@@ -41,7 +41,7 @@ from guidedstyle.errors import (
     explain_fault,
     find_worst,
 )
-from guidedstyle.io.files import locking, make_folder
+from guidedstyle.io.files import lock_output, make_folder
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.model import EncoderChoice
 from guidedstyle.results.result import Result, describe_origin, find_record
@@ -140,7 +140,7 @@ class Session:
             if self.style == "shown" and (self.render_options.timelapse or self.render_options.report):
                 print_notes(["for a film or a report of it, render it without --resume"])
             return DONE
-        with locking(job.output) if is_first() and not dry_run else nullcontext():
+        with lock_output(job.output) if is_first() and not dry_run else nullcontext():
             return self._work(job, dry_run)
 
     def _work(self, job: Job, dry_run: bool) -> int:

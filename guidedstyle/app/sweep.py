@@ -19,7 +19,7 @@ from guidedstyle.errors import (
     StoppedEarlyError,
     find_worst,
 )
-from guidedstyle.io.files import locking, write_file
+from guidedstyle.io.files import lock_output, write_file
 from guidedstyle.io.images import read_image, save_image
 from guidedstyle.io.paths import SHEET, TABLE
 from guidedstyle.results.result import find_record
@@ -50,7 +50,7 @@ class Sweep:
     def run(self) -> int:
         """Render what is not there yet, and return the exit code; raises where another sweep fills this folder."""
         codes = list[int]()
-        with locking(self.folder / SHEET), interruptible(choose_teller(self.style)) as stop:
+        with lock_output(self.folder / SHEET), interruptible(choose_teller(self.style)) as stop:
             for number, variant in enumerate(self.variants, 1):
                 known = variant.output in self.records
                 if not known:

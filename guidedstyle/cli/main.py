@@ -142,13 +142,13 @@ def sweep_command(
     """
     from guidedstyle.app.variants import check_variants, make_variants, parse_axis
     from guidedstyle.device.environment import read_limits
-    from guidedstyle.io.files import check_place_of_folder, make_folder
+    from guidedstyle.io.files import check_folder_path, make_folder
     from guidedstyle.io.paths import name_sweep
 
     limits = read_limits(tile, max_memory)
     axes, folder = [parse_axis(axis) for axis in vary], output or name_sweep(recipe)
     overrides = collect_overrides(settings, size, steps, seed, encoder)
-    check_place_of_folder(folder, "--output")
+    check_folder_path(folder, "--output")
     variants = make_variants(recipe, axes, overrides, folder, sandbox)
     check_variants(variants)
     if dry_run:

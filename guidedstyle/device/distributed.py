@@ -38,7 +38,7 @@ def join_processes() -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-def take_share(items: Sequence[T]) -> Sequence[T]:
+def take_slice(items: Sequence[T]) -> Sequence[T]:
     """Take this process's share: neighbours, as many as the others have or one more."""
     if not distributed.is_initialized():
         return items
@@ -46,7 +46,7 @@ def take_share(items: Sequence[T]) -> Sequence[T]:
     return items[len(items) * rank // count : len(items) * (rank + 1) // count]
 
 
-def add_up(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+def sum_over_processes(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     """Add up what all processes found, so that each has the sums."""
     if not distributed.is_initialized():
         return tensors
@@ -56,7 +56,7 @@ def add_up(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
 
-def share_least(memory: int) -> int:
+def divide_memory(memory: int) -> int:
     """Share out the memory that the process with the least has, between all of its machine: they must plan alike."""
     if not distributed.is_initialized():
         return memory
@@ -65,11 +65,11 @@ def share_least(memory: int) -> int:
     return int(least) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def agree(goes_on: bool) -> bool:
+def all_agree(goes_on: bool) -> bool:
     """Tell whether all processes want to go on; one that stops alone would leave the others waiting."""
     if not distributed.is_initialized():
         return goes_on
-    (votes,) = add_up([torch.tensor([float(goes_on)], device=_find_device())])
+    (votes,) = sum_over_processes([torch.tensor([float(goes_on)], device=_find_device())])
     return bool(votes == count_processes())
 
 

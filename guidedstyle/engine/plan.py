@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn import functional
 
-from guidedstyle.device.distributed import count_processes, share_least
+from guidedstyle.device.distributed import count_processes, divide_memory
 from guidedstyle.device.environment import Limits, check_device
 from guidedstyle.device.memory import measure_memory
 from guidedstyle.device.precision import choose_precision
@@ -173,7 +173,7 @@ def make_plan(scene: Scene, encoder: Encoder, device: str = "auto", limits: Limi
     style_layers, content_layers = _find_layers(recipe, encoder)
     precision = choose_precision(chosen)
     needs = find_needs(scene, encoder.architecture, style_layers, content_layers, precision.itemsize)
-    there = limits.memory or share_least(measure_memory(chosen))
+    there = limits.memory or divide_memory(measure_memory(chosen))
     tilings = tuple(_choose_tiling(needs, stage, limits.tile, there) for stage in scene.stages)
     memory = max(needs.estimate(stage, tiling) for stage, tiling in zip(scene.stages, tilings, strict=True))
     published = recipe.method == "classic"

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from guidedstyle.device.distributed import agree
+from guidedstyle.device.distributed import all_agree
 from guidedstyle.device.memory import free_memory
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.objective.canvas import Canvas, resize
@@ -120,7 +120,7 @@ class _Painter:
             self.stages.append(index)
             self.losses.append(shown.losses)
             update = Update(index, before + step.number, shown, partial(self._show, step), partial(self._save, step))
-            return agree(self.watch(update))
+            return all_agree(self.watch(update))
 
         return minimise(
             self.objective,

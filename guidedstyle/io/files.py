@@ -26,7 +26,7 @@ def write_file(file: Path, content: bytes) -> None:
         part.write_bytes(content)
 
 
-def read_plain(file: Path, most: int) -> bytes:
+def read_small_file(file: Path, most: int) -> bytes:
     """Read a file that ought to be small; raises OSError where it is no plain file, or of more than `most` bytes."""
     status = file.stat()
     if not S_ISREG(status.st_mode):  # a pipe is waited for
@@ -42,7 +42,7 @@ def atomic_write(file: Path) -> Iterator[Path]:
 
     Raises GuidedStyleError where it cannot be written.
     """
-    with telling(file, "it cannot be written"):
+    with explaining_errors(file, "it cannot be written"):
         handle, name = tempfile.mkstemp(PART, f".{file.name}.{os.getpid()}.", file.parent)
         os.close(handle)
         with temporary_file(Path(name)) as part:
@@ -72,7 +72,7 @@ def remove_temporary_files() -> None:
 
 
 @contextmanager
-def telling(place: Path, rule: str) -> Iterator[None]:
+def explaining_errors(place: Path, rule: str) -> Iterator[None]:
     """Turn what the system says of a place that cannot be written into a GuidedStyleError."""
     try:
         yield
@@ -91,9 +91,12 @@ def _umask() -> int:
     return mask
 
 
-def check_folder(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """Raise GuidedStyleError where nothing can be written in a folder."""
-    with telling(folder, "nothing can be written here"), tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+    with (
+        explaining_errors(folder, "nothing can be written here"),
+        tempfile.TemporaryFile(dir=folder, buffering=0) as file,
+    ):
         file.write(b"a letter")  # a full disk may still take a name
 
 
@@ -118,7 +121,7 @@ def _is_running(process: int) -> bool:
 
 
 @contextmanager
-def locking(output: Path) -> Iterator[None]:
+def lock_output(output: Path) -> Iterator[None]:
     """Claim an image for this process; raises GuidedStyleError where another one writes it.
 
     Where the system or the disk knows no such locks, files are still whole, of the last that wrote them.
@@ -142,7 +145,7 @@ def locking(output: Path) -> Iterator[None]:
 
 
 def _open(file: Path) -> int:
-    with telling(file.parent, "nothing can be written here"):
+    with explaining_errors(file.parent, "nothing can be written here"):
         return os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)  # a link may lead to somebody's file
 
 
@@ -163,7 +166,7 @@ def _lock(handle: int, file: Path, output: Path) -> bool:
     return False
 
 
-def check_place_of_folder(folder: Path, place: str) -> None:
+def check_folder_path(folder: Path, place: str) -> None:
     """Raise GuidedStyleError where a folder cannot be made since a file is in its place, or above it."""
     there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     if not there.is_dir():
@@ -172,7 +175,7 @@ def check_place_of_folder(folder: Path, place: str) -> None:
 
 def make_folder(folder: Path, place: str = "--out") -> None:
     """Make a folder to write into; raises GuidedStyleError where that cannot be."""
-    check_place_of_folder(folder, place)
+    check_folder_path(folder, place)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

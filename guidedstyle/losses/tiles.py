@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from guidedstyle.device.distributed import add_up, is_first, take_share
+from guidedstyle.device.distributed import is_first, sum_over_processes, take_slice
 from guidedstyle.types import Size
 
 
@@ -107,7 +107,7 @@ class _SumTiles(Function):
         ctx: Any, picture: Tensor, tiles: Sequence[Tile], measure: Measure, kept: int, coarser: Coarser | None
     ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(picture)
-        ctx.tiles, ctx.measure, ctx.rows, ctx.graphs = tiles, measure, take_share(split_rows(tiles)), {}
+        ctx.tiles, ctx.measure, ctx.rows, ctx.graphs = tiles, measure, take_slice(split_rows(tiles)), {}
         differentiable = ctx.needs_input_grad[0]
         ctx.coarse = _look_coarser(picture, coarser, differentiable)
         share = [number for row in ctx.rows for number in row]
@@ -119,7 +119,7 @@ class _SumTiles(Function):
             if window.requires_grad:
                 ctx.graphs[number] = window, sums
             totals = _accumulate(totals, sums)
-        added = [total.to(torch.promote_types(picture.dtype, torch.float32)) for total in add_up(totals)]
+        added = [total.to(torch.promote_types(picture.dtype, torch.float32)) for total in sum_over_processes(totals)]
         return (*added, *(one.detach() for one in ctx.coarse[1]))
 
     @staticmethod
@@ -136,7 +136,7 @@ class _SumTiles(Function):
                 (back,) = torch.autograd.grad(sums, window, gradients[:count])
                 band[..., ctx.tiles[number].window[1]].add_(back)
             gradient[:, :, down].add_(band)
-        return add_up([gradient])[0], None, None, None, None
+        return sum_over_processes([gradient])[0], None, None, None, None
 
 
 def split_rows(tiles: Sequence[Tile]) -> list[list[int]]:

@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import BaseModel, ValidationError
 
 from guidedstyle.errors import GuidedStyleError, Problem
-from guidedstyle.io.files import MOST_BYTES, read_plain
+from guidedstyle.io.files import MOST_BYTES, read_small_file
 from guidedstyle.io.images import read_image, read_note, save_image
 from guidedstyle.io.paths import name_record
 from guidedstyle.recipe.files import find_overwritten, identify
@@ -92,7 +92,7 @@ def _read_record(file: Path) -> Record | None:
     if not file.exists():
         return None
     try:
-        data = json.loads(read_plain(file, MOST_BYTES))
+        data = json.loads(read_small_file(file, MOST_BYTES))
         json.dumps(data, ensure_ascii=False).encode()  # half a letter cannot be shown
         return Record.model_validate(data) if isinstance(data, dict) and "recipe" in data else None
     except (OSError, ValueError, RecursionError) as error:

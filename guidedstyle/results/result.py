@@ -24,7 +24,7 @@ from guidedstyle.device.precision import name_precision
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Rendering
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import MOST_BYTES, atomic_write, read_plain
+from guidedstyle.io.files import MOST_BYTES, atomic_write, read_small_file
 from guidedstyle.io.images import save_image, to_pillow
 from guidedstyle.io.layered.base import CONTENT_LAYER
 from guidedstyle.io.layered.openraster import write_openraster
@@ -97,7 +97,7 @@ def describe_render(
 def find_record(recipe: Recipe) -> dict[str, Any] | None:
     """Find the record of an image that was rendered whole from the same recipe and files by the same version."""
     try:
-        record: dict[str, Any] = json.loads(read_plain(name_record(recipe.output), MOST_BYTES))
+        record: dict[str, Any] = json.loads(read_small_file(name_record(recipe.output), MOST_BYTES))
         finished = _Told.model_validate(record, strict=True).result.finished and recipe.output.is_file()
         same = finished and all(record[key] == value for key, value in describe_identity(recipe).items())
         return record if same else None

@@ -34,7 +34,7 @@ class _Terminal(io.FileIO):
             return len(text)
 
 
-def outlast_terminal() -> None:
+def ignore_closed_terminal() -> None:
     """Let what is told to where nobody reads be lost, and letters that cannot be shown, and not the render."""
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:  # closed from the start: no file may come to be called so
         pass
@@ -53,7 +53,7 @@ def _outlast(stream: TextIO | None) -> TextIO:
     return io.TextIOWrapper(terminal, stream.encoding, stream.errors, line_buffering=True)
 
 
-def end_on_interrupt() -> None:
+def exit_on_interrupt() -> None:
     """Let Ctrl-C end the program at once, with a line.
 
     An exception is lost, or a crash, where libraries call back while they are loaded.

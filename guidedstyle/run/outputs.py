@@ -9,7 +9,7 @@ from guidedstyle.device.distributed import is_first
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Snapshot, Update
 from guidedstyle.errors import GuidedStyleError, explain_fault
-from guidedstyle.io.files import check_folder, make_folder, remove_leftovers, telling, write_file
+from guidedstyle.io.files import check_writable, explaining_errors, make_folder, remove_leftovers, write_file
 from guidedstyle.io.paths import list_output_files, name_checkpoint, name_frames, name_old_checkpoint, name_preview
 from guidedstyle.io.video import write_timelapse
 from guidedstyle.recipe.files import find_overwritten, identify, list_given
@@ -57,7 +57,7 @@ class RunFiles:
         ]
         frames = list_frames(self.frames) if render_options.frames != NEVER else []
         for folder in dict.fromkeys(file.parent for file in files):
-            check_folder(folder)
+            check_writable(folder)
         for file in files:
             remove_leftovers(file)
             if file.is_dir() and file != self.frames:
@@ -69,7 +69,7 @@ class RunFiles:
     def _begin_anew(self) -> str | None:
         if not is_first():
             return None
-        with telling(self.output.parent, "what an earlier render left cannot be cleared away"):
+        with explaining_errors(self.output.parent, "what an earlier render left cannot be cleared away"):
             self.preview.unlink(missing_ok=True)
             self._clear_frames()
             if not self.state.exists():
@@ -82,7 +82,7 @@ class RunFiles:
         """Clear away the frames of an earlier render that are of later steps than the one that this goes on from."""
         if not is_first() or self.render_options.frames == NEVER:
             return
-        with telling(self.frames, "what an earlier render left cannot be cleared away"):
+        with explaining_errors(self.frames, "what an earlier render left cannot be cleared away"):
             for frame in list_frames(self.frames):
                 if int(frame.stem) > beyond:
                     frame.unlink()
@@ -105,7 +105,7 @@ class RunFiles:
         """
         through = result.rendering.finished or not stop.is_set()
         for file in (self.preview, *((self.state, self.old_state) if through else ())):
-            with telling(file, "nobody needs it now, and it cannot be removed"):
+            with explaining_errors(file, "nobody needs it now, and it cannot be removed"):
                 file.unlink(missing_ok=True)
         if self.render_options.timelapse:
             write_timelapse(list_frames(self.frames), result.picture, self.render_options.timelapse)

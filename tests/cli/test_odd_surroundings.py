@@ -130,7 +130,8 @@ def test_closed_outputs_cost_no_picture(folder: Path, closed: str, flag: str) ->
 @pytest.mark.skipif(os.name != "posix", reason="a shell of that kind closes them")
 def test_no_file_is_taken_for_an_output_that_was_closed() -> None:
     code = (
-        "import os; from guidedstyle.run.interrupts import outlast_terminal as o; o(); print(os.open('/', os.O_RDONLY))"
+        "import os; from guidedstyle.run.interrupts import ignore_closed_terminal as ignore; ignore(); "
+        "print(os.open('/', os.O_RDONLY))"
     )
     call = f'"{sys.executable}" -c "{code}" 2>&- <&-'
     assert int(subprocess.run(call, shell=True, stdout=subprocess.PIPE, check=True).stdout) > 2

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import guidedstyle
 from guidedstyle.cli.main import QUICK, app
-from guidedstyle.io.files import locking
+from guidedstyle.io.files import lock_output
 from guidedstyle.io.layered.formats import open_layered
 from guidedstyle.recipe.loading.loader import check_overrides, read_recipe
 
@@ -204,7 +204,7 @@ def test_a_link_in_the_place_of_a_claim_is_not_followed(studio: Path) -> None:
     (studio / ".recipe.png.lock").symlink_to(studio / "diary.txt")
     with (
         pytest.raises(guidedstyle.GuidedStyleError, match="nothing can be written here"),
-        locking(studio / "recipe.png"),
+        lock_output(studio / "recipe.png"),
     ):
         pass
     assert (studio / "diary.txt").read_text() == "dear diary"

@@ -15,7 +15,7 @@ from PIL import Image
 from support.pictures import draw_picture
 from support.waiting import spawn, wait_for
 
-from guidedstyle.io.files import locking
+from guidedstyle.io.files import lock_output
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +58,7 @@ def test_two_processes_paint_the_picture_of_one(studio: Path, method: str) -> No
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there images are not claimed")
 def test_a_picture_that_another_render_writes_is_refused_by_all(studio: Path) -> None:
-    with locking(studio / "recipe.png"):
+    with lock_output(studio / "recipe.png"):
         both = run(*START, *RENDER, folder=studio)
     assert both.returncode == 1  # of torchrun
     assert f"another process writes it: {os.getpid()}" in both.stderr

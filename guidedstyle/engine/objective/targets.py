@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from guidedstyle.device.distributed import agree, is_first
+from guidedstyle.device.distributed import all_agree, is_first
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import keep_tensors, recall_tensors
 from guidedstyle.engine.objective.canvas import Canvas, resize, resize_layers
@@ -139,7 +139,7 @@ class TargetBuilder:
     def _recall_from_disk(self, key: str, measure: Callable[[], Found]) -> Found:
         """Take what was measured from the disk, if all processes find it there, or measure it and keep it."""
         kept = recall_tensors(key)
-        if agree(kept is not None) and kept is not None:
+        if all_agree(kept is not None) and kept is not None:
             return {_parse_place(name): tensor.to(self.plan.device) for name, tensor in kept.items()}
         found = measure()
         if is_first():
