@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from guidedstyle.app.jobs import Failure, Job
 from guidedstyle.cli.console import (
@@ -44,7 +43,8 @@ from guidedstyle.errors import (
 from guidedstyle.io.files import lock_output, make_folder
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.model import EncoderChoice
-from guidedstyle.results.result import Result, describe_origin, find_record
+from guidedstyle.results.record import Record, find_record, identify_recipe
+from guidedstyle.results.result import Result
 from guidedstyle.run.interrupts import StopRequest, interruptible
 from guidedstyle.run.options import RenderOptions
 from guidedstyle.run.outputs import Callback, RunFiles
@@ -73,8 +73,8 @@ class Renderer:
         self, scene: Scene, plan: Plan, watch: Watch, snapshot: Snapshot | None = None, notes: tuple[str, ...] = ()
     ) -> Result:
         """Render a scene as planned, from its beginning or from a snapshot; `notes` are added to what is told of it."""
-        encoder, origin = self.load(scene.recipe.encoder), describe_origin(scene.recipe)
-        return Result(scene, render(scene, encoder, plan, watch, self.memory, snapshot), notes, origin)
+        encoder, identity = self.load(scene.recipe.encoder), identify_recipe(scene.recipe)
+        return Result(scene, render(scene, encoder, plan, watch, self.memory, snapshot), notes, identity)
 
     def load(self, choice: EncoderChoice) -> Encoder:
         """Load the encoder that a recipe asks for, once."""
@@ -192,11 +192,11 @@ class Session:
             print_next(job.reading.document.source)
         return code
 
-    def _tell_end(self, output: Path, record: dict[str, Any], how: str = "") -> None:
+    def _tell_end(self, output: Path, record: Record, how: str = "") -> None:
         if self.style == "json":
             print_json(describe_end(output, record))
         elif self.style == "shown":
-            print_result(output, record["result"], how)
+            print_result(output, record.result, how)
 
 
 def run_render(

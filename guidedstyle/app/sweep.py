@@ -22,7 +22,7 @@ from guidedstyle.errors import (
 from guidedstyle.io.files import lock_output, write_file
 from guidedstyle.io.images import read_image, save_image
 from guidedstyle.io.paths import SHEET, TABLE
-from guidedstyle.results.result import find_record
+from guidedstyle.results.record import find_record
 from guidedstyle.results.sheets import arrange, make_sheet
 from guidedstyle.run.interrupts import StopRequest, interruptible
 from guidedstyle.scene.check import check_reading

@@ -21,6 +21,7 @@ from guidedstyle.io.paths import SHEET, TABLE, list_output_files, name_sweep
 from guidedstyle.recipe.files import find_overwritten, identify, leads_out, list_given
 from guidedstyle.recipe.loading.document import Document, read_value, write_yaml
 from guidedstyle.recipe.loading.loader import Override, Reading, read_recipe
+from guidedstyle.results.record import Record
 from guidedstyle.scene.check import check_reading
 
 MOST_VARIANTS = 400
@@ -155,7 +156,7 @@ def _name_file(written: Mapping[str, str]) -> str:
     return f"{short[:LONGEST_LABEL]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
-def write_table(variants: Sequence[Variant], records: Sequence[dict[str, Any]]) -> str:
+def write_table(variants: Sequence[Variant], records: Sequence[Record]) -> str:
     """Write values, losses, steps and times as CSV, a line for each variant that was rendered."""
     rows = [_describe(variant, record) for variant, record in zip(variants, records, strict=True)]
     columns = dict.fromkeys(column for row in rows for column in row)
@@ -166,9 +167,9 @@ def write_table(variants: Sequence[Variant], records: Sequence[dict[str, Any]]) 
     return text.getvalue()
 
 
-def _describe(variant: Variant, record: dict[str, Any]) -> dict[str, Any]:
-    losses, result = record["losses"], record["result"]
-    regions = {f"{name}: {term}": value for name, terms in losses["regions"].items() for term, value in terms.items()}
-    ended = {key: result[key] for key in ("steps", "seconds", "reason")}
-    whole = {f"loss: {key}": losses[key] for key in ("total", "smoothness")}
+def _describe(variant: Variant, record: Record) -> dict[str, Any]:
+    losses = record.losses
+    whole = {"loss: total": losses.total, "loss: smoothness": losses.smoothness}
+    regions = {f"{name}: {term}": value for name, terms in losses.regions.items() for term, value in terms}
+    ended = record.result.model_dump(include={"steps", "seconds", "reason"})
     return {"file": variant.output.name, **variant.values, **whole, **regions, **ended}

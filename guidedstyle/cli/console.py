@@ -15,6 +15,7 @@ from rich.table import Table
 
 from guidedstyle.cli.tables import tabulate_differences
 from guidedstyle.results.comparison import Comparison
+from guidedstyle.results.record import Outcome, Record
 from guidedstyle.scene.check import LayerCoverage, collect_notes, describe_controls, describe_style, measure_coverage
 from guidedstyle.scene.scene import Scene
 
@@ -106,11 +107,10 @@ def print_plan(plan: Plan) -> None:
         console.print(f"tiles   {'; '.join(f'{max(stage.size)} px in {plan.tiling(stage)}' for stage in cut)}")
 
 
-def print_variant(number: int, count: int, label: str, record: Mapping[str, Any], known: bool) -> None:
+def print_variant(number: int, count: int, label: str, record: Record, known: bool) -> None:
     """Say what became of a variant of a sweep."""
-    losses, result = record["losses"], record["result"]
-    how = "is there already" if known else f"{result['seconds']:.0f} s, {result['reason']}"
-    _console().print(f"{number}/{count}  [bold]{escape(label)}[/]  loss {losses['total']:.4g}  {how}")
+    how = "is there already" if known else f"{record.result.seconds:.0f} s, {record.result.reason}"
+    _console().print(f"{number}/{count}  [bold]{escape(label)}[/]  loss {record.losses.total:.4g}  {how}")
 
 
 def print_bench(lines: Iterable[Line], title: str) -> None:
@@ -126,9 +126,9 @@ def print_sweep(sheet: Path, table: Path) -> None:
     _console().print(f"[bold]{escape(str(sheet))}[/]  {escape(str(table))}")
 
 
-def print_result(output: Path, result: Mapping[str, Any], how: str = "") -> None:
+def print_result(output: Path, result: Outcome, how: str = "") -> None:
     """Say where the image is and why the render ended."""
-    _console().print(f"[bold]{escape(str(output))}[/]  {how}{result['seconds']:.0f} s, {result['reason']}")
+    _console().print(f"[bold]{escape(str(output))}[/]  {how}{result.seconds:.0f} s, {result.reason}")
 
 
 def print_next(recipe: str) -> None:

@@ -23,7 +23,8 @@ from guidedstyle.engine.cache import keep_tensors, recall_tensors
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Update
 from guidedstyle.losses.terms import Losses
-from guidedstyle.results.result import describe_losses
+from guidedstyle.results.record import Record
+from guidedstyle.results.result import summarise_losses
 from guidedstyle.run.eta import OVERHEAD, Forecast
 from guidedstyle.scene.scene import Scene
 
@@ -122,6 +123,7 @@ def write_status(status: Status) -> str:
 
 def describe_status(scene: Scene, status: Status) -> dict[str, Any]:
     """Describe a status for programs: seconds, bytes, and losses by term and region."""
+    losses = summarise_losses(scene.recipe, status.losses).model_dump() if status.step else None  # of a style image
     return {
         "output": str(scene.recipe.output),
         "stage": status.stage,
@@ -129,18 +131,16 @@ def describe_status(scene: Scene, status: Status) -> dict[str, Any]:
         "size": status.size,
         "step": status.step,
         "steps": status.steps,
-        "losses": describe_losses(scene.recipe, status.losses)
-        if status.step
-        else None,  # of a style image that is made
+        "losses": losses,
         "seconds": round(status.seconds, 3),
         "seconds_left": None if status.left is None else round(status.left, 3),
         "memory": status.memory,
     }
 
 
-def describe_end(output: Path, record: dict[str, Any]) -> dict[str, Any]:
+def describe_end(output: Path, record: Record) -> dict[str, Any]:
     """Describe for programs how a render ended."""
-    return {"output": str(output), "result": record["result"], "losses": record["losses"], "notes": record["notes"]}
+    return {"output": str(output), **record.model_dump(mode="json", include={"result", "losses", "notes"})}
 
 
 def choose_teller(style: Style) -> Callable[[str], None]:

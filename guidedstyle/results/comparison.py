@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,35 +9,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
-from pydantic import BaseModel, ValidationError
 
 from guidedstyle.errors import GuidedStyleError, Problem
-from guidedstyle.io.files import MOST_BYTES, read_small_file
 from guidedstyle.io.images import read_image, read_note, save_image
 from guidedstyle.io.paths import name_record
 from guidedstyle.recipe.files import find_overwritten, identify
 from guidedstyle.recipe.loading.document import flatten, name_entry, read_document, walk
 from guidedstyle.recipe.loading.loader import RECIPE_KEY, relate_path
 from guidedstyle.recipe.values import is_too_long
+from guidedstyle.results.record import Identity, Record, read_record
 from guidedstyle.results.sheets import CELL, arrange, make_sheet
 
 FILE_KEYS = {"content", "image", "file", "weights"}  # of a written recipe, where a text stands under them
 RESULTS = ("total", "smoothness", "regions", "steps", "seconds", "reason")
-MACHINE = ("device", "precision", "threads", "processes")
+MACHINE = {"device", "precision", "threads", "processes"}
 
 Values = Mapping[str, Any]  # by key path: {"regions.sky.strength": 1.0}
 Source = Literal["record", "picture"]
-
-
-class Record(BaseModel):
-    """What is read of the record beside an image; its other keys do not matter here."""
-
-    recipe: dict[str, Any]
-    inputs: dict[str, str] = {}
-    versions: dict[str, str] = {}
-    losses: dict[str, Any] = {}
-    result: dict[str, Any] = {}
-    plan: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -80,25 +67,11 @@ def _describe(file: Path) -> Compared:
     if not file.is_file():
         raise GuidedStyleError.of(file, "there is no such file", "check the name and the folder")
     picture = read_image(file, CELL, enlarge=False)
-    if record := _read_record(name_record(file)):
+    if record := read_record(name_record(file)):
         return Compared(file, picture, "record", _describe_record(record, file.parent))
     if recipe := _read_carried(file):
         return Compared(file, picture, "picture", {"recipe": _describe_recipe(recipe, file.parent)})
     return Compared(file, picture, None, {})
-
-
-def _read_record(file: Path) -> Record | None:
-    """Read a record; None where there is none, or the file is another program's. Raises GuidedStyleError."""
-    if not file.exists():
-        return None
-    try:
-        data = json.loads(read_small_file(file, MOST_BYTES))
-        json.dumps(data, ensure_ascii=False).encode()  # half a letter cannot be shown
-        return Record.model_validate(data) if isinstance(data, dict) and "recipe" in data else None
-    except (OSError, ValueError, RecursionError) as error:
-        wrong = "its keys are not a record's" if isinstance(error, ValidationError) else f"{error}"
-        remedy = "render the image again, or remove this file: then the recipe that a PNG carries is taken"
-        raise GuidedStyleError.of(file, f"this record is damaged ({wrong})", remedy) from error
 
 
 def _read_carried(file: Path) -> dict[str, Any] | None:
@@ -110,13 +83,16 @@ def _read_carried(file: Path) -> dict[str, Any] | None:
     return data
 
 
-def _describe_record(record: Record, folder: Path) -> dict[str, Values]:
-    results = record.losses | record.result
+def _describe_record(record: Identity, folder: Path) -> dict[str, Values]:
+    results, machine = {}, {}
+    if isinstance(record, Record):
+        results = record.losses.model_dump(exclude_unset=True) | record.result.model_dump(exclude_unset=True)
+        machine = record.plan.model_dump(include=MACHINE, exclude_unset=True)
     return {
         "recipe": _describe_recipe(record.recipe, folder),
         "files": dict(_find_hashes(record, folder)),
         "results": flatten({key: results[key] for key in RESULTS if key in results}),
-        "machine": {key: record.plan[key] for key in MACHINE if key in record.plan},
+        "machine": machine,
         "versions": record.versions,
     }
 
@@ -129,7 +105,7 @@ def _describe_recipe(recipe: Mapping[str, Any], folder: Path) -> Values:
     }
 
 
-def _find_hashes(record: Record, folder: Path) -> Iterator[tuple[str, str]]:
+def _find_hashes(record: Identity, folder: Path) -> Iterator[tuple[str, str]]:
     """Find the hash of every file of a recipe, by its path."""
     for path, value in walk(record.recipe):
         key = ".".join(map(str, path))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined, Template
@@ -19,6 +19,7 @@ from guidedstyle.io.images import fit_size, to_pillow
 from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.results.palette import Palette, make_legible, measure_chroma, measure_palette, pick_pixels, to_lab
 from guidedstyle.results.plots import CURRENT, DASHES, Curve, plot_curves, plot_distributions, require_matplotlib
+from guidedstyle.results.record import Record
 from guidedstyle.results.sheets import cut_out, draw_overview, tint
 from guidedstyle.scene.check import describe_controls, describe_style
 from guidedstyle.scene.scene import Scene
@@ -41,10 +42,10 @@ class Plot(NamedTuple):
     curves: Sequence[Curve] = ()
 
 
-def write_page(scene: Scene, rendering: Rendering, record: Mapping[str, Any]) -> str:
+def write_page(scene: Scene, rendering: Rendering, record: Record) -> str:
     """Write the report of a render as HTML that loads nothing; raises GuidedStyleError without matplotlib.
 
-    `record` is that of `describe_render`.
+    `record` is what `describe_render` returns.
     """
     require_matplotlib()
     script = _read("page.js")
@@ -52,8 +53,8 @@ def write_page(scene: Scene, rendering: Rendering, record: Mapping[str, Any]) ->
         scene=scene,
         recipe=scene.recipe,
         record=record,
-        plan=record["plan"],
-        ended=record["result"],
+        plan=record.plan,
+        ended=record.result,
         result=_embed(to_pillow(rendering.image)),
         photograph=_embed(to_pillow(scene.content)) if scene.recipe.content else None,
         overview=_embed(draw_overview(scene, CARD)),
@@ -61,7 +62,7 @@ def write_page(scene: Scene, rendering: Rendering, record: Mapping[str, Any]) ->
         colours=list(_compare_colours(scene, rendering.image)),
         tones=list(_plot_tones(scene, rendering.image)),
         losses=list(_plot_losses(scene, rendering)),
-        yaml=write_yaml(record["recipe"]),
+        yaml=write_yaml(record.recipe),
         css=Markup(_read("page.css")),
         script=Markup(script),
         policy=_write_policy(script),

@@ -18,7 +18,7 @@ from guidedstyle.errors import GuidedStyleError, is_out_of_memory
 from guidedstyle.io.files import atomic_write
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.loading.document import Difference, list_differences
-from guidedstyle.results.result import describe_identity
+from guidedstyle.results.record import identify_recipe
 from guidedstyle.scene.scene import Scene
 
 FORMAT = 2
@@ -48,7 +48,9 @@ def describe_machine(plan: Plan) -> dict[str, Any]:
 
 def describe_scene(scene: Scene) -> dict[str, Any]:
     """Describe what a state is of: recipe, hashes of its files, versions, sizes and steps."""
-    return describe_identity(scene.recipe) | {"stages": [[*stage.size, stage.steps] for stage in scene.stages]}
+    return identify_recipe(scene.recipe).model_dump() | {
+        "stages": [[*stage.size, stage.steps] for stage in scene.stages]
+    }
 
 
 def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:

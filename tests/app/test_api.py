@@ -25,7 +25,7 @@ def test_a_render_from_python_is_that_of_the_command_line(studio: Path) -> None:
     subprocess.run(command, cwd=studio, check=True, capture_output=True)
     assert np.array_equal(np.asarray(result.picture), np.asarray(Image.open(studio / "recipe.png")))
     theirs = json.loads((studio / "recipe.png.json").read_text())
-    assert result.record["losses"] == theirs["losses"]
+    assert result.record.losses.model_dump() == theirs["losses"]
 
 
 def test_a_result_is_saved_with_its_recipe_and_record(studio: Path) -> None:

@@ -19,7 +19,7 @@ from support.commands import run
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.recipe.loading.loader import load_recipe
-from guidedstyle.results.result import find_record
+from guidedstyle.results.record import find_record
 
 RECIPE = "content: photo.png\nstyle: ink.png\n"
 TINY = ("--size", "32", "--steps", "2", "--device", "cpu", "--set", "solver.tolerance=0")

@@ -97,7 +97,7 @@ def test_a_size_that_finds_no_way_down_is_told_with_a_remedy(gallery: Path) -> N
     assert np.abs(np.asarray(result.picture, float) - photograph).max() <= 1
     (note,) = result.rendering.notes
     assert note.startswith("at 32 px the loss diverged: the best image so far is kept; a smaller")
-    assert note in result.record["notes"]
+    assert note in result.record.notes
 
 
 def test_masks_that_are_black_are_told_before_anything_is_rendered(gallery: Path) -> None:

@@ -213,7 +213,7 @@ def read_rows(lines: list[str], count: int) -> dict[str, list[str]]:
 def test_a_table_of_four_with_long_names_can_be_read_at_80_columns(folder: Path) -> None:
     def rename(record: dict[str, Any]) -> None:
         record["recipe"]["solver"]["seed"] = 7
-        record["recipe"]["content"] = "a-content image-of-a-rather-long-name.png"
+        record["recipe"]["content"] = "a-photograph-of-a-rather-long-name.png"
         record["recipe"]["regions"][0] |= {"name": "a region of a rather long name", "content_strength": 0.125}
 
     names = [f"{'a-rather-long-name-' * 4}{number}.png" for number in (1, 2)]
@@ -227,7 +227,7 @@ def test_a_table_of_four_with_long_names_can_be_read_at_80_columns(folder: Path)
     rows = {key.replace(" ", ""): cells for key, cells in read_rows(lines[4:-1], 4).items()}
     assert min(len(line) - len(line.lstrip()) for line in lines[4:] if line.split() == ["1", "2", "3", "4"]) <= 30
     assert rows["solver.seed"] == ["0", "3", "7", "7"]
-    assert rows["content"] == ["photo.png"] * 2 + ["a-content image-of-a-rather-long-name.png"] * 2
+    assert rows["content"] == ["photo.png"] * 2 + ["a-photograph-of-a-rather-long-name.png"] * 2
     assert rows["regions.left.strength"] == ["-", "2", "-", "-"]
     assert rows["regions.aregionofaratherlongname.content_strength"] == ["-", "-", "0.125", "0.125"]
 

@@ -32,7 +32,8 @@ from guidedstyle.recipe.loading.loader import load_recipe, read_recipe
 from guidedstyle.results.page import write_page
 from guidedstyle.results.palette import make_legible, measure_palette
 from guidedstyle.results.plots import DASHES, Curve, plot_curves
-from guidedstyle.results.result import describe_origin, describe_render
+from guidedstyle.results.record import Record, identify_recipe
+from guidedstyle.results.result import describe_render
 from guidedstyle.results.sheets import TINTS
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
@@ -59,7 +60,7 @@ class Report:
     file: Path
     scene: Scene
     rendering: Rendering
-    record: dict[str, Any]
+    record: Record
 
 
 def report_on(recipe: dict[str, Any], folder: Path, watch: Callable[[Update], bool] = lambda update: True) -> Report:
@@ -68,7 +69,7 @@ def report_on(recipe: dict[str, Any], folder: Path, watch: Callable[[Update], bo
     scene = open_scene(read_recipe(folder / "recipe.yaml"))
     encoder = load_encoder(scene.recipe.encoder)
     rendering = render(scene, encoder, make_plan(scene, encoder), watch)
-    record = describe_render(scene, rendering, [NOTE], describe_origin(scene.recipe))
+    record = describe_render(scene, rendering, [NOTE], identify_recipe(scene.recipe))
     html = write_page(scene, rendering, record)
     (folder / "report.html").write_text(html)
     return Report(html, folder / "report.html", scene, rendering, record)

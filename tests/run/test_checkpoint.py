@@ -229,7 +229,7 @@ def test_the_record_is_of_the_files_that_were_rendered(studio: Path) -> None:
 
     before = describe_scene(scene)["inputs"]
     result = renderer.render(scene, renderer.plan(scene), repaint)
-    assert result.record["inputs"] == before
+    assert result.record.inputs == before
     assert describe_scene(scene)["inputs"] != before
 
 

@@ -183,8 +183,13 @@ def move_paths(recipe: Recipe, move: Any) -> Recipe:
 
 def write_recipe(recipe: Recipe, base: Path) -> str:
     """Write a recipe as YAML whose paths are relative to the folder `base`: what `load_recipe` reads there."""
+    return write_yaml(dump_recipe(recipe, base))
+
+
+def dump_recipe(recipe: Recipe, base: Path) -> dict[str, Any]:
+    """Return a recipe as plain data, as `write_recipe` writes it."""
     moved = move_paths(recipe, lambda path: relate_path(path, base))
-    return write_yaml(moved.model_dump(mode="json", exclude_none=True, by_alias=True))
+    return moved.model_dump(mode="json", exclude_none=True, by_alias=True)
 
 
 def relate_path(path: Path, base: Path) -> Path:

@@ -1,0 +1,153 @@
+"""The record beside an image: what it was made of, how its render ended. Without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
+
+from guidedstyle.device.environment import list_versions
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.files import MOST_BYTES, read_small_file
+from guidedstyle.io.paths import name_record
+from guidedstyle.recipe.files import list_files
+from guidedstyle.recipe.loading.loader import dump_recipe
+from guidedstyle.recipe.model import Recipe
+
+MOST_HASHES = 1024  # that are kept
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+
+class Outcome(_Frozen):
+    """How a render ended: why, after how many steps and seconds; `stages` give the reason at each scale."""
+
+    finished: bool
+    reason: str
+    steps: int
+    seconds: float
+    stages: tuple[str, ...] = ()
+
+
+class RegionLosses(_Frozen):
+    """The losses of one region."""
+
+    style: float
+    content: float
+
+
+class LossSummary(_Frozen):
+    """The total loss, the smoothness, and the losses of every painted region by its name."""
+
+    total: float
+    smoothness: float
+    regions: dict[str, RegionLosses]
+
+
+class StageSummary(_Frozen):
+    """One scale of a render: (width, height) in px, steps, octaves, and how it was computed (whole, or in tiles)."""
+
+    size: tuple[int, int]
+    steps: int
+    octaves: int
+    computed: str = "whole"
+
+
+class PlanSummary(_Frozen):
+    """The scales, layers and machine of a render; `estimated_memory` is in bytes."""
+
+    stages: tuple[StageSummary, ...]
+    style_layers: tuple[str, ...]
+    content_layers: tuple[str, ...] = ()
+    device: str
+    precision: str
+    threads: int
+    processes: int = 1
+    estimated_memory: int
+
+
+class Identity(_Frozen):
+    """What an image depends on: the recipe, the SHA-256 of every file that it names by key path, versions.
+
+    The recipe is as `write_recipe` writes it, with paths relative to the image's folder.
+    """
+
+    recipe: dict[str, Any]
+    inputs: dict[str, str] = {}
+    versions: dict[str, str] = {}
+
+
+class Record(Identity):
+    """The record of a render: its identity, outcome, warnings, losses and plan."""
+
+    seed: int
+    result: Outcome
+    notes: tuple[str, ...] = ()
+    losses: LossSummary
+    plan: PlanSummary
+
+    def is_of(self, identity: Identity) -> bool:
+        """Whether this is the record of a finished render of the same recipe and files by the same versions."""
+        same = all(getattr(self, name) == getattr(identity, name) for name in Identity.model_fields)
+        return self.result.finished and same
+
+    def to_json(self) -> bytes:
+        """Write the record as JSON."""
+        return (json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def identify_recipe(recipe: Recipe) -> Identity:
+    """Hash the files that a recipe names, as they are now; raises OSError where one cannot be read."""
+    inputs = {".".join(map(str, path)): hash_file(file) for path, file in list_files(recipe)}
+    return Identity(recipe=dump_recipe(recipe, recipe.output.parent), inputs=inputs, versions=list_versions())
+
+
+def hash_file(file: Path) -> str:
+    """Return the SHA-256 of a file; one that has not changed since is not read again."""
+    status = file.stat()
+    return _hash(file, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+
+
+@lru_cache(MOST_HASHES)
+def _hash(file: Path, status: tuple[int, ...]) -> str:
+    """Hash a file; `status` is what changes with its content."""
+    with file.open("rb") as stream:
+        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+
+
+def find_record(recipe: Recipe) -> Record | None:
+    """Find the record of an image that was rendered completely from the same recipe and files by the same versions."""
+    try:
+        record = read_record(name_record(recipe.output))
+        if isinstance(record, Record) and recipe.output.is_file() and record.is_of(identify_recipe(recipe)):
+            return record
+    except (OSError, GuidedStyleError):
+        pass
+    return None
+
+
+def read_record(file: Path) -> Record | Identity | None:
+    """Read a record, or the identity alone where the file has no more; None: there is no file, or it is not ours.
+
+    Raises GuidedStyleError where the record is damaged.
+    """
+    if not file.exists():
+        return None
+    try:
+        text = read_small_file(file, MOST_BYTES)
+        data = from_json(text)
+        if not isinstance(data, dict) or "recipe" not in data:
+            return None
+        kind = Record if {"result", "losses", "plan"} & data.keys() else Identity
+        return kind.model_validate_json(text, strict=True)
+    except (OSError, ValueError) as error:
+        wrong = "its keys are not a record's" if isinstance(error, ValidationError) else f"{error}"
+        remedy = "render the image again, or remove this file: then the recipe that a PNG carries is taken"
+        raise GuidedStyleError.of(file, f"this record is damaged ({wrong})", remedy) from error
