@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:  # the command line needs the words below and must start without numpy
     import numpy as np
@@ -16,6 +16,15 @@ RGB = tuple[int, int, int]  # 0 to 255
 
 KeyPath = tuple[str | int, ...]  # the path to a value of a recipe: ("regions", 1, "mask")
 Violation = tuple[KeyPath, str, str]  # which key, which rule it breaks, how to fix it
+
+
+class Setting(NamedTuple):
+    """A value for a key of a recipe that does not stand in the recipe itself, as `--set KEY=VALUE` gives it."""
+
+    key: str  # `regions.sky.strength`: entries of lists by name or number
+    value: object  # None: the key is removed
+    place: str  # where it was given, for errors: `--set regions.sky.strength=2`
+
 
 # Option words, each list once; `typing.get_args` gives the words.
 EncoderName = Literal["lite", "vgg19"]

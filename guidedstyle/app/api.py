@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from guidedstyle.device.environment import read_limits
 from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
-from guidedstyle.recipe.loading import loader as reading
+from guidedstyle.recipe.loading import loader
 from guidedstyle.recipe.loading.loader import Reading, read_recipe, wrap_recipe
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.check import Check, check_reading
+from guidedstyle.types import Setting
 
 if TYPE_CHECKING:
     from guidedstyle.engine.rendering import Update, Watch
@@ -29,8 +30,8 @@ def load_recipe(file: Path | str, settings: Mapping[str, object] = NOTHING, sand
 
     In a `sandbox` it may name nothing outside its folder. Raises GuidedStyleError with all problems.
     """
-    overrides = [(key, value, f"{key}={value}") for key, value in settings.items()]
-    return reading.load_recipe(file, overrides, sandbox)
+    given = [Setting(key, value, f"{key}={value}") for key, value in settings.items()]
+    return loader.load_recipe(file, given, sandbox)
 
 
 def check(recipe: Recipe | Path | str) -> Check:

@@ -16,9 +16,10 @@ from guidedstyle.io.files import make_folder
 from guidedstyle.io.images import FORMATS
 from guidedstyle.io.paths import PREVIEW, WATCHED, list_output_files
 from guidedstyle.recipe.files import Given, find_overwritten, identify, list_given
-from guidedstyle.recipe.loading.loader import Override, Reading, read_recipe
+from guidedstyle.recipe.loading.loader import Reading, read_recipe
 from guidedstyle.recipe.model import OUTPUT_SUFFIXES
 from guidedstyle.scene.check import Check, check_reading
+from guidedstyle.types import Setting
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def make_jobs(
     recipes: Sequence[Path],
     contents: Sequence[str],
     output: Path | None,
-    overrides: Sequence[Override],
+    settings: Sequence[Setting],
     sandbox: bool = False,
 ) -> list[Job | Failure]:
     """Read every recipe, with every content image that `contents` name instead of its own.
@@ -89,7 +90,7 @@ def make_jobs(
     if many and output:
         make_folder(output, "--output")
     outputs = [_name_output(order, output, recipes) if many else output for order in orders]
-    jobs = [_make_job(order, out, overrides, sandbox, many) for order, out in zip(orders, outputs, strict=True)]
+    jobs = [_make_job(order, out, settings, sandbox, many) for order, out in zip(orders, outputs, strict=True)]
     if len(jobs) == 1 and isinstance(jobs[0], Failure):
         raise jobs[0].error
     first = {os.path.realpath(job.output): job for job in reversed(jobs) if isinstance(job, Job)}
@@ -99,15 +100,15 @@ def make_jobs(
 
 
 def _make_job(
-    order: Order, output: Path | None, overrides: Sequence[Override], sandbox: bool, many: bool
+    order: Order, output: Path | None, settings: Sequence[Setting], sandbox: bool, many: bool
 ) -> Job | Failure:
     recipe, photograph = order
     name = f"{recipe} of {photograph}" if photograph else str(recipe)
-    added: list[Override] = [("output", str(output.absolute()), "--output")] if output else []
-    added += [("content", str(photograph.absolute()), "--content")] if photograph else []
+    added: list[Setting] = [Setting("output", str(output.absolute()), "--output")] if output else []
+    added += [Setting("content", str(photograph.absolute()), "--content")] if photograph else []
     reading = None
     try:
-        reading = read_recipe(recipe, [*overrides, *added], sandbox)
+        reading = read_recipe(recipe, [*settings, *added], sandbox)
         check = check_reading(reading)
         return Job(name, reading, None if many else check)
     except GuidedStyleError as error:

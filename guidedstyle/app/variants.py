@@ -20,9 +20,10 @@ from guidedstyle.errors import (
 from guidedstyle.io.paths import SHEET, TABLE, list_output_files, name_sweep
 from guidedstyle.recipe.files import find_overwritten, identify, leads_out, list_given
 from guidedstyle.recipe.loading.document import Document, read_value, write_yaml
-from guidedstyle.recipe.loading.loader import Override, Reading, read_recipe
+from guidedstyle.recipe.loading.loader import Reading, read_recipe
 from guidedstyle.results.record import Record
 from guidedstyle.scene.check import check_reading
+from guidedstyle.types import Setting
 
 MOST_VARIANTS = 400
 
@@ -68,16 +69,16 @@ def parse_axis(text: str) -> Axis:
 
 
 def make_variants(
-    recipe: Path, axes: Sequence[Axis], overrides: Sequence[Override], folder: Path, sandbox: bool = False
+    recipe: Path, axes: Sequence[Axis], settings: Sequence[Setting], folder: Path, sandbox: bool = False
 ) -> list[Variant]:
     """Read the recipe once for every combination of values; raises GuidedStyleError with the errors of all."""
     _check_axes(axes)
-    _check_overlaps(read_recipe(recipe, overrides, sandbox).document, axes, overrides)
+    _check_overlaps(read_recipe(recipe, settings, sandbox).document, axes, settings)
     variants, problems = [], dict[str, Problem]()
     for values in product(*(choices for _, choices in axes)):
         chosen = {key: value for (key, _), value in zip(axes, values, strict=True)}
         try:
-            variants.append(_make_variant(recipe, chosen, overrides, folder, sandbox))
+            variants.append(_make_variant(recipe, chosen, settings, folder, sandbox))
             found: Sequence[Problem] = variants[-1].reading.document.problems
         except GuidedStyleError as error:
             found = error.problems
@@ -124,24 +125,24 @@ def _check_axes(axes: Sequence[Axis]) -> None:
         raise GuidedStyleError.of("--vary", rule, f"vary less, at most {MOST_VARIANTS} at once")
 
 
-def _check_overlaps(document: Document, axes: Sequence[Axis], overrides: Sequence[Override]) -> None:
+def _check_overlaps(document: Document, axes: Sequence[Axis], settings: Sequence[Setting]) -> None:
     """Raise GuidedStyleError where a key would be varied in vain, or set in vain."""
     varied = [(key, document.resolve(key, f"--vary {key}")) for key, _ in axes]
     for (key, path), (other, inner) in permutations(varied, 2):
         if inner[: len(path)] == path:
             rule = f"{key} is varied twice" if inner == path else f"{other} lies within {key}, which is varied too"
             raise GuidedStyleError.of("--vary", rule, "give one of them all of its values at once")
-    for (key, path), (name, _, place) in product(varied, overrides):
-        if document.resolve(name, place)[: len(path)] == path:
-            raise GuidedStyleError.of(place, f"{key} is varied already (--vary)", "leave one of the two out")
+    for (key, path), setting in product(varied, settings):
+        if document.resolve(setting.key, setting.place)[: len(path)] == path:
+            raise GuidedStyleError.of(setting.place, f"{key} is varied already (--vary)", "leave one of the two out")
 
 
 def _make_variant(
-    recipe: Path, chosen: dict[str, Any], overrides: Sequence[Override], folder: Path, sandbox: bool
+    recipe: Path, chosen: dict[str, Any], settings: Sequence[Setting], folder: Path, sandbox: bool
 ) -> Variant:
     written = {key: write_yaml([value], in_line=True).strip()[1:-1] for key, value in chosen.items()}
-    varied = [(key, value, f"--vary {key}={written[key]}") for key, value in chosen.items()]
-    reading, output = read_recipe(recipe, [*overrides, *varied], sandbox), folder / f"{_name_file(written)}.png"
+    varied = [Setting(key, value, f"--vary {key}={written[key]}") for key, value in chosen.items()]
+    reading, output = read_recipe(recipe, [*settings, *varied], sandbox), folder / f"{_name_file(written)}.png"
     return Variant(written, reading._replace(recipe=reading.recipe.model_copy(update={"output": output})))
 
 

@@ -19,7 +19,7 @@ from guidedstyle.errors import DONE, GuidedStyleError, StoppedEarlyError
 from guidedstyle.io.images import save_image
 from guidedstyle.io.paths import name_watched
 from guidedstyle.recipe.files import list_files
-from guidedstyle.recipe.loading.loader import Override, read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.results.result import Result
 from guidedstyle.run.interrupts import StopRequest, interruptible
 from guidedstyle.run.options import Every
@@ -27,6 +27,7 @@ from guidedstyle.run.previews import Previews
 from guidedstyle.scene.check import collect_notes, measure_coverage
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
+from guidedstyle.types import Setting
 
 TICK = 200  # ms
 OFTEN = Every(seconds=0.5)  # between previews
@@ -38,8 +39,8 @@ Times = dict[Path, tuple[int, int] | None]  # ns and bytes; None: it is not ther
 class Watcher:
     """Renders a recipe's preview again and again, from what it knows already."""
 
-    def __init__(self, recipe: Path, overrides: Sequence[Override], renderer: Renderer, sandbox: bool = False) -> None:
-        self.recipe, self.overrides, self.renderer, self.sandbox = recipe, overrides, renderer, sandbox
+    def __init__(self, recipe: Path, settings: Sequence[Setting], renderer: Renderer, sandbox: bool = False) -> None:
+        self.recipe, self.settings, self.renderer, self.sandbox = recipe, settings, renderer, sandbox
         self.files, self.times = [recipe], Times()
         self.last: Result | None = None
         self.stop = StopRequest()
@@ -60,7 +61,7 @@ class Watcher:
 
     def _preview(self, began: float) -> None:
         """Render a preview, unless something is saved before it is there."""
-        reading = read_recipe(self.recipe, self.overrides, self.sandbox)
+        reading = read_recipe(self.recipe, self.settings, self.sandbox)
         self.files = [self.recipe, *dict.fromkeys(file for _, file in list_files(reading.recipe))]
         self.times = read_times(self.files) | self.times
         scene = open_scene(reading)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from guidedstyle.cli import options
-from guidedstyle.cli.options import collect_overrides, whole
+from guidedstyle.cli.options import collect_settings, whole
 from guidedstyle.errors import DONE, USER_ERROR
 
 
@@ -154,7 +154,7 @@ def check_command(
     from guidedstyle.recipe.loading.loader import read_recipe
     from guidedstyle.scene.check import check_reading
 
-    checked = check_reading(read_recipe(recipe, collect_overrides(settings), sandbox))
+    checked = check_reading(read_recipe(recipe, collect_settings(settings), sandbox))
     print_scene(checked.scene, checked.notes)
 
 
@@ -173,7 +173,7 @@ def masks_command(
     from guidedstyle.recipe.loading.loader import read_recipe
     from guidedstyle.scene.check import check_reading
 
-    scene = check_reading(read_recipe(recipe, collect_overrides(settings), sandbox)).scene
+    scene = check_reading(read_recipe(recipe, collect_settings(settings), sandbox)).scene
     if output:
         from guidedstyle.results.sheets import save_sheet
 

@@ -26,7 +26,7 @@ from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.results.sheets import make_sheet
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
-from guidedstyle.types import Convention
+from guidedstyle.types import Convention, Setting
 
 COLUMNS = (
     "pair",
@@ -102,7 +102,9 @@ def open_scenes(asked: argparse.Namespace) -> dict[str, Scene]:
         names = [recipe.stem for recipe in recipes]
         counts = [names[:index].count(name) for index, name in enumerate(names)]
         return {
-            f"{name}-{count + 1}" if count else name: open_scene(read_recipe(recipe, [("size", asked.size, "--size")]))
+            f"{name}-{count + 1}" if count else name: open_scene(
+                read_recipe(recipe, [Setting("size", asked.size, "--size")])
+            )
             for name, count, recipe in zip(names, counts, recipes, strict=True)
         }
 

@@ -14,8 +14,9 @@ import typer
 
 from guidedstyle.cli import options
 from guidedstyle.cli.commands import aid_app, mask_app
-from guidedstyle.cli.options import collect_overrides
+from guidedstyle.cli.options import collect_settings
 from guidedstyle.errors import BUG, CUT_OFF, OURS, USER_ERROR, GuidedStyleError, explain_fault, has_long_name
+from guidedstyle.types import Setting
 
 if TYPE_CHECKING:
     from guidedstyle.cli.progress import Style
@@ -62,7 +63,8 @@ app = typer.Typer(
     add_completion=True,
 )
 
-QUICK = (("size", 384, "guidedstyle watch"), ("solver.steps", 60, "guidedstyle watch"))  # unless told otherwise
+WATCH = "guidedstyle watch"
+QUICK = (Setting("size", 384, WATCH), Setting("solver.steps", 60, WATCH))
 
 app.add_typer(mask_app, name="mask")
 app.add_typer(aid_app)
@@ -100,12 +102,12 @@ def render_command(
     from guidedstyle.device.environment import read_limits
     from guidedstyle.run.options import read_render_options
 
-    overrides = collect_overrides(settings, size, steps, seed, encoder)
+    given = collect_settings(settings, size, steps, seed, encoder)
     limits = read_limits(tile, max_memory)
     render_options = read_render_options(preview_every, checkpoint_every, save_every, timelapse, report, resume)
     style: Style = "quiet" if quiet else "json" if json_progress else "shown"
     with leaving_no_empty(output):
-        jobs = make_jobs(recipes, contents or (), output, overrides, sandbox)
+        jobs = make_jobs(recipes, contents or (), output, given, sandbox)
         if len(jobs) > 1 and (timelapse or report):
             rule = f"there are {len(jobs)} images, and a film or a report is of one"
             raise GuidedStyleError.of("render", rule, "leave --timelapse and --report out, or name one recipe")
@@ -147,9 +149,9 @@ def sweep_command(
 
     limits = read_limits(tile, max_memory)
     axes, folder = [parse_axis(axis) for axis in vary], output or name_sweep(recipe)
-    overrides = collect_overrides(settings, size, steps, seed, encoder)
+    given = collect_settings(settings, size, steps, seed, encoder)
     check_folder_path(folder, "--output")
-    variants = make_variants(recipe, axes, overrides, folder, sandbox)
+    variants = make_variants(recipe, axes, given, folder, sandbox)
     check_variants(variants)
     if dry_run:
         typer.echo("\n".join(variant.label for variant in variants))
@@ -179,16 +181,16 @@ def watch_command(
 
     Ctrl-C ends it. Example: guidedstyle watch recipe.yaml
     """
-    from guidedstyle.recipe.loading.loader import check_overrides
+    from guidedstyle.recipe.loading.loader import check_settings
 
     if recipe.exists() and not recipe.is_file():  # one that is not there yet is waited for
         raise GuidedStyleError.of(recipe, "it is no file", "name a recipe (.yaml)")
-    overrides = [*QUICK, *collect_overrides(settings, size, steps, seed, encoder)]
-    check_overrides(recipe, overrides)
+    given = [*QUICK, *collect_settings(settings, size, steps, seed, encoder)]  # the last one of a key counts
+    check_settings(recipe, given)
     from guidedstyle.app.render import Renderer
     from guidedstyle.app.watch import Watcher
 
-    raise typer.Exit(Watcher(recipe, overrides, Renderer(device), sandbox).run())
+    raise typer.Exit(Watcher(recipe, given, Renderer(device), sandbox).run())
 
 
 @app.command("compare")

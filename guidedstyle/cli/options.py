@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import Annotated, get_args
 
 import typer
 
 from guidedstyle.device.environment import check_device
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.types import EncoderName
-
-if TYPE_CHECKING:
-    from guidedstyle.recipe.loading.loader import Override
+from guidedstyle.types import EncoderName, Setting
 
 ENCODERS = get_args(EncoderName)
 
@@ -97,17 +94,17 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but er
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")]
 
 
-def collect_overrides(
+def collect_settings(
     settings: list[str] | None,
     size: int | None = None,
     steps: int | None = None,
     seed: int | None = None,
     encoder: str | None = None,
-) -> list[Override]:
+) -> list[Setting]:
     """Collect what the command line says about keys of the recipe."""
     from guidedstyle.recipe.loading.loader import parse_setting
 
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
     found = [parse_setting(setting) for setting in settings or ()]
-    found += [(key, value, f"--{key.split('.')[-1]}") for key, value in flags.items() if value is not None]
+    found += [Setting(key, value, f"--{key.split('.')[-1]}") for key, value in flags.items() if value is not None]
     return found

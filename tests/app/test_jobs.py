@@ -19,6 +19,7 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import read_image
 from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import RenderOptions
+from guidedstyle.types import Setting
 
 CONTENTS = ("one.png", "two.jpg", "three.png")
 
@@ -110,7 +111,7 @@ def test_no_picture_is_written_over_what_another_is_made_of(photos: Path) -> Non
     (photos / "more").mkdir()
     shutil.copy(photos / "photos" / "one.png", photos / "more" / "three.png")
     contents = [str(photos / folder / "three.png") for folder in ("more", "photos")]
-    jobs = make_jobs([photos / "free.yaml"], contents, photos / "photos", [("styles.ink.scale", 2, "here")])
+    jobs = make_jobs([photos / "free.yaml"], contents, photos / "photos", [Setting("styles.ink.scale", 2, "here")])
     (other,) = make_jobs([photos / "free.yaml"], contents[:1], photos / "photos", [])
     assert isinstance(other, Job)  # alone it is right: only the second is made of what the first would overwrite
     assert all("overwrite" in str(job.error) for job in jobs if isinstance(job, Failure))

@@ -14,6 +14,7 @@ from support.pictures import draw_picture
 
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
+from guidedstyle.types import Setting
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +79,7 @@ def begin(folder: Path, document: str) -> None:
 
 def check(folder: Path, painted: str, sea: float, log: str) -> None:
     assert (folder / painted).is_file(), log
-    scene = open_scene(read_recipe(folder / "scene.yaml", [("masks", {"file": painted}, "here")]))
+    scene = open_scene(read_recipe(folder / "scene.yaml", [Setting("masks", {"file": painted}, "here")]))
     assert scene.shares[1] == pytest.approx(sea, abs=0.002)
     sky = scene.weights[0] + scene.weights[1] * (np.arange(HEIGHT) < 120)[:, None]
     assert (sky[:120] == 1).all()

@@ -22,6 +22,7 @@ from guidedstyle.app.variants import make_variants, parse_axis
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.results.sheets import CELL, arrange, make_sheet
+from guidedstyle.types import Setting
 
 pytestmark = pytest.mark.slow
 
@@ -277,10 +278,10 @@ def test_labels_are_broken_to_the_width_of_their_picture() -> None:
 
 @pytest.mark.parametrize("key", ["solver.seed", "solver"])
 def test_a_key_that_is_varied_and_set_is_refused(small: Path, key: str) -> None:
-    overrides = [("solver.steps", 2, "--steps"), ("solver.seed", 3, "--seed")]
+    settings = [Setting("solver.steps", 2, "--steps"), Setting("solver.seed", 3, "--seed")]
     place, varied = {"solver.seed": ("--seed", "solver.seed"), "solver": ("--steps", "solver")}[key]
     with pytest.raises(GuidedStyleError, match=f"{place}: {varied} is varied already"):
-        make_variants(small / "small.yaml", [(key, [1, 2])], overrides, small)
+        make_variants(small / "small.yaml", [(key, [1, 2])], settings, small)
 
 
 def test_a_region_is_not_varied_by_its_name_and_by_its_number(studio: Path) -> None:

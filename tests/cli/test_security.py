@@ -18,7 +18,8 @@ import guidedstyle
 from guidedstyle.cli.main import QUICK, app
 from guidedstyle.io.files import lock_output
 from guidedstyle.io.layered.formats import open_layered
-from guidedstyle.recipe.loading.loader import check_overrides, read_recipe
+from guidedstyle.recipe.loading.loader import check_settings, read_recipe
+from guidedstyle.types import Setting
 
 PACKAGE = Path(guidedstyle.__file__).parent
 TREES = {file: ast.parse(file.read_text()) for file in PACKAGE.rglob("*.py")}
@@ -179,14 +180,14 @@ def test_a_sandbox_refuses_a_folder_of_frames_that_leads_out(studio: Path) -> No
 def test_a_sandbox_holds_beside_a_picture_that_the_command_line_names(studio: Path) -> None:
     """What is named there may lie anywhere; what a render writes beside it may not be led away by a link."""
     (studio / "other.png.frames").symlink_to(studio.parent)
-    chosen = [("output", str(studio / "other.png"), "--output")]
+    chosen = [Setting("output", str(studio / "other.png"), "--output")]
     told = [str(problem) for problem in read_recipe(studio / "recipe.yaml", chosen, sandbox=True).document.problems]
     assert len(told) == 1
     assert told[0].startswith("--output: output: ")
     assert "other.png.frames leads to" in told[0]
     (studio / "other.png.frames").unlink()
     (studio.parent / "away").mkdir(exist_ok=True)
-    chosen = [("output", str(studio.parent / "away" / "other.png"), "--output")]
+    chosen = [Setting("output", str(studio.parent / "away" / "other.png"), "--output")]
     assert not read_recipe(studio / "recipe.yaml", chosen, sandbox=True).document.problems
 
 
@@ -196,7 +197,7 @@ def test_no_name_of_a_recipe_opens_its_sandbox(studio: Path, monkeypatch: pytest
     Path("watch").write_text("content: ../outside.png\nstyle: ink.png\n")
     told = read_recipe(Path("watch"), QUICK, sandbox=True).document.problems
     assert [problem.place for problem in told] == ["watch:1: content"]
-    check_overrides(Path("watch"), QUICK)  # raises only for what no change of the recipe mends
+    check_settings(Path("watch"), QUICK)  # raises only for what no change of the recipe mends
 
 
 def test_a_link_in_the_place_of_a_claim_is_not_followed(studio: Path) -> None:

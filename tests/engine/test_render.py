@@ -20,13 +20,13 @@ from guidedstyle.engine.rendering import Update, load_encoder
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import count_octaves, plan_stages
-from guidedstyle.types import SolverMethod
+from guidedstyle.types import Setting, SolverMethod
 
 
 def write_and_aim(studio: Path, regions: str, **settings: object) -> Objective:
     """Return what a render of these regions would minimise at its last size."""
-    overrides = [(key.replace("__", "."), value, "here") for key, value in settings.items()]
-    scene = open_scene(read_recipe(write(studio, regions), overrides))
+    settings = [Setting(key.replace("__", "."), value, "here") for key, value in settings.items()]
+    scene = open_scene(read_recipe(write(studio, regions), settings))
     encoder = load_encoder(scene.recipe.encoder)
     plan = make_plan(scene, encoder, "cpu")
     return Objective(scene, encoder, plan, plan.stages[-1])
@@ -233,7 +233,7 @@ def test_the_loss_of_a_mixed_picture_hardly_ever_leaps() -> None:
     """Where a single pair told L-BFGS how far to go, two of three steps went too far and were taken back."""
     recipe = Path(__file__).parents[2] / "recipes" / "harbour.yaml"
     settings = {"size": 192, "solver.steps": 30, "solver.sizes": 1, "solver.tolerance": 0}
-    scene = open_scene(read_recipe(recipe, [(key, value, key) for key, value in settings.items()]))
+    scene = open_scene(read_recipe(recipe, [Setting(key, value, key) for key, value in settings.items()]))
     encoder, totals = load_encoder(scene.recipe.encoder), list[float]()
 
     def watch(update: Update) -> bool:

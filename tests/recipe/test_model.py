@@ -17,6 +17,7 @@ from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.model import StyleUse
 from guidedstyle.recipe.schema import make_schema
 from guidedstyle.scene.opening import open_scene
+from guidedstyle.types import Setting
 
 
 def test_the_smallest_recipe(studio: Path) -> None:
@@ -43,7 +44,9 @@ def test_paths_are_relative_to_the_recipe(studio: Path, monkeypatch: pytest.Monk
 
 
 def test_a_recipe_survives_writing_and_reading_elsewhere(studio: Path) -> None:
-    recipe = load_recipe(studio / "recipe.yaml", [("encoder.name", "vgg19", "here"), ("size", 70, "here")])
+    recipe = load_recipe(
+        studio / "recipe.yaml", [Setting("encoder.name", "vgg19", "here"), Setting("size", 70, "here")]
+    )
     (studio / "deep" / "er").mkdir(parents=True)
     file = studio / "deep" / "er" / "again.yaml"
     file.write_text(write_recipe(recipe, file.parent))

@@ -34,7 +34,7 @@ from guidedstyle.run.outputs import RunFiles
 from guidedstyle.run.previews import States, list_frames
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
-from guidedstyle.types import SolverMethod
+from guidedstyle.types import Setting, SolverMethod
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def open_studio(studio: Path, **keys: object) -> Scene:
     large.save(studio / "photo.png")
     Image.fromarray(np.uint8(255 * (np.arange(300) < 150))[None].repeat(200, 0)).save(studio / "left.png")
     return open_scene(
-        read_recipe(studio / "recipe.yaml", [(key.replace("__", "."), v, key) for key, v in keys.items()])
+        read_recipe(studio / "recipe.yaml", [Setting(key.replace("__", "."), v, key) for key, v in keys.items()])
     )
 
 

@@ -22,6 +22,7 @@ from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.check import collect_notes, measure_coverage
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import CHECK_SIZE, Scene
+from guidedstyle.types import Setting
 
 PHOTO = (400, 300)
 
@@ -301,8 +302,8 @@ def test_what_is_not_looked_at_is_not_surveyed(tmp_path: Path) -> None:
     """A region matched at its second octave alone, and at one layer, says nothing of the others."""
     file, _ = open_line(tmp_path, 6, "inside")
     settings = [
-        ("regions.line.octaves", [0, 1, 0], "here"),
-        ("regions.line.style_layers", {"relu1_1": 1, "relu3_4": 0}, "here"),
+        Setting("regions.line.octaves", [0, 1, 0], "here"),
+        Setting("regions.line.style_layers", {"relu1_1": 1, "relu3_4": 0}, "here"),
     ]
     scene = open_scene(read_recipe(file, settings), CHECK_SIZE)
     found = measure_coverage(scene).regions[1]

@@ -20,6 +20,7 @@ from guidedstyle.engine.rendering import Rendering, load_encoder
 from guidedstyle.losses.terms import Place, StyleTarget
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
+from guidedstyle.types import Setting
 
 RENDER = ("render", "recipe.yaml", "--device", "cpu", "--set", "solver.tolerance=0")
 
@@ -58,7 +59,9 @@ def find_target(objective: Objective, place: Place) -> StyleTarget:
 
 
 def paint(file: Path, precision: torch.dtype | None = None, **settings: object) -> Rendering:
-    scene = open_scene(read_recipe(file, [(key.replace("__", "."), value, "here") for key, value in settings.items()]))
+    scene = open_scene(
+        read_recipe(file, [Setting(key.replace("__", "."), value, "here") for key, value in settings.items()])
+    )
     encoder = load_encoder(scene.recipe.encoder)
     plan = make_plan(scene, encoder, "cpu")
     return render(scene, encoder, replace(plan, precision=precision or plan.precision))

@@ -1,4 +1,4 @@
-"""Plain data of a YAML document by key path: lines, overrides, differences."""
+"""Plain data of a YAML document by key path: lines, settings, differences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from guidedstyle.errors import GuidedStyleError, Problem
-from guidedstyle.types import KeyPath
+from guidedstyle.types import KeyPath, Setting
 
 MOST_NODES = 20_000
 TOO_MANY = f"it holds more than {MOST_NODES:,} values"
@@ -89,8 +89,9 @@ class Document:
         """Find the place of `path`, or of the nearest key above it: `recipe.yaml:12`, or where it was set instead."""
         return next((self.places[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.places), None)
 
-    def override(self, key: str, value: object, place: str) -> None:
-        """Set the key `a.b.0.c`, or take it out (None); entries of a list go by number or by their `name`."""
+    def apply(self, setting: Setting) -> None:
+        """Set a key, or remove it (None)."""
+        key, value, place = setting
         parents, last = self._descend(key.split("."), place)
         if isinstance(last, list):
             last[_index(last, parents[-1])] = deepcopy(value)  # others may be set within it

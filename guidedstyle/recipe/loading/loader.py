@@ -14,9 +14,8 @@ from guidedstyle.recipe.loading.rules import find_violations
 from guidedstyle.recipe.loading.validation import validate
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.recipe.shorthand import expand
-from guidedstyle.types import KeyPath, Violation
+from guidedstyle.types import KeyPath, Setting, Violation
 
-Override = tuple[str, object, str]  # key path, value, where it was said
 PHOTOGRAPHS = (".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 MOST_BYTES = 2**20  # of a recipe
 RECIPE_KEY = "guidedstyle recipe"  # of the PNG's text that carries the recipe
@@ -52,21 +51,21 @@ class Reading(NamedTuple):
         return self.is_broken(path) or any(key[: len(path)] == path for key in self.mistaken)
 
 
-def load_recipe(file: Path | str, overrides: Sequence[Override] = (), sandbox: bool = False) -> Recipe:
+def load_recipe(file: Path | str, settings: Sequence[Setting] = (), sandbox: bool = False) -> Recipe:
     """Read a recipe from YAML, or from a PNG that `render` wrote.
 
-    `overrides` are (key path, value, where it was said). Raises GuidedStyleError with all problems.
+    Raises GuidedStyleError with all problems.
     """
-    reading = read_recipe(Path(file), overrides, sandbox)
+    reading = read_recipe(Path(file), settings, sandbox)
     if reading.document.problems:
         raise GuidedStyleError(reading.document.problems)
     return reading.recipe
 
 
-def read_recipe(file: Path, overrides: Sequence[Override] = (), sandbox: bool = False) -> Reading:
+def read_recipe(file: Path, settings: Sequence[Setting] = (), sandbox: bool = False) -> Reading:
     """Read a recipe with its errors noted in the document; raises where nothing can be made of it.
 
-    In a `sandbox` it may name nothing outside its folder; `overrides` may.
+    In a `sandbox` it may name nothing outside its folder; `settings` may.
     """
     if not file.is_file():
         raise GuidedStyleError.of(file, "there is no such file", "name a recipe (.yaml)")
@@ -76,38 +75,38 @@ def read_recipe(file: Path, overrides: Sequence[Override] = (), sandbox: bool = 
     if default_output(file) != file.with_suffix(".png"):  # an image's own recipe must not overwrite it
         document.data.pop("output", None)
     document.data.setdefault("output", default_output(file).name)
-    for override in overrides:
-        if _is_short(override[0]):
-            document.override(*override)
+    for setting in settings:
+        if _is_short(setting.key):
+            document.apply(setting)
     document.data = expand(document.data)
     if ("style",) in document.places:
         derived = dict.fromkeys([("styles", "style"), ("regions",)], document.places["style",])
         document.places = derived | document.places
-    for override in overrides:
-        if not _is_short(override[0]):
-            document.override(*override)
+    for setting in settings:
+        if not _is_short(setting.key):
+            document.apply(setting)
     recipe, broken = validate(document)
     reading = Reading(share_masks(_anchor(recipe, file.parent)), document, frozenset(broken), set()).examine(file)
     if sandbox:
-        _confine(reading, file.parent, overrides)
+        _confine(reading, file.parent, settings)
     if ("masks",) in reading.mistaken and (shared := reading.recipe.masks):
         reading.mistaken.update(path for path, mask in list_masks(reading.recipe) if mask.file == shared.file)
     return reading
 
 
-def _confine(reading: Reading, folder: Path, overrides: Sequence[Override]) -> None:
+def _confine(reading: Reading, folder: Path, settings: Sequence[Setting]) -> None:
     """Report what leads out of a folder, but for what was said elsewhere than in the recipe."""
-    said = {place for _, _, place in overrides}
+    said = {setting.place for setting in settings}
     reading.report(find_escapes(reading.recipe, folder, lambda path: reading.document.find_place(path) in said))
 
 
-def check_overrides(file: Path, overrides: Sequence[Override]) -> None:
-    """Raise GuidedStyleError with what is wrong with overrides alone: no change of the recipe mends that."""
+def check_settings(file: Path, settings: Sequence[Setting]) -> None:
+    """Raise GuidedStyleError with what is wrong with settings alone: no change of the recipe mends that."""
     try:
-        problems: Sequence[Problem] = read_recipe(file, overrides).document.problems
+        problems: Sequence[Problem] = read_recipe(file, settings).document.problems
     except GuidedStyleError as error:
         problems = error.problems
-    said = {place for _, _, place in overrides}
+    said = {setting.place for setting in settings}
     if wrong := [one for one in problems if any(f"{one.place}: ".startswith(f"{place}: ") for place in said)]:
         raise GuidedStyleError(wrong)
 
@@ -122,13 +121,13 @@ def wrap_recipe(recipe: Recipe) -> Reading:
     return Reading(share_masks(recipe), Document("recipe"), frozenset(), set()).examine()
 
 
-def parse_setting(setting: str) -> Override:
+def parse_setting(text: str) -> Setting:
     """Parse `KEY=VALUE` of the command line, the value written as in YAML."""
-    key, equals, value = setting.partition("=")
-    place = f"--set {setting}"
+    key, equals, value = text.partition("=")
+    place = f"--set {text}"
     if not key or not equals:
         raise GuidedStyleError.of(place, "there is no KEY=VALUE here", "write, for example, --set smoothness=2")
-    return key.strip(), read_value(place, value) if value else None, place
+    return Setting(key.strip(), read_value(place, value) if value else None, place)
 
 
 def default_output(file: Path) -> Path:
