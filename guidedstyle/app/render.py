@@ -66,7 +66,7 @@ class Renderer:
 
     def open(self, reading: Reading, plan: Plan) -> Scene:
         """Open a scene at its full size."""
-        keep_freed_memory(large_too=not plan.tiled)
+        keep_freed_memory(large_blocks=not plan.tiled)
         return open_scene(reading)
 
     def render(

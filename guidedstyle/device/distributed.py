@@ -1,4 +1,4 @@
-"""Several processes that share the tiles of one render (torchrun)."""
+"""Several processes that render one image together, each with its own tiles (torchrun)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ T = TypeVar("T")
 
 
 def count_processes() -> int:
-    """Count the processes that render one image together, as torchrun started them."""
+    """Return the number of processes that render one image together: 1 without torchrun."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def is_first() -> bool:
-    """Tell whether this is the process that prints and writes."""
+    """Whether this is the process of rank 0, the only one that prints and writes files."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 @contextmanager
 def join_processes() -> Iterator[None]:
-    """Join the processes that torchrun started; without it there is only this one."""
+    """Connect the processes that torchrun started; does nothing for a single process."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
@@ -39,7 +39,7 @@ def join_processes() -> Iterator[None]:
 
 
 def take_slice(items: Sequence[T]) -> Sequence[T]:
-    """Take this process's share: neighbours, as many as the others have or one more."""
+    """Return this process's items: a contiguous slice; the slices' lengths differ by at most one."""
     if not distributed.is_initialized():
         return items
     rank, count = distributed.get_rank(), count_processes()
@@ -47,17 +47,20 @@ def take_slice(items: Sequence[T]) -> Sequence[T]:
 
 
 def sum_over_processes(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Add up what all processes found, so that each has the sums."""
+    """Return the sums of these tensors over all processes, in one all-reduce; they must have one data type."""
     if not distributed.is_initialized():
         return tensors
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     distributed.all_reduce(flat)
-    parts = flat.split([tensor.numel() for tensor in tensors])
-    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+    sums = flat.split([tensor.numel() for tensor in tensors])
+    return [one.view_as(tensor) for one, tensor in zip(sums, tensors, strict=True)]
 
 
 def divide_memory(memory: int) -> int:
-    """Share out the memory that the process with the least has, between all of its machine: they must plan alike."""
+    """Return the bytes that each process may use: the least that any has, divided by the processes of its machine.
+
+    All processes get the same number, since they must make the same plan.
+    """
     if not distributed.is_initialized():
         return memory
     least = torch.tensor(memory, device=_find_device())
@@ -65,11 +68,11 @@ def divide_memory(memory: int) -> int:
     return int(least) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def all_agree(goes_on: bool) -> bool:
-    """Tell whether all processes want to go on; one that stops alone would leave the others waiting."""
+def all_agree(vote: bool) -> bool:
+    """Whether all processes vote True; a process that stopped on its own would leave the others waiting."""
     if not distributed.is_initialized():
-        return goes_on
-    (votes,) = sum_over_processes([torch.tensor([float(goes_on)], device=_find_device())])
+        return vote
+    (votes,) = sum_over_processes([torch.tensor([float(vote)], device=_find_device())])
     return bool(votes == count_processes())
 
 

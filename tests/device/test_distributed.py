@@ -1,4 +1,4 @@
-"""Several processes for one image."""
+"""One image rendered by several processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from guidedstyle.io.files import lock_output
 pytestmark = pytest.mark.slow
 
 
-def run(*command: object, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_module(*command: object, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = (sys.executable, "-m", *map(str, command))
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
@@ -30,7 +30,7 @@ def list_children(process: int) -> Path:
     return Path(f"/proc/{process}/task/{process}/children")
 
 
-def read(file: Path) -> np.ndarray:
+def read_pixels(file: Path) -> np.ndarray:
     return np.asarray(Image.open(file).convert("RGB"), np.int16)
 
 
@@ -39,35 +39,35 @@ RENDER = ("guidedstyle", "render", "recipe.yaml", "--tile", 128, "--steps", 20, 
 
 
 @pytest.mark.parametrize("method", ["lbfgs", "adam"])
-def test_two_processes_paint_the_picture_of_one(studio: Path, method: str) -> None:
-    """The tiles, and the sums over them, are the same; only the first process prints and writes."""
+def test_two_processes_render_the_same_image_as_one(studio: Path, method: str) -> None:
+    """Tiles and their sums are the same; only the first process prints and writes."""
     draw_picture(400, 300, 1).save(studio / "photo.png")
     Image.open(studio / "left.png").resize((400, 300)).save(studio / "left.png")
     solver = ("--set", f"solver.method={method}")
-    alone = run(*RENDER, *solver, "-o", "one.png", folder=studio)
+    alone = run_module(*RENDER, *solver, "-o", "one.png", folder=studio)
     assert alone.returncode == 0, alone.stderr
-    both = run(*START, *RENDER, *solver, "-o", "two.png", folder=studio)
+    both = run_module(*START, *RENDER, *solver, "-o", "two.png", folder=studio)
     assert both.returncode == 0, both.stderr
-    assert np.abs(read(studio / "one.png") - read(studio / "photo.png")).mean() > 3
-    apart = np.abs(read(studio / "one.png") - read(studio / "two.png"))
-    assert (apart > 1).mean() < 1e-3  # what rounding leaves grows with the steps
+    assert np.abs(read_pixels(studio / "one.png") - read_pixels(studio / "photo.png")).mean() > 3
+    difference = np.abs(read_pixels(studio / "one.png") - read_pixels(studio / "two.png"))
+    assert (difference > 1).mean() < 1e-3  # rounding errors grow with the steps
     records = [json.loads((studio / f"{name}.png.json").read_text()) for name in ("one", "two")]
     assert [record["plan"]["processes"] for record in records] == [1, 2]
     assert both.stdout.count("device") == 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there images are not claimed")
-def test_a_picture_that_another_render_writes_is_refused_by_all(studio: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="outputs are not locked there")
+def test_all_processes_refuse_an_output_that_another_render_writes(studio: Path) -> None:
     with lock_output(studio / "recipe.png"):
-        both = run(*START, *RENDER, folder=studio)
+        both = run_module(*START, *RENDER, folder=studio)
     assert both.returncode == 1  # of torchrun
     assert f"another process writes it: {os.getpid()}" in both.stderr
     assert "bug of guidedstyle" not in both.stderr
     assert not (studio / "recipe.png").exists()
 
 
-@pytest.mark.skipif(not list_children(os.getpid()).exists(), reason="only Linux tells which process is the second")
-def test_where_one_process_is_killed_the_picture_so_far_is_kept(studio: Path) -> None:
+@pytest.mark.skipif(not list_children(os.getpid()).exists(), reason="only Linux lists the children of a process")
+def test_the_image_so_far_is_kept_when_one_process_is_killed(studio: Path) -> None:
     often = ("--preview-every", 1, "--checkpoint-every", 1, "--steps", 4000, "--set", "solver.tolerance=0")
     command = [sys.executable, "-m", *map(str, (*START, *RENDER, *often))]
     process = spawn(command, cwd=studio, env=os.environ | {"OMP_NUM_THREADS": "1"})
@@ -75,8 +75,8 @@ def test_where_one_process_is_killed_the_picture_so_far_is_kept(studio: Path) ->
     children = list_children(process.pid).read_text().split()
     second = next(child for child in children if b"RANK=1" in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"))
     os.kill(int(second), signal.SIGKILL)
-    said = process.communicate(timeout=200)[1]
-    assert "recipe.png is not written: torchrun: the processes of this render do not reach each other" in said
-    assert "the image so far is recipe.preview.png" in said
-    assert "bug of guidedstyle" not in said
+    output = process.communicate(timeout=200)[1]
+    assert "recipe.png is not written: torchrun: the processes of this render do not reach each other" in output
+    assert "the image so far is recipe.preview.png" in output
+    assert "bug of guidedstyle" not in output
     assert np.asarray(Image.open(studio / "recipe.preview.png")).shape == (64, 96, 3)
