@@ -16,7 +16,7 @@ from guidedstyle.scene.check import Check, check_reading
 from guidedstyle.types import Setting
 
 if TYPE_CHECKING:
-    from guidedstyle.engine.rendering import Update, Watch
+    from guidedstyle.engine.rendering import OnUpdate, Update
     from guidedstyle.results.result import Result
 
 
@@ -41,7 +41,7 @@ def check(recipe: Recipe | Path | str) -> Check:
 
 def render(
     recipe: Recipe | Path | str,
-    on_update: Watch | None = None,
+    on_update: OnUpdate | None = None,
     device: str = "auto",
     tile: int | str = "auto",
     max_memory: float | None = None,

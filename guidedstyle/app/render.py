@@ -24,11 +24,10 @@ from guidedstyle.device.distributed import is_first, join_processes
 from guidedstyle.device.environment import Limits
 from guidedstyle.device.memory import keep_freed_memory
 from guidedstyle.encoders.encoder import Encoder
-from guidedstyle.engine.cache import find_cache
-from guidedstyle.engine.objective.targets import Memory
+from guidedstyle.engine.cache import StatisticsCache, find_cache
 from guidedstyle.engine.plan import ANYTHING, Plan, make_plan
 from guidedstyle.engine.render import render
-from guidedstyle.engine.rendering import Snapshot, Update, Watch, load_encoder
+from guidedstyle.engine.rendering import OnUpdate, Snapshot, Update, load_encoder
 from guidedstyle.errors import (
     BUG,
     DONE,
@@ -57,7 +56,7 @@ class Renderer:
 
     def __init__(self, device: str = "auto", limits: Limits = ANYTHING) -> None:
         self.device, self.limits = device, limits
-        self.encoders, self.memory = dict[EncoderChoice, Encoder](), Memory()
+        self.encoders, self.statistics = dict[EncoderChoice, Encoder](), StatisticsCache()
         keep_freed_memory()
 
     def plan(self, scene: Scene) -> Plan:
@@ -70,11 +69,16 @@ class Renderer:
         return open_scene(reading)
 
     def render(
-        self, scene: Scene, plan: Plan, watch: Watch, snapshot: Snapshot | None = None, notes: tuple[str, ...] = ()
+        self, scene: Scene, plan: Plan, watch: OnUpdate, snapshot: Snapshot | None = None, notes: tuple[str, ...] = ()
     ) -> Result:
         """Render a scene as planned, from its beginning or from a snapshot; `notes` are added to what is told of it."""
         encoder, identity = self.load(scene.recipe.encoder), identify_recipe(scene.recipe)
-        return Result(scene, render(scene, encoder, plan, watch, self.memory, snapshot), notes, identity)
+        return Result(
+            scene,
+            render(scene, encoder, plan, on_update=watch, statistics=self.statistics, snapshot=snapshot),
+            notes,
+            identity,
+        )
 
     def load(self, choice: EncoderChoice) -> Encoder:
         """Load the encoder that a recipe asks for, once."""

@@ -14,7 +14,7 @@ import watchfiles
 from guidedstyle.app.render import Renderer
 from guidedstyle.cli.console import print_failure, print_notes, print_preview
 from guidedstyle.engine.plan import Plan
-from guidedstyle.engine.rendering import Snapshot, Update, stack_losses
+from guidedstyle.engine.rendering import Snapshot, Update
 from guidedstyle.errors import DONE, GuidedStyleError, StoppedEarlyError
 from guidedstyle.io.images import save_image
 from guidedstyle.io.paths import name_watched
@@ -92,7 +92,7 @@ class Watcher:
         stages = (replace(plan.stages[-1], steps=min(WARM_STEPS, scene.recipe.solver.most_steps)),)
         plan = replace(plan, stages=stages, tilings=plan.tilings[-1:])
         paint = torch.from_numpy(last.rendering.paint)
-        return plan, Snapshot((), paint, None, plan.tilings, plan.precision, stack_losses([], []), 0.0)
+        return plan, Snapshot.of_image(paint, plan)
 
     def _is_saved(self) -> bool:
         return read_times(self.times) != self.times

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from guidedstyle.cli.console import print_json
 from guidedstyle.device.memory import measure_peak
-from guidedstyle.engine.cache import keep_tensors, recall_tensors
+from guidedstyle.engine.cache import load_tensors, store_tensors
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Update
 from guidedstyle.losses.terms import Losses
@@ -73,7 +73,7 @@ class Progress:
             self.last = now
             self.show(self._describe(update, now))
         if update.done == self.steps:
-            keep_tensors(_name_pace(self.plan), {"overhead": torch.tensor(self.forecast.overhead)})
+            store_tensors(_name_pace(self.plan), {"overhead": torch.tensor(self.forecast.overhead)})
 
     def _describe(self, update: Update, now: float) -> Status:
         stages, memory = self.plan.stages, measure_peak(self.plan.device)
@@ -97,7 +97,7 @@ def show_progress(scene: Scene, plan: Plan, style: Style) -> Iterator[Show]:
 
 def _recall_overhead(plan: Plan) -> float:
     """Recall what an earlier render on this kind of device learnt of its pace."""
-    known = recall_tensors(_name_pace(plan)) or {}
+    known = load_tensors(_name_pace(plan)) or {}
     return float(known.get("overhead", OVERHEAD))
 
 

@@ -1,4 +1,4 @@
-"""Keep tensors on disk by key, least recently used out first."""
+"""A cache on disk: tensors and images by key, the least recently used deleted first."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import torch
 from PIL import Image
 from platformdirs import user_cache_path
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from guidedstyle.device.distributed import all_agree, is_first
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import write_file
 from guidedstyle.io.images import read_image, save_image, to_pillow
+from guidedstyle.losses.terms import Place
 from guidedstyle.types import Array
 
-FOLDER = "GUIDEDSTYLE_CACHE"  # the environment variable that names another place
-LARGEST = 2**30  # bytes in all; what was used longest ago goes first
+FOLDER = "GUIDEDSTYLE_CACHE"  # the environment variable that names another folder
+MAX_BYTES = 2**30  # of all files; the least recently used are deleted first
 
 
 def find_cache() -> Path:
@@ -28,60 +31,94 @@ def find_cache() -> Path:
     return Path(named) if named else user_cache_path("guidedstyle")
 
 
-def recall_image(key: str, make: Callable[[], tuple[Array, bool]]) -> Image.Image:
-    """Return the image kept under a key, or make it, and keep it if it was finished and there is a place for it.
+def load_or_make_image(key: str, make: Callable[[], tuple[Array, bool]]) -> Image.Image:
+    """Load the image of a key, or make it; `make` returns it and whether it is finished and may be stored.
 
-    What was just made is returned as it would be read, so that both are the same.
+    An image that was just made is returned as it would be loaded, so that both are the same.
     """
     file = find_cache() / f"{key}.png"
     try:
         picture = read_image(file)
-        _try(file.touch)
+        _ignore_errors(file.touch)
         return picture
     except GuidedStyleError:  # there is none, or it is damaged
         made, finished = make()
     picture = to_pillow(made)
     if finished:
-        _keep(file, lambda: save_image(picture, file))
+        _store(file, lambda: save_image(picture, file))
     return picture
 
 
-def recall_tensors(key: str) -> dict[str, Tensor] | None:
-    """Return the tensors kept under a key; None: there are none, or they are damaged."""
+def load_tensors(key: str) -> dict[str, Tensor] | None:
+    """Load the tensors of a key; None if there are none, or they are damaged."""
     file = find_cache() / f"{key}.safetensors"
     try:
         found = load(file.read_bytes())
     except (OSError, SafetensorError):
         return None
-    _try(file.touch)
+    _ignore_errors(file.touch)
     return found
 
 
-def keep_tensors(key: str, tensors: Mapping[str, Tensor]) -> None:
-    """Keep tensors under a key, if there is a place for them."""
+def store_tensors(key: str, tensors: Mapping[str, Tensor]) -> None:
+    """Store tensors under a key; does nothing if the cache cannot be written."""
     file = find_cache() / f"{key}.safetensors"
-    _keep(file, lambda: write_file(file, save({name: tensor.contiguous() for name, tensor in tensors.items()})))
+    _store(file, lambda: write_file(file, save({name: tensor.contiguous() for name, tensor in tensors.items()})))
 
 
-def _keep(file: Path, write: Callable[[], object]) -> None:
-    def keep() -> None:
+def _store(file: Path, write: Callable[[], object]) -> None:
+    def store() -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write()
-        _remove_oldest(file.parent)
+        _delete_oldest(file.parent)
 
-    _try(keep)
+    _ignore_errors(store)
 
 
-def _try(action: Callable[[], object]) -> None:
-    with suppress(OSError, GuidedStyleError):  # what is not kept is made anew the next time
+def _ignore_errors(action: Callable[[], object]) -> None:
+    with suppress(OSError, GuidedStyleError):  # what is not stored is computed again the next time
         action()
 
 
-def _remove_oldest(folder: Path) -> None:
-    """Remove what was used longest ago, until the rest is no larger than LARGEST."""
+def _delete_oldest(folder: Path) -> None:
+    """Delete the least recently used files until the others take no more than MAX_BYTES."""
     files = [file for file in folder.iterdir() if file.suffix in (".png", ".safetensors")]
-    left = LARGEST
+    left = MAX_BYTES
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
         left -= file.stat().st_size
         if left < 0:
             file.unlink()
+
+
+Statistics = dict[Place, Tensor]  # of a style image, by octave and layer
+
+
+class StatisticsCache:
+    """The statistics of style images by everything they depend on: in memory, and on disk."""
+
+    def __init__(self) -> None:
+        self.known = dict[str, Statistics]()
+
+    def load_or_measure(self, key: str, device: torch.device, measure: Callable[[], Statistics]) -> Statistics:
+        """Return the statistics of a key on a device: those in memory, on disk, or else measured and stored."""
+        if key not in self.known:
+            self.known[key] = self._load(key, device) or self._measure(key, measure)
+        return self.known[key]
+
+    def _load(self, key: str, device: torch.device) -> Statistics | None:
+        """Load statistics from disk; None unless every process finds them."""
+        found = load_tensors(key)
+        if not all_agree(found is not None) or found is None:
+            return None
+        return {_parse_place(name): tensor.to(device) for name, tensor in found.items()}
+
+    def _measure(self, key: str, measure: Callable[[], Statistics]) -> Statistics:
+        measured = measure()
+        if is_first():
+            store_tensors(key, {f"{octave}.{layer}": tensor for (octave, layer), tensor in measured.items()})
+        return measured
+
+
+def _parse_place(name: str) -> Place:
+    octave, layer = name.split(".")
+    return int(octave), layer

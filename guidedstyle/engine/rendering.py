@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.encoders.weights import load_lite, load_vgg19
+from guidedstyle.engine.objective.canvas import Canvas, resize
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.solvers.minimise import Ending, EndReason, State, Step
+from guidedstyle.io.images import fit_size
 from guidedstyle.losses.terms import Losses
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.model import EncoderChoice
@@ -20,10 +23,9 @@ from guidedstyle.types import Array
 
 @dataclass(frozen=True)
 class LossHistory:
-    """The losses that N steps set out from, over R painted regions, on the CPU.
+    """The losses before each of N steps, of R painted regions, on the CPU.
 
-    `stages` (N,) number the sizes that the steps were taken at, from 0; `total` and `smoothness` are (N,), `style` and
-    `content` (N, R).
+    `stages` (N,) are the indices of the stages; `total` and `smoothness` are (N,), `style` and `content` (N, R).
     """
 
     stages: Tensor
@@ -32,25 +34,27 @@ class LossHistory:
     content: Tensor
     smoothness: Tensor
 
+    @classmethod
+    def stack(cls, stages: Sequence[int], losses: Sequence[Losses]) -> LossHistory:
+        """Stack the losses of steps, from the first to the last."""
+        terms = (
+            torch.stack([getattr(one, term).cpu() for one in losses]) if losses else torch.empty(0)
+            for term in ("total", "style", "content", "smoothness")
+        )
+        return cls(torch.tensor(stages), *terms)
+
     def unstack(self) -> list[Losses]:
         """Return the losses of every step."""
         return [Losses(*terms) for terms in zip(self.total, self.style, self.content, self.smoothness, strict=True)]
 
 
-def stack_losses(stages: Sequence[int], losses: Sequence[Losses]) -> LossHistory:
-    """Trace the losses of steps, the first first."""
-    terms = (
-        torch.stack([getattr(one, term).cpu() for one in losses]) if losses else torch.empty(0)
-        for term in ("total", "style", "content", "smoothness")
-    )
-    return LossHistory(torch.tensor(stages), *terms)
-
-
 @dataclass(frozen=True)
 class Snapshot:
-    """All it takes to go on: how earlier sizes ended, this one's image and solver, how it is computed, losses, seconds.
+    """Everything a render needs to resume.
 
-    Its tensors are the render's own: they change with its next step. Without a solver's state the size is begun anew.
+    `endings` tell how the earlier stages ended; `image` (1, 3, h, w) is that of the current stage, at its size or
+    another one, and `state` the solver's. Without a state the stage starts over from the image. `seconds` is the time
+    that was spent so far. The tensors are not copied: a snapshot of a running render is valid until its next step.
     """
 
     endings: tuple[Ending, ...]
@@ -58,58 +62,125 @@ class Snapshot:
     state: State | None
     tilings: tuple[Tiling, ...]
     precision: torch.dtype
-    curves: LossHistory
+    history: LossHistory
     seconds: float
+
+    @classmethod
+    def of_image(cls, image: Tensor, plan: Plan) -> Snapshot:
+        """Start the first stage of a plan from an image (1, 3, h, w)."""
+        return cls((), image, None, plan.tilings, plan.precision, LossHistory.stack([], []), 0.0)
+
+
+@dataclass
+class Progress:
+    """How far a render is: the only object that changes while it runs.
+
+    `plan` is what is carried out: its tiles shrink when memory runs out. `stages` and `losses` are those of all steps.
+    """
+
+    plan: Plan
+    image: Tensor
+    began: float  # on the monotonic clock
+    endings: list[Ending]
+    state: State | None  # of the solver, to continue the current stage from
+    stages: list[int]
+    losses: list[Losses]
+
+    @classmethod
+    def resume(cls, snapshot: Snapshot, plan: Plan, began: float) -> Progress:
+        """Continue from a snapshot, `began` being when this process began to render."""
+        return cls(
+            plan=plan,
+            image=snapshot.image.to(plan.device),
+            began=began - snapshot.seconds,
+            endings=list(snapshot.endings),
+            state=snapshot.state,
+            stages=snapshot.history.stages.tolist(),
+            losses=snapshot.history.unstack(),
+        )
+
+    @property
+    def seconds(self) -> float:
+        """The time spent so far, in earlier processes too."""
+        return time.monotonic() - self.began
+
+    @property
+    def history(self) -> LossHistory:
+        """The losses of all steps so far."""
+        return LossHistory.stack(self.stages, self.losses)
+
+    def snapshot(self, step: Step[Losses]) -> Snapshot:
+        """Take a snapshot after a step of the current stage."""
+        return Snapshot(
+            endings=tuple(self.endings),
+            image=step.image,
+            state=step.state_dict(),
+            tilings=self.plan.tilings,
+            precision=self.plan.precision,
+            history=self.history,
+            seconds=self.seconds,
+        )
 
 
 @dataclass(frozen=True)
 class Update:
-    """Where a render is: its stage from 0, the steps it has come of all that are planned, and the solver's step.
+    """What a callback is told after each step: the stage from 0, the steps done in all stages, the step.
 
-    `show` makes the image so far, (1, 3, h, w) in [0, 1] at the stage's size or with at most so many px a side, and
-    `save` what goes on from here.
+    Valid inside the callback only: `preview` and `snapshot` read the running render.
     """
 
     stage: int
     done: int
     step: Step[Losses]
-    show: Callable[[int], Array]
-    save: Callable[[], Snapshot]
+    canvas: Canvas
+    progress: Progress
+
+    def preview(self, longest: int) -> Array:
+        """Draw the image so far, (1, 3, h, w) in [0, 1], at the stage's size or at most `longest` px a side."""
+        with torch.no_grad():
+            picture = self.canvas.compose(self.step.image)
+            height, width = picture.shape[2:]
+            return resize(picture, fit_size((width, height), min(longest, max(height, width)))).cpu().numpy()
+
+    def snapshot(self) -> Snapshot:
+        """Take a snapshot to resume from; its tensors are the render's own, valid inside the callback only."""
+        return self.progress.snapshot(self.step)
 
 
-Watch = Callable[[Update], bool]
+OnUpdate = Callable[[Update], bool]  # returns whether to continue
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """An image (1, 3, H, W) in [0, 1], the losses at its end, how each size ended, and the seconds it took.
+    """A finished or interrupted render: the image (1, 3, H, W) in [0, 1] and how it came about.
 
-    `paint` is the image before it was laid over what is kept; `plan` is what was done, and `notes` tell where that
-    is not what was planned; `curves` are the losses on the way.
+    `paint` is the image before it was laid over the kept regions, `plan` what was carried out, `losses` those of the
+    image, `history` those of all steps; `endings` tell how each stage ended, and `notes` where the render departed from
+    its plan.
     """
 
     image: Array
     paint: Array
     plan: Plan
     losses: Losses
-    curves: LossHistory
+    history: LossHistory
     endings: tuple[Ending, ...]
     seconds: float
     notes: tuple[str, ...]
 
     @property
     def finished(self) -> bool:
-        """Whether every size was solved."""
+        """Whether every stage was finished."""
         return self.endings[-1].finished
 
     @property
     def steps(self) -> int:
-        """The steps taken in all."""
+        """The number of steps of all stages."""
         return sum(ending.steps for ending in self.endings)
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why each size ended."""
+        """Why each stage ended, in words, with its number of steps."""
         return tuple(map(str, self.endings))
 
     @property
@@ -119,7 +190,7 @@ class Rendering:
 
     @property
     def reason(self) -> str:
-        """Why the render ended, in words, with the steps it took in all."""
+        """Why the render ended, in words, with the number of all steps."""
         return f"{self.end_reason.phrase} ({self.steps})"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from guidedstyle.encoders.encoder import Encoder
-from guidedstyle.engine.cache import recall_image
+from guidedstyle.engine.cache import load_or_make_image
 from guidedstyle.engine.objective.canvas import resize, resize_layers
 from guidedstyle.io.images import to_array
 from guidedstyle.recipe.mask import Mask
@@ -80,6 +80,6 @@ def _make_style_image(scene: Scene, encoder: Encoder, style_image: StyleImage, p
     key.update(repr(made_of).encode())
     for array in (scene.content, style_image.mask, fine.image, fine.mask):
         key.update(np.ascontiguousarray(array).tobytes())
-    picture = recall_image(key.hexdigest(), lambda: paint(scene))
+    picture = load_or_make_image(key.hexdigest(), lambda: paint(scene))
     mask = resize_layers(style_image.mask[None], scene.size)[0].numpy()
     return replace(style_image, image=to_array(picture), mask=mask, fine=None)

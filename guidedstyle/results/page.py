@@ -133,7 +133,7 @@ def _plot_tones(scene: Scene, result: Array) -> Iterator[Plot]:
 
 def _plot_losses(scene: Scene, rendering: Rendering) -> Iterator[Plot]:
     """Plot every term of the loss, and where there are several regions, those of each."""
-    curves = rendering.curves
+    curves = rendering.history
     stages, sizes = curves.stages.numpy(), [max(stage.size) for stage in rendering.plan.stages]
     plots = {"Every term": _trace_terms(curves)}
     if curves.style.shape[1] > 1:

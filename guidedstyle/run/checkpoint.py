@@ -12,7 +12,7 @@ import torch
 from guidedstyle.device.distributed import count_processes
 from guidedstyle.device.precision import name_precision
 from guidedstyle.engine.plan import Plan
-from guidedstyle.engine.rendering import LossHistory, Snapshot, stack_losses
+from guidedstyle.engine.rendering import LossHistory, Snapshot
 from guidedstyle.engine.solvers.minimise import Ending, EndReason
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory
 from guidedstyle.io.files import atomic_write
@@ -68,7 +68,7 @@ def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
             "state": snapshot.state,
             "tilings": [asdict(tiling) for tiling in snapshot.tilings],
             "precision": name_precision(snapshot.precision),
-            "curves": dict(vars(snapshot.curves)),
+            "history": dict(vars(snapshot.history)),
             "seconds": snapshot.seconds,
         },
     }
@@ -106,17 +106,17 @@ def read_checkpoint(file: Path) -> Checkpoint | None:
 
 def _read_snapshot(data: dict[str, Any], stages: Sequence[tuple[int, int, int]]) -> Snapshot:
     """Read where a render is whose stages are (width, height, steps); raises where that cannot be."""
-    curves, (width, height, _) = LossHistory(**data["curves"]), stages[len(data["endings"])]
+    history, (width, height, _) = LossHistory(**data["history"]), stages[len(data["endings"])]
     image, state = data["image"], data["state"]
     whole = (image.shape, image.dtype) == ((1, 3, height, width), torch.float32)
     whole &= state is None or (set(state), type(state["optimiser"])) == ({"optimiser", "totals"}, dict)
     whole &= len(data["tilings"]) == len(stages)
-    if not whole or len({len(curve) for curve in vars(curves).values()}) != 1:
-        raise ValueError("image, solver, tiles and curves do not go together")
+    if not whole or len({len(curve) for curve in vars(history).values()}) != 1:
+        raise ValueError("image, solver, tiles and loss history do not go together")
     endings = tuple(Ending(ending["steps"], EndReason(ending["reason"])) for ending in data["endings"])
     tilings = tuple(Tiling(**tiling) for tiling in data["tilings"])
     precision = getattr(torch, data["precision"])
-    return Snapshot(endings, image, state, tilings, precision, curves, data["seconds"])
+    return Snapshot(endings, image, state, tilings, precision, history, data["seconds"])
 
 
 MOST_SHOWN = 6  # differences
@@ -145,7 +145,7 @@ def resume(file: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], plan
     if any(not difference.key.startswith("versions.") for difference in changed):
         stage = plan.stages[len(snapshot.endings)]
         note = f"changed since {done}: {_list(changed)}; begins {max(stage.size)} px anew from the image so far"
-        return Resumption(plan, replace(snapshot, state=None, curves=stack_losses([], [])), note)
+        return Resumption(plan, replace(snapshot, state=None, history=LossHistory.stack([], [])), note)
     changed += list_differences(checkpoint.machine, describe_machine(plan))
     note = f"goes on from {done}"
     if changed:

@@ -70,9 +70,9 @@ class States:
 
     def write(self, update: Update) -> None:
         """Write the state after an update."""
-        write_checkpoint(self.file, Checkpoint.at(self.identity, self.plan, update.save(), update.done))
+        write_checkpoint(self.file, Checkpoint.at(self.identity, self.plan, update.snapshot(), update.done))
 
 
 def draw_update(update: Update, size: Size) -> Image.Image:
     """Draw the image so far at (width, height)."""
-    return to_pillow(update.show(max(size))).resize(size, Image.Resampling.BICUBIC)
+    return to_pillow(update.preview(max(size))).resize(size, Image.Resampling.BICUBIC)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import guidedstyle.engine.cache
-from guidedstyle.engine.cache import keep_tensors, recall_tensors
+from guidedstyle.engine.cache import load_tensors, store_tensors
 from guidedstyle.engine.objective.targets import TargetBuilder
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.render import render
@@ -104,12 +104,12 @@ def test_without_a_place_to_keep_it_the_render_goes_on(studio: Path, monkeypatch
 
 
 def test_what_was_used_longest_ago_goes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guidedstyle.engine.cache, "LARGEST", 3000)
+    monkeypatch.setattr(guidedstyle.engine.cache, "MAX_BYTES", 3000)
     for number, name in enumerate("abc"):
-        keep_tensors(name, {"0.relu": torch.zeros(250)})  # a bit more than 1000 bytes
+        store_tensors(name, {"0.relu": torch.zeros(250)})  # a bit more than 1000 bytes
         os.utime(folder / f"{name}.safetensors", (number, number))
         if name == "b":
-            assert recall_tensors("a") is not None  # now "b" is the oldest
+            assert load_tensors("a") is not None  # now "b" is the oldest
             os.utime(folder / "a.safetensors", (time.time(),) * 2)
-    keep_tensors("d", {"0.relu": torch.zeros(10)})
+    store_tensors("d", {"0.relu": torch.zeros(10)})
     assert {file.stem for file in folder.iterdir()} == {"a", "c", "d"}

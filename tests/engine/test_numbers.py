@@ -34,7 +34,7 @@ def render(folder: Path, **keys: object) -> Result:
     result = guidedstyle.render(folder / "a.yaml", device="cpu")
     losses = result.rendering.losses
     assert np.isfinite(result.rendering.image).all()
-    assert result.rendering.curves.total.isfinite().all()
+    assert result.rendering.history.total.isfinite().all()
     assert all(isfinite(number) for terms in (losses.style, losses.content) for number in terms.tolist())
     assert 0 <= result.rendering.image.min() <= result.rendering.image.max() <= 1
     return result
@@ -73,7 +73,7 @@ def test_strengths_of_nothing_and_of_a_million(gallery: Path, key: str, method: 
     for strength in ("0", "1e6"):
         result = render(gallery, **{key: strength}, solver=f"{{steps: 20, method: {method}}}")
         assert result.rendering.finished
-        least = result.rendering.curves.total.min()
+        least = result.rendering.history.total.min()
         assert float(result.rendering.losses.total) <= 2 * least + 1e-6
 
 
@@ -85,7 +85,7 @@ def test_sizes_from_sixteen_px(gallery: Path, size: int) -> None:
 @pytest.mark.parametrize("rate", ["1", "10"])
 def test_gradient_descent_with_steps_far_too_long_still_comes_down(gallery: Path, rate: str) -> None:
     result = render(gallery, solver=f"{{steps: 60, method: sgd, rate: {rate}, sizes: 1, tolerance: 0}}")
-    totals = result.rendering.curves.total
+    totals = result.rendering.history.total
     assert max(totals) > 2 * totals[0]  # it did leap
     assert float(result.rendering.losses.total) < totals[0] / 2
 

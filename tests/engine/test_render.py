@@ -240,6 +240,6 @@ def test_the_loss_of_a_mixed_picture_hardly_ever_leaps() -> None:
         totals.append(float(update.step.losses.total))
         return True
 
-    render(scene, encoder, make_plan(scene, encoder, "cpu"), watch)
+    render(scene, encoder, make_plan(scene, encoder, "cpu"), on_update=watch)
     assert max(later / earlier for earlier, later in pairwise(totals)) < 1.2
     assert totals[-1] < 0.3 * totals[0]

@@ -49,7 +49,7 @@ def open_(studio: Path, *settings: str) -> tuple[Scene, Encoder]:
 
 def make(studio: Path, *settings: str, watch=lambda update: True) -> np.ndarray:
     scene, encoder = open_(studio, *settings)
-    return make_style_images_for(scene, encoder, make_plan(scene, encoder, "cpu"), watch)[MADE].image
+    return make_style_images_for(scene, encoder, make_plan(scene, encoder, "cpu"), on_update=watch)[MADE].image
 
 
 def spy_on_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:

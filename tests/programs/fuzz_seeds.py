@@ -147,14 +147,14 @@ def make_checkpoints() -> Iterator[bytes]:
     from guidedstyle.run.checkpoint import FORMAT
 
     losses = {name: torch.ones(2, 1) for name in ("style", "content")}
-    curves = {"stages": torch.zeros(2), "total": torch.ones(2), "smoothness": torch.ones(2), **losses}
+    history = {"stages": torch.zeros(2), "total": torch.ones(2), "smoothness": torch.ones(2), **losses}
     snapshot = {
-        "endings": [{"steps": 2, "reason": "done", "finished": True}],
+        "endings": [{"steps": 2, "reason": "done"}],
         "image": torch.zeros(1, 3, 4, 4),
-        "state": {"best": torch.zeros(3), "number": 1},
+        "state": {"optimiser": {"best": torch.zeros(3), "count": 1}, "totals": torch.ones(2)},
         "tilings": [{"side": None, "kept": 0.0, "content": True}],
         "precision": "float32",
-        "curves": curves,
+        "history": history,
         "seconds": 1.5,
     }
     data = {"format": FORMAT, "identity": {"stages": []}, "machine": {}, "steps": 2, "threads": 1}

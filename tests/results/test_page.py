@@ -68,7 +68,7 @@ def report_on(recipe: dict[str, Any], folder: Path, watch: Callable[[Update], bo
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     scene = open_scene(read_recipe(folder / "recipe.yaml"))
     encoder = load_encoder(scene.recipe.encoder)
-    rendering = render(scene, encoder, make_plan(scene, encoder), watch)
+    rendering = render(scene, encoder, make_plan(scene, encoder), on_update=watch)
     record = describe_render(scene, rendering, [NOTE], identify_recipe(scene.recipe))
     html = write_page(scene, rendering, record)
     (folder / "report.html").write_text(html)

@@ -56,7 +56,7 @@ def render_whole(renderer: Renderer, scene: Scene) -> tuple[Rendering, dict[int,
 
     def watch(update: Update) -> bool:
         if update.done % 3 == 1:
-            write_checkpoint(file, Checkpoint.at(describe_scene(scene), plan, update.save(), update.done))
+            write_checkpoint(file, Checkpoint.at(describe_scene(scene), plan, update.snapshot(), update.done))
             found = read_checkpoint(file)
             assert found
             kept[update.done] = found
@@ -82,7 +82,7 @@ def test_from_every_state_a_render_ends_in_the_same_bits(studio: Path, method: s
         again = renderer.render(scene, renderer.plan(scene), watch, checkpoint.snapshot).rendering
         assert steps == list(range(done + 1, 21))
         assert np.array_equal(again.image, whole.image)
-        assert torch.equal(again.curves.total, whole.curves.total)
+        assert torch.equal(again.history.total, whole.history.total)
         assert again.endings == whole.endings
 
 
@@ -96,7 +96,7 @@ def test_a_size_that_no_longer_improves_ends_at_the_same_step(studio: Path) -> N
     at = whole.steps
 
     def stop(update: Update) -> bool:
-        stops[update.done] = replace(update.save(), state=torch_copy(update.save().state))
+        stops[update.done] = replace(update.snapshot(), state=torch_copy(update.snapshot().state))
         return update.done < at
 
     assert not renderer.render(scene, plan, stop).rendering.finished
@@ -247,7 +247,7 @@ def test_after_memory_ran_out_a_resumed_size_is_begun_anew(studio: Path) -> None
     again = renderer.render(scene, renderer.plan(scene), fail_once, kept[10].snapshot).rendering
     assert begun[:4] == [11, 12, 13, 1]
     assert again.finished
-    assert len(again.curves.total) == 10 + 20
+    assert len(again.history.total) == 10 + 20
 
 
 def keep_state(studio: Path, scene: Scene) -> Path:
@@ -256,7 +256,7 @@ def keep_state(studio: Path, scene: Scene) -> Path:
     plan, identity = renderer.plan(scene), describe_scene(scene)
 
     def watch(update: Update) -> bool:
-        write_checkpoint(file, Checkpoint.at(identity, plan, update.save(), update.done))
+        write_checkpoint(file, Checkpoint.at(identity, plan, update.snapshot(), update.done))
         return update.done < 2
 
     renderer.render(scene, plan, watch)
@@ -354,7 +354,7 @@ def test_a_damaged_state_is_told_and_left(studio: Path, content: bytes | None) -
 
 DAMAGES = [
     {"precision": "float33"},
-    {"curves": {}},
+    {"history": {}},
     {"endings": [{"steps": 1}]},
     {"image": None},
     {"image": torch.zeros(1, 3, 5, 5)},
@@ -362,7 +362,7 @@ DAMAGES = [
     {"state": "x"},
     {"state": {}},
     {"tilings": []},
-    {"curves": dict.fromkeys(("stages", "total", "style", "content", "smoothness"))},
+    {"history": dict.fromkeys(("stages", "total", "style", "content", "smoothness"))},
 ]
 
 

@@ -44,11 +44,11 @@ SIGNAL_AT = """
 import os, signal, guidedstyle.app.render
 import guidedstyle.engine.{module} as module
 before, calls = module.{name}, []
-def call(*arguments):
+def call(*arguments, **keywords):
     calls.append(0)
     if len(calls) == {call}:
         os.kill(os.getpid(), signal.SIGINT)
-    return before(*arguments)
+    return before(*arguments, **keywords)
 module.{name} = call
 """
 

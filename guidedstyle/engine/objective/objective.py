@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.engine.cache import StatisticsCache
 from guidedstyle.engine.objective.canvas import Canvas, measure_areas
-from guidedstyle.engine.objective.targets import Memory, TargetBuilder
+from guidedstyle.engine.objective.targets import TargetBuilder
 from guidedstyle.engine.plan import Plan
 from guidedstyle.losses.measure import (
     ContentFeatures,
@@ -46,10 +47,19 @@ class Octave:
 class Objective:
     """Style, content and smoothness of an image (1, 3, h, w) at the size of one stage."""
 
-    def __init__(self, scene: Scene, encoder: Encoder, plan: Plan, stage: Stage, memory: Memory | None = None) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        encoder: Encoder,
+        plan: Plan,
+        stage: Stage,
+        *,
+        statistics: StatisticsCache | None = None,
+    ) -> None:
         self.recipe, self.encoder, self.plan, self.stage = scene.recipe, encoder, plan, stage
         self.canvas = Canvas.at_size(scene, stage.size, plan.device)
-        self.target_builder = TargetBuilder(scene, encoder, plan, stage, self.canvas, {} if memory is None else memory)
+        cache = StatisticsCache() if statistics is None else statistics
+        self.target_builder = TargetBuilder(scene, encoder, plan, stage, self.canvas, cache)
         with torch.no_grad():
             self.style_targets, self.style_probes = self.target_builder.make_targets()
             self._weigh_regions()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from guidedstyle.device.distributed import all_agree, is_first
 from guidedstyle.encoders.encoder import Encoder
-from guidedstyle.engine.cache import keep_tensors, recall_tensors
+from guidedstyle.engine.cache import Statistics, StatisticsCache
 from guidedstyle.engine.objective.canvas import Canvas, resize, resize_layers
 from guidedstyle.engine.objective.colour import Swatch, match_colours, match_luminance, match_palette, take_swatch
 from guidedstyle.engine.objective.guidance import GuideBuilder
@@ -27,9 +26,6 @@ from guidedstyle.recipe.values import parse_colour
 from guidedstyle.scene.scene import Scene, Stage
 from guidedstyle.types import Array, Propagation, Statistic
 
-Found = dict[Place, Tensor]
-Memory = dict[str, Found]  # statistics of style images by all that they depend on
-
 
 @dataclass
 class TargetBuilder:
@@ -40,8 +36,8 @@ class TargetBuilder:
     plan: Plan
     stage: Stage
     canvas: Canvas
-    memory: Memory = field(default_factory=dict)
-    measured: dict[tuple[int, str], Found] = field(default_factory=dict)  # by region and style
+    statistics: StatisticsCache
+    measured: dict[tuple[int, str], Statistics] = field(default_factory=dict)  # by region and style
 
     @cached_property
     def guide_builder(self) -> GuideBuilder:
@@ -101,7 +97,7 @@ class TargetBuilder:
         numbers = torch.tensor(indices, device=self.plan.device)
         return StyleTarget(place, statistic, wanted, norms, numbers, counts, metric)
 
-    def _measure_part(self, part: Part) -> Found:
+    def _measure_part(self, part: Part) -> Statistics:
         """Mix what is measured of the style images of a part."""
         region = self.scene.recipe.regions[self.canvas.painted[part.region]]
         used = [(name, share) for name, share in zip(region.style, part.mix, strict=True) if share]
@@ -112,7 +108,7 @@ class TargetBuilder:
         shares = [share for _, share in used]
         return {place: mix_grams([one[place] for one in found], shares) for place in found[0]}
 
-    def _measure_style_image(self, number: int, name: str) -> Found:
+    def _measure_style_image(self, number: int, name: str) -> Statistics:
         """Measure a style image at every place of a painted region, in the region's colours, statistic and guides."""
         controls = self.canvas.controls[number]
         use = self.scene.recipe.regions[self.canvas.painted[number]].style[name]
@@ -125,26 +121,14 @@ class TargetBuilder:
 
     def _recall(
         self, image: Array, mask: Array, kind: Propagation, statistic: Statistic, places: Sequence[Place]
-    ) -> Found:
-        """Measure a style image, or remember what was measured of the same pixels before."""
+    ) -> Statistics:
+        """Measure a style image, unless the same pixels were measured before in the same way."""
         key = hashlib.sha256(repr((self.encoder_print, image.shape, kind, statistic, places)).encode())
         for array in (image, mask):
             key.update(np.ascontiguousarray(array).data)
-        if key.hexdigest() not in self.memory:
-            self.memory[key.hexdigest()] = self._recall_from_disk(
-                key.hexdigest(), lambda: self._measure(image, mask, kind, statistic, places)
-            )
-        return self.memory[key.hexdigest()]
-
-    def _recall_from_disk(self, key: str, measure: Callable[[], Found]) -> Found:
-        """Take what was measured from the disk, if all processes find it there, or measure it and keep it."""
-        kept = recall_tensors(key)
-        if all_agree(kept is not None) and kept is not None:
-            return {_parse_place(name): tensor.to(self.plan.device) for name, tensor in kept.items()}
-        found = measure()
-        if is_first():
-            keep_tensors(key, {f"{octave}.{layer}": tensor for (octave, layer), tensor in found.items()})
-        return found
+        return self.statistics.load_or_measure(
+            key.hexdigest(), self.plan.device, lambda: self._measure(image, mask, kind, statistic, places)
+        )
 
     @cached_property
     def encoder_print(self) -> str:
@@ -153,8 +137,8 @@ class TargetBuilder:
 
     def _measure(
         self, image: Array, mask: Array, kind: Propagation, statistic: Statistic, places: Sequence[Place]
-    ) -> Found:
-        found: Found = {}
+    ) -> Statistics:
+        found: Statistics = {}
         pictures = build_octaves(torch.from_numpy(image).to(self.plan.device), places[-1][0] + 1)
         for octave, picture in enumerate(pictures):
             tiles = self.guide_builder.tile((image.shape[3], image.shape[2]), octave)
@@ -183,11 +167,6 @@ def recolour(image: Array, mask: Array, controls: Controls, region: Swatch) -> A
         changed = match_palette(image, mask, [parse_colour(name) for name in colour.palette])
     recoloured: Array = np.clip(image + strength * (changed - image), 0, 1)
     return recoloured
-
-
-def _parse_place(name: str) -> Place:
-    octave, layer = name.split(".")
-    return int(octave), layer
 
 
 def _pick(octaves: Sequence[float], index: int) -> float:
