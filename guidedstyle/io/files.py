@@ -16,20 +16,20 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.paths import name_lock
 
 MOST_BYTES = 2**24  # of a record
-PART = ".part"  # what the name of a file ends in while it is written
-TEMPORARY = set[Path]()  # what must not outlive this process
+TEMPORARY_SUFFIX = ".part"
+TEMPORARY = set[Path]()  # files to delete before this process exits
 
 
 def write_file(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all; raises GuidedStyleError where it cannot be written."""
-    with atomic_write(file) as part:
-        part.write_bytes(content)
+    """Write a file atomically; raises GuidedStyleError if it cannot be written."""
+    with atomic_write(file) as temporary:
+        temporary.write_bytes(content)
 
 
 def read_small_file(file: Path, most: int) -> bytes:
-    """Read a file that ought to be small; raises OSError where it is no plain file, or of more than `most` bytes."""
+    """Read a file that should be small; raises OSError if it is not a regular file or larger than `most` bytes."""
     status = file.stat()
-    if not S_ISREG(status.st_mode):  # a pipe is waited for
+    if not S_ISREG(status.st_mode):  # reading a pipe would block
         raise OSError(EINVAL, "it is no plain file", str(file))
     if status.st_size > most:
         raise OSError(EFBIG, f"{status.st_size:,} bytes are too many", str(file))
@@ -38,34 +38,34 @@ def read_small_file(file: Path, most: int) -> bytes:
 
 @contextmanager
 def atomic_write(file: Path) -> Iterator[Path]:
-    """Lend a file to write to, which then takes the place of `file`, even if the power goes in between.
+    """Yield a temporary file that replaces `file` at the end; after a crash or a power cut `file` is old or new, whole.
 
-    Raises GuidedStyleError where it cannot be written.
+    Raises GuidedStyleError if it cannot be written.
     """
     with explaining_errors(file, "it cannot be written"):
-        handle, name = tempfile.mkstemp(PART, f".{file.name}.{os.getpid()}.", file.parent)
+        handle, name = tempfile.mkstemp(TEMPORARY_SUFFIX, f".{file.name}.{os.getpid()}.", file.parent)
         os.close(handle)
-        with temporary_file(Path(name)) as part:
-            yield part
-            _flush(part)
-            part.chmod(0o666 & ~_umask())
-            part.replace(file)
+        with deleting(Path(name)) as temporary:
+            yield temporary
+            _flush(temporary)
+            temporary.chmod(0o666 & ~_read_umask())
+            temporary.replace(file)
 
 
 @contextmanager
-def temporary_file(file: Path) -> Iterator[Path]:
-    """Remove a file in the end, unless it has moved, and also where the process breaks off."""
+def deleting(file: Path) -> Iterator[Path]:
+    """Delete a file at the end, also where the process exits at once."""
     TEMPORARY.add(file)
     try:
         yield file
     finally:
-        with suppress(OSError):  # the disk can only be read by now
+        with suppress(OSError):  # the disk may have become read-only
             file.unlink(missing_ok=True)
         TEMPORARY.discard(file)
 
 
-def remove_temporary_files() -> None:
-    """Remove what must not outlive this process, before it breaks off."""
+def delete_temporary_files() -> None:
+    """Delete this process's temporary files and locks, before it exits at once."""
     for file in tuple(TEMPORARY):
         with suppress(OSError):
             file.unlink(missing_ok=True)
@@ -73,11 +73,12 @@ def remove_temporary_files() -> None:
 
 @contextmanager
 def explaining_errors(place: Path, rule: str) -> Iterator[None]:
-    """Turn what the system says of a place that cannot be written into a GuidedStyleError."""
+    """Turn an OSError on writing to `place` into a GuidedStyleError."""
     try:
         yield
     except OSError as error:
-        raise GuidedStyleError.of(place, f"{rule}: {error.strerror}", "choose another place, or make room") from error
+        remedy = "choose another folder, or free disk space"
+        raise GuidedStyleError.of(place, f"{rule}: {error.strerror}", remedy) from error
 
 
 def _flush(file: Path) -> None:
@@ -85,58 +86,56 @@ def _flush(file: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def _umask() -> int:
+def _read_umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
 def check_writable(folder: Path) -> None:
-    """Raise GuidedStyleError where nothing can be written in a folder."""
+    """Raise GuidedStyleError if no file can be written in a folder."""
     with (
         explaining_errors(folder, "nothing can be written here"),
         tempfile.TemporaryFile(dir=folder, buffering=0) as file,
     ):
-        file.write(b"a letter")  # a full disk may still take a name
+        file.write(b"test")  # on a full disk an empty file may still be created
 
 
-def remove_leftovers(file: Path) -> None:
-    """Remove what programs left that were killed while they wrote `file`."""
-    for part in file.parent.glob(f".{glob.escape(file.name)}.*{PART}"):
-        process = part.name.removeprefix(f".{file.name}.").split(".")[0]
+def delete_leftovers(file: Path) -> None:
+    """Delete the temporary files of processes that were killed while they wrote `file`."""
+    for temporary in file.parent.glob(f".{glob.escape(file.name)}.*{TEMPORARY_SUFFIX}"):
+        process = temporary.name.removeprefix(f".{file.name}.").split(".")[0]
         if process.isdecimal() and not _is_running(int(process)):
-            part.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:
-    if os.name != "posix":  # there a signal 0 is not harmless
-        return True
+    import psutil  # slow to import, and not needed to start
+
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+        return psutil.pid_exists(process)
+    except OverflowError:  # no process has this number: the file is not ours
+        return True
 
 
 @contextmanager
 def lock_output(output: Path) -> Iterator[None]:
-    """Claim an image for this process; raises GuidedStyleError where another one writes it.
+    """Lock an output for this process; raises GuidedStyleError if another process has locked it.
 
-    Where the system or the disk knows no such locks, files are still whole, of the last that wrote them.
+    The lock ends with the process, however it ends. On Windows, and on disks without locks, there is none: files are
+    still written atomically, and the last process to write one wins.
     """
     if sys.platform == "win32":
         yield
         return
     file = name_lock(output)
-    handle = _open(file)
+    handle = _open_lock(file)
     try:
-        while not _lock(handle, file, output):
+        while not _try_lock(handle, file, output):
             os.close(handle)
-            handle = _open(file)
-        with temporary_file(file):
-            with suppress(OSError):  # who it is, as far as the disk has room
+            handle = _open_lock(file)
+        with deleting(file):
+            with suppress(OSError):  # the process number is only for the message; the disk may be full
                 os.truncate(handle, 0)
                 os.write(handle, str(os.getpid()).encode())
             yield
@@ -144,22 +143,22 @@ def lock_output(output: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _open(file: Path) -> int:
+def _open_lock(file: Path) -> int:
     with explaining_errors(file.parent, "nothing can be written here"):
-        return os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)  # a link may lead to somebody's file
+        return os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)  # a link could point to any file
 
 
-def _lock(handle: int, file: Path, output: Path) -> bool:
-    """Lock a file; False: whoever had it has removed it since."""
-    import fcntl  # Windows has none
+def _try_lock(handle: int, file: Path, output: Path) -> bool:
+    """Lock an open file; False: another process has deleted it since it was opened."""
+    import fcntl  # not on Windows
 
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        rule = f"another process writes it: {os.read(handle, 20).decode(errors='replace') or 'unknown'}"
-        remedy = "wait until it is through, or stop it, or give this image another name (-o)"
-        raise GuidedStyleError.of(output, rule, remedy) from None
-    except OSError:  # this disk knows no locks
+        process = os.read(handle, 20).decode(errors="replace") or "unknown"
+        remedy = "wait until it has finished, or stop it, or choose another output (-o)"
+        raise GuidedStyleError.of(output, f"another process writes it: {process}", remedy) from None
+    except OSError:  # this disk has no locks
         return True
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(handle), file.stat())
@@ -167,16 +166,17 @@ def _lock(handle: int, file: Path, output: Path) -> bool:
 
 
 def check_folder_path(folder: Path, place: str) -> None:
-    """Raise GuidedStyleError where a folder cannot be made since a file is in its place, or above it."""
-    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    if not there.is_dir():
-        raise GuidedStyleError.of(place, f"{folder} cannot be made a folder: {there} is a file", "name another place")
+    """Raise GuidedStyleError if a folder cannot be created because it, or one of its parents, is a file."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        rule = f"{folder} cannot be created: {existing} is a file"
+        raise GuidedStyleError.of(place, rule, "choose another folder")
 
 
 def make_folder(folder: Path, place: str = "--out") -> None:
-    """Make a folder to write into; raises GuidedStyleError where that cannot be."""
+    """Create a folder and its parents; raises GuidedStyleError if that fails."""
     check_folder_path(folder, place)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise GuidedStyleError.of(place, f"{folder} cannot be made a folder", "name another place") from error
+        raise GuidedStyleError.of(place, f"{folder} cannot be created", "choose another folder") from error

@@ -1,4 +1,4 @@
-"""Names of the files beside an output: record, checkpoint, preview, frames."""
+"""Names of the files beside an output: record, checkpoint, preview, lock, frames."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ PREVIEW, WATCHED = ".preview.png", ".watch.png"
 
 
 def name_record(output: Path) -> Path:
-    """Name the record of an image."""
+    """Return the path of an output's record."""
     return output.with_name(output.name + ".json")
 
 
 def name_checkpoint(output: Path) -> Path:
-    """Name what an interrupted render of an image goes on from."""
+    """Return the path of the checkpoint from which an interrupted render is resumed."""
     return output.with_name(output.name + ".state")
 
 
 def name_old_checkpoint(output: Path) -> Path:
-    """Name where a state is kept when a render begins anew."""
+    """Return the path to which a checkpoint is moved when its render starts over."""
     return output.with_name(output.name + ".state.old")
 
 
 def name_lock(output: Path) -> Path:
-    """Name what is there while an image is rendered, so that no other process begins it too."""
+    """Return the path of the lock that keeps other processes from rendering the same output."""
     return output.with_name(f".{output.name}.lock")
 
 
 def name_preview(output: Path) -> Path:
-    """Name the image so far."""
+    """Return the path of the image so far."""
     return output.with_suffix(PREVIEW)
 
 
 def name_watched(output: Path) -> Path:
-    """Name the preview that is made at every save."""
+    """Return the path of the preview that `watch` renders."""
     return output.with_suffix(WATCHED)
 
 
 def name_frames(output: Path) -> Path:
-    """Name the folder of an image's frames."""
+    """Return the folder of an output's numbered frames."""
     return output.with_name(output.name + ".frames")
 
 
 def name_sweep(recipe: Path) -> Path:
-    """Name the folder of a recipe's variants, where none is named."""
+    """Return the default folder of a recipe's sweep."""
     return recipe.parent / f"{recipe.stem}-sweep"
 
 
 def list_output_files(output: Path) -> list[Path]:
-    """List an image and all that may be written beside it."""
+    """List an output and every file that may be written beside it."""
     names = (name_record, name_checkpoint, name_old_checkpoint, name_lock, name_preview, name_watched, name_frames)
-    return [output, *(name(output) for name in names if output.name)]  # a folder may have no name: `.`
+    return [output, *(name(output) for name in names if output.name)]  # the path `.` has no name

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from guidedstyle.errors import INTERRUPTED
-from guidedstyle.io.files import remove_temporary_files
+from guidedstyle.io.files import delete_temporary_files
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -70,7 +70,7 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 def exit_at_once() -> NoReturn:
     """End at once; no file stays half-written."""
-    remove_temporary_files()
+    delete_temporary_files()
     os._exit(INTERRUPTED)
 
 

@@ -9,7 +9,7 @@ from guidedstyle.device.distributed import is_first
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Snapshot, Update
 from guidedstyle.errors import GuidedStyleError, explain_fault
-from guidedstyle.io.files import check_writable, explaining_errors, make_folder, remove_leftovers, write_file
+from guidedstyle.io.files import check_writable, delete_leftovers, explaining_errors, make_folder, write_file
 from guidedstyle.io.paths import list_output_files, name_checkpoint, name_frames, name_old_checkpoint, name_preview
 from guidedstyle.io.video import write_timelapse
 from guidedstyle.recipe.files import find_overwritten, identify, list_given
@@ -59,7 +59,7 @@ class RunFiles:
         for folder in dict.fromkeys(file.parent for file in files):
             check_writable(folder)
         for file in files:
-            remove_leftovers(file)
+            delete_leftovers(file)
             if file.is_dir() and file != self.frames:
                 raise GuidedStyleError.of(file, "a folder lies where a file goes", "give the image another name (-o)")
         given = identify(list_given(self.scene.recipe, self.source))

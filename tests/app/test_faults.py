@@ -60,7 +60,7 @@ def test_on_a_full_disk_the_earlier_picture_stays_and_the_new_one_is_kept_elsewh
     assert code == 2
     assert said.count("the render goes on, but") == 2  # preview and state
     assert "out.png is not written, but kept as" in said
-    assert "it cannot be written: No space left on device\n    choose another place, or make room" in said
+    assert "it cannot be written: No space left on device\n    choose another folder, or free disk space" in said
     assert read_earlier(disk) == earlier
     (kept,) = (studio / "tmp").rglob("out.png")
     check_picture(kept)
@@ -91,7 +91,7 @@ def test_a_disk_on_which_nothing_can_be_written_is_told_before_the_work(
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     code, said = end(start(studio, *RENDER, "-o", "disk/out.png"))
     assert code == 2
-    assert f"disk: nothing can be written here: {told}\n    choose another place, or make room" in said
+    assert f"disk: nothing can be written here: {told}\n    choose another folder, or free disk space" in said
     assert "step 1/" not in said
     assert read_earlier(disk) == earlier
     assert not list_temporary(disk)
@@ -108,7 +108,7 @@ def test_a_disk_that_can_only_be_read_meanwhile_keeps_what_it_has(studio: Path, 
     assert code == 2, said
     assert said.count("the render goes on, but") == 2
     assert "out.png is not written, but kept as" in said
-    assert "it cannot be written: Read-only file system\n    choose another place, or make room" in said
+    assert "it cannot be written: Read-only file system\n    choose another folder, or free disk space" in said
     (kept,) = (studio / "tmp").rglob("out.png")
     check_picture(kept)
     assert read_earlier(disk) == earlier

@@ -58,7 +58,7 @@ NAMES = "give each its own name, and none content image or rest: --regions sky,s
         (
             "--regions a -o no/b.ora",
             "no/b.ora: it cannot be written: No such file or directory",
-            "choose another place, or make room",
+            "choose another folder, or free disk space",
         ),
     ],
 )

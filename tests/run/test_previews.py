@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -14,7 +13,6 @@ import pytest
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import PART, atomic_write, remove_leftovers, write_file
 from guidedstyle.io.images import read_image
 from guidedstyle.io.video import check_timelapse, write_timelapse
 from guidedstyle.run.options import NEVER, Every, Throttle, read_every
@@ -155,22 +153,3 @@ def test_what_takes_long_is_done_less_often(monkeypatch: pytest.MonkeyPatch) -> 
         throttle.run(step, work)
     assert len(done) * 1 <= 0.06 * now[0]
     assert len(done) > 3
-
-
-def test_what_a_killed_program_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    dead, alive = (tmp_path / f".a.png.{number}.abc{PART}" for number in (process.pid, os.getpid()))
-    others = [tmp_path / name for name in ("a.png", f".b.png.{process.pid}.abc{PART}", f".a.png.mine{PART}")]
-    for file in (dead, alive, *others):
-        file.touch()
-    remove_leftovers(tmp_path / "a.png")
-    assert {*tmp_path.iterdir()} == {alive, *others}
-
-
-def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
-    write_file(tmp_path / "a", b"old")
-    with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / "a") as part:
-        part.write_bytes(b"ne")
-        raise KeyboardInterrupt
-    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a", b"old")]
