@@ -19,6 +19,7 @@ LONGEST_REGION_NAME = 80  # letters
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 OUTPUT_SUFFIXES = (*IMAGE_SUFFIXES, ".ora")
+FORMAT = 1  # of recipes; raised when a recipe means something else than it did before
 STEPS: dict[SolverMethod, int] = {"lbfgs": 150, "adam": 300, "sgd": 500}  # what each takes to get as far as the others
 
 
@@ -152,6 +153,13 @@ class SolverChoice(Model):
 class Recipe(Controls):
     """A whole recipe. Paths are relative to the recipe file until it is read, then to the working folder."""
 
+    format: int = Field(
+        FORMAT,
+        ge=1,
+        le=FORMAT,
+        description="version of the recipe format; rendered images carry it, your own recipes need not",
+        json_schema_extra=unit("number"),
+    )
     content: RecipePath | None = Field(None, description="the content image to paint")
     canvas: Annotated[tuple[Side, Side], Field(strict=False)] | None = Field(
         None,
@@ -205,6 +213,10 @@ class Recipe(Controls):
     def controls(self) -> tuple[Controls, ...]:
         """What each region is asked for, by itself or as the whole image."""
         return tuple(region.over(self) for region in self.regions)
+
+    def resolve(self) -> Recipe:
+        """Write out the number of steps, so that the recipe of an image keeps its meaning when the defaults change."""
+        return self.model_copy(update={"solver": self.solver.model_copy(update={"steps": self.solver.most_steps})})
 
     def users(self, name: str) -> list[Controls]:
         """Return what each region that uses a style is asked for."""

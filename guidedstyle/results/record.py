@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from guidedstyle.recipe.files import list_files
 from guidedstyle.recipe.loading.loader import dump_recipe
 from guidedstyle.recipe.model import Recipe
 
-MOST_HASHES = 1024  # that are kept
+MOST_HASHES = 1024  # kept in memory
+SETTLED = 50_000_000  # ns after a change; a second change before that may leave the times of a file as they are
 
 
 class _Frozen(BaseModel):
@@ -76,7 +78,7 @@ class PlanSummary(_Frozen):
 class Identity(_Frozen):
     """What an image depends on: the recipe, the SHA-256 of every file that it names by key path, versions.
 
-    The recipe is as `write_recipe` writes it, with paths relative to the image's folder.
+    The recipe is as `write_recipe` writes it, with the resolved number of steps and paths relative to the image.
     """
 
     recipe: dict[str, Any]
@@ -106,18 +108,24 @@ class Record(Identity):
 def identify_recipe(recipe: Recipe) -> Identity:
     """Hash the files that a recipe names, as they are now; raises OSError where one cannot be read."""
     inputs = {".".join(map(str, path)): hash_file(file) for path, file in list_files(recipe)}
-    return Identity(recipe=dump_recipe(recipe, recipe.output.parent), inputs=inputs, versions=list_versions())
+    return Identity(recipe=dump_recipe(recipe.resolve(), recipe.output.parent), inputs=inputs, versions=list_versions())
 
 
 def hash_file(file: Path) -> str:
-    """Return the SHA-256 of a file; one that has not changed since is not read again."""
+    """Return the SHA-256 of a file; it is read once, and again only after it has changed."""
     status = file.stat()
-    return _hash(file, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < SETTLED:
+        return _hash(file)
+    return _hash_once(file, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
 
 
 @lru_cache(MOST_HASHES)
-def _hash(file: Path, status: tuple[int, ...]) -> str:
-    """Hash a file; `status` is what changes with its content."""
+def _hash_once(file: Path, status: tuple[int, ...]) -> str:
+    """Hash a file; `status` changes with its content."""
+    return _hash(file)
+
+
+def _hash(file: Path) -> str:
     with file.open("rb") as stream:
         return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 

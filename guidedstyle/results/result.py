@@ -124,7 +124,7 @@ class Result:
         if file is not None:
             output = Path(file)
             recipe = recipe.model_copy(update={"output": output})
-            record = record.model_copy(update={"recipe": dump_recipe(recipe, output.parent)})
+            record = record.model_copy(update={"recipe": dump_recipe(recipe.resolve(), output.parent)})
         if overwritten := find_overwritten(identify(list_given(recipe)), [output, name_record(output)]):
             raise GuidedStyleError.of("output", overwritten, "choose another name")
         with atomic_write(name_record(output)) as part:  # where the disk is full, neither is new

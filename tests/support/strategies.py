@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from guidedstyle.errors import HIDDEN
 from guidedstyle.recipe.controls import OCTAVES, ColourChoice, Controls, RegionControls, Start
 from guidedstyle.recipe.mask import Gradient, Mask, SharedMasks
-from guidedstyle.recipe.model import EncoderChoice, Recipe, Region, SolverChoice, StyleChoice, StyleUse
+from guidedstyle.recipe.model import FORMAT, EncoderChoice, Recipe, Region, SolverChoice, StyleChoice, StyleUse
 from guidedstyle.recipe.values import LONGEST_NAME
 from guidedstyle.types import (
     Array,
@@ -184,6 +184,7 @@ solvers = keys(
 )
 recipes = keys(
     Recipe,
+    format=st.integers(1, FORMAT),
     content=files,
     canvas=lists(sides, 2, 2),
     output=files,

@@ -188,7 +188,7 @@ def write_recipe(recipe: Recipe, base: Path) -> str:
 def dump_recipe(recipe: Recipe, base: Path) -> dict[str, Any]:
     """Return a recipe as plain data, as `write_recipe` writes it."""
     moved = move_paths(recipe, lambda path: relate_path(path, base))
-    return moved.model_dump(mode="json", exclude_none=True, by_alias=True)
+    return {"format": moved.format} | moved.model_dump(mode="json", exclude_none=True, by_alias=True)
 
 
 def relate_path(path: Path, base: Path) -> Path:

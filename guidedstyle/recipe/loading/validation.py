@@ -181,6 +181,9 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
             return f"{key} is missing", f"add {key}:"
         case "greater_than_equal":
             return f"{value} is too small", f"{key} must be at least {context['ge']:g}"
+        case "less_than_equal" if path == ("format",):
+            rule = f"this recipe has format {value}, and this version of guidedstyle reads up to {context['le']}"
+            return rule, "update guidedstyle"
         case "less_than_equal":
             return f"{value} is too large", f"{key} must be at most {context['le']:g}"
         case "greater_than":
