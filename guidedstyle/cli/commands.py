@@ -38,7 +38,7 @@ def run_bench(size: int, largest: int, repeats: int, device: str, weights: Path 
     from guidedstyle.recipe.model import EncoderChoice
 
     choice = EncoderChoice(name="vgg19", weights=weights) if weights else EncoderChoice()
-    bench = Bench(Renderer(device).load(choice), device, size, repeats)
+    bench = Bench(Renderer(device).load(choice), device=device, size=size, repeats=repeats)
     precision = name_precision(bench.plan.precision)
     title = f"{choice.name} on {bench.plan.device}, {precision}, {torch.get_num_threads()} threads"
     print_bench(bench.run(largest), title)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import traceback
-from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,9 @@ import typer
 
 from guidedstyle.cli import options
 from guidedstyle.cli.commands import aid_app, mask_app
+from guidedstyle.cli.evaluate import evaluate_app
 from guidedstyle.cli.options import collect_settings
+from guidedstyle.cli.train import train_app
 from guidedstyle.errors import BUG, CUT_OFF, OURS, USER_ERROR, GuidedStyleError, explain_fault, has_long_name
 from guidedstyle.types import Setting
 
@@ -47,13 +48,6 @@ def _count(error: GuidedStyleError) -> str:
     return f"{len(error.problems)} {'error' if len(error.problems) == 1 else 'errors'}"
 
 
-def whole_number(text: str) -> int:
-    """Read a whole number of at least 1 from the command line."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)
-
-
 app = typer.Typer(
     name="guidedstyle",
     help="Paint where each style goes, write down how strongly, and get the image.",
@@ -68,6 +62,8 @@ QUICK = (Setting("size", 384, WATCH), Setting("solver.steps", 60, WATCH))
 
 app.add_typer(mask_app, name="mask")
 app.add_typer(aid_app)
+app.add_typer(evaluate_app)
+app.add_typer(train_app, name="train")
 
 
 @app.command("render")

@@ -10,7 +10,7 @@ import typer
 
 from guidedstyle.device.environment import check_device
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.types import EncoderName, Setting
+from guidedstyle.types import Convention, EncoderName, Setting
 
 ENCODERS = get_args(EncoderName)
 
@@ -38,6 +38,14 @@ def whole(option: str, least: int | None = None, most: int | None = None) -> Cal
         raise GuidedStyleError.of(option, f"{text!r} is not a whole number{bounds}", remedy)
 
     return read
+
+
+def read_convention(name: str | None) -> Convention | None:
+    """Read the input convention of a teacher's weights; raises GuidedStyleError for an unknown one."""
+    known: dict[str, Convention] = {word: word for word in get_args(Convention)}
+    if name is not None and name not in known:
+        raise GuidedStyleError.of("--convention", f"{name!r} is unknown", f"write one of {', '.join(known)}")
+    return known[name] if name else None
 
 
 # What cannot be read is told by the commands themselves, which know a remedy: hence `readable=False`.
@@ -91,6 +99,11 @@ Sandbox = Annotated[
     bool, typer.Option("--sandbox", help="Let the recipe read and write nothing outside its own folder.")
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")]
+Teacher = Annotated[Path, typer.Option(help="Weights of VGG-19, the teacher (.safetensors or .pth).")]
+TeacherConvention = Annotated[
+    str | None,
+    typer.Option(help=f"Input of the teacher's weights: {' or '.join(get_args(Convention))}."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")]
 
 

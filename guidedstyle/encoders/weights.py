@@ -26,7 +26,7 @@ TORCHVISION_SHA256 = "dcbb9e9d"
 
 
 def load_lite(file: Path | None = None) -> Encoder:
-    """Load the encoder embedded in the package, or one like it that `python -m guidedstyle.distil` wrote to a file.
+    """Load the encoder embedded in the package, or one like it that `guidedstyle train distil` wrote to a file.
 
     Raises GuidedStyleError where the file cannot be read, or holds another network.
     """
@@ -124,7 +124,7 @@ def _fill(encoder: Encoder, state: dict[str, Tensor], file: Path | None) -> Enco
         raise GuidedStyleError.of(
             file or name,
             f"these weights do not fit {name} ({_shorten(error)})",
-            "set the encoder's name to the network they belong to: vgg19, or lite for those of guidedstyle.distil",
+            "set the encoder's name to their network: vgg19, or lite for weights from `guidedstyle train distil`",
         ) from error
     return encoder.eval().requires_grad_(False)
 

@@ -1,8 +1,6 @@
-"""Compare encoders by the images they lead to, judged by a teacher.
+"""Measure quality and speed: `guidedstyle evaluate` and `guidedstyle bench`.
 
-    python -m guidedstyle.evaluation --teacher vgg19.safetensors --pair photo.jpg painting.jpg --out compared/
-
-Every recipe, or pair of content and style, is rendered under the teacher and under each encoder at equal steps and
-at equal time, and the teacher measures style and content of all of them. The table goes to the terminal, the
-images and a contact sheet into the folder.
+`encoders` renders recipes, or pairs of a content and a style image, with an encoder and with its teacher, in equal
+steps and in equal time; `judge` measures the style and content distances of all results under the teacher, and
+`spectrum` their grid artefacts. `bench` measures the time and memory of a step on this machine.
 """

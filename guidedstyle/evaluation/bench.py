@@ -1,4 +1,4 @@
-"""Measure the cost of a step on this machine."""
+"""Measure the time and memory of a step on this machine."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.scene import Scene
 from guidedstyle.scene.styles import StyleImage
 
-Work = Callable[[], object]
+Task = Callable[[], object]
 REGIONS = (1, 3, 4, 16)
-BLOBS = 256  # px a side on which regions are drawn
+DRAWN = 256  # px a side at which regions are drawn
 LARGEST_SIZE = 2**16  # px
-FIRST_GROWTH = 512  # px a side, doubled as long as it pays
+FIRST_GROWTH = 512  # px a side; doubled up to the largest size
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table: what was measured, its value, and a ratio to something else measured in the same run."""
+    """A row of the table: what was measured, its value, and its ratio to another measurement of the same run."""
 
     what: str
     value: str
@@ -40,33 +40,34 @@ class Line:
 
 
 class Bench:
-    """Measures an encoder on a device, on squares of noise of `size` px, each time as the median of `repeats`."""
+    """Measure an encoder on a device, on squares of noise of `size` px; times are medians of `repeats`."""
 
-    def __init__(self, encoder: Encoder, device: str, size: int, repeats: int) -> None:
+    def __init__(self, encoder: Encoder, *, device: str, size: int, repeats: int) -> None:
         self.device, self.size, self.repeats = device, size, repeats
         self.plan = make_plan(make_scene(1, size), encoder, device)
         self.encoder = encoder.to(self.plan.device, self.plan.precision).to(memory_format=torch.channels_last)
 
     def run(self, largest: int) -> Iterator[Line]:
-        """Measure everything, growth up to squares of `largest` px."""
+        """Measure everything; the growth with pixels up to squares of `largest` px."""
         yield from self.compare_regions()
         yield from self.compare_tiles()
         yield from self.measure_growth(largest)
         yield from self.fit_sizes()
 
     def compare_regions(self) -> Iterator[Line]:
-        """Compare steps of several regions with the bare encoder, forward and backward over the same octaves."""
-        works = {"bare": self._make_bare()} | {str(count): self._make_step(count) for count in REGIONS}
-        times = self._time(works)
-        yield Line(f"bare encoder, both ways, {self.size} px", _show(times["bare"]))
+        """Compare steps of several regions with the encoder alone, forward and backward over the same octaves."""
+        tasks = {"bare": self._make_bare()} | {str(count): self._make_step(count) for count in REGIONS}
+        times = self._time(tasks)
+        yield Line(f"bare encoder, forward and backward, {self.size} px", _show(times["bare"]))
         for count in REGIONS:
-            taken = times[str(count)]
-            yield Line(f"step, regions: {count}", _show(taken), f"{taken / times['bare']:.2f} of the bare encoder")
-        yield Line("regions 16 against 1", "", f"{times['16'] / times['1']:.2f}")
+            seconds = times[str(count)]
+            ratio = f"{seconds / times['bare']:.2f} of the bare encoder"
+            yield Line(f"step, regions: {count}", _show(seconds), ratio)
+        yield Line("16 regions against 1", "", f"{times['16'] / times['1']:.2f}")
         yield Line("steps a second, regions: 3", f"{1 / times['3']:.2f}")
 
     def compare_tiles(self) -> Iterator[Line]:
-        """Compare a step in tiles with a whole one."""
+        """Compare a step in tiles with a step on the whole image."""
         side = self.size // 2
         tilings = {"whole": Tiling()} | {f"{kept:.0%}": Tiling(side, kept) for kept in (0.0, 0.5, 1.0)}
         times = self._time({name: self._make_step(3, tiling) for name, tiling in tilings.items()})
@@ -78,17 +79,17 @@ class Bench:
         """Measure how the time of a step in tiles grows with pixels."""
         count = max(2, 1 + int(math.log2(max(1, largest / FIRST_GROWTH))))
         sizes = [FIRST_GROWTH * 2**index for index in range(count)]
-        taken = [self._time({"step": self._make_step(3, Tiling(SIDES[1]), size)}, 3)["step"] for size in sizes]
-        for size, one in zip(sizes, taken, strict=True):
-            each = f"{1e9 * one / size**2:.0f} ns a pixel"
-            yield Line(f"step in tiles, {size**2 / 2**20:g} Mpx", _show(one), each)
+        times = [self._time({"step": self._make_step(3, Tiling(SIDES[1]), size)}, 3)["step"] for size in sizes]
+        for size, seconds in zip(sizes, times, strict=True):
+            rate = f"{1e9 * seconds / size**2:.0f} ns per pixel"
+            yield Line(f"step in tiles, {size**2 / 2**20:g} Mpx", _show(seconds), rate)
         pixels = [math.log(size**2) for size in sizes]
-        slope = statistics.linear_regression(pixels, [math.log(one) for one in taken]).slope
+        slope = statistics.linear_regression(pixels, [math.log(seconds) for seconds in times]).slope
         yield Line("growth with pixels", "", f"exponent {slope:.2f}")
 
     def fit_sizes(self) -> Iterator[Line]:
-        """Tell which size fits into the memory that is free, and what this run has taken."""
-        scene, free = make_scene(3, BLOBS), measure_memory(self.plan.device)
+        """Estimate the largest size that fits into free memory, and report the peak of this run."""
+        scene, free = make_scene(3, DRAWN), measure_memory(self.plan.device)
         layers, precision = (self.plan.style_layers, self.plan.content_layers), self.plan.precision
         needs = find_needs(scene, self.encoder.architecture, *layers, precision.itemsize)
 
@@ -100,26 +101,26 @@ class Bench:
             yield Line(f"largest square that fits {name}", f"{size} px", f"of {free / 2**30:.1f} GiB free")
         yield Line("peak memory of this run", f"{measure_peak(self.plan.device) / 2**30:.2f} GiB")
 
-    def _time(self, works: Mapping[str, Work], repeats: int | None = None) -> dict[str, float]:
-        """Time works by turns, so that a noisy machine slows all of them alike: the median seconds of each."""
-        times: dict[str, list[float]] = {name: [] for name in works}
+    def _time(self, tasks: Mapping[str, Task], repeats: int | None = None) -> dict[str, float]:
+        """Return the median seconds of each task; they take turns, so that a busy machine slows all of them alike."""
+        times: dict[str, list[float]] = {name: [] for name in tasks}
         for _ in range((repeats or self.repeats) + 1):
-            for name, work in works.items():
-                times[name].append(time_work(work, self.plan.device))
-        return {name: statistics.median(taken[1:]) for name, taken in times.items()}
+            for name, task in tasks.items():
+                times[name].append(time_work(task, self.plan.device))
+        return {name: statistics.median(seconds[1:]) for name, seconds in times.items()}
 
-    def _make_bare(self) -> Work:
+    def _make_bare(self) -> Task:
         image = torch.rand(1, 3, self.size, self.size, device=self.plan.device).requires_grad_()
         octaves, layers = self.plan.stages[-1].octaves, self.plan.style_layers
 
-        def work() -> None:
-            pictures = build_octaves(image, octaves)
-            found = [features for picture in pictures for features in self.encoder.encode(picture, layers).values()]
+        def task() -> None:
+            halved = build_octaves(image, octaves)
+            found = [features for octave in halved for features in self.encoder.encode(octave, layers).values()]
             torch.autograd.grad(found, image, [torch.ones_like(features) for features in found])
 
-        return work
+        return task
 
-    def _make_step(self, count: int, tiling: Tiling | None = None, size: int | None = None) -> Work:
+    def _make_step(self, count: int, tiling: Tiling | None = None, size: int | None = None) -> Task:
         scene = make_scene(count, size or self.size)
         plan = make_plan(scene, self.encoder, self.device)
         plan = replace(plan, tilings=(tiling or Tiling(),) * len(plan.stages))
@@ -129,23 +130,23 @@ class Bench:
 
 
 def make_scene(count: int, size: int) -> Scene:
-    """Make a square of noise with `count` blobs as regions, in two styles."""
+    """Make a square of noise, divided into `count` regions (a Voronoi diagram) in two styles."""
     noise = np.random.default_rng(0)
-    seeds, grid = noise.uniform(0, BLOBS, (count, 2)), np.mgrid[:BLOBS, :BLOBS]
+    seeds, grid = noise.uniform(0, DRAWN, (count, 2)), np.mgrid[:DRAWN, :DRAWN]
     nearest = np.linalg.norm(grid[:, :, :, None] - seeds.T[:, None, None], axis=0).argmin(-1).astype(np.uint8)
     nearest = cv2.resize(nearest, (size, size), interpolation=cv2.INTER_NEAREST)
     weights = np.stack([nearest == region for region in [*range(count), 255]]).astype(np.float32)
-    sheet = (noise.random((1, 3, BLOBS, BLOBS), np.float32), np.ones((BLOBS, BLOBS), np.float32), (BLOBS, BLOBS))
+    style = (noise.random((1, 3, DRAWN, DRAWN), np.float32), np.ones((DRAWN, DRAWN), np.float32), (DRAWN, DRAWN))
     regions = [{"name": f"{index}", "mask": "rest", "style": "ab"[index % 2]} for index in range(count)]
     recipe = Recipe.model_validate({"content": "noise", "styles": {"a": "noise", "b": "noise"}, "regions": regions})
     shares = tuple(float(share) for share in weights.mean((1, 2)))
     content = noise.random((1, 3, size, size), np.float32)
-    style_images = {name: StyleImage(*sheet) for name in "ab"}
+    style_images = {name: StyleImage(*style) for name in "ab"}
     return Scene(recipe, content, style_images, weights, (np.ones(1, np.float32),) * count, (size, size), shares)
 
 
 def find_largest(estimate: Callable[[int, Tiling], int], tiling: Tiling, free: int) -> int:
-    """Find the largest square, in steps of 64 px, that takes no more memory than is free."""
+    """Find the side of the largest square, in multiples of 64 px, whose estimate is at most `free` bytes."""
     sizes = range(64, LARGEST_SIZE, 64)
     return sizes[max(0, bisect_right(sizes, free, key=lambda size: estimate(size, tiling)) - 1)]
 

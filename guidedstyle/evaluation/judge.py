@@ -14,16 +14,16 @@ from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.render import render
 from guidedstyle.engine.rendering import Rendering
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.evaluation.spectrum import measure_grid
+from guidedstyle.evaluation.spectrum import TINY, measure_grid
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array
 
-REPETITIONS = 9
+REPEATS = 9
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the teacher says of an image: its style and content loss, and the share of its energy on a grid."""
+    """An image (1, 3, H, W), its style and content loss under the teacher, and its grid artefacts (0 to 1)."""
 
     image: Array
     style: float
@@ -32,75 +32,94 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """An encoder beside the teacher on one scene.
+class EncoderComparison:
+    """A student encoder beside its teacher on one scene, after equal steps and after equal times.
 
-    `in_teachers_time` is the encoder's image after about as long as the teacher took, by as many more steps;
-    `teacher_in_time` the teacher's after about as long as the encoder took. `step` is the time of an encoder's
-    step, in steps of the teacher.
+    `teacher_in_student_time` took about as long as `student`, `student_in_teacher_time` as long as `teacher`.
+    `step_ratio` is the time of a student's step in steps of the teacher.
     """
 
     name: str
     teacher: Verdict
     student: Verdict
-    teacher_in_time: Verdict
-    in_teachers_time: Verdict
-    step: float
+    teacher_in_student_time: Verdict
+    student_in_teacher_time: Verdict
+    step_ratio: float
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """The ratios student / teacher: style, content, grid, step time, style in the student's and teacher's time."""
+        student, teacher = self.student, self.teacher
+        return (
+            _divide(student.style, teacher.style),
+            _divide(student.content, teacher.content),
+            _divide(student.grid, teacher.grid),
+            self.step_ratio,
+            _divide(student.style, self.teacher_in_student_time.style),
+            _divide(self.student_in_teacher_time.style, teacher.style),
+        )
+
+
+def _divide(student: float, teacher: float) -> float:
+    return (student + TINY) / (teacher + TINY)  # both are zero if a first step changes nothing
 
 
 class Judge:
-    """Renders scenes and judges the images by the teacher."""
+    """Render scenes in a fixed number of steps and judge the results under the teacher."""
 
     def __init__(self, teacher: Encoder, steps: int) -> None:
         self.teacher, self.steps = teacher, steps
 
-    def compare(self, name: str, scene: Scene, student: Encoder) -> Comparison:
+    def compare(self, name: str, scene: Scene, student: Encoder) -> EncoderComparison:
         """Compare a student with the teacher on one scene."""
-        step = self.time_steps(scene, student)
-        ours, theirs = (self.paint(scene, encoder, self.steps) for encoder in (student, self.teacher))
-        ratio = theirs.seconds / ours.seconds
-        short = self.paint(scene, self.teacher, max(1, round(self.steps / ratio)))
-        long = self.paint(scene, student, max(1, round(self.steps * ratio)))
-        teacher, mine, short_verdict, long_verdict = (
-            self.judge(scene, rendering) for rendering in (theirs, ours, short, long)
+        step_ratio = self.time_steps(scene, student)
+        by_student, by_teacher = (self.render(scene, encoder, self.steps) for encoder in (student, self.teacher))
+        ratio = by_teacher.seconds / by_student.seconds
+        short = self.render(scene, self.teacher, max(1, round(self.steps / ratio)))
+        long = self.render(scene, student, max(1, round(self.steps * ratio)))
+        return EncoderComparison(
+            name=name,
+            teacher=self.judge(scene, by_teacher),
+            student=self.judge(scene, by_student),
+            teacher_in_student_time=self.judge(scene, short),
+            student_in_teacher_time=self.judge(scene, long),
+            step_ratio=step_ratio,
         )
-        return Comparison(name, teacher, mine, short_verdict, long_verdict, step)
 
-    def paint(self, scene: Scene, encoder: Encoder, steps: int) -> Rendering:
-        """Render a scene in so many steps."""
+    def render(self, scene: Scene, encoder: Encoder, steps: int) -> Rendering:
+        """Render a scene in exactly `steps` steps; raises GuidedStyleError if it ends before."""
         solver = scene.recipe.solver.model_copy(update={"steps": steps, "tolerance": 0.0})
         scene = replace(scene, recipe=scene.recipe.model_copy(update={"solver": solver}))
         rendering = render(scene, encoder, make_plan(scene, encoder))
         if not rendering.finished:
-            place, remedy = f"encoder: {encoder.architecture.name}", "compare other weights"
-            raise GuidedStyleError.of(place, f"the render broke off: {rendering.reason}", remedy)
+            place, rule = f"encoder: {encoder.architecture.name}", f"the render ended early: {rendering.reason}"
+            raise GuidedStyleError.of(place, rule, "compare other weights")
         return rendering
 
     def judge(self, scene: Scene, rendering: Rendering) -> Verdict:
-        """Measure an image by the teacher, at the last size and over all octaves."""
-        objective = make_objective(scene, self.teacher)
+        """Measure a result under the teacher, at its final size and over all octaves."""
+        objective = _make_objective(scene, self.teacher)
         with torch.no_grad():
             losses = objective.measure(torch.from_numpy(rendering.image).to(objective.plan.device))
         style, content = (float(objective.balance @ part) for part in (losses.style, losses.content))
         return Verdict(rendering.image, style, content, measure_grid(rendering.image, scene.content))
 
     def time_steps(self, scene: Scene, student: Encoder) -> float:
-        """Time a gradient of the student in gradients of the teacher, side by side."""
-        objectives = [make_objective(scene, encoder) for encoder in (student, self.teacher)]
+        """Return the time of a gradient under the student, in gradients under the teacher (medians, by turns)."""
+        objectives = [_make_objective(scene, encoder) for encoder in (student, self.teacher)]
         image = objectives[0].canvas.content
         times: list[list[float]] = [[], []]
-        for _ in range(REPETITIONS):
-            for spent, objective in zip(times, objectives, strict=True):
-                began = time.perf_counter()
+        for _ in range(REPEATS):
+            for taken, objective in zip(times, objectives, strict=True):
+                start = time.perf_counter()
                 objective(image.clone().requires_grad_()).total.backward()
-                spent.append(time.perf_counter() - began)
-        mine, theirs = (median(spent[1:]) for spent in times)
-        return mine / theirs
+                taken.append(time.perf_counter() - start)
+        by_student, by_teacher = (median(taken[1:]) for taken in times)
+        return by_student / by_teacher
 
 
-def make_objective(scene: Scene, encoder: Encoder) -> Objective:
-    """Make the losses of a scene at its final size."""
+def _make_objective(scene: Scene, encoder: Encoder) -> Objective:
+    """Make the objective of a scene at its final size."""
     plan = make_plan(scene, encoder)
-    return Objective(
-        scene, encoder.to(plan.device, plan.precision).to(memory_format=torch.channels_last), plan, plan.stages[-1]
-    )
+    encoder = encoder.to(plan.device, plan.precision).to(memory_format=torch.channels_last)
+    return Objective(scene, encoder, plan, plan.stages[-1])

@@ -1,8 +1,6 @@
-"""Make an encoder like the embedded one: a small network that sees as a larger one does.
+"""Train encoders: `guidedstyle train distil` makes a small network that replaces a large one.
 
-    python -m guidedstyle.distil --images photos/ --teacher vgg19.safetensors --out mine.safetensors
-
-The student begins as the teacher's most telling channels and filters, found by least squares (`reduction`). It
-is then trained to predict the teacher's features and Gram matrices, on images and on what itself paints from
-them (`training`, `pool`): so the solver finds no blind spots in it.
+The student starts from the teacher's most informative channels and filters, found by least squares (`reduction`).
+It is then trained to predict the teacher's features and Gram matrices (`distil`), both on crops of images (`data`)
+and on images optimised under the student itself (`pool`), so that an optimiser cannot exploit its blind spots.
 """

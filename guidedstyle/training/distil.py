@@ -1,49 +1,69 @@
-"""Train an encoder to predict a teacher's features and Gram matrices."""
+"""Train a student encoder to predict the features and Gram matrices of a teacher."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator
-from copy import deepcopy
+import pickle
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
 
-from guidedstyle.encoders.encoder import Encoder, Features
-from guidedstyle.training.data import Crops
+from guidedstyle.device.precision import choose_precision
+from guidedstyle.encoders.architecture import LITE
+from guidedstyle.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder, Features
+from guidedstyle.encoders.weights import load_vgg19
+from guidedstyle.engine.plan import choose_device
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.files import atomic_write, make_folder, write_file
+from guidedstyle.training.data import Crops, find_images
 from guidedstyle.training.pool import Pool
-from guidedstyle.training.reduction import Heads
+from guidedstyle.training.reduction import Heads, reduce, reduce_to_metric
+from guidedstyle.types import Convention
 
-BATCH = 8  # still crops of a step; as many are being painted, and as many are the styles they are painted in
-RATE = 5e-4
-WARM_UP = 200
-AVERAGE = 0.998
+FORMAT = 2  # of checkpoints
+BATCH = 8  # crops per step; as many images are optimised, and as many crops are their style images
+LEARNING_RATE = 5e-4
+WARM_UP = 200  # steps
+DECAY = 0.998  # of the moving average of the weights
 GRAM_WEIGHT = 5.0
-CLIP = 0.3
+MAX_NORM = 0.3  # of the gradient
+SAVE_EVERY = 200  # steps
+CARD = {
+    "what": "a small encoder for guidedstyle that approximates VGG-19 to relu3_4, with Gram metrics",
+    "input": "RGB 0..1, ImageNet mean and deviation",
+}
 
 
-class Pupil(nn.Module):
-    """A student and the heads that predict the teacher's features from its own."""
+class Student(nn.Module):
+    """An encoder, and linear heads that predict the teacher's features from its own."""
 
-    def __init__(self, student: Encoder, heads: Heads) -> None:
+    def __init__(self, encoder: Encoder, heads: Heads) -> None:
         super().__init__()
-        self.student = student.requires_grad_(True)
+        self.encoder = encoder.requires_grad_(True)
         self.heads = nn.ParameterDict(heads)
 
     def predict(self, images: Tensor, precision: torch.dtype) -> Features:
-        """Predict the teacher's features of images (B, 3, H, W)."""
+        """Predict the teacher's features of images (B, 3, H, W) in [0, 1]: {layer: (B, C, h, w)}."""
         with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
-            seen = self.student.encode(images, self.heads.keys())
-            return {layer: functional.conv2d(seen[layer], head[:, :, None, None]) for layer, head in self.heads.items()}
+            found = self.encoder.encode(images, self.heads.keys())
+            return {
+                layer: functional.conv2d(found[layer], head[:, :, None, None]) for layer, head in self.heads.items()
+            }
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The errors after a step, relative to the teacher's energy: of features and Gram matrices, by layer."""
+    """The errors after a step, by layer: of features and of Gram matrices, relative to the teacher's energy."""
 
     step: int
     features: dict[str, float]
@@ -51,22 +71,29 @@ class Progress:
 
 
 class Training:
-    """The state of a training, which can be saved and taken up again."""
+    """A training run whose state can be saved and restored."""
 
     def __init__(
-        self, pupil: Pupil, teacher: Encoder, crops: Crops, steps: int, device: torch.device, precision: torch.dtype
+        self,
+        student: Student,
+        teacher: Encoder,
+        crops: Crops,
+        *,
+        steps: int,
+        device: torch.device,
+        precision: torch.dtype,
     ) -> None:
-        self.pupil, self.average = pupil.to(device), deepcopy(pupil).to(device).requires_grad_(False)
+        self.student = student.to(device)
+        self.average = AveragedModel(self.student, avg_fn=average_weights).requires_grad_(False)
         self.teacher = teacher.to(device, precision).to(memory_format=torch.channels_last)
         self.crops, self.pool, self.steps, self.step = crops, Pool(crops, BATCH), steps, 0
         self.device, self.precision = device, precision
-        self.optimiser = torch.optim.Adam(self.pupil.parameters(), betas=(0.9, 0.999))
+        self.optimiser = torch.optim.Adam(self.student.parameters(), lr=LEARNING_RATE)
+        self.scheduler = LambdaLR(self.optimiser, lambda step: schedule(step, steps))
 
     def run(self) -> Iterator[Progress]:
-        """Train to the end, a step at a time."""
+        """Train to the last step; yields the errors of each step."""
         while self.step < self.steps:
-            for group in self.optimiser.param_groups:
-                group["lr"] = RATE * schedule(self.step, self.steps)
             features, grams = self._learn()
             self.step += 1
             yield Progress(self.step, features, grams)
@@ -74,97 +101,173 @@ class Training:
     def _learn(self) -> tuple[dict[str, float], dict[str, float]]:
         images = torch.cat([self.crops.cut(BATCH), self.pool.images, self.pool.styles]).to(self.device)
         with torch.no_grad():
-            truth = self.teacher.encode(images, self.pupil.heads.keys())
-        found = self.pupil.predict(images, self.precision)
+            truth = self.teacher.encode(images, self.student.heads.keys())
+        found = self.student.predict(images, self.precision)
         features = {layer: feature_error(found[layer], truth[layer]) for layer in found}
         grams = {layer: gram_error(found[layer], truth[layer]) for layer in found}
-        loss = torch.stack(list(features.values())).sum() + GRAM_WEIGHT * torch.stack(list(grams.values())).sum()
+        feature_loss, gram_loss = (torch.stack(list(errors.values())).sum() for errors in (features, grams))
+        self._descend(feature_loss + GRAM_WEIGHT * gram_loss)
+        self._advance_pool({layer: compute_grams(value.detach()[-BATCH:]) for layer, value in found.items()})
+        return _to_floats(features), _to_floats(grams)
+
+    def _descend(self, loss: Tensor) -> None:
         self.optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.pupil.parameters(), CLIP)
+        nn.utils.clip_grad_norm_(self.student.parameters(), MAX_NORM)
         self.optimiser.step()
-        self._follow()
-        self._paint({layer: compute_grams(value.detach()[-BATCH:]) for layer, value in found.items()})
-        return read(features), read(grams)
+        self.scheduler.step()
+        self.average.update_parameters(self.student)
 
-    def _follow(self) -> None:
-        """Move the average towards the pupil; fast at first."""
-        pace = 1 - min(AVERAGE, (1 + self.step) / (10 + self.step))
-        for mean, value in zip(self.average.parameters(), self.pupil.parameters(), strict=True):
-            mean.lerp_(value.detach(), pace)
-
-    def _paint(self, wanted: dict[str, Tensor]) -> None:
+    def _advance_pool(self, targets: dict[str, Tensor]) -> None:
         def measure(images: Tensor) -> Tensor:
-            found = self.pupil.predict(images.to(self.device), self.precision)
-            errors = [relative_distance(compute_grams(found[layer]), wanted[layer]) for layer in found]
+            found = self.student.predict(images.to(self.device), self.precision)
+            errors = [relative_distance(compute_grams(found[layer]), targets[layer]) for layer in found]
             return torch.stack(errors).sum(0).cpu()
 
         self.pool.advance(measure)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed training needs."""
+        """Return everything that `load_state_dict` needs to continue."""
         return {
-            "pupil": self.pupil.state_dict(),
+            "format": FORMAT,
+            "student": self.student.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
             "pool": self.pool.state_dict(),
-            "dice": self.crops.dice.getstate(),
+            "random": self.crops.random.getstate(),
             "step": self.step,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave, now to as many steps as this training has."""
-        self.pupil.load_state_dict(state["pupil"])
+        """Restore a state; raises ValueError for one of another format."""
+        if state.get("format") != FORMAT:
+            raise ValueError(f"its format is {state.get('format', 1)}, not {FORMAT}")
+        self.student.load_state_dict(state["student"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.scheduler.load_state_dict(state["scheduler"])
         self.pool.load_state_dict(state["pool"])
+        self.crops.random.setstate(state["random"])
         self.step = state["step"]
-        self.crops.dice.setstate(state["dice"])
 
 
-def read(errors: dict[str, Tensor]) -> dict[str, float]:
-    """Bring errors () to plain numbers."""
-    return {layer: float(error.detach()) for layer, error in errors.items()}
+def average_weights(average: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
+    """Move the average towards a new value, faster during the first updates."""
+    return average.lerp(value, 1 - min(DECAY, (1 + int(count)) / (10 + int(count))))
 
 
 def schedule(step: int, steps: int) -> float:
-    """Rise over WARM_UP steps, then fall as a half cosine: the share of RATE."""
+    """Return the factor of the learning rate: a linear warm-up times half a cosine."""
     return min(1, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
 
 
 def compute_grams(features: Tensor) -> Tensor:
-    """Compute the Gram matrices (B, C, C) of features (B, C, h, w), per position."""
+    """Compute the Gram matrices (B, C, C) of features (B, C, h, w), divided by the number of positions."""
     rows = features.permute(0, 2, 3, 1).flatten(1, 2)
     return (rows.mT @ rows).float() / rows.shape[1]
 
 
-def relative_distance(found: Tensor, wanted: Tensor) -> Tensor:
+def relative_distance(found: Tensor, target: Tensor) -> Tensor:
     """Compute |G - G'|^2 / |G'|^2 (B,) of matrices (B, C, C)."""
-    return (found - wanted).square().sum((1, 2)) / wanted.square().sum((1, 2))
+    return (found - target).square().sum((1, 2)) / target.square().sum((1, 2))
 
 
 def feature_error(found: Tensor, truth: Tensor) -> Tensor:
-    """Compute the energy of the error relative to the truth's ()."""
+    """Compute the energy of the error () relative to the energy of the truth; both (B, C, h, w)."""
     return (found - truth).square().sum(dtype=torch.float32) / truth.square().sum(dtype=torch.float32)
 
 
 def gram_error(found: Tensor, truth: Tensor) -> Tensor:
-    """Compute how far distances between Gram matrices are from the teacher's ().
+    """Compute how far differences of Gram matrices are from the teacher's: () of features (3 B, C, h, w).
 
-    The batch holds still crops, painted ones and their styles: the first are to have the teacher's Gram
-    matrices, the others its difference from painted to style, which is what a render drives to zero.
+    The batch holds crops, optimised images and their style images. Crops should have the teacher's Gram matrices.
+    Optimised images should differ from their style images as the teacher says: a render drives this difference to
+    zero.
     """
-    still, painted, styles = compute_grams(found).chunk(3)
-    true_still, true_painted, true_styles = compute_grams(truth).chunk(3)
-    size = true_styles.square().sum((1, 2)) + true_painted.square().sum(
+    crops, optimised, styles = compute_grams(found).chunk(3)
+    true_crops, true_optimised, true_styles = compute_grams(truth).chunk(3)
+    energy = true_styles.square().sum((1, 2)) + true_optimised.square().sum(
         (1, 2)
-    )  # not of the style alone: it may be flat
-    missed = (painted - styles) - (true_painted - true_styles)
-    return relative_distance(still, true_still).mean() + (missed.square().sum((1, 2)) / size).mean()
+    )  # a flat style alone has almost none
+    error = (optimised - styles) - (true_optimised - true_styles)
+    return relative_distance(crops, true_crops).mean() + (error.square().sum((1, 2)) / energy).mean()
+
+
+def _to_floats(errors: dict[str, Tensor]) -> dict[str, float]:
+    return {layer: float(error.detach()) for layer, error in errors.items()}
+
+
+def prepare_training(
+    images: Sequence[Path],
+    teacher: Path,
+    out: Path,
+    *,
+    convention: Convention | None = None,
+    hold_out: Sequence[str] = (),
+    steps: int = 4200,
+    stills: int = 600,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+) -> Training:
+    """Prepare a training run whose weights go to `out` (.safetensors), checkpoints to a file beside it.
+
+    `images` are folders; files with one of `hold_out` in their names are left out. The student is first reduced from
+    the `teacher` on `stills` crops, or with `resume` read from the checkpoint. Raises GuidedStyleError.
+    """
+    if out.suffix != ".safetensors":
+        raise GuidedStyleError.of("--out", f"{out} is not a .safetensors file", "choose a name that ends so")
+    chosen, files = choose_device(device), find_images(images, hold_out)
+    large, small = load_vgg19(teacher, convention), Encoder(LITE, IMAGENET_MEAN, IMAGENET_STD)
+    if not set(small.layers) <= set(large.layers):
+        raise GuidedStyleError.of("--teacher", f"it ends before {list(small.layers)[-1]}", "choose deeper weights")
+    make_folder(out.parent)
+    crops, layers = Crops(files, seed), LITE.style_layers
+    heads: Heads = {layer: torch.zeros(large.layers[layer].channels, small.layers[layer].channels) for layer in layers}
+    if not resume:
+        heads = reduce(small, large, crops.cut(stills), seed)
+    precision = choose_precision(chosen)
+    training = Training(Student(small, heads), large, crops, steps=steps, device=chosen, precision=precision)
+    if resume:
+        load_checkpoint(training, name_checkpoint(out))
+    return training
+
+
+def name_checkpoint(out: Path) -> Path:
+    """Name the checkpoint beside a file of weights."""
+    return out.with_suffix(".ckpt")
+
+
+def load_checkpoint(training: Training, file: Path) -> None:
+    """Restore a training run; raises GuidedStyleError where the file is not one of its checkpoints."""
+    try:  # on the CPU first, where the pool is
+        training.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    except (OSError, pickle.UnpicklingError, EOFError, RuntimeError, KeyError, ValueError) as error:
+        rule = f"{file} is not a checkpoint of this training ({str(error).splitlines()[0]})"
+        raise GuidedStyleError.of("--resume", rule, "start without --resume") from error
 
 
 def save_checkpoint(training: Training, file: Path) -> None:
-    """Save the state of a training, replacing the file at once."""
-    part = file.with_name(file.name + ".part")
-    torch.save(training.state_dict(), part)
-    part.replace(file)
+    """Save the state of a training run atomically."""
+    with atomic_write(file) as part:
+        torch.save(training.state_dict(), part)
+
+
+def save_weights(training: Training, file: Path, card: dict[str, str]) -> None:
+    """Write the averaged student's weights and metrics in half precision, with `card` as metadata."""
+    student = cast(Student, training.average.module)
+    state: dict[str, Tensor] = dict(student.encoder.state_dict())
+    state |= {f"metric.{layer}": reduce_to_metric(head.detach().cpu()) for layer, head in student.heads.items()}
+    card = card | {"training": f"{training.step} steps on crops of {len(training.crops.images)} images"}
+    write_file(file, save({name: value.half().cpu().contiguous() for name, value in state.items()}, card))
+
+
+def describe_teacher(file: Path) -> str:
+    """Describe the teacher by the source its file states, or its name, and by its hash."""
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if file.suffix != ".safetensors":
+        return f"{file.name}, SHA-256 {digest}"
+    with safe_open(file, "pt") as stored:
+        return f"{(stored.metadata() or {}).get('source', file.name)}, SHA-256 {digest}"

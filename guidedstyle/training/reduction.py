@@ -1,8 +1,8 @@
-"""A smaller network from a larger one by least squares, layer by layer, without any training.
+"""Reduce a network to a smaller one by least squares, layer by layer, without gradient descent.
 
-Each layer keeps the teacher's most telling channels (after He et al. 2017, arXiv:1707.06168), and where its rank
-is limited, the filters that span most of their responses (Zhang et al. 2015, arXiv:1505.06798). It is fitted to
-the teacher's responses from what the student's own layer before sees, which corrects errors as they add up.
+Each layer keeps the teacher's most informative channels (He et al. 2017, arXiv:1707.06168) and, where its rank is
+limited, the filters that span most of their responses (Zhang et al. 2015, arXiv:1505.06798). It is fitted to the
+teacher's responses from the outputs of the student's own previous layer, so that errors do not accumulate.
 """
 
 from __future__ import annotations
@@ -13,49 +13,49 @@ from torch.nn import functional
 
 from guidedstyle.encoders.encoder import Encoder
 
-SAMPLES = 50_000  # positions per layer
+SAMPLES = 50_000  # positions for each layer
 BATCH = 16
 
-Heads = dict[str, Tensor]  # {layer: (teacher channels, student channels)}: the teacher's features by the student's
+Heads = dict[str, Tensor]  # {layer: (teacher's channels, student's channels)}; predict the teacher's features
 
 
 @torch.no_grad()
 def reduce(student: Encoder, teacher: Encoder, images: Tensor, seed: int) -> Heads:
     """Fit the student to the teacher on images (B, 3, H, W) in [0, 1]; returns the heads of its style layers."""
-    dice, heads = torch.Generator().manual_seed(seed), Heads()
+    generator, heads = torch.Generator().manual_seed(seed), Heads()
     for name, convolution in zip(student.layers, student.features.values(), strict=True):
-        patches, responses = _sample(student, teacher, images, name, dice)
-        seen = functional.relu(responses)
-        chosen = choose_channels(seen.T, student.layers[name].channels)
+        patches, responses = _sample(student, teacher, images, name, generator)
+        features = functional.relu(responses)
+        chosen = choose_channels(features.T, student.layers[name].channels)
         fitted = predict_linearly(append_ones(patches).T, responses[:, chosen].T)
         fill(convolution, fitted[:, :-1], fitted[:, -1], patches)
         if name in student.architecture.style_layers:
-            mine = functional.relu(append_ones(patches) @ fitted.T)
-            heads[name] = predict_linearly(mine.T, seen.T)
+            own = functional.relu(append_ones(patches) @ fitted.T)
+            heads[name] = predict_linearly(own.T, features.T)
     return heads
 
 
 def _sample(
-    student: Encoder, teacher: Encoder, images: Tensor, layer: str, dice: torch.Generator
+    student: Encoder, teacher: Encoder, images: Tensor, layer: str, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Sample the student's 3x3 inputs (N, C * 9) of a layer and the teacher's responses (N, D), before the ReLU."""
     count = -(-SAMPLES // len(images))
-    rows = [_sample_batch(student, teacher, batch, layer, count, dice) for batch in images.split(BATCH)]
+    rows = [_sample_batch(student, teacher, batch, layer, count, generator) for batch in images.split(BATCH)]
     patches, responses = zip(*rows, strict=True)
     return torch.cat(patches), torch.cat(responses)
 
 
 def _sample_batch(
-    student: Encoder, teacher: Encoder, images: Tensor, layer: str, count: int, dice: torch.Generator
+    student: Encoder, teacher: Encoder, images: Tensor, layer: str, count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    mine, theirs = (_read_input(encoder, images, layer) for encoder in (student, teacher))
-    responses = teacher.convolution(layer)(theirs).float().flatten(2)
-    places = torch.randint(responses.shape[2], (count,), generator=dice)
-    patches = functional.unfold(mine.float(), 3, padding=1)
-    return tuple(rows[:, :, places].transpose(1, 2).flatten(0, 1) for rows in (patches, responses))  # type: ignore
+    student_input, teacher_input = (_find_input(encoder, images, layer) for encoder in (student, teacher))
+    responses = teacher.convolution(layer)(teacher_input).float().flatten(2)
+    positions = torch.randint(responses.shape[2], (count,), generator=generator)
+    patches = functional.unfold(student_input.float(), 3, padding=1)
+    return tuple(rows[:, :, positions].transpose(1, 2).flatten(0, 1) for rows in (patches, responses))  # type: ignore
 
 
-def _read_input(encoder: Encoder, images: Tensor, layer: str) -> Tensor:
+def _find_input(encoder: Encoder, images: Tensor, layer: str) -> Tensor:
     return next(before for name, before, _ in encoder.walk(images) if name == layer)
 
 
@@ -65,19 +65,19 @@ def append_ones(rows: Tensor) -> Tensor:
 
 
 def fill(convolution: nn.Module, weight: Tensor, bias: Tensor, patches: Tensor) -> None:
-    """Set a convolution's weights from (D, C * 9) and (D,); one of limited rank best on the `patches` (N, C * 9)."""
+    """Set a convolution's weights from (D, C * 9) and (D,); factor one of limited rank to fit `patches` (N, C * 9)."""
     first = last = convolution
     if isinstance(convolution, nn.Sequential):
         first, last = convolution
-        basis, left = find_subspace(patches @ weight.T, first.get_parameter("weight").shape[0])
-        weight, bias = basis.T @ weight, bias + left
+        basis, rest = find_subspace(patches @ weight.T, first.get_parameter("weight").shape[0])
+        weight, bias = basis.T @ weight, bias + rest
         last.get_parameter("weight").data = basis[:, :, None, None].contiguous()
     first.get_parameter("weight").data = weight.reshape(len(weight), -1, 3, 3).contiguous()
     last.get_parameter("bias").data = bias
 
 
 def find_subspace(responses: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Find the basis B (D, rank) in which most of responses (N, D) lie, and the part of their mean outside it."""
+    """Find the basis (D, rank) that spans most of responses (N, D), and the part of their mean (D,) outside it."""
     mean = responses.mean(0)
     centred = responses - mean
     basis = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -rank:]
@@ -85,23 +85,23 @@ def find_subspace(responses: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 
 def choose_channels(rows: Tensor, count: int) -> list[int]:
-    """Choose the `count` of the rows (C, N) that, one after the other, explain most of all rows linearly."""
+    """Choose greedily the `count` rows of (C, N) that predict all rows best by linear combinations."""
     products, chosen = rows @ rows.T / rows.square().sum(), list[int]()
     for _ in range(count):
-        left = products.diagonal().clamp(min=1e-12)
-        gain = products.square().sum(0) / left
+        remaining = products.diagonal().clamp(min=1e-12)
+        gain = products.square().sum(0) / remaining
         gain[chosen] = -1
         best = int(gain.argmax())
         chosen.append(best)
-        products = products - torch.outer(products[best], products[best]) / left[best]
+        products = products - torch.outer(products[best], products[best]) / remaining[best]
     return chosen
 
 
-def predict_linearly(known: Tensor, wanted: Tensor) -> Tensor:
-    """Return A (D, C) of the least squares A @ known (C, N) = wanted (D, N), with a little ridge."""
+def predict_linearly(known: Tensor, target: Tensor) -> Tensor:
+    """Return A (D, C) that solves A @ known (C, N) = target (D, N) by least squares with a small ridge."""
     products = known @ known.T
     ridge = 1e-5 * products.diagonal().mean() * torch.eye(len(known))
-    solved: Tensor = torch.linalg.solve(products + ridge, known @ wanted.T)
+    solved: Tensor = torch.linalg.solve(products + ridge, known @ target.T)
     return solved.T
 
 

@@ -1,4 +1,4 @@
-"""What `guidedstyle bench` measures, and the precision that is measured at start."""
+"""`guidedstyle bench`, and the choice of precision."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from guidedstyle.losses.tiles import Tiling
 pytestmark = pytest.mark.slow
 
 
-def test_bench_prints_one_table_with_every_measurement(tmp_path: Path) -> None:
+def test_bench_prints_every_measurement(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "guidedstyle", "bench", "--size", "128", "--largest", "1024", "--repeats", "3"]
     done = subprocess.run([*command, "--device", "cpu"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     for text in (
         "bare encoder",
         *(f"regions: {count} " for count in REGIONS),
-        "regions 16 against 1",
+        "16 regions against 1",
         "steps a second",
         "0% kept",
         "100% kept",
@@ -39,23 +39,23 @@ def test_bench_prints_one_table_with_every_measurement(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_scene_of_a_benchmark_belongs_to_its_regions_alone() -> None:
+def test_scene_of_a_benchmark_is_covered_by_its_regions() -> None:
     scene = make_scene(16, 300)
     assert (scene.weights.sum(0) == 1).all()
     assert (scene.weights[:-1].sum((1, 2)) > 0).all()
     assert scene.weights[-1].max() == 0
 
 
-def test_the_largest_square_is_the_last_that_fits() -> None:
+def test_largest_square_is_the_last_that_fits() -> None:
     size = find_largest(lambda side, tiling: 100 * side**2, Tiling(), 10**9)
     assert 100 * size**2 <= 10**9 < 100 * (size + 64) ** 2
 
 
-@pytest.mark.parametrize(("rough", "chosen"), [(0.5, torch.bfloat16), (0.95, torch.float32), (9, torch.float32)])
-def test_features_have_few_bits_only_where_that_is_faster(
-    rough: float, chosen: torch.dtype, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("ratio", "chosen"), [(0.5, torch.bfloat16), (0.95, torch.float32), (9, torch.float32)])
+def test_bfloat16_is_chosen_only_if_it_is_faster(
+    ratio: float, chosen: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    times = {torch.float32: 1.0, torch.bfloat16: rough}
+    times = {torch.float32: 1.0, torch.bfloat16: ratio}
     measured = "_time_convolutions"
     monkeypatch.setattr(
         guidedstyle.device.precision, measured, lambda device, dtypes: [times[dtype] for dtype in dtypes]

@@ -34,7 +34,6 @@ from support.baselines import NeuralStyle, PlainAdam
 from support.cases import DATA, WEIGHTS, write_recipe
 from torch import Tensor
 
-from guidedstyle.cli.main import whole_number
 from guidedstyle.device.memory import keep_freed_memory
 from guidedstyle.device.precision import choose_precision
 from guidedstyle.encoders.weights import load_lite, load_vgg19
@@ -186,9 +185,9 @@ def describe_run(asked: argparse.Namespace) -> Results:
 def main() -> None:
     """Measure, or read what was measured, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=whole_number, default=512, help="longest side in px")
-    parser.add_argument("--pairs", type=whole_number, default=len(PAIRS), help="how many pairs of images")
-    parser.add_argument("--iterations", type=whole_number, default=300, help="of the plain ways")
+    parser.add_argument("--size", type=int, default=512, help="longest side in px")
+    parser.add_argument("--pairs", type=int, default=len(PAIRS), help="how many pairs of images")
+    parser.add_argument("--iterations", type=int, default=300, help="of the plain ways")
     parser.add_argument("--reach", type=float, nargs="+", default=[0.5, 0.3, 0.2, 0.1], help="style distances")
     parser.add_argument("--out", type=Path, default=Path("results.json"), help="where the curves are saved")
     parser.add_argument("--table", type=Path, help="print the tables of saved curves instead")

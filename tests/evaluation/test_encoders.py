@@ -1,0 +1,72 @@
+"""The comparison of encoders: its scenes, its contact sheet and its command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.cases import DATA, WEIGHTS, needs_data
+from support.commands import run
+
+from guidedstyle.evaluation.encoders import open_scenes
+from guidedstyle.results.sheets import make_sheet
+
+pytestmark = pytest.mark.slow
+
+CONTENT, STYLE = "nspt_tubingen.jpg", "nspt_starry_night.jpg"
+
+
+def test_contact_sheet_shows_every_image_beside_its_label() -> None:
+    red, blue = Image.new("RGB", (40, 20), "red"), Image.new("RGB", (20, 40), "blue")
+    sheet = np.asarray(make_sheet([[("first", red), ("second", blue)], [("third", blue)]]))
+    reds, blues = (np.all(sheet == colour, axis=2).sum() for colour in ((255, 0, 0), (0, 0, 255)))
+    assert reds == 320 * 160
+    assert blues == 2 * 320 * 160
+
+
+def test_pairs_of_equal_names_get_different_names(studio: Path) -> None:
+    (studio / "other").mkdir()
+    (studio / "other" / "photo.png").write_bytes((studio / "oil.png").read_bytes())
+    pairs = [(studio / "photo.png", studio / "ink.png"), (studio / "other" / "photo.png", studio / "ink.png")]
+    scenes = open_scenes([], pairs, size=64)
+    assert list(scenes) == ["photo-ink", "photo-ink-2"]
+    assert not np.array_equal(*(scene.content for scene in scenes.values()))
+
+
+@needs_data
+def test_command_prints_a_table_and_saves_its_images(tmp_path: Path) -> None:
+    images = DATA / "images"
+    pairs = [f"{images / content},{images / STYLE}" for content in (CONTENT, "nspt_golden_gate.jpg")]
+    options = ("--teacher", WEIGHTS, "--size", 64, "--steps", 2, "--out", "compared")
+    done = run("evaluate", *options, "--pair", pairs[0], "--pair", pairs[1], folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [[cell.strip() for cell in line.strip("|\n ").split("|")] for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines[2:]] == [
+        "nspt_tubingen-nspt_starry_night",
+        "nspt_golden_gate-nspt_starry_night",
+        "geometric mean",
+    ]
+    ratios = [float(line[3]) for line in lines[2:]]
+    assert ratios[2] == pytest.approx((ratios[0] * ratios[1]) ** 0.5, abs=0.02)
+    assert ratios[0] == pytest.approx(float(lines[2][2]) / float(lines[2][1]), abs=0.02)
+    assert len(list((tmp_path / "compared").glob("*.png"))) == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "messages"),
+    [
+        (("--pair", "no.jpg,nor.jpg"), ("no.jpg", "nor.jpg")),
+        (("--pair", "no.jpg"), ("--pair: 'no.jpg' is not two files",)),
+        ((), ("evaluate: there is nothing to compare on",)),
+    ],
+)
+def test_errors_are_reported_without_a_traceback(
+    options: tuple[str, ...], messages: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = run("evaluate", "--teacher", "none.pth", *options, "--out", "out", folder=tmp_path)
+    assert done.returncode == 2
+    assert all(message in done.stderr for message in messages)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
