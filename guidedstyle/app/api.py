@@ -55,13 +55,14 @@ def render(
     from guidedstyle.app.render import Renderer
 
     read = _read(recipe)
-    renderer, checked = Renderer(device, read_limits(str(tile), max_memory)), check_reading(read)
+    renderer = Renderer(device, read_limits(str(tile), max_memory))
+    checked = check_reading(read, renderer.masks)
     plan = renderer.plan(checked.scene)
 
     def watch(update: Update) -> bool:
         return on_update is None or on_update(update) is not False
 
-    return renderer.render(renderer.open(read, plan), plan, watch, notes=checked.notes)
+    return renderer.render(renderer.open(read, plan), plan, watch, notes=checked.warnings)
 
 
 def _read(recipe: Recipe | Path | str) -> Reading:

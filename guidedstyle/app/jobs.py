@@ -15,6 +15,7 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import make_folder
 from guidedstyle.io.images import FORMATS
 from guidedstyle.io.paths import PREVIEW, WATCHED, list_output_files
+from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.files import Given, find_overwritten, identify, list_given
 from guidedstyle.recipe.loading.loader import Reading, read_recipe
 from guidedstyle.recipe.model import OUTPUT_SUFFIXES
@@ -33,9 +34,9 @@ class Job:
     reading: Reading
     known: Check | None
 
-    def find_check(self) -> Check:
-        """Check what it comes to."""
-        return self.known or check_reading(self.reading)
+    def find_check(self, masks: MaskStore) -> Check:
+        """Return the check, or check again."""
+        return self.known or check_reading(self.reading, masks)
 
     @property
     def output(self) -> Path:
@@ -74,11 +75,14 @@ def make_jobs(
     output: Path | None,
     settings: Sequence[Setting],
     sandbox: bool = False,
+    masks: MaskStore | None = None,
 ) -> list[Job | Failure]:
     """Read every recipe, with every content image that `contents` name instead of its own.
 
     `contents` are files, folders, or patterns such as `photos/*.jpg`. `output` is the image, or for several of them
-    a folder. Raises GuidedStyleError where `contents` name nothing, or where the only image cannot be rendered.
+    a folder. `masks` keeps decoded masks for the render.
+
+    Raises GuidedStyleError where `contents` name nothing, or where the only image cannot be rendered.
     """
     photographs = list(dict.fromkeys(file for content in contents for file in _find_images(content)))
     none: Sequence[Path | None] = (None,)
@@ -90,7 +94,7 @@ def make_jobs(
     if many and output:
         make_folder(output, "--output")
     outputs = [_name_output(order, output, recipes) if many else output for order in orders]
-    jobs = [_make_job(order, out, settings, sandbox, many) for order, out in zip(orders, outputs, strict=True)]
+    jobs = [_make_job(order, out, settings, sandbox, many, masks) for order, out in zip(orders, outputs, strict=True)]
     if len(jobs) == 1 and isinstance(jobs[0], Failure):
         raise jobs[0].error
     first = {os.path.realpath(job.output): job for job in reversed(jobs) if isinstance(job, Job)}
@@ -100,7 +104,12 @@ def make_jobs(
 
 
 def _make_job(
-    order: Order, output: Path | None, settings: Sequence[Setting], sandbox: bool, many: bool
+    order: Order,
+    output: Path | None,
+    settings: Sequence[Setting],
+    sandbox: bool,
+    many: bool,
+    masks: MaskStore | None,
 ) -> Job | Failure:
     recipe, photograph = order
     name = f"{recipe} of {photograph}" if photograph else str(recipe)
@@ -109,7 +118,7 @@ def _make_job(
     reading = None
     try:
         reading = read_recipe(recipe, [*settings, *added], sandbox)
-        check = check_reading(reading)
+        check = check_reading(reading, masks)
         return Job(name, reading, None if many else check)
     except GuidedStyleError as error:
         return Failure(name, error, reading)

@@ -40,6 +40,7 @@ from guidedstyle.errors import (
     find_worst,
 )
 from guidedstyle.io.files import lock_output, make_folder
+from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.model import EncoderChoice
 from guidedstyle.results.record import Record, find_record, identify_recipe
@@ -54,8 +55,8 @@ from guidedstyle.scene.scene import Scene
 class Renderer:
     """Renders on a device within limits: plan a scene opened small, open it whole, render it."""
 
-    def __init__(self, device: str = "auto", limits: Limits = ANYTHING) -> None:
-        self.device, self.limits = device, limits
+    def __init__(self, device: str = "auto", limits: Limits = ANYTHING, masks: MaskStore | None = None) -> None:
+        self.device, self.limits, self.masks = device, limits, masks or MaskStore()
         self.encoders, self.statistics = dict[EncoderChoice, Encoder](), StatisticsCache()
         keep_freed_memory()
 
@@ -66,13 +67,15 @@ class Renderer:
     def open(self, reading: Reading, plan: Plan) -> Scene:
         """Open a scene at its full size."""
         keep_freed_memory(large_blocks=not plan.tiled)
-        return open_scene(reading)
+        return open_scene(reading, masks=self.masks)
 
     def render(
         self, scene: Scene, plan: Plan, watch: OnUpdate, snapshot: Snapshot | None = None, notes: tuple[str, ...] = ()
     ) -> Result:
         """Render a scene as planned, from its beginning or from a snapshot; `notes` are added to what is told of it."""
         encoder, identity = self.load(scene.recipe.encoder), identify_recipe(scene.recipe)
+        if plan.tiled:  # memory is short
+            self.masks.clear()
         return Result(
             scene,
             render(scene, encoder, plan, on_update=watch, statistics=self.statistics, snapshot=snapshot),
@@ -148,17 +151,17 @@ class Session:
             return self._work(job, dry_run)
 
     def _work(self, job: Job, dry_run: bool) -> int:
-        check = job.find_check()
+        check = job.find_check(self.renderer.masks)
         plan = self.renderer.plan(check.scene)
         if self.style == "shown":
-            print_scene(check.scene, check.notes)
+            print_scene(check.scene, check.warnings)
             print_plan(plan)
         if dry_run:
             return DONE
         scene = self.renderer.open(job.reading, plan)
         run_files = RunFiles(scene, self.render_options, Path(job.reading.document.source))
         try:
-            return self._finish(job, run_files, self._render(scene, plan, run_files, check.notes))
+            return self._finish(job, run_files, self._render(scene, plan, run_files, check.warnings))
         except StoppedEarlyError:
             print_failure(job.name, "stopped before its first step; nothing was written")
             return INTERRUPTED

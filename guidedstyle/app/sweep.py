@@ -44,8 +44,8 @@ class Sweep:
         """Plan what is not there yet; raises GuidedStyleError where it cannot be rendered."""
         for variant in self.variants:
             if variant.output not in self.records:
-                check = check_reading(variant.reading)
-                self.plans[variant.output] = check.notes, self.renderer.plan(check.scene)
+                check = check_reading(variant.reading, self.renderer.masks)
+                self.plans[variant.output] = check.warnings, self.renderer.plan(check.scene)
 
     def run(self) -> int:
         """Render what is not there yet, and return the exit code; raises where another sweep fills this folder."""

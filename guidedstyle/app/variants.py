@@ -18,6 +18,7 @@ from guidedstyle.errors import (
     Problem,
 )
 from guidedstyle.io.paths import SHEET, TABLE, list_output_files, name_sweep
+from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.files import find_overwritten, identify, leads_out, list_given
 from guidedstyle.recipe.loading.document import Document, read_value, write_yaml
 from guidedstyle.recipe.loading.loader import Reading, read_recipe
@@ -101,12 +102,12 @@ def _confine(places: Iterable[Path], folder: Path) -> None:
             raise GuidedStyleError.of("--sandbox", escape, "name another folder (-o), or remove that link")
 
 
-def check_variants(variants: Sequence[Variant]) -> None:
+def check_variants(variants: Sequence[Variant], masks: MaskStore | None = None) -> None:
     """Check variants with their images and masks; raises GuidedStyleError with the errors of all."""
     problems = dict[str, Problem]()
     for variant in variants:
         try:
-            check_reading(variant.reading)  # not kept: the checks of all would take more memory than a render
+            check_reading(variant.reading, masks)  # not kept: the checks of all would take more memory than a render
         except GuidedStyleError as error:
             problems |= {str(problem): problem for problem in error.problems}
     if problems:

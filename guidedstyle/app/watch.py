@@ -24,7 +24,7 @@ from guidedstyle.results.result import Result
 from guidedstyle.run.interrupts import StopRequest, interruptible
 from guidedstyle.run.options import Every
 from guidedstyle.run.previews import Previews
-from guidedstyle.scene.check import collect_notes, measure_coverage
+from guidedstyle.scene.check import collect_warnings, measure_coverage
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Setting
@@ -64,7 +64,7 @@ class Watcher:
         reading = read_recipe(self.recipe, self.settings, self.sandbox)
         self.files = [self.recipe, *dict.fromkeys(file for _, file in list_files(reading.recipe))]
         self.times = read_times(self.files) | self.times
-        scene = open_scene(reading)
+        scene = open_scene(reading, masks=self.renderer.masks)
         plan, snapshot = self._warm(scene, self.renderer.plan(scene))
         preview, first = name_watched(scene.recipe.output), list[float]()
         previews = Previews(preview, scene.size, OFTEN)
@@ -81,7 +81,7 @@ class Watcher:
             self.last = result
         if result.rendering.finished:
             save_image(result.picture, preview)
-            print_notes(collect_notes(scene, measure_coverage(scene)))
+            print_notes(collect_warnings(scene, measure_coverage(scene)))
             print_preview(preview, first[0], time.monotonic() - began, float(result.rendering.losses.total))
 
     def _warm(self, scene: Scene, plan: Plan) -> tuple[Plan, Snapshot | None]:

@@ -155,7 +155,7 @@ def check_command(
     from guidedstyle.scene.check import check_reading
 
     checked = check_reading(read_recipe(recipe, collect_settings(settings), sandbox))
-    print_scene(checked.scene, checked.notes)
+    print_scene(checked.scene, checked.warnings)
 
 
 @aid_app.command("masks")

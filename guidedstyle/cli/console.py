@@ -16,7 +16,7 @@ from rich.table import Table
 from guidedstyle.cli.tables import tabulate_differences
 from guidedstyle.results.comparison import Comparison
 from guidedstyle.results.record import Outcome, Record
-from guidedstyle.scene.check import LayerCoverage, collect_notes, describe_controls, describe_style, measure_coverage
+from guidedstyle.scene.check import LayerCoverage, collect_warnings, describe_controls, describe_style, measure_coverage
 from guidedstyle.scene.scene import Scene
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def print_masks(scene: Scene) -> None:
                 ("style", "share of its style image"), style_images, list(survey.style_images.values()), octaves
             )
         )
-    print_notes(collect_notes(scene, survey))
+    print_notes(collect_warnings(scene, survey))
 
 
 def _tabulate_coverage(

@@ -96,14 +96,16 @@ def render_command(
     """
     from guidedstyle.app.jobs import leaving_no_empty, make_jobs
     from guidedstyle.device.environment import read_limits
+    from guidedstyle.masks.files import MaskStore
     from guidedstyle.run.options import read_render_options
 
     given = collect_settings(settings, size, steps, seed, encoder)
     limits = read_limits(tile, max_memory)
     render_options = read_render_options(preview_every, checkpoint_every, save_every, timelapse, report, resume)
     style: Style = "quiet" if quiet else "json" if json_progress else "shown"
+    masks = MaskStore()
     with leaving_no_empty(output):
-        jobs = make_jobs(recipes, contents or (), output, given, sandbox)
+        jobs = make_jobs(recipes, contents or (), output, given, sandbox, masks)
         if len(jobs) > 1 and (timelapse or report):
             rule = f"there are {len(jobs)} images, and a film or a report is of one"
             raise GuidedStyleError.of("render", rule, "leave --timelapse and --report out, or name one recipe")
@@ -112,7 +114,7 @@ def render_command(
             run_render,  # errors are told before torch is loaded
         )
 
-        raise typer.Exit(run_render(jobs, Renderer(device, limits), render_options, style, dry_run))
+        raise typer.Exit(run_render(jobs, Renderer(device, limits, masks), render_options, style, dry_run))
 
 
 @app.command("sweep")
@@ -142,20 +144,22 @@ def sweep_command(
     from guidedstyle.device.environment import read_limits
     from guidedstyle.io.files import check_folder_path, make_folder
     from guidedstyle.io.paths import name_sweep
+    from guidedstyle.masks.files import MaskStore
 
     limits = read_limits(tile, max_memory)
     axes, folder = [parse_axis(axis) for axis in vary], output or name_sweep(recipe)
     given = collect_settings(settings, size, steps, seed, encoder)
     check_folder_path(folder, "--output")
     variants = make_variants(recipe, axes, given, folder, sandbox)
-    check_variants(variants)
+    masks = MaskStore()
+    check_variants(variants, masks)
     if dry_run:
         typer.echo("\n".join(variant.label for variant in variants))
         return
     from guidedstyle.app.render import Renderer
     from guidedstyle.app.sweep import Sweep
 
-    renderer = Renderer(device, limits)
+    renderer = Renderer(device, limits, masks)
     sweep = Sweep(variants, len(axes[-1][1]), folder, renderer, "quiet" if quiet else "shown")
     sweep.plan()
     make_folder(folder, "--output")

@@ -1,29 +1,126 @@
-"""Read the grey or the opacity of a mask file."""
+"""Read mask files: grey, alpha, colour codes and layers, each decoded once while its file is unchanged."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images import find_alpha, fit_size, open_image
+from guidedstyle.io.images import find_alpha, fit_size, open_image, read_frame
+from guidedstyle.io.layered.base import LayeredDocument
+from guidedstyle.io.layered.formats import is_layered, open_layered, read_layer
+from guidedstyle.masks.labels import Labels, Palette, label_pixels, to_rgb
+from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.values import name_colour
-from guidedstyle.types import RGB, Array, Opacities, Pixels
+from guidedstyle.types import RGB, Array, Opacities, Pixels, Size
 
-COLOURED = 64  # a pixel is coloured where its channels lie so far apart
+T = TypeVar("T")
+
+MOST_BYTES = 2**28  # of decoded masks that are kept for the next scene
+COLOURED = 64  # levels between the channels of a pixel that count as colour
 LOSSY = 4 / 255  # how far JPEG moves black and white
 
 
-def read_grey(file: Path) -> Opacities:
-    """Read a painted mask (H, W): its grey value times its alpha.
+class MaskStore:
+    """Decoded masks, labels and layered documents, kept for the next scene while their files are unchanged.
 
-    Raises GuidedStyleError where the file is no image, is painted in colour, or in alpha alone.
+    Beyond `most_bytes` the least recently used are dropped, but never the last two: a document and a layer of it.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self.most_bytes = most_bytes
+        self._kept = OrderedDict[Hashable, tuple[object, int]]()
+
+    def recall(self, file: Path, part: Hashable, read: Callable[[], T]) -> T:
+        """Return what `read` returned for this `part` of the file, or call it if the file has changed since."""
+        if (version := _find_version(file)) is None:
+            return read()
+        key = (file, version, part)
+        if key not in self._kept:
+            value = read()
+            self._kept[key] = value, _measure(value, version)
+        self._kept.move_to_end(key)
+        self._drop_oldest()
+        return self._kept[key][0]  # type: ignore[return-value]
+
+    def clear(self) -> None:
+        """Drop everything, to make room for a render."""
+        self._kept.clear()
+
+    def _drop_oldest(self) -> None:
+        total = sum(size for _, size in self._kept.values())
+        while total > self.most_bytes and len(self._kept) > 2:
+            total -= self._kept.popitem(last=False)[1][1]
+
+
+class Version(NamedTuple):
+    """What changes when a file is written or replaced."""
+
+    modified: int  # ns
+    size: int  # bytes
+    inode: int
+
+
+def _find_version(file: Path) -> Version | None:
+    try:
+        found = file.stat()
+    except OSError:  # the reader reports it
+        return None
+    return Version(found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _measure(value: object, version: Version) -> int:
+    """Return the bytes that a decoded value takes; a Photoshop document keeps its file in memory."""
+    pixels = value.indices if isinstance(value, Labels) else value
+    return pixels.nbytes if isinstance(pixels, np.ndarray) else version.size
+
+
+@dataclass(frozen=True)
+class MaskSource:
+    """A mask in a file, in the file's own grid: its (width, height) is known before `read` decodes it."""
+
+    file: Path
+    size: Size
+    read: Callable[[], Opacities | Labels]
+
+
+def open_source(file: Path, mask: Mask, *, palette: Palette | None, store: MaskStore) -> MaskSource:
+    """Open the file of a mask without decoding it; `palette` holds the colours of a colour-coded file.
+
+    Raises GuidedStyleError if the file cannot be opened, or has layers and the mask names none, or the reverse.
+    """
+    if is_layered(file):
+        return _open_layer(file, mask.layer, store)
+    if mask.layer:
+        raise GuidedStyleError.of(file, "it has no layers", "remove layer:, or name a .psd, .ora or .kra")
+    size = read_frame(file).size
+    if mask.colour and palette:
+        return MaskSource(file, size, partial(store.recall, file, palette, partial(read_labels, file, palette)))
+    read = read_alpha if mask.channel == "alpha" else read_grey
+    return MaskSource(file, size, partial(store.recall, file, read, partial(read, file)))
+
+
+def _open_layer(file: Path, name: str | None, store: MaskStore) -> MaskSource:
+    document = store.recall(file, LayeredDocument, partial(open_layered, file))
+    if not name:
+        names = ", ".join(layer.path for layer in document.layers if not layer.problem)
+        remedy = f"name one of its layers: layer: {names}" if names else "paint a layer in it, and name that"
+        raise GuidedStyleError.of(file, "it is a layered document", remedy)
+    return MaskSource(file, document.size, partial(store.recall, file, name, partial(read_layer, document, name)))
+
+
+def read_grey(file: Path) -> Opacities:
+    """Read a grey mask (H, W), upright: its grey value times its alpha.
+
+    Raises GuidedStyleError if the file is not an image, is painted in colour, or only its alpha holds the mask.
     """
     with open_image(file) as picture:
         upright = _upright(picture, file)
@@ -37,13 +134,13 @@ def read_grey(file: Path) -> Opacities:
         alpha = find_alpha(upright)
         masked = np.asarray(cv2.multiply(grey, alpha, scale=1 / 255), np.uint8)
         if not masked.any() and alpha.any() and not alpha.all():
-            rule = "its paint is black, and what it shows is in its transparency"
-            raise GuidedStyleError.of(file, rule, "take that: {file: ..., channel: alpha}")
+            rule = "its paint is black: only its alpha channel shows a shape"
+            raise GuidedStyleError.of(file, rule, "use the alpha channel: {file: ..., channel: alpha}")
         return masked
 
 
 def read_alpha(file: Path) -> Opacities:
-    """Read the alpha channel (H, W) of an image; raises GuidedStyleError where it has none."""
+    """Read the alpha channel (H, W) of an image, upright; raises GuidedStyleError if it has none."""
     with open_image(file) as picture:
         upright = _upright(picture, file)
         if not upright.has_transparency_data:
@@ -51,16 +148,17 @@ def read_alpha(file: Path) -> Opacities:
         return find_alpha(upright)
 
 
-def read_colours(file: Path) -> Pixels:
-    """Read the pixels (H, W, 4) of a colour-coded image: red, green, blue and alpha."""
+def read_labels(file: Path, palette: Palette) -> Labels:
+    """Read a colour-coded image by the colours of its palette; transparent pixels have no label."""
     with open_image(file) as picture:
-        return np.array(_upright(picture, file).convert("RGBA"))
+        pixels = np.array(_upright(picture, file).convert("RGBA"))
+    return label_pixels(pixels, palette, file)
 
 
 def _upright(picture: Image.Image, file: Path) -> Image.Image:
     frames = getattr(picture, "n_frames", 1)
     if frames > 1:
-        raise GuidedStyleError.of(file, f"it holds {frames} images", "save the one that is the mask")
+        raise GuidedStyleError.of(file, f"it holds {frames} images", "save the mask as an image of its own")
     return ImageOps.exif_transpose(picture)
 
 
@@ -92,16 +190,10 @@ def _refuse_colour(picture: Image.Image, file: Path) -> None:
             f"paint white where the region is and black elsewhere, or name a colour: {{file: ..., colour: '{code}'}}"
         )
         if picture.mode == "RGBA":
-            remedy = "take what is opaque: {file: ..., channel: alpha}, or paint white on black"
+            remedy = "use the alpha channel: {file: ..., channel: alpha}, or paint white on black"
         raise GuidedStyleError.of(file, rule, remedy)
 
 
 def _find_commonest(pixels: Pixels) -> RGB:
     colours, counts = np.unique(pixels, axis=0, return_counts=True)
     return to_rgb(colours[counts.argmax()])
-
-
-def to_rgb(colour: Sequence[Any] | NDArray[Any]) -> RGB:
-    """Turn three numbers into a colour."""
-    red, green, blue = map(int, colour)
-    return red, green, blue

@@ -1,8 +1,8 @@
-"""Colour-coded images: every pixel goes to the nearest colour that the recipe names."""
+"""Colour-coded images: every pixel gets the label of the nearest colour that the recipe names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,25 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.masks.files import read_colours, to_rgb
-from guidedstyle.recipe.values import name_colour
+from guidedstyle.recipe.files import list_masks
+from guidedstyle.recipe.mask import Mask
+from guidedstyle.recipe.model import Recipe
+from guidedstyle.recipe.values import name_colour, parse_colour
 from guidedstyle.types import RGB, Array, Pixels
 
 FLAT = 20  # levels between neighbours; more is an edge
-NARROW, WIDE = 3, 9  # px; mixtures of two named colours must be flat over more, for edges can be soft
-LEAST_PIXELS = 9  # flat ones that make a colour
-MOST_STRANGERS, MOST_TOLD = 128, 6
-NOBODY = 65535
-HIDDEN = 1 << 24  # beyond the code of any colour
+NARROW, WIDE = 3, 9  # px; mixtures of two named colours must be flat over more, since edges can be soft
+LEAST_PIXELS = 9  # flat ones that count as a colour
+MOST_UNNAMED, MOST_LISTED = 128, 6  # colours that are found, and that messages list
+UNNAMED = 65535  # the label of pixels without a named colour
+HIDDEN = 1 << 24  # the code of transparent pixels, beyond that of any colour
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Palette:
-    """What a recipe says of a colour-coded file: all the colours that it names, and how far a pixel may be from one.
+    """The colours of a colour-coded file that a recipe names, and how far in RGB a pixel may be from one.
 
-    With `leave`, a colour that nobody named belongs to nobody; else its pixels go to the nearest named colour.
+    Pixels of other colours get the nearest named colour, or no label if `leave` is set.
     """
 
     named: tuple[RGB, ...]
@@ -38,59 +40,85 @@ class Palette:
     leave: bool = False
 
 
+def find_palettes(recipe: Recipe) -> dict[Path, Palette]:
+    """Collect the palette of each colour-coded file from the masks that use it.
+
+    Unnamed colours are left without a label if a region has `mask: rest`, or if only one colour is named.
+    """
+    coded: dict[Path, list[tuple[bool, Mask]]] = {}
+    for path, mask in list_masks(recipe):
+        if mask.file and mask.colour:
+            coded.setdefault(mask.file, []).append((path[0] == "regions", mask))
+    rest = any(region.mask.rest for region in recipe.regions)
+    return {file: _make_palette(uses, rest) for file, uses in coded.items()}
+
+
+def _make_palette(uses: list[tuple[bool, Mask]], rest: bool) -> Palette:
+    colours = [mask.colour for _, mask in uses if mask.colour] + [colour for _, mask in uses for colour in mask.ignore]
+    named = tuple(dict.fromkeys(map(parse_colour, colours)))
+    leave = len(named) == 1 or (rest and any(of_region for of_region, _ in uses))
+    return Palette(named, min(mask.tolerance for _, mask in uses), leave)
+
+
 @dataclass(frozen=True)
 class UnnamedColour:
-    """A colour that nobody named: how many pixels it has and what share, and the named colour that took them."""
+    """A colour that the recipe does not name: its pixels, their share of the image, and the nearest named colour.
+
+    `nearest` is None if the pixels were left without a label.
+    """
 
     colour: RGB
     pixels: int
     share: float
-    taker: RGB | None
+    nearest: RGB | None
 
 
 @dataclass(frozen=True)
 class Labels:
-    """A colour-coded image (H, W) as indices into its palette's named colours, `NOBODY` where it is nobody's."""
+    """A colour-coded image (H, W) as indices into its palette's named colours, or `UNNAMED`."""
 
     file: Path
     palette: Palette
     indices: NDArray[np.uint16]
-    strangers: tuple[UnnamedColour, ...]
+    unnamed: tuple[UnnamedColour, ...]  # the commonest first
 
     def select(self, colour: RGB) -> Pixels:
-        """Select the pixels (H, W) of a named colour as 255, others as 0; raises GuidedStyleError where none is."""
+        """Return a mask (H, W) of a named colour, 255 inside and 0 outside; raises GuidedStyleError if it is empty."""
         chosen = self.indices == self.palette.named.index(colour)
         if not chosen.any():
-            found = ", ".join(f"{name} {share:.1%}" for name, share in self._shares())
+            found = ", ".join(f"{name} {share:.1%}" for name, share in self._list_shares())
             rule = f"none of its pixels is {name_colour(colour)}"
             raise GuidedStyleError.of(self.file, rule, f"name a colour that it has: {found}")
         selected: Pixels = chosen.view(np.uint8) * np.uint8(255)
         return selected
 
-    def _shares(self) -> Iterator[tuple[str, float]]:
-        """List its colours with their shares, the strangers by themselves."""
+    def _list_shares(self) -> Iterator[tuple[str, float]]:
+        """List the colours of the image with their shares, named ones first."""
         for index, colour in enumerate(self.palette.named):
-            taken = sum(stranger.share for stranger in self.strangers if stranger.taker == colour)
-            share = float((self.indices == index).mean()) - taken
+            added = sum(unnamed.share for unnamed in self.unnamed if unnamed.nearest == colour)
+            share = float((self.indices == index).mean()) - added
             if share > 1e-3:
                 yield name_colour(colour), share
-        yield from ((name_colour(stranger.colour), stranger.share) for stranger in self.strangers[:MOST_TOLD])
+        yield from ((name_colour(unnamed.colour), unnamed.share) for unnamed in self.unnamed[:MOST_LISTED])
 
     @property
-    def notes(self) -> Iterator[str]:
-        """Tell of the colours that nobody named."""
-        for stranger in self.strangers[:MOST_TOLD]:
-            whither = f"went to {name_colour(stranger.taker)}, the nearest" if stranger.taker else "belong to no region"
-            what = f"{stranger.pixels:,} pixels ({stranger.share:.1%}) are {name_colour(stranger.colour)}"
+    def warnings(self) -> Iterator[str]:
+        """Describe the unnamed colours, one warning each; the rarest in one."""
+        for unnamed in self.unnamed[:MOST_LISTED]:
+            pixels = f"{unnamed.pixels:,} pixels ({unnamed.share:.1%}) are {name_colour(unnamed.colour)}"
+            destination = f"added to {name_colour(unnamed.nearest)}, the nearest" if unnamed.nearest else "in no region"
             remedy = "name it in a mask, or under ignore"
-            yield f"{self.file.name}: {what}, which no mask names; they {whither} ({remedy})"
-        if more := sum(stranger.pixels for stranger in self.strangers[MOST_TOLD:]):
+            yield f"{self.file.name}: {pixels}, which no mask names; they are {destination} ({remedy})"
+        if more := sum(unnamed.pixels for unnamed in self.unnamed[MOST_LISTED:]):
             yield f"{self.file.name}: {more:,} more pixels are of other colours that no mask names"
 
 
-def read_labels(file: Path, palette: Palette) -> Labels:
-    """Read a colour-coded image by a palette; transparent pixels are nobody's."""
-    pixels = read_colours(file)
+def label_pixels(pixels: Pixels, palette: Palette, file: Path) -> Labels:
+    """Label pixels (H, W, 4), RGBA, by the nearest colour of a palette; transparent ones have no label.
+
+    A colour farther than the tolerance from every named one counts as unnamed where it is painted flat; elsewhere
+    it is an edge between two colours. `file` is named in messages.
+    """
     keys = (pixels.view("<u4")[..., 0] & (HIDDEN - 1)).astype(np.int64)
     hidden = pixels[..., 3] < 128
     keys[hidden] = HIDDEN
@@ -105,17 +133,26 @@ def read_labels(file: Path, palette: Palette) -> Labels:
     painted[mixed] = _count_paint(pixels, keys, codes, mixed, WIDE)[mixed]
     centres = _cluster(colours, painted, palette.tolerance)
     either, _ = find_nearest(colours, np.concatenate([named, centres]))
-    takers, _ = find_nearest(centres, named)
-    strangers = tuple(
-        UnnamedColour(to_rgb(centre), found, found / counts.sum(), None if palette.leave else palette.named[taker])
-        for index, (centre, taker) in enumerate(zip(centres, takers, strict=True), len(named))
-        if (found := int(counts[codes][either == index].sum()))
-    )
+    unnamed = _list_unnamed(centres, counts[codes], either - len(named), palette)
     if palette.leave:
-        nearest = np.where(either < len(named), nearest, NOBODY)
+        nearest = np.where(either < len(named), nearest, UNNAMED)
     indices = _make_table(codes, nearest)[keys]
-    indices[hidden] = NOBODY
-    return Labels(file, palette, indices, tuple(sorted(strangers, key=lambda stranger: -stranger.pixels)))
+    indices[hidden] = UNNAMED
+    return Labels(file, palette, indices, unnamed)
+
+
+def _list_unnamed(centres: Array, counts: Ints, members: Ints, palette: Palette) -> tuple[UnnamedColour, ...]:
+    """List the unnamed colours (M, 3), the commonest first, by the pixels (N,) of each colour that `members` gives one.
+
+    `members` (N,) are indices of `centres`, negative for named colours.
+    """
+    nearest, _ = find_nearest(centres, np.array(palette.named, np.float32))
+    found = (
+        UnnamedColour(to_rgb(centre), pixels, pixels / counts.sum(), None if palette.leave else palette.named[named])
+        for index, (centre, named) in enumerate(zip(centres, nearest, strict=True))
+        if (pixels := int(counts[members == index].sum()))
+    )
+    return tuple(sorted(found, key=lambda unnamed: -unnamed.pixels))
 
 
 def find_nearest(colours: Array, centres: Array) -> tuple[Ints, Array]:
@@ -135,7 +172,7 @@ def _make_table(codes: Ints, values: Any) -> NDArray[np.uint16]:
 
 
 def _count_paint(pixels: Pixels, keys: Any, codes: Ints, among: Any, width: int) -> Ints:
-    """Count the pixels of each of the codes (N,), `among` those asked for, that are flat over `width` px."""
+    """Count the pixels of each code (N,) that are flat over `width` px; 0 for codes not `among` those asked for."""
     if not among.any():
         return np.zeros(len(codes), np.int64)
     paint = _find_flat(pixels, width) & (_make_table(codes, among)[keys] > 0)
@@ -143,7 +180,7 @@ def _count_paint(pixels: Pixels, keys: Any, codes: Ints, among: Any, width: int)
 
 
 def _find_flat(pixels: Pixels, width: int) -> NDArray[np.bool_]:
-    """Find pixels (H, W) with none unlike them within `width` px: they are paint, not the edge between two colours."""
+    """Find pixels (H, W) whose neighbours within `width` px look alike: paint, not the edge between two colours."""
     around = np.ones((width, width), np.uint8)
     spread = cv2.morphologyEx(pixels, cv2.MORPH_GRADIENT, around)
     flat: NDArray[np.bool_] = cv2.inRange(spread, (0, 0, 0, 0), (FLAT, FLAT, FLAT, 255)) > 0
@@ -162,12 +199,12 @@ def _measure_to_mixtures(colours: Array, named: Array) -> Array:
 
 
 def _cluster(colours: Array, counts: Ints, tolerance: float) -> Array:
-    """Gather colours (N, 3) of flat paint to those (M, 3) that it was painted in, the commonest first."""
+    """Cluster colours (N, 3) of flat paint into the colours (M, 3) it was painted in, the commonest first."""
     bins = (colours.astype(np.int64) // 8) @ (1024, 32, 1)
     left = np.bincount(bins, counts, 1 << 15)
     corners = np.stack([np.arange(1 << 15) >> 10, (np.arange(1 << 15) >> 5) & 31, np.arange(1 << 15) & 31], 1) * 8
     found: list[Array] = []
-    while left.any() and len(found) < MOST_STRANGERS:
+    while left.any() and len(found) < MOST_UNNAMED:
         commonest = left.argmax()
         members = np.square(corners - corners[commonest]).sum(1) <= max(tolerance, FLAT) ** 2
         if left[members].sum() >= LEAST_PIXELS:
@@ -175,3 +212,9 @@ def _cluster(colours: Array, counts: Ints, tolerance: float) -> Array:
             found.append(colours[within[counts[within].argmax()]])
         left[members] = 0
     return np.array(found, np.float32).reshape(-1, 3)
+
+
+def to_rgb(colour: Sequence[Any] | NDArray[Any]) -> RGB:
+    """Turn three numbers into a colour."""
+    red, green, blue = map(int, colour)
+    return red, green, blue

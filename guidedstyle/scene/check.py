@@ -10,6 +10,7 @@ import numpy as np
 
 from guidedstyle.encoders.architecture import ARCHITECTURES, Architecture, Layer
 from guidedstyle.losses.propagation import MOSTLY, cover_cells, halve
+from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.recipe.loading.loader import Reading
@@ -97,9 +98,9 @@ def _is_covered(weights: Array, shape: Sequence[int], layer: Layer, kind: Propag
     return bool(np.max(cells) >= MOSTLY)
 
 
-def collect_notes(scene: Scene, survey: Coverage) -> tuple[str, ...]:
-    """Collect what a person should know before the render, in words."""
-    return (*scene.notes, *_describe_coverage(scene, survey))
+def collect_warnings(scene: Scene, coverage: Coverage) -> tuple[str, ...]:
+    """Collect the warnings about a scene that a person should read before the render."""
+    return (*scene.warnings, *_describe_coverage(scene, coverage))
 
 
 def _describe_coverage(scene: Scene, survey: Coverage) -> Iterator[str]:
@@ -142,9 +143,9 @@ class Check:
     scene: Scene
 
     @cached_property
-    def notes(self) -> tuple[str, ...]:
-        """What a person should know: regions too small for a style, overlaps, what falls to nobody."""
-        return collect_notes(self.scene, measure_coverage(self.scene))
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings about uncovered pixels, unnamed colours, and regions too small to have a style of their own."""
+        return collect_warnings(self.scene, measure_coverage(self.scene))
 
     @property
     def size(self) -> Size:
@@ -158,9 +159,12 @@ class Check:
         return {region.name: share for region, share in zip(regions, self.scene.shares, strict=False)}
 
 
-def check_reading(reading: Reading) -> Check:
-    """Check what was read with its images and masks; raises GuidedStyleError with all problems."""
-    return Check(open_scene(reading, CHECK_SIZE))
+def check_reading(reading: Reading, masks: MaskStore | None = None) -> Check:
+    """Check a recipe with its images and masks; raises GuidedStyleError with all problems.
+
+    `masks` keeps what is decoded of mask files for the scene that is opened next.
+    """
+    return Check(open_scene(reading, CHECK_SIZE, masks=masks))
 
 
 def describe_style(region: Region) -> str:

@@ -23,7 +23,10 @@ from guidedstyle.io.images import (
     to_array,
 )
 from guidedstyle.masks.compositing import add_borders, measure_overlaps, settle_neighbours, stack_weights
-from guidedstyle.masks.reader import MaskReader, find_palettes, resize_mask
+from guidedstyle.masks.files import MaskStore
+from guidedstyle.masks.geometry import resize_mask
+from guidedstyle.masks.labels import find_palettes
+from guidedstyle.masks.reader import MaskReader
 from guidedstyle.recipe.files import list_starts
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.values import measure_length
@@ -45,10 +48,10 @@ def read_framed(
 class Opener:
     """Opens what a recipe names; `problems` are those of the recipe and of all that was opened so far."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, store: MaskStore | None) -> None:
         self.reading = reading
         self.problems = list(reading.document.problems)
-        self.masks = MaskReader(find_palettes(reading.recipe))
+        self.masks = MaskReader(find_palettes(reading.recipe), store)
 
     def attempt(self, path: KeyPath, action: Callable[[], T]) -> T | None:
         """Do `action` for the key at `path`; None where it fails, or an error was reported there before."""
@@ -78,12 +81,13 @@ class Layout(NamedTuple):
     overlaps: tuple[float, ...]
 
 
-def open_scene(reading: Reading, largest: int | None = None) -> Scene:
+def open_scene(reading: Reading, largest: int | None = None, *, masks: MaskStore | None = None) -> Scene:
     """Open all that a recipe names; raises GuidedStyleError with every problem of recipe, images and masks.
 
-    `largest` bounds the working size: a check needs only the shapes and shares, not the pixels.
+    `largest` bounds the working size: a check needs only the shapes and shares, not the pixels. `masks` keeps what
+    is decoded of mask files, so that opening a scene again, at any size, decodes none of them.
     """
-    opener, recipe = Opener(reading), reading.recipe
+    opener, recipe = Opener(reading, masks), reading.recipe
     content = _open_content(opener, largest)
     longest = max(content[0].size) if content else CHECK_SIZE
     if content:
@@ -96,7 +100,7 @@ def open_scene(reading: Reading, largest: int | None = None) -> Scene:
     if opener.problems or content is None or layout is None:
         raise GuidedStyleError(opener.problems)
     parts = (layout.weights, layout.mixes, content[1].size, layout.shares, layout.overlaps)
-    scene = Scene(recipe, to_array(content[0]), style_images, *parts, opener.masks.unmatched, opener.masks.notes)
+    scene = Scene(recipe, to_array(content[0]), style_images, *parts, opener.masks.unmatched, opener.masks.warnings)
     _check_octaves(opener, scene)
     return scene
 

@@ -74,7 +74,7 @@ class Scene:
     shares: tuple[float, ...]
     overlaps: tuple[float, ...] = ()
     unmatched: int = 0
-    remarks: tuple[str, ...] = ()
+    mask_warnings: tuple[str, ...] = ()
 
     @property
     def size(self) -> Size:
@@ -88,9 +88,9 @@ class Scene:
         return plan_stages(self.size, solver.most_steps, most, solver.sizes)
 
     @property
-    def notes(self) -> Iterator[str]:
-        """What a person should know before the render, in words."""
-        yield from self.remarks
+    def warnings(self) -> Iterator[str]:
+        """Warnings about masks, uncovered pixels and style images that are enlarged."""
+        yield from self.mask_warnings
         if self.shares[-1] > FAINT:
             yield f"{self.shares[-1]:.1%} of the image belongs to no region and stays as it is (mask: rest takes it)"
         for name, style_image in self.style_images.items():

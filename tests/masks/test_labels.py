@@ -1,4 +1,4 @@
-"""Colour-coded masks: every pixel goes to the nearest named colour, and colours nobody named are told."""
+"""Colour-coded masks: every pixel goes to the nearest named colour, and unnamed colours are reported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from PIL import Image
 from support.cases import DATA, NAMED, needs_data
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.masks.labels import NOBODY, Palette, UnnamedColour, read_labels
+from guidedstyle.masks.files import read_labels
+from guidedstyle.masks.labels import UNNAMED, Palette, UnnamedColour
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
@@ -94,7 +95,7 @@ def test_a_soft_edge_goes_to_its_sides(tmp_path: Path) -> None:
     file = write_labels(tmp_path / "a.png", (RED, 40), ((190, 0, 65), 1), ((65, 0, 190), 1), (BLUE, 58))
     labels = read_labels(file, Palette((RED, BLUE)))
     assert [labels.select(colour).mean() / 255 for colour in (RED, BLUE)] == [0.41, 0.59]
-    assert labels.strangers == ()
+    assert labels.unnamed == ()
 
 
 @pytest.mark.parametrize("mode", ["P", "RGB", "RGBA"])
@@ -105,7 +106,7 @@ def test_indexed_palettes_are_colours(tmp_path: Path, mode: str) -> None:
     assert read_labels(tmp_path / "b.png", Palette((RED, BLUE))).select(RED).mean() / 255 == 0.3
 
 
-def test_transparent_pixels_are_nobodys(tmp_path: Path) -> None:
+def test_transparent_pixels_have_no_label(tmp_path: Path) -> None:
     pixels = np.zeros((10, 10, 4), np.uint8)
     pixels[:5] = (255, 0, 0, 255)
     Image.fromarray(pixels).save(tmp_path / "a.png")
@@ -115,25 +116,25 @@ def test_transparent_pixels_are_nobodys(tmp_path: Path) -> None:
         labels.select((0, 0, 0))
 
 
-def test_a_colour_nobody_named_goes_to_the_nearest_and_is_told(tmp_path: Path) -> None:
+def test_an_unnamed_colour_goes_to_the_nearest_and_is_reported(tmp_path: Path) -> None:
     file = write_labels(tmp_path / "a.png", (RED, 40), (BLUE, 40), ((255, 140, 0), 20))
     labels = read_labels(file, Palette((RED, BLUE)))
-    assert labels.strangers == (UnnamedColour((255, 140, 0), 2000, 0.2, RED),)
+    assert labels.unnamed == (UnnamedColour((255, 140, 0), 2000, 0.2, RED),)
     assert labels.select(RED).mean() / 255 == 0.6
-    assert list(labels.notes) == [
+    assert list(labels.warnings) == [
         "a.png: 2,000 pixels (20.0%) are #ff8c00 (darkorange), which no mask names; "
-        "they went to #ff0000 (red), the nearest (name it in a mask, or under ignore)"
+        "they are added to #ff0000 (red), the nearest (name it in a mask, or under ignore)"
     ]
-    assert read_labels(file, Palette((RED, BLUE), tolerance=150)).strangers == ()
+    assert read_labels(file, Palette((RED, BLUE), tolerance=150)).unnamed == ()
 
 
-def test_with_a_rest_a_colour_nobody_named_is_left_to_it(tmp_path: Path) -> None:
+def test_with_a_rest_region_an_unnamed_colour_is_left_to_it(tmp_path: Path) -> None:
     file = write_labels(tmp_path / "a.png", (RED, 40), (BLUE, 40), (WHITE, 20))
     labels = read_labels(file, Palette((RED, BLUE), leave=True))
-    assert labels.strangers == (UnnamedColour(WHITE, 2000, 0.2, None),)
+    assert labels.unnamed == (UnnamedColour(WHITE, 2000, 0.2, None),)
     assert [labels.select(colour).mean() / 255 for colour in (RED, BLUE)] == [0.4, 0.4]
-    assert "they belong to no region" in next(labels.notes)
-    assert (labels.indices == NOBODY).mean() == 0.2
+    assert "they are in no region" in next(labels.warnings)
+    assert (labels.indices == UNNAMED).mean() == 0.2
 
 
 def write_scene(folder: Path, regions: str, masks: str = "masks: labels.png\n") -> Scene:
@@ -151,7 +152,7 @@ def test_labels_in_a_recipe_with_rest_without_and_with_one_name_alone(studio: Pa
     ignoring = "masks: {file: labels.png, ignore: [white]}\n"
     scene = write_scene(studio, red + blue, ignoring)
     assert scene.shares == pytest.approx([0.5, 0.2, 0.3], abs=1e-3)
-    assert (scene.remarks, scene.unmatched) == ((), 0)
+    assert (scene.mask_warnings, scene.unmatched) == ((), 0)
     assert write_scene(studio, red + blue).unmatched == 4500
     assert write_scene(studio, red + blue, "masks: {file: labels.png, tolerance: 362}\n").unmatched == 0
 
@@ -172,12 +173,12 @@ def test_neighbouring_colours_leave_no_gap_however_soft(studio: Path, feather: i
 
 @pytest.mark.parametrize("leave", [True, False])
 def test_a_mixture_is_an_edge_only_where_it_is_thin(tmp_path: Path, leave: bool) -> None:
-    """Purple between red and blue is nobody's colour where it is painted flat, and an edge where it is not."""
+    """Purple between red and blue is an unnamed colour where it is painted flat, and an edge where it is thin."""
     purple = (128, 0, 128)
     file = write_labels(tmp_path / "a.png", (RED, 40), (purple, 1), (BLUE, 29), (purple, 30))
     labels = read_labels(file, Palette((RED, BLUE), leave=leave))
-    (stranger,) = labels.strangers
-    assert (stranger.colour, stranger.share) == (purple, 0.31)
+    (unnamed,) = labels.unnamed
+    assert (unnamed.colour, unnamed.share) == (purple, 0.31)
 
 
 @pytest.mark.parametrize("width", [3, 20, 60])
@@ -185,43 +186,43 @@ def test_a_mixture_is_an_edge_only_where_it_is_thin(tmp_path: Path, leave: bool)
 def test_a_soft_edge_is_no_colour_however_wide(tmp_path: Path, width: int, leave: bool) -> None:
     fade = [tuple(map(int, colour)) for colour in np.linspace(RED, BLUE, width + 2)[1:-1]]
     file = write_labels(tmp_path / "a.png", (RED, 40), *((colour, 1) for colour in fade), (BLUE, 40))
-    assert read_labels(file, Palette((RED, BLUE), leave=leave)).strangers == ()
+    assert read_labels(file, Palette((RED, BLUE), leave=leave)).unnamed == ()
 
 
-def test_a_thin_line_of_a_colour_nobody_named_is_told(tmp_path: Path) -> None:
+def test_a_thin_line_of_an_unnamed_colour_is_reported(tmp_path: Path) -> None:
     file = write_labels(tmp_path / "a.png", (RED, 50), (GREEN, 5), (BLUE, 45))
-    assert [stranger.colour for stranger in read_labels(file, Palette((RED, BLUE))).strangers] == [GREEN]
+    assert [unnamed.colour for unnamed in read_labels(file, Palette((RED, BLUE))).unnamed] == [GREEN]
 
 
-def test_a_colour_nobody_named_is_one_though_jpeg_blurs_it(tmp_path: Path) -> None:
+def test_an_unnamed_colour_is_one_colour_though_jpeg_blurs_it(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(-9, 10, (100, 150, 3))
     flat = np.repeat([RED, BLUE, (255, 140, 0)], 50, 0) * np.ones((100, 1, 1))
     Image.fromarray(np.uint8(np.clip(flat + noise, 0, 255))).save(tmp_path / "a.jpg", quality=80)
-    (stranger,) = read_labels(tmp_path / "a.jpg", Palette((RED, BLUE))).strangers
-    assert np.abs(np.array(stranger.colour) - (255, 140, 0)).max() < 16
-    assert stranger.share == pytest.approx(1 / 3, abs=0.02)
+    (unnamed,) = read_labels(tmp_path / "a.jpg", Palette((RED, BLUE))).unnamed
+    assert np.abs(np.array(unnamed.colour) - (255, 140, 0)).max() < 16
+    assert unnamed.share == pytest.approx(1 / 3, abs=0.02)
 
 
-def test_however_many_colours_nobody_named_all_are_counted(tmp_path: Path) -> None:
+def test_all_unnamed_colours_are_counted_however_many(tmp_path: Path) -> None:
     colours = [(r, g, b) for r in (0, 120, 240) for g in (0, 120, 240) for b in (0, 240)]
     file = write_labels(tmp_path / "a.png", *((colour, 10) for colour in colours))
     labels = read_labels(file, Palette((colours[0], colours[1]), leave=True))
-    assert len(labels.strangers) == 16
-    assert sum(stranger.pixels for stranger in labels.strangers) == 16 * 10 * 100
-    assert len(list(labels.notes)) == 7
-    assert "10,000 more pixels are of other colours that no mask names" in list(labels.notes)[-1]
-    assert (labels.indices == NOBODY).mean() == pytest.approx(16 / 18)
+    assert len(labels.unnamed) == 16
+    assert sum(unnamed.pixels for unnamed in labels.unnamed) == 16 * 10 * 100
+    assert len(list(labels.warnings)) == 7
+    assert "10,000 more pixels are of other colours that no mask names" in list(labels.warnings)[-1]
+    assert (labels.indices == UNNAMED).mean() == pytest.approx(16 / 18)
 
 
-def test_a_small_unnamed_thing_is_left_to_rest_with_its_edges(tmp_path: Path) -> None:
+def test_a_small_unnamed_patch_is_left_to_rest_with_its_edges(tmp_path: Path) -> None:
     pixels = np.full((400, 600, 3), RED, np.uint8)
     pixels[:, 300:] = BLUE
     pixels[100:114, 100:114] = GREEN
     pixels[100:114, 99] = (128, 64, 0)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     labels = read_labels(tmp_path / "a.png", Palette((RED, BLUE), leave=True))
-    assert [stranger.colour for stranger in labels.strangers] == [GREEN]
-    assert 196 <= (labels.indices == NOBODY).sum() <= 196 + 14
+    assert [unnamed.colour for unnamed in labels.unnamed] == [GREEN]
+    assert 196 <= (labels.indices == UNNAMED).sum() <= 196 + 14
 
 
 def test_hidden_paint_of_transparent_pixels_is_no_colour(tmp_path: Path) -> None:
@@ -230,5 +231,5 @@ def test_hidden_paint_of_transparent_pixels_is_no_colour(tmp_path: Path) -> None
     pixels[:30, 30:] = (0, 0, 255, 255)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     labels = read_labels(tmp_path / "a.png", Palette((RED, BLUE)))
-    assert labels.strangers == ()
+    assert labels.unnamed == ()
     assert [labels.select(colour).mean() / 255 for colour in (RED, BLUE)] == [0.25, 0.25]

@@ -8,8 +8,17 @@ from hypothesis import strategies as st
 from support.strategies import opacities, units
 
 from guidedstyle.io.images import Frame
-from guidedstyle.masks.geometry import feather, fill_ellipse, fill_gradient, fill_polygon, fill_rectangle, grow, shrink
-from guidedstyle.masks.reader import MaskReader, resize_mask
+from guidedstyle.masks.geometry import (
+    feather,
+    fill_ellipse,
+    fill_gradient,
+    fill_polygon,
+    fill_rectangle,
+    grow,
+    resize_mask,
+    shrink,
+)
+from guidedstyle.masks.reader import MaskReader
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.types import Array
 

@@ -12,9 +12,19 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import Frame
 from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.masks.files import read_grey
-from guidedstyle.masks.geometry import fade_outwards, feather, fill_gradient, fill_rectangle, grow, shrink
-from guidedstyle.masks.labels import Palette
-from guidedstyle.masks.reader import MaskReader, find_palettes, fit_mask, resize_mask, same_shape
+from guidedstyle.masks.geometry import (
+    fade_outwards,
+    feather,
+    fill_gradient,
+    fill_rectangle,
+    grow,
+    resize_mask,
+    same_shape,
+    shrink,
+    turn_upright,
+)
+from guidedstyle.masks.labels import Palette, find_palettes
+from guidedstyle.masks.reader import MaskReader
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.shorthand import expand_mask
@@ -266,25 +276,25 @@ def test_a_mask_painted_over_an_unturned_photograph_is_turned_with_it(tmp_path: 
     upright = np.asarray(read_grey(tmp_path / "turned.png"))
     assert upright.shape == (30, 20)
     frame = Frame((20, 30), orientation)
-    assert (fit_mask(stored, frame, tmp_path / "a.png") == upright).all()
-    assert (fit_mask(upright, frame, tmp_path / "a.png") == upright).all()
+    assert (turn_upright(stored, frame) == upright).all()
+    assert (turn_upright(upright, frame) == upright).all()
 
 
 @pytest.mark.parametrize(
     ("orientation", "size"), [(2, (30, 20)), (3, (30, 20)), (6, (30, 20)), (6, (20, 30)), (1, (30, 20)), (6, (20, 20))]
 )
-def test_how_a_mask_of_a_turned_photograph_was_taken_is_told(
+def test_a_warning_says_how_a_mask_of_a_rotated_photograph_was_used(
     tmp_path: Path, orientation: int, size: tuple[int, int]
 ) -> None:
+    """Where the shape leaves a doubt, or it was rotated; an upright mask over a rotated content image leaves none."""
     file = tmp_path / "a.png"
     Image.new("L", size, 255).save(file)
-    """Where the shape leaves a doubt, or it was turned; an upright mask over a turned content image leaves none."""
     upright = (20, 20) if size == (20, 20) else (20, 30) if orientation == 6 else (30, 20)
     reader = MaskReader({})
     reader.read(Mask(file=file), Frame(upright, orientation), upright)
-    how = "as the image lies in its file, and was turned with it" if size != upright else "over it upright"
-    told = f"the image of a.png is turned (EXIF); the mask was taken as painted {how}"
-    assert reader.notes == (() if orientation == 1 or size == (20, 30) else (told,))
+    used = "the mask was rotated with it" if size != upright else "the mask is used as it is"
+    warning = f"the image of a.png has an EXIF rotation; {used}"
+    assert reader.warnings == (() if orientation == 1 or size == (20, 30) else (warning,))
 
 
 def test_a_layer_lies_over_the_picture_as_a_file_of_its_own_would(tmp_path: Path) -> None:

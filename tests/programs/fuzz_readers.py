@@ -42,8 +42,8 @@ with atheris.instrument_imports(include=["guidedstyle", "PIL", "psd_tools", "yam
     from guidedstyle.io.images import read_frame, read_image, save_image
     from guidedstyle.io.layered import base as paper
     from guidedstyle.io.layered.formats import open_layered, read_layer
-    from guidedstyle.masks.files import read_alpha, read_grey
-    from guidedstyle.masks.labels import Palette, read_labels
+    from guidedstyle.masks.files import read_alpha, read_grey, read_labels
+    from guidedstyle.masks.labels import Palette
     from guidedstyle.recipe.loading.loader import RECIPE_KEY, parse_setting, read_recipe, write_recipe
     from guidedstyle.results.comparison import compare_images
     from guidedstyle.run.checkpoint import read_checkpoint
@@ -102,7 +102,7 @@ def select_labels(file: Path) -> None:
     labels = read_labels(file, Palette(colours, leave=True))
     for colour in colours:
         attempt(lambda colour=colour: labels.select(colour))
-    assert list(labels.notes) is not None
+    assert list(labels.warnings) is not None
 
 
 def read_pictures(file: Path) -> None:

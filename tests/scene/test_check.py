@@ -19,7 +19,7 @@ from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.losses.guides import Guides
 from guidedstyle.losses.propagation import MOSTLY, average_cells, cover_cells, enclose_fields, halve, weigh_cells
 from guidedstyle.recipe.loading.loader import read_recipe
-from guidedstyle.scene.check import collect_notes, measure_coverage
+from guidedstyle.scene.check import collect_warnings, measure_coverage
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import CHECK_SIZE, Scene
 from guidedstyle.types import Setting
@@ -45,7 +45,7 @@ def open_line(folder: Path, width: int, guides: str, size: int = 400) -> tuple[P
 
 
 def tell(scene: Scene) -> list[str]:
-    return list(collect_notes(scene, measure_coverage(scene)))
+    return list(collect_warnings(scene, measure_coverage(scene)))
 
 
 def aim(scene: Scene, stage: int = -1) -> Objective:
@@ -309,4 +309,4 @@ def test_what_is_not_looked_at_is_not_surveyed(tmp_path: Path) -> None:
     found = measure_coverage(scene).regions[1]
     assert [survival.of for survival in found[:3]] == [(), ("relu1_1",), ()]
     assert str(found[0]) == "-"
-    assert not any("relu3_4" in note or "400 px" in note for note in collect_notes(scene, measure_coverage(scene)))
+    assert not any("relu3_4" in note or "400 px" in note for note in collect_warnings(scene, measure_coverage(scene)))

@@ -23,17 +23,22 @@ OPENERS: dict[str, Callable[[Path], LayeredDocument]] = {
 UNREAD = {".xcf": "GIMP", ".clip": "Clip Studio Paint", ".afphoto": "Affinity Photo", ".procreate": "Procreate"}
 
 
-def open_layered(file: Path) -> LayeredDocument | None:
-    """Open a layered document; None where the file is none, by its name.
+def is_layered(file: Path) -> bool:
+    """Return whether a file is a layered document by its suffix, even of a format that cannot be read."""
+    return file.suffix.lower() in {**OPENERS, **UNREAD}
 
-    Raises GuidedStyleError where it is damaged, or of a program whose files cannot be read.
+
+def open_layered(file: Path) -> LayeredDocument:
+    """Open a layered document; its layers are decoded when they are read.
+
+    Raises GuidedStyleError if it is damaged, or of a format that cannot be read.
     """
     suffix = file.suffix.lower()
     if suffix in UNREAD:
         rule = f"layers of {UNREAD[suffix]}'s own files cannot be read"
         raise GuidedStyleError.of(file, rule, "export it as .psd or .ora, or the layer as .png")
     try:
-        return OPENERS[suffix](file) if suffix in OPENERS else None
+        return OPENERS[suffix](file)
     except RecursionError as error:
         raise GuidedStyleError.of(file, "its groups are nested too deeply", "flatten some of them") from error
 
