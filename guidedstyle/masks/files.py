@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -14,13 +13,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images import find_alpha, fit_size, open_image, read_frame
+from guidedstyle.io.images import find_alpha, fit_size, open_image
 from guidedstyle.io.layered.base import LayeredDocument
 from guidedstyle.io.layered.formats import is_layered, open_layered, read_layer
 from guidedstyle.masks.labels import Labels, Palette, label_pixels, to_rgb
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.values import name_colour
-from guidedstyle.types import RGB, Array, Opacities, Pixels, Size
+from guidedstyle.types import RGB, Array, Opacities, Pixels
 
 T = TypeVar("T")
 
@@ -83,38 +82,28 @@ def _measure(value: object, version: Version) -> int:
     return pixels.nbytes if isinstance(pixels, np.ndarray) else version.size
 
 
-@dataclass(frozen=True)
-class MaskSource:
-    """A mask in a file, in the file's own grid: its (width, height) is known before `read` decodes it."""
+def read_source(file: Path, mask: Mask, *, palette: Palette | None, store: MaskStore) -> Opacities | Labels:
+    """Read what a mask names of its file, upright, in the file's own grid; `palette` is that of a colour-coded file.
 
-    file: Path
-    size: Size
-    read: Callable[[], Opacities | Labels]
-
-
-def open_source(file: Path, mask: Mask, *, palette: Palette | None, store: MaskStore) -> MaskSource:
-    """Open the file of a mask without decoding it; `palette` holds the colours of a colour-coded file.
-
-    Raises GuidedStyleError if the file cannot be opened, or has layers and the mask names none, or the reverse.
+    Raises GuidedStyleError if it cannot be read, or if the file has layers and the mask names none, or the reverse.
     """
     if is_layered(file):
-        return _open_layer(file, mask.layer, store)
+        return _read_layer(file, mask.layer, store)
     if mask.layer:
         raise GuidedStyleError.of(file, "it has no layers", "remove layer:, or name a .psd, .ora or .kra")
-    size = read_frame(file).size
     if mask.colour and palette:
-        return MaskSource(file, size, partial(store.recall, file, palette, partial(read_labels, file, palette)))
+        return store.recall(file, palette, partial(read_labels, file, palette))
     read = read_alpha if mask.channel == "alpha" else read_grey
-    return MaskSource(file, size, partial(store.recall, file, read, partial(read, file)))
+    return store.recall(file, read, partial(read, file))
 
 
-def _open_layer(file: Path, name: str | None, store: MaskStore) -> MaskSource:
+def _read_layer(file: Path, name: str | None, store: MaskStore) -> Pixels:
     document = store.recall(file, LayeredDocument, partial(open_layered, file))
     if not name:
         names = ", ".join(layer.path for layer in document.layers if not layer.problem)
         remedy = f"name one of its layers: layer: {names}" if names else "paint a layer in it, and name that"
         raise GuidedStyleError.of(file, "it is a layered document", remedy)
-    return MaskSource(file, document.size, partial(store.recall, file, name, partial(read_layer, document, name)))
+    return store.recall(file, name, partial(read_layer, document, name))
 
 
 def read_grey(file: Path) -> Opacities:

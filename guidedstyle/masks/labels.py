@@ -82,6 +82,11 @@ class Labels:
     indices: NDArray[np.uint16]
     unnamed: tuple[UnnamedColour, ...]  # the commonest first
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The (height, width) of the image."""
+        return self.indices.shape
+
     def select(self, colour: RGB) -> Pixels:
         """Return a mask (H, W) of a named colour, 255 inside and 0 outside; raises GuidedStyleError if it is empty."""
         chosen = self.indices == self.palette.named.index(colour)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from guidedstyle.io.images import Frame
-from guidedstyle.masks.files import MaskStore, open_source
+from guidedstyle.masks.files import MaskStore, read_source
 from guidedstyle.masks.geometry import (
     COMBINATIONS,
     check_shape,
@@ -71,16 +71,19 @@ class MaskReader:
         return COMBINATIONS[combine]([self.read(part, frame, size) for part in parts])
 
     def _read_file(self, file: Path, mask: Mask, frame: Frame | None, size: Size) -> Array:
-        source = open_source(file, mask, palette=self.palettes.get(file), store=self.store)
-        check_shape(source.size, frame, file)  # before it is decoded
-        if frame and frame.orientation > 1 and same_shape(source.size, frame.stored):
-            self.rotations[file] = _describe_rotation(file, same_shape(source.size, frame.size))
-        pixels = source.read()
+        pixels = read_source(file, mask, palette=self.palettes.get(file), store=self.store)
+        self._check_shape(file, (pixels.shape[1], pixels.shape[0]), frame)
         if not isinstance(pixels, Labels):
             return resize_mask(turn_upright(pixels, frame), size)
         self.labels[file] = pixels
         chosen = to_unit(turn_upright(pixels.select(parse_colour(mask.colour or "")), frame))
         return soften_edge(resize_mask(chosen, size))  # the file's own soft edge went to one side or the other
+
+    def _check_shape(self, file: Path, shape: Size, frame: Frame | None) -> None:
+        check_shape(shape, frame, file)
+        if frame and frame.orientation > 1 and same_shape(shape, frame.stored):
+            used = "used as it is" if same_shape(shape, frame.size) else "rotated with it"
+            self.rotations[file] = f"the image of {file.name} has an EXIF rotation; the mask was {used}"
 
     @property
     def unmatched(self) -> int:
@@ -92,8 +95,3 @@ class MaskReader:
         """Warnings about the masks read so far: unnamed colours and EXIF rotations."""
         colours = (warning for labels in self.labels.values() for warning in labels.warnings)
         return (*colours, *self.rotations.values())
-
-
-def _describe_rotation(file: Path, upright: bool) -> str:
-    rule = f"the image of {file.name} has an EXIF rotation"
-    return f"{rule}; the mask is used as it is" if upright else f"{rule}; the mask was rotated with it"

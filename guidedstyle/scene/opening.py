@@ -18,7 +18,7 @@ from guidedstyle.io.images import (
     SMALLEST_SIDE,
     Frame,
     fit_size,
-    read_frame,
+    read_framed,
     read_image,
     to_array,
 )
@@ -35,14 +35,6 @@ from guidedstyle.scene.styles import StyleImage, turn_style_image
 from guidedstyle.types import Array, KeyPath, Size
 
 T = TypeVar("T")
-
-
-def read_framed(
-    file: Path, longest: int | None, largest: int | None = None, enlarge: bool = True
-) -> tuple[Image.Image, Frame]:
-    """Read an image at `longest` px, its own size without, at most `largest`; and the frame of the file."""
-    frame = read_frame(file)
-    return read_image(file, min(longest or max(frame.size), largest or MOST_PIXELS), enlarge), frame
 
 
 class Opener:
@@ -121,7 +113,7 @@ def _open_content(opener: Opener, largest: int | None) -> tuple[Image.Image, Fra
     """Open the content image, or make a grey sheet where there is only a canvas."""
     recipe = opener.reading.recipe
     if photo := recipe.content:
-        return opener.attempt(("content",), lambda: read_framed(photo, recipe.size, largest))
+        return opener.attempt(("content",), lambda: read_framed(photo, recipe.size, largest=largest))
     if not recipe.canvas:
         return None
     frame = Frame(recipe.canvas)

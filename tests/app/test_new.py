@@ -44,7 +44,7 @@ def test_a_new_document_has_the_photograph_and_an_empty_layer_for_each_region(st
     assert f"scene.yaml:14: regions[0].mask: scene{suffix}: layer 'sky' is empty\n    paint where" in checked.stderr
 
 
-NAMES = "give each its own name, and none content image or rest: --regions sky,sea,boat"
+NAMES = "give each its own name, and none photograph or rest: --regions sky,sea,boat"
 
 
 @pytest.mark.parametrize(

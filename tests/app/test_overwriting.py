@@ -61,7 +61,7 @@ def test_a_finished_picture_is_not_taken_for_one_that_passes(studio: Path, name:
 @pytest.mark.parametrize("output", ["output: .", "output: /", "output: ink.png/.."])
 def test_a_folder_is_no_picture(studio: Path, output: str, sandbox: tuple[str, ...]) -> None:
     (studio / "r.yaml").write_text(f"{RECIPE}{output}\n")
-    refuse(studio, "render", "r.yaml", *sandbox, said="does not end like an image's name")
+    refuse(studio, "render", "r.yaml", *sandbox, said="does not have the suffix of an image")
 
 
 def test_what_another_recipe_of_the_call_is_made_of_stays_even_if_that_one_is_wrong(studio: Path) -> None:

@@ -150,7 +150,7 @@ def test_a_working_folder_that_was_removed_is_told(folder: Path) -> None:
 def test_values_that_are_no_numbers_are_told(nursery: Nursery, folder: Path, role: str) -> None:
     Image.fromarray(np.full((64, 96), np.nan, np.float32)).save(folder / "bad.tif")
     (folder / "a.yaml").write_text(role)
-    assert "some of its values are no numbers" in nursery.refuse(folder, "check", "a.yaml")[0]
+    assert "some of its values are not numbers" in nursery.refuse(folder, "check", "a.yaml")[0]
 
 
 def test_a_mask_of_another_shape_is_refused_before_it_is_decoded(nursery: Nursery, folder: Path) -> None:

@@ -180,6 +180,18 @@ def test_a_gigapixel_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     assert "40000 x 40000 px is too large\n    scale it to at most" in fail(tmp_path / "a.png")
 
 
+def test_pillows_limit_of_pixels_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours is another one: an image that Pillow would refuse is read, also if an error follows."""
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("not an image")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert read_image(tmp_path / "a.png").size == (64, 64)
+    fail(tmp_path / "b.png")
+    assert Image.MAX_IMAGE_PIXELS == 1000
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(tmp_path / "a.png")
+
+
 def test_a_png_carries_text_of_any_script(tmp_path: Path) -> None:
     save_image(Image.new("RGB", (16, 16)), tmp_path / "a.png", ("recipe", "content: 港.jpg\nname: ñ"))
     assert read_note(tmp_path / "a.png", "recipe") == "content: 港.jpg\nname: ñ"

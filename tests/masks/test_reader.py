@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.counting import counting_decodes
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import Frame
@@ -292,8 +293,8 @@ def test_a_warning_says_how_a_mask_of_a_rotated_photograph_was_used(
     upright = (20, 20) if size == (20, 20) else (20, 30) if orientation == 6 else (30, 20)
     reader = MaskReader({})
     reader.read(Mask(file=file), Frame(upright, orientation), upright)
-    used = "the mask was rotated with it" if size != upright else "the mask is used as it is"
-    warning = f"the image of a.png has an EXIF rotation; {used}"
+    used = "rotated with it" if size != upright else "used as it is"
+    warning = f"the image of a.png has an EXIF rotation; the mask was {used}"
     assert reader.warnings == (() if orientation == 1 or size == (20, 30) else (warning,))
 
 
@@ -319,8 +320,9 @@ def test_the_edge_of_a_colour_is_a_pixel_soft(tmp_path: Path) -> None:
     found = reader.read(Mask(file=file, colour="red"), Frame(SIZE), SIZE)
     aside = np.exp(-1 / (2 * 0.6**2)) / (1 + 2 * np.exp(-1 / (2 * 0.6**2)))
     np.testing.assert_allclose(found[32, 46:50], [1, 1 - aside, aside, 0], atol=1e-5)
-    file.unlink()  # it is read once, however many of its colours are asked for
-    other = reader.read(Mask(file=file, colour="blue"), Frame(SIZE), SIZE)
+    with counting_decodes() as decodes:  # it is decoded once, however many of its colours are asked for
+        other = reader.read(Mask(file=file, colour="blue"), Frame(SIZE), SIZE)
+    assert not decodes
     np.testing.assert_allclose(found + other, 1, atol=1e-5)
     with pytest.raises(GuidedStyleError, match=r"labels\.png: the mask is 96 x 64 px, its image 64 x 96"):
         reader.read(Mask(file=file, colour="red"), Frame(SIZE[::-1]), SIZE)

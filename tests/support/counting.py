@@ -1,0 +1,43 @@
+"""Count what is decoded, where the libraries decode it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import ImageFile
+from psd_tools.api.layers import Layer
+
+
+@contextmanager
+def counting_decodes() -> Iterator[Counter[str]]:
+    """Count how often each image file, part of a zipped document and layer of a Photoshop document is decoded.
+
+    Images count by their names, parts as `document/part`, layers as `psd/layer`.
+    """
+    decodes = Counter[str]()
+    load, read, topil = ImageFile.ImageFile.load, zipfile.ZipFile.read, Layer.topil
+
+    def count_load(picture: ImageFile.ImageFile) -> Any:
+        if picture.tile and picture.filename:  # else it is decoded already, or counted as a part
+            decodes[Path(picture.filename).name] += 1
+        return load(picture)
+
+    def count_read(archive: zipfile.ZipFile, name: Any, *arguments: Any) -> bytes:
+        decodes[f"{Path(str(archive.filename)).name}/{name}"] += 1
+        return read(archive, name, *arguments)
+
+    def count_topil(layer: Layer, *arguments: Any, **named: Any) -> Any:
+        decodes[f"psd/{layer.name}"] += 1
+        return topil(layer, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImageFile.ImageFile, "load", count_load)
+        patch.setattr(zipfile.ZipFile, "read", count_read)
+        patch.setattr(Layer, "topil", count_topil)
+        yield decodes
