@@ -43,6 +43,10 @@ class GuidedStyleError(Exception):
         return cls([Problem(str(place), rule, remedy)])
 
 
+class RenderFailedError(GuidedStyleError):
+    """A render failed after it had begun; the remedies say what is kept of it."""
+
+
 class StoppedEarlyError(Exception):
     """A render was stopped before its first step, while a style image was made."""
 

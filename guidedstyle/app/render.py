@@ -1,59 +1,50 @@
-"""Render jobs: progress, saving, exit codes."""
+"""Render jobs: plan, optimise, save; the files beside an output are kept while it runs."""
 
 from __future__ import annotations
 
 import tempfile
-import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 from guidedstyle.app.jobs import Failure, Job
-from guidedstyle.cli.console import (
-    print_failure,
-    print_json,
-    print_next,
-    print_notes,
-    print_outcomes,
-    print_plan,
-    print_result,
-    print_scene,
-)
-from guidedstyle.cli.progress import Style, choose_teller, describe_end, show_progress, tell
-from guidedstyle.device.distributed import is_first, join_processes
+from guidedstyle.device.distributed import is_first
 from guidedstyle.device.environment import Limits
 from guidedstyle.device.memory import keep_freed_memory
 from guidedstyle.encoders.encoder import Encoder
-from guidedstyle.engine.cache import StatisticsCache, find_cache
+from guidedstyle.engine.cache import StatisticsCache
 from guidedstyle.engine.plan import ANYTHING, Plan, make_plan
 from guidedstyle.engine.render import render
 from guidedstyle.engine.rendering import OnUpdate, Snapshot, Update, load_encoder
+from guidedstyle.engine.solvers.minimise import EndReason
 from guidedstyle.errors import (
     BUG,
     DONE,
     INTERRUPTED,
-    OURS,
     USER_ERROR,
     GuidedStyleError,
+    Problem,
+    RenderFailedError,
     StoppedEarlyError,
     explain_fault,
-    find_worst,
 )
 from guidedstyle.io.files import lock_output, make_folder
 from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.model import EncoderChoice
-from guidedstyle.results.record import Record, find_record, identify_recipe
+from guidedstyle.results.record import find_record, identify_recipe
 from guidedstyle.results.result import Result
-from guidedstyle.run.interrupts import StopRequest, interruptible
+from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import RenderOptions
 from guidedstyle.run.outputs import Callback, RunFiles
+from guidedstyle.run.reporter import SILENT, Reporter
+from guidedstyle.scene.check import Check
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 
 
 class Renderer:
-    """Renders on a device within limits: plan a scene opened small, open it whole, render it."""
+    """Renders on a device within limits; encoders and style statistics are loaded once for all of its renders."""
 
     def __init__(self, device: str = "auto", limits: Limits = ANYTHING, masks: MaskStore | None = None) -> None:
         self.device, self.limits, self.masks = device, limits, masks or MaskStore()
@@ -70,18 +61,35 @@ class Renderer:
         return open_scene(reading, masks=self.masks)
 
     def render(
-        self, scene: Scene, plan: Plan, watch: OnUpdate, snapshot: Snapshot | None = None, notes: tuple[str, ...] = ()
+        self,
+        scene: Scene,
+        plan: Plan,
+        on_update: OnUpdate = lambda update: True,
+        *,
+        snapshot: Snapshot | None = None,
+        notes: tuple[str, ...] = (),
+        reporter: Reporter = SILENT,
     ) -> Result:
-        """Render a scene as planned, from its beginning or from a snapshot; `notes` are added to what is told of it."""
+        """Render a scene as planned, from its beginning or from a snapshot, until `on_update` returns False.
+
+        `notes` go into the record.
+        """
         encoder, identity = self.load(scene.recipe.encoder), identify_recipe(scene.recipe)
         if plan.tiled:  # memory is short
             self.masks.clear()
-        return Result(
-            scene,
-            render(scene, encoder, plan, on_update=watch, statistics=self.statistics, snapshot=snapshot),
-            notes,
-            identity,
-        )
+
+        def report(update: Update) -> bool:
+            reporter.progressed(update)
+            return on_update(update)
+
+        reporter.began(scene, plan)
+        try:
+            rendering = render(scene, encoder, plan, on_update=report, statistics=self.statistics, snapshot=snapshot)
+        finally:
+            reporter.stopped()
+        for note in rendering.notes:
+            reporter.warned(note)
+        return Result(scene, rendering, notes, identity)
 
     def load(self, choice: EncoderChoice) -> Encoder:
         """Load the encoder that a recipe asks for, once."""
@@ -90,161 +98,143 @@ class Renderer:
         return self.encoders[choice]
 
 
-def save_or_rescue(result: Result, style: Style) -> bool:
-    """Write an image where it belongs, or else where files are kept for a while, and tell so.
+def watch_until(stop: StopRequest, callbacks: Sequence[Callback] = ()) -> OnUpdate:
+    """Make the `on_update` of a render that ends when it is interrupted; `callbacks` get every update."""
 
-    Returns whether it is where it belongs; raises GuidedStyleError where it can be nowhere.
+    def watch(update: Update) -> bool:
+        stopping = stop.is_set()  # read once, before the callbacks: they must see what stops the render
+        for callback in callbacks:
+            callback(update)
+        return not stopping
+
+    return watch
+
+
+def plan_job(job: Job, renderer: Renderer, reporter: Reporter) -> tuple[Check, Plan]:
+    """Check and plan a job without rendering it."""
+    check = job.find_check(renderer.masks)
+    plan = renderer.plan(check.scene)
+    reporter.planned(check, plan)
+    return check, plan
+
+
+def render_job(
+    job: Job, renderer: Renderer, *, options: RenderOptions, reporter: Reporter, stop: StopRequest
+) -> Result | None:
+    """Render a job, write the image and its record; None: with `resume` it was there already.
+
+    Raises GuidedStyleError with all problems; RenderFailedError where the work had begun and something of it is kept;
+    StoppedEarlyError where it was interrupted before its first step.
+    """
+    if options.resume and (record := find_record(job.reading.recipe)):
+        reporter.ended(job.name, job.output, record, known=True)
+        if options.timelapse or options.report:
+            reporter.warned("for a film or a report of it, render it without --resume")
+        return None
+    with lock_output(job.output) if is_first() else nullcontext():
+        check, plan = plan_job(job, renderer, reporter)
+        files = RunFiles(renderer.open(job.reading, plan), options, Path(job.reading.document.source))
+        try:
+            result = _render(renderer, plan, files, check.warnings, reporter, stop)
+            if is_first():
+                _save(job, files, result, reporter, stop)
+            return result
+        except (MemoryError, RuntimeError) as error:
+            if not (fault := explain_fault(error)):
+                raise
+            raise _fail(f"{job.output} is not written", fault, *files.describe_kept()) from error
+
+
+def _render(
+    renderer: Renderer,
+    plan: Plan,
+    files: RunFiles,
+    notes: tuple[str, ...],
+    reporter: Reporter,
+    stop: StopRequest,
+) -> Result:
+    plan, snapshot, note = files.begin(plan)
+    if note:
+        reporter.noted(note)
+        notes += (note,)
+    watch = watch_until(stop, list(files.watch(plan, stop, reporter)))
+    return renderer.render(files.scene, plan, watch, snapshot=snapshot, notes=notes, reporter=reporter)
+
+
+def _save(job: Job, files: RunFiles, result: Result, reporter: Reporter, stop: StopRequest) -> None:
+    """Write what comes of a render; an error beside the image does not hide that the image is written."""
+    save(result, reporter)
+    failure = None
+    try:
+        files.end(result, stop)
+    except GuidedStyleError as error:
+        failure = _fail(f"{job.output} is written, but not all beside it", error)
+    reporter.ended(job.name, job.output, result.record, known=False)
+    if files.state.exists():
+        reporter.noted("the same command with --resume goes on from here")
+    if failure:
+        raise failure
+
+
+def save(result: Result, reporter: Reporter) -> None:
+    """Write an image and its record where the recipe says.
+
+    Where that cannot be, it is written to a temporary folder, and RenderFailedError says where that is.
     """
     output = result.scene.recipe.output
     try:
         if not output.parent.is_dir():
             make_folder(output.parent, "output")
-            if style == "shown":
-                print_notes([f"the folder {output.parent} was removed meanwhile, and is made anew"])
+            reporter.warned(f"the folder {output.parent} was removed meanwhile and is created again")
         result.save()
     except GuidedStyleError as error:
-        print_failure(f"{output} is not written, but kept as {_rescue(result, error)}", str(error))
-        return False
-    return True
-
-
-def _rescue(result: Result, error: GuidedStyleError) -> Path:
-    try:
-        return result.save(Path(tempfile.mkdtemp(prefix="guidedstyle-")) / result.scene.recipe.output.name)
-    except (OSError, GuidedStyleError):
-        raise error from None
-
-
-class Session:
-    """Renders one job after another with one workshop, until it is interrupted."""
-
-    def __init__(self, renderer: Renderer, render_options: RenderOptions, style: Style, stop: StopRequest) -> None:
-        self.renderer, self.render_options, self.stop = renderer, render_options, stop
-        self.style: Style = style if is_first() else "quiet"
-        self.first = not find_cache().is_dir()  # the first render on this machine
-
-    def run_all(self, jobs: Sequence[Job | Failure], dry_run: bool) -> int:
-        """Render all jobs, whatever becomes of each, and return the worst exit code."""
-        order = sorted(range(len(jobs)), key=lambda index: isinstance(jobs[index], Job))  # first what is wrong
-        ended = {index: INTERRUPTED if self.stop.is_set() else self._attempt(jobs[index], dry_run) for index in order}
-        codes = [ended[index] for index in range(len(jobs))]
-        if self.style == "shown" and not dry_run:
-            print_outcomes([(job.name, code) for job, code in zip(jobs, codes, strict=True)])
-        return find_worst(codes)
-
-    def _attempt(self, job: Job | Failure, dry_run: bool) -> int:
         try:
-            if isinstance(job, Failure):
-                raise job.error
-            return self.run(job, dry_run)
-        except Exception as error:
-            return report_error(job.name, error)
-
-    def run(self, job: Job, dry_run: bool) -> int:
-        """Render a job, write the image and its record, and return the exit code."""
-        if self.render_options.resume and not dry_run and (record := find_record(job.reading.recipe)):
-            self._tell_end(job.output, record, "is there already, ")
-            if self.style == "shown" and (self.render_options.timelapse or self.render_options.report):
-                print_notes(["for a film or a report of it, render it without --resume"])
-            return DONE
-        with lock_output(job.output) if is_first() and not dry_run else nullcontext():
-            return self._work(job, dry_run)
-
-    def _work(self, job: Job, dry_run: bool) -> int:
-        check = job.find_check(self.renderer.masks)
-        plan = self.renderer.plan(check.scene)
-        if self.style == "shown":
-            print_scene(check.scene, check.warnings)
-            print_plan(plan)
-        if dry_run:
-            return DONE
-        scene = self.renderer.open(job.reading, plan)
-        run_files = RunFiles(scene, self.render_options, Path(job.reading.document.source))
-        try:
-            return self._finish(job, run_files, self._render(scene, plan, run_files, check.warnings))
-        except StoppedEarlyError:
-            print_failure(job.name, "stopped before its first step; nothing was written")
-            return INTERRUPTED
-        except (MemoryError, RuntimeError) as error:
-            if not (fault := explain_fault(error)):
-                raise
-        print_failure(f"{job.output} is not written", f"{fault}{run_files.describe_kept()}")
-        return USER_ERROR
-
-    def _render(self, scene: Scene, plan: Plan, run_files: RunFiles, notes: tuple[str, ...]) -> Result:
-        plan, snapshot, note = run_files.begin(plan)
-        begun = (note,) if note else ()
-        if self.style == "shown":
-            print_notes(begun)
-        callbacks = list(run_files.watch(plan, self.stop, tell))
-        notes += begun
-        return render_shown(self.renderer, scene, plan, self.style, self.stop, notes, callbacks, snapshot)
-
-    def _finish(self, job: Job, run_files: RunFiles, result: Result) -> int:
-        """Write what comes of a render; what is beside the image must not hide that it is there."""
-        code = DONE if result.rendering.finished else INTERRUPTED if self.stop.is_set() else BUG
-        if not is_first():
-            return code
-        if not save_or_rescue(result, self.style):
-            return USER_ERROR
-        try:
-            run_files.end(result, self.stop)
-        except GuidedStyleError as error:
-            print_failure(f"{job.output} is written, but not all beside it", str(error))
-            code = code or USER_ERROR
-        self._tell_end(job.output, result.record)
-        if self.style == "shown" and run_files.state.exists():
-            print_notes(["the same command with --resume goes on from here"])
-        if self.style == "shown" and self.first and find_cache().is_dir():
-            print_next(job.reading.document.source)
-        return code
-
-    def _tell_end(self, output: Path, record: Record, how: str = "") -> None:
-        if self.style == "json":
-            print_json(describe_end(output, record))
-        elif self.style == "shown":
-            print_result(output, record.result, how)
+            kept = result.save(Path(tempfile.mkdtemp(prefix="guidedstyle-")) / output.name)
+        except (OSError, GuidedStyleError):
+            raise error from None
+        raise _fail(f"{output} is not written, but kept as {kept}", error) from error
 
 
-def run_render(
-    jobs: Sequence[Job | Failure], renderer: Renderer, render_options: RenderOptions, style: Style, dry_run: bool
-) -> int:
-    """Render jobs and return the exit code; a single one raises GuidedStyleError where it cannot be rendered."""
-    teller = choose_teller(style if is_first() else "quiet")
-    with join_processes(), interruptible(teller) as stop:
-        session = Session(renderer, render_options, style, stop)
-        if len(jobs) == 1 and isinstance(jobs[0], Job):
-            return session.run(jobs[0], dry_run)
-        return session.run_all(jobs, dry_run)
+def _fail(what: str, error: GuidedStyleError, *kept: str) -> RenderFailedError:
+    """Make the error of a render that had begun: what failed, why, and after each remedy what is kept."""
+    problems = [
+        Problem(f"{what}: {problem.place}", problem.rule, "; ".join((problem.remedy, *kept)))
+        for problem in error.problems
+    ]
+    return RenderFailedError(problems)
 
 
-def report_error(name: str, error: Exception) -> int:
-    """Say why one of several images could not be rendered, and return the exit code."""
-    fault = explain_fault(error)
-    print_failure(name, str(fault) if fault else f"{traceback.format_exc()}\n{OURS}")
-    return USER_ERROR if fault else BUG
-
-
-def render_shown(
-    renderer: Renderer,
-    scene: Scene,
-    plan: Plan,
-    style: Style,
+def attempt_jobs(
+    jobs: Sequence[Job | Failure],
+    action: Callable[[Job], Result | None],
+    reporter: Reporter,
     stop: StopRequest,
-    notes: tuple[str, ...],
-    callbacks: Sequence[Callback] = (),
-    snapshot: Snapshot | None = None,
-) -> Result:
-    """Render with progress on the screen, until it is done or interrupted; `keepers` are told of every update."""
-    with show_progress(scene, plan, style) as show:
+) -> list[int]:
+    """Do something with each of several jobs, and return their exit codes: an error does not stop the others."""
+    order = sorted(range(len(jobs)), key=lambda index: isinstance(jobs[index], Job))  # errors first
+    codes = {index: INTERRUPTED if stop.is_set() else _attempt(jobs[index], action, reporter) for index in order}
+    return [codes[index] for index in range(len(jobs))]
 
-        def watch(update: Update) -> bool:
-            stopping = stop.is_set()  # read once: the callbacks must have seen the request that ends the render
-            for watcher in (show, *callbacks):
-                watcher(update)
-            return not stopping
 
-        result = renderer.render(scene, plan, watch, snapshot, notes)
-    if style == "shown":
-        print_notes(result.rendering.notes)
-    return result
+def _attempt(job: Job | Failure, action: Callable[[Job], Result | None], reporter: Reporter) -> int:
+    try:
+        if isinstance(job, Failure):
+            raise job.error
+        return find_exit_code(action(job))
+    except Exception as error:
+        reporter.failed(job.name, error)
+        return find_exit_code_of(error)
+
+
+def find_exit_code(result: Result | None) -> int:
+    """Find the exit code of a render by how it ended; None: there was nothing to do."""
+    if result is None or result.rendering.finished:
+        return DONE
+    return INTERRUPTED if result.rendering.endings[-1].reason == EndReason.INTERRUPTED else USER_ERROR
+
+
+def find_exit_code_of(error: Exception) -> int:
+    """Find the exit code of an error."""
+    if isinstance(error, StoppedEarlyError):
+        return INTERRUPTED
+    return USER_ERROR if explain_fault(error) else BUG

@@ -12,18 +12,18 @@ import torch
 import watchfiles
 
 from guidedstyle.app.render import Renderer
-from guidedstyle.cli.console import print_failure, print_notes, print_preview
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Snapshot, Update
-from guidedstyle.errors import DONE, GuidedStyleError, StoppedEarlyError
+from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
 from guidedstyle.io.images import save_image
 from guidedstyle.io.paths import name_watched
 from guidedstyle.recipe.files import list_files
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.results.result import Result
-from guidedstyle.run.interrupts import StopRequest, interruptible
+from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import Every
 from guidedstyle.run.previews import Previews
+from guidedstyle.run.reporter import SILENT, Reporter
 from guidedstyle.scene.check import collect_warnings, measure_coverage
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
@@ -37,27 +37,34 @@ Times = dict[Path, tuple[int, int] | None]  # ns and bytes; None: it is not ther
 
 
 class Watcher:
-    """Renders a recipe's preview again and again, from what it knows already."""
+    """Renders a recipe's preview whenever one of its files is saved, with what earlier previews computed."""
 
-    def __init__(self, recipe: Path, settings: Sequence[Setting], renderer: Renderer, sandbox: bool = False) -> None:
+    def __init__(
+        self,
+        recipe: Path,
+        settings: Sequence[Setting],
+        renderer: Renderer,
+        *,
+        sandbox: bool = False,
+        reporter: Reporter = SILENT,
+        stop: StopRequest | None = None,
+    ) -> None:
         self.recipe, self.settings, self.renderer, self.sandbox = recipe, settings, renderer, sandbox
+        self.reporter, self.stop = reporter, stop or StopRequest()
         self.files, self.times = [recipe], Times()
         self.last: Result | None = None
-        self.stop = StopRequest()
 
-    def run(self) -> int:
-        """Watch until Ctrl-C, and return the exit code."""
-        with interruptible(lambda text: None) as self.stop:
-            while not self.stop.is_set():
-                self.times = read_times(self.files)
-                try:
-                    self._preview(time.monotonic())
-                except GuidedStyleError as error:
-                    print_failure("not rendered", str(error))
-                except StoppedEarlyError:
-                    continue
-                self._wait()
-        return DONE
+    def run(self) -> None:
+        """Watch until it is interrupted."""
+        while not self.stop.is_set():
+            self.times = read_times(self.files)
+            try:
+                self._preview(time.monotonic())
+            except GuidedStyleError as error:
+                self.reporter.failed("not rendered", error)
+            except StoppedEarlyError:
+                continue
+            self._wait()
 
     def _preview(self, began: float) -> None:
         """Render a preview, unless something is saved before it is there."""
@@ -76,13 +83,15 @@ class Watcher:
             previews(update)
             return not self.stop.is_set() and not self._is_saved()
 
-        result = self.renderer.render(scene, plan, watch, snapshot)
+        result = self.renderer.render(scene, plan, watch, snapshot=snapshot, reporter=self.reporter)
         if len(result.rendering.endings) == len(plan.stages):
             self.last = result
         if result.rendering.finished:
             save_image(result.picture, preview)
-            print_notes(collect_warnings(scene, measure_coverage(scene)))
-            print_preview(preview, first[0], time.monotonic() - began, float(result.rendering.losses.total))
+            for note in collect_warnings(scene, measure_coverage(scene)):
+                self.reporter.warned(note)
+            whole, loss = time.monotonic() - began, float(result.rendering.losses.total)
+            self.reporter.previewed(preview, first=first[0], whole=whole, loss=loss)
 
     def _warm(self, scene: Scene, plan: Plan) -> tuple[Plan, Snapshot | None]:
         """Begin a preview of the same content image with the last one, at the final size alone."""

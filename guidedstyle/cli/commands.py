@@ -4,13 +4,85 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from guidedstyle.cli import options
 from guidedstyle.cli.options import collect_settings, whole
-from guidedstyle.errors import DONE, USER_ERROR
+from guidedstyle.errors import DONE, USER_ERROR, find_worst
+
+if TYPE_CHECKING:
+    from guidedstyle.app.jobs import Failure, Job
+    from guidedstyle.app.render import Renderer
+    from guidedstyle.app.variants import Variant
+    from guidedstyle.cli.reporters import Verbosity
+    from guidedstyle.results.result import Result
+    from guidedstyle.run.options import RenderOptions
+
+
+def run_jobs(
+    jobs: Sequence[Job | Failure],
+    renderer: Renderer,
+    render_options: RenderOptions,
+    *,
+    verbosity: Verbosity,
+    dry_run: bool,
+) -> int:
+    """Render jobs, or only plan them, and return the exit code; a single one raises GuidedStyleError."""
+    from guidedstyle.app.jobs import Failure
+    from guidedstyle.app.render import attempt_jobs, find_exit_code, plan_job, render_job
+    from guidedstyle.cli.console import print_failure, print_next, print_outcomes
+    from guidedstyle.cli.reporters import choose_reporter
+    from guidedstyle.device.distributed import is_first, join_processes
+    from guidedstyle.engine.cache import find_cache
+    from guidedstyle.errors import INTERRUPTED, StoppedEarlyError
+    from guidedstyle.run.interrupts import interruptible
+
+    new, shown = not find_cache().is_dir(), verbosity == "bar" and is_first()
+    reporter = choose_reporter(verbosity)
+    with join_processes(), interruptible(reporter.noted) as stop:
+
+        def run(job: Job) -> Result | None:
+            if dry_run:
+                plan_job(job, renderer, reporter)
+                return None
+            return render_job(job, renderer, options=render_options, reporter=reporter, stop=stop)
+
+        job = jobs[0]
+        if len(jobs) > 1 or isinstance(job, Failure):
+            codes = attempt_jobs(jobs, run, reporter, stop)
+            if shown and not dry_run:
+                print_outcomes([job.name for job in jobs], codes)
+            return find_worst(codes)
+        try:
+            result = run(job)
+        except StoppedEarlyError as error:
+            print_failure(job.name, error)
+            return INTERRUPTED
+    if result and shown and new and find_cache().is_dir():
+        print_next(job.reading.document.source)
+    return find_exit_code(result)
+
+
+def run_sweep(variants: Sequence[Variant], columns: int, folder: Path, renderer: Renderer, *, quiet: bool) -> int:
+    """Render the variants of a sweep that are not there yet, and return the exit code."""
+    from guidedstyle.app.sweep import Sweep
+    from guidedstyle.cli.console import print_sweep
+    from guidedstyle.cli.reporters import QuietReporter, SweepReporter
+    from guidedstyle.io.files import make_folder
+    from guidedstyle.io.paths import SHEET, TABLE
+    from guidedstyle.run.interrupts import interruptible
+
+    reporter = QuietReporter() if quiet else SweepReporter()
+    sweep = Sweep(variants, columns, folder, renderer, reporter=reporter)
+    sweep.plan()
+    make_folder(folder, "--output")
+    with interruptible(reporter.noted) as stop:
+        code = find_worst(sweep.run(stop))
+    if not quiet and not code:
+        print_sweep(folder / SHEET, folder / TABLE)
+    return code
 
 
 def run_compare(files: Sequence[Path], sheet: Path, as_json: bool) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from guidedstyle.cli.tables import tabulate_differences
+from guidedstyle.errors import OURS, StoppedEarlyError, explain_fault
 from guidedstyle.results.comparison import Comparison
-from guidedstyle.results.record import Outcome, Record
 from guidedstyle.scene.check import LayerCoverage, collect_warnings, describe_controls, describe_style, measure_coverage
 from guidedstyle.scene.scene import Scene
 
@@ -54,7 +55,7 @@ def print_notes(notes: Iterable[str]) -> None:
     """Print what a person should know."""
     console = _console()
     for note in notes:
-        console.print(f"[yellow]note:[/] {escape(note)}")
+        console.print(f"[yellow]warning:[/] {escape(note)}")
 
 
 def print_masks(scene: Scene) -> None:
@@ -107,12 +108,6 @@ def print_plan(plan: Plan) -> None:
         console.print(f"tiles   {'; '.join(f'{max(stage.size)} px in {plan.tiling(stage)}' for stage in cut)}")
 
 
-def print_variant(number: int, count: int, label: str, record: Record, known: bool) -> None:
-    """Say what became of a variant of a sweep."""
-    how = "is there already" if known else f"{record.result.seconds:.0f} s, {record.result.reason}"
-    _console().print(f"{number}/{count}  [bold]{escape(label)}[/]  loss {record.losses.total:.4g}  {how}")
-
-
 def print_bench(lines: Iterable[Line], title: str) -> None:
     """Print what a machine makes of a step, all lines as one table."""
     table = Table("measured", "", "ratio", box=None, title=title, title_justify="left")
@@ -126,11 +121,6 @@ def print_sweep(sheet: Path, table: Path) -> None:
     _console().print(f"[bold]{escape(str(sheet))}[/]  {escape(str(table))}")
 
 
-def print_result(output: Path, result: Outcome, how: str = "") -> None:
-    """Say where the image is and why the render ended."""
-    _console().print(f"[bold]{escape(str(output))}[/]  {how}{result.seconds:.0f} s, {result.reason}")
-
-
 def print_next(recipe: str) -> None:
     """Say what can be done after the first render."""
     console = _console()
@@ -140,21 +130,25 @@ def print_next(recipe: str) -> None:
     console.print("  guidedstyle mask new photo.jpg --regions sky,sea -o scene.ora")
 
 
-def print_preview(preview: Path, first: float, whole: float, loss: float) -> None:
-    """Say how soon after a save a preview was there."""
-    times = f"first after {first:.1f} s, whole after {whole:.1f} s"
-    _console().print(f"[bold]{escape(str(preview))}[/]  {times}  loss {loss:.4g}")
+def print_line(head: str, text: str) -> None:
+    """Print what came of a render in one line."""
+    _console().print(f"[bold]{escape(head)}[/]  {escape(text)}")
 
 
-def print_failure(name: str, why: str) -> None:
-    """Say why something could not be rendered, where others follow."""
+def print_failure(name: str, error: Exception) -> None:
+    """Print why something could not be done, where other work follows."""
+    if isinstance(error, StoppedEarlyError):
+        why = "stopped before its first step; nothing was written"
+    else:
+        fault = explain_fault(error)
+        why = str(fault) if fault else f"{''.join(traceback.format_exception(error))}\n{OURS}"
     Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(f"[bold]{escape(name)}[/]: {escape(why)}")
 
 
-def print_outcomes(outcomes: Sequence[tuple[str, int]]) -> None:
-    """Say what became of several renders, by their exit codes."""
-    failed, console = [name for name, code in outcomes if code], _console()
-    console.print(f"{len(outcomes) - len(failed)} of {len(outcomes)} are done")
+def print_outcomes(names: Sequence[str], codes: Sequence[int]) -> None:
+    """Print what became of several renders, by their exit codes."""
+    failed, console = [name for name, code in zip(names, codes, strict=True) if code], _console()
+    console.print(f"{len(names) - len(failed)} of {len(names)} are done")
     for name in failed:
         console.print(f"  not done: {escape(name)}")
 

@@ -16,11 +16,20 @@ from guidedstyle.cli.commands import aid_app, mask_app
 from guidedstyle.cli.evaluate import evaluate_app
 from guidedstyle.cli.options import collect_settings
 from guidedstyle.cli.train import train_app
-from guidedstyle.errors import BUG, CUT_OFF, OURS, USER_ERROR, GuidedStyleError, explain_fault, has_long_name
+from guidedstyle.errors import (
+    BUG,
+    CUT_OFF,
+    OURS,
+    USER_ERROR,
+    GuidedStyleError,
+    RenderFailedError,
+    explain_fault,
+    has_long_name,
+)
 from guidedstyle.types import Setting
 
 if TYPE_CHECKING:
-    from guidedstyle.cli.progress import Style
+    from guidedstyle.cli.reporters import Verbosity
 
 
 @contextmanager
@@ -33,6 +42,7 @@ def exit_on_error() -> Iterator[None]:
         if not (fault := explain_fault(error)):
             raise
         told_before = isinstance(error, GuidedStyleError | PermissionError) or has_long_name(error)
+        told_before &= not isinstance(error, RenderFailedError)
         print(f"{fault}\n{_count(fault)}; nothing was written." if told_before else fault, file=sys.stderr)
         sys.exit(USER_ERROR)
 
@@ -102,19 +112,19 @@ def render_command(
     given = collect_settings(settings, size, steps, seed, encoder)
     limits = read_limits(tile, max_memory)
     render_options = read_render_options(preview_every, checkpoint_every, save_every, timelapse, report, resume)
-    style: Style = "quiet" if quiet else "json" if json_progress else "shown"
     masks = MaskStore()
     with leaving_no_empty(output):
         jobs = make_jobs(recipes, contents or (), output, given, sandbox, masks)
         if len(jobs) > 1 and (timelapse or report):
             rule = f"there are {len(jobs)} images, and a film or a report is of one"
             raise GuidedStyleError.of("render", rule, "leave --timelapse and --report out, or name one recipe")
-        from guidedstyle.app.render import (
-            Renderer,
-            run_render,  # errors are told before torch is loaded
-        )
+        from guidedstyle.app.render import Renderer  # errors are reported before torch is loaded
+        from guidedstyle.cli.commands import run_jobs
 
-        raise typer.Exit(run_render(jobs, Renderer(device, limits, masks), render_options, style, dry_run))
+        verbosity: Verbosity = "quiet" if quiet else "json" if json_progress else "bar"
+        raise typer.Exit(
+            run_jobs(jobs, Renderer(device, limits, masks), render_options, verbosity=verbosity, dry_run=dry_run)
+        )
 
 
 @app.command("sweep")
@@ -142,7 +152,7 @@ def sweep_command(
     """
     from guidedstyle.app.variants import check_variants, make_variants, parse_axis
     from guidedstyle.device.environment import read_limits
-    from guidedstyle.io.files import check_folder_path, make_folder
+    from guidedstyle.io.files import check_folder_path
     from guidedstyle.io.paths import name_sweep
     from guidedstyle.masks.files import MaskStore
 
@@ -157,13 +167,9 @@ def sweep_command(
         typer.echo("\n".join(variant.label for variant in variants))
         return
     from guidedstyle.app.render import Renderer
-    from guidedstyle.app.sweep import Sweep
+    from guidedstyle.cli.commands import run_sweep
 
-    renderer = Renderer(device, limits, masks)
-    sweep = Sweep(variants, len(axes[-1][1]), folder, renderer, "quiet" if quiet else "shown")
-    sweep.plan()
-    make_folder(folder, "--output")
-    raise typer.Exit(sweep.run())
+    raise typer.Exit(run_sweep(variants, len(axes[-1][1]), folder, Renderer(device, limits, masks), quiet=quiet))
 
 
 @app.command("watch")
@@ -189,8 +195,12 @@ def watch_command(
     check_settings(recipe, given)
     from guidedstyle.app.render import Renderer
     from guidedstyle.app.watch import Watcher
+    from guidedstyle.cli.reporters import WatchReporter
+    from guidedstyle.run.interrupts import interruptible
 
-    raise typer.Exit(Watcher(recipe, given, Renderer(device), sandbox).run())
+    reporter = WatchReporter()
+    with interruptible(reporter.noted) as stop:
+        Watcher(recipe, given, Renderer(device), sandbox=sandbox, reporter=reporter, stop=stop).run()
 
 
 @app.command("compare")
@@ -211,7 +221,7 @@ def compare_command(
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 our bug, 2 the user's input or machine, 130 interrupted, 141 unread."""
+    """Run the command line and exit: 0 done, 1 our bug, 2 the user's input or machine, 130 stop, 141 unread."""
     try:
         with exit_on_error():
             app()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from rich.console import Console, Group, RenderableType
@@ -27,9 +26,6 @@ from guidedstyle.results.record import Record
 from guidedstyle.results.result import summarise_losses
 from guidedstyle.run.eta import OVERHEAD, Forecast
 from guidedstyle.scene.scene import Scene
-
-Style = Literal["shown", "json", "quiet"]
-Show = Callable[[Update], None]
 
 CONSOLE = Console(stderr=True, highlight=False, emoji=False)
 EVERY = {"bar": 0.1, "json": 0.1, "lines": 5.0}  # seconds: a GPU would have to wait for whoever looks at each step
@@ -81,18 +77,38 @@ class Progress:
         return Status(*where, update.step.losses, now - self.began, self.forecast.left(), memory)
 
 
-@contextmanager
-def show_progress(scene: Scene, plan: Plan, style: Style) -> Iterator[Show]:
-    """Show progress as a bar on a terminal, as a line now and then elsewhere, as JSON, or not at all."""
-    if style == "quiet":
-        yield lambda update: None
-    elif style == "json":
-        yield Progress(plan, EVERY["json"], lambda status: print_json(describe_status(scene, status)))
-    elif CONSOLE.is_terminal:
-        with Live(Text("measuring the style images", style="dim"), console=CONSOLE, refresh_per_second=8) as live:
-            yield Progress(plan, EVERY["bar"], lambda status: live.update(draw_status(status)))
-    else:
-        yield Progress(plan, EVERY["lines"], lambda status: CONSOLE.print(write_status(status), soft_wrap=True))
+class Display:
+    """A bar on a terminal, or a line now and then elsewhere."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.live: Live | None = None
+        if CONSOLE.is_terminal:
+            start = Text("measuring the style images", style="dim")
+            self.live = Live(start, console=CONSOLE, refresh_per_second=8)
+            self.live.start()
+        self.progress = Progress(plan, EVERY["bar" if self.live else "lines"], self._draw)
+
+    def show(self, update: Update) -> None:
+        """Show an update, if it is time."""
+        self.progress(update)
+
+    def close(self) -> None:
+        """Leave what was shown last, and give the terminal back."""
+        if self.live:
+            self.live.stop()
+
+    def _draw(self, status: Status) -> None:
+        if self.live:
+            self.live.update(draw_status(status))
+        else:
+            CONSOLE.print(write_status(status), soft_wrap=True)
+
+
+class JsonLines:
+    """Lines of JSON, now and then."""
+
+    def __init__(self, scene: Scene, plan: Plan) -> None:
+        self.show = Progress(plan, EVERY["json"], lambda status: print_json(describe_status(scene, status)))
 
 
 def _recall_overhead(plan: Plan) -> float:
@@ -138,20 +154,15 @@ def describe_status(scene: Scene, status: Status) -> dict[str, Any]:
     }
 
 
-def describe_end(output: Path, record: Record) -> dict[str, Any]:
-    """Describe for programs how a render ended."""
-    return {"output": str(output), **record.model_dump(mode="json", include={"result", "losses", "notes"})}
+def print_end(output: Path, record: Record) -> None:
+    """Print for programs how a render ended."""
+    print_json({"output": str(output), **record.model_dump(mode="json", include={"result", "losses", "notes"})})
 
 
-def choose_teller(style: Style) -> Callable[[str], None]:
-    """Choose how a person is told something while a render goes on: on the terminal, or not at all."""
-    return (lambda text: None) if style == "quiet" else tell
-
-
-def tell(text: str) -> None:
-    """Tell a person something while a render goes on."""
-    CONSOLE.show_cursor()  # should this be the last that is told
-    CONSOLE.print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True)
+def tell(text: str, prefix: str = "") -> None:
+    """Show a line on the error stream, above the progress bar."""
+    CONSOLE.show_cursor()  # the process may end at once after it
+    CONSOLE.print(f"[yellow]{prefix}[/]{escape(text)}", soft_wrap=True)
 
 
 def write_seconds(seconds: float | None) -> str:

@@ -18,6 +18,7 @@ from guidedstyle.run.checkpoint import describe_scene, read_checkpoint, resume
 from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import NEVER, RenderOptions
 from guidedstyle.run.previews import Frames, Previews, States, list_frames
+from guidedstyle.run.reporter import Reporter
 from guidedstyle.scene.scene import Scene
 
 
@@ -87,16 +88,16 @@ class RunFiles:
                 if int(frame.stem) > beyond:
                     frame.unlink()
 
-    def watch(self, plan: Plan, stop: StopRequest, tell: Callable[[str], None]) -> Iterator[Callback]:
+    def watch(self, plan: Plan, stop: StopRequest, reporter: Reporter) -> Iterator[Callback]:
         """Make what is told of every update; that a file cannot be written is told, and the render goes on."""
         render_options, size = self.render_options, self.scene.size
         if not is_first():
             return
         if render_options.frames != NEVER:
             make_folder(self.frames, "--save-every")
-        yield SafeCallback(States(self.state, self.identity, plan, render_options.states, stop), tell)
-        yield SafeCallback(Previews(self.preview, size, render_options.previews), tell)
-        yield SafeCallback(Frames(self.frames, size, render_options.frames), tell)
+        yield SafeCallback(States(self.state, self.identity, plan, render_options.states, stop), reporter)
+        yield SafeCallback(Previews(self.preview, size, render_options.previews), reporter)
+        yield SafeCallback(Frames(self.frames, size, render_options.frames), reporter)
 
     def end(self, result: Result, stop: StopRequest) -> None:
         """Clear away what nobody needs now that the image is written, and make the film and the report.
@@ -114,31 +115,31 @@ class RunFiles:
 
             write_file(self.render_options.report, write_page(self.scene, result.rendering, result.record).encode())
 
-    def describe_kept(self) -> str:
-        """Tell what is kept of a render that failed."""
-        kept = [f"\n    the image so far is {self.preview}"] if self.preview.exists() else []
+    def describe_kept(self) -> Iterator[str]:
+        """Describe what is kept of a render that failed."""
+        if self.preview.exists():
+            yield f"the image so far is {self.preview}"
         if self.state.exists():
-            kept.append("\n    the same command with --resume goes on from its state, on another --device too")
-        return "".join(kept)
+            yield "the same command with --resume goes on from its state, on another --device too"
 
 
 Callback = Callable[[Update], None]
 
 
 class SafeCallback:
-    """Calls a keeper, and tells the first time that it could not write."""
+    """Calls a callback; the first error is reported, and the render goes on."""
 
-    def __init__(self, callback: Callback, tell: Callable[[str], None]) -> None:
-        self.callback, self.tell, self.told = callback, tell, False
+    def __init__(self, callback: Callback, reporter: Reporter) -> None:
+        self.callback, self.reporter, self.failed = callback, reporter, False
 
     def __call__(self, update: Update) -> None:
-        """Hand on an update after a step; the render goes on whatever becomes of it."""
+        """Hand on an update after a step; raises what may be a bug."""
         try:
             if update.done:
                 self.callback(update)
         except Exception as error:
             if not (fault := explain_fault(error)):
                 raise
-            if not self.told:
-                self.tell(f"the render goes on, but {fault}")
-            self.told = True
+            if not self.failed:
+                self.reporter.failed("the render continues, but a file is not written", fault)
+            self.failed = True

@@ -58,7 +58,7 @@ def test_on_a_full_disk_the_earlier_picture_stays_and_the_new_one_is_kept_elsewh
     full, earlier = fill(disk, left), read_earlier(disk)
     code, said = end(start(studio, *RENDER, "-o", "disk/out.png", *OFTEN))
     assert code == 2
-    assert said.count("the render goes on, but") == 2  # preview and state
+    assert said.count("the render continues") == 2  # preview and state
     assert "out.png is not written, but kept as" in said
     assert "it cannot be written: No space left on device\n    choose another folder, or free disk space" in said
     assert read_earlier(disk) == earlier
@@ -74,7 +74,7 @@ def test_on_a_full_disk_the_earlier_picture_stays_and_the_new_one_is_kept_elsewh
 def test_where_only_the_state_does_not_fit_the_picture_is_written(studio: Path, disk: Path) -> None:
     fill(disk, 120 * 1024)
     code, said = end(start(studio, *RENDER, "-o", "disk/out.png", *OFTEN))
-    assert (code, said.count("the render goes on, but")) == (0, 1)
+    assert (code, said.count("the render continues")) == (0, 1)
     assert "out.png.state" in said
     check_picture(disk / "out.png")
     assert {file.name for file in disk.iterdir()} == {"full", "out.png", "out.png.json"}
@@ -106,7 +106,7 @@ def test_a_disk_that_can_only_be_read_meanwhile_keeps_what_it_has(studio: Path, 
     subprocess.run(["mount", "-o", "remount,ro,bind", disk], check=True)
     code, said = end(process)
     assert code == 2, said
-    assert said.count("the render goes on, but") == 2
+    assert said.count("the render continues") == 2
     assert "out.png is not written, but kept as" in said
     assert "it cannot be written: Read-only file system\n    choose another folder, or free disk space" in said
     (kept,) = (studio / "tmp").rglob("out.png")
@@ -127,7 +127,7 @@ def test_a_folder_that_is_removed_meanwhile_costs_no_picture(studio: Path, remov
     subprocess.run(["rm", "-rf", studio / "work" / removed if removed == "out" else studio / "work"], check=True)
     code, said = end(process)
     assert code == 0, said
-    assert f"the folder {output.parent} was removed meanwhile, and is made anew" in said
+    assert f"the folder {output.parent} was removed meanwhile and is created again" in said
     check_picture(output)
     assert {*output.parent.iterdir()} == {output, output.with_name("a.png.json")}
 
@@ -148,7 +148,7 @@ def test_a_sweep_whose_folder_goes_loses_no_variant(studio: Path, replaced: bool
         assert (code, said.count("is not written, but kept as"), len(kept)) == (2, 2, 2), said
     else:
         assert code == 0, said
-        assert "the folder recipe-sweep was removed meanwhile, and is made anew" in said
+        assert "the folder recipe-sweep was removed meanwhile and is created again" in said
         assert {"seed=2.png", "seed=3.png", "sheet.png", "table.csv"} <= {file.name for file in folder.iterdir()}
     assert "nothing was written" not in said
 
@@ -221,7 +221,7 @@ module.{name} = fail
 
 def test_memory_that_ends_at_the_save_leaves_the_earlier_picture_and_what_resume_needs(studio: Path) -> None:
     (studio / "recipe.png").write_bytes(b"earlier")
-    code, said = end(start(studio, *RENDER, *OFTEN, fault=fail_at(1, "result.save_image", "MemoryError")))
+    code, said = end(start(studio, *RENDER, *OFTEN, fault=fail_at(1, "results.result.save_image", "MemoryError")))
     assert code == 2
     assert "the same command with --resume goes on" in said
     assert (studio / "recipe.png").read_bytes() == b"earlier"
@@ -236,7 +236,7 @@ LOST = 'RuntimeError("CUDA error: device-side assert triggered\\nCUDA kernel err
 
 def test_a_device_that_goes_away_leaves_the_picture_so_far_and_another_goes_on(studio: Path) -> None:
     """Simulated: the eighth step of a CPU says what a GPU says."""
-    fault = fail_at(8, "solver._differentiate", LOST)
+    fault = fail_at(8, "engine.solvers.minimise._differentiate", LOST)
     code, said = end(start(studio, *RENDER, *OFTEN, "--steps", "12", fault=fault))
     assert code == 2
     assert "recipe.png is not written: --device: the device failed (CUDA error: device-side assert triggered)" in said

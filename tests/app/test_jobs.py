@@ -14,11 +14,12 @@ from PIL import Image
 from support.pictures import draw_picture
 
 from guidedstyle.app.jobs import Failure, Job, make_jobs
-from guidedstyle.app.render import Renderer, Session
+from guidedstyle.app.render import attempt_jobs
+from guidedstyle.cli.console import print_outcomes
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import read_image
 from guidedstyle.run.interrupts import StopRequest
-from guidedstyle.run.options import RenderOptions
+from guidedstyle.run.reporter import SILENT
 from guidedstyle.types import Setting
 
 CONTENTS = ("one.png", "two.jpg", "three.png")
@@ -136,7 +137,9 @@ def test_what_was_not_begun_before_ctrl_c_is_told_as_not_done(photos: Path, caps
     jobs = make_jobs([photos / "free.yaml"], [str(photos / "photos" / "*e.png")], photos / "out", [])
     stop = StopRequest()
     stop.set()
-    assert Session(Renderer("cpu"), RenderOptions(), "shown", stop).run_all(jobs, dry_run=False) == 130
+    codes = attempt_jobs(jobs, lambda job: pytest.fail("it was rendered"), SILENT, stop)
+    assert codes == [130, 130]
+    print_outcomes([job.name for job in jobs], codes)
     said = capsys.readouterr().out
     assert "0 of 2 are done" in said
     assert said.count("not done: ") == 2

@@ -65,7 +65,7 @@ def test_what_no_region_covers_is_bit_identical(studio: Path) -> None:
     (studio / "part.yaml").write_text("content: photo.png\nstyles: {ink: ink.png}\n" + region)
     done = run("render", "part.yaml", folder=studio)
     note = "50.0% of the image belongs to no region and stays as it is (mask: rest takes it)"
-    assert f"note: {note}" in done.stdout
+    assert f"warning: {note}" in done.stdout
     assert json.loads((studio / "part.png.json").read_text())["notes"] == [note]
     assert (pixels(studio / "photo.png")[:, 48:] == pixels(studio / "part.png")[:, 48:]).all()
 

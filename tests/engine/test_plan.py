@@ -153,7 +153,7 @@ def test_where_memory_does_not_suffice_after_all_smaller_tiles_go_on(studio: Pat
     assert done.returncode == 0, done.stderr
     (computed,) = [stage["computed"] for stage in json.loads((studio / "a.png.json").read_text())["plan"]["stages"]]
     assert "tiles of" in computed
-    assert "note: memory did not suffice at 1024 px: computed in tiles of" in done.stdout
+    assert "warning: memory did not suffice at 1024 px: computed in tiles of" in done.stderr
 
 
 def test_errors_that_say_so_are_told_from_others() -> None:

@@ -1,0 +1,120 @@
+"""What the command line shows of a render, a sweep or a watch: text with a progress bar, JSON, or errors alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from guidedstyle.cli.console import print_failure, print_line, print_plan, print_scene
+from guidedstyle.cli.progress import Display, JsonLines, print_end, tell
+from guidedstyle.device.distributed import is_first
+from guidedstyle.engine.plan import Plan
+from guidedstyle.engine.rendering import Update
+from guidedstyle.results.record import Record
+from guidedstyle.run.reporter import Reporter, SilentReporter
+from guidedstyle.scene.check import Check
+from guidedstyle.scene.scene import Scene
+
+Verbosity = Literal["bar", "json", "quiet"]
+
+
+def choose_reporter(verbosity: Verbosity) -> Reporter:
+    """Choose how a render is shown; of several processes only the first shows more than errors."""
+    if verbosity == "quiet" or not is_first():
+        return QuietReporter()
+    return JsonReporter() if verbosity == "json" else TextReporter()
+
+
+class QuietReporter(SilentReporter):
+    """Shows errors alone."""
+
+    def failed(self, name: str, error: Exception) -> None:
+        """Show an error; others follow."""
+        print_failure(name, error)
+
+
+class TextReporter(QuietReporter):
+    """Shows the plan, progress on the error stream, and what came of each render."""
+
+    display: Display | None = None
+
+    def planned(self, check: Check, plan: Plan) -> None:
+        """Show the regions, warnings and the plan."""
+        print_scene(check.scene, check.warnings)
+        print_plan(plan)
+
+    def began(self, scene: Scene, plan: Plan) -> None:
+        """Open a progress bar, or lines where there is no terminal."""
+        self.display = Display(plan)
+
+    def progressed(self, update: Update) -> None:
+        """Show progress."""
+        if self.display:
+            self.display.show(update)
+
+    def stopped(self) -> None:
+        """Close the progress bar."""
+        if self.display:
+            self.display.close()
+        self.display = None
+
+    def noted(self, text: str) -> None:
+        """Show a line."""
+        tell(text)
+
+    def warned(self, text: str) -> None:
+        """Show a warning."""
+        tell(text, "warning: ")
+
+    def ended(self, name: str, output: Path, record: Record, *, known: bool) -> None:
+        """Show where the image is and why the render ended."""
+        print_line(str(output), ("is there already, " if known else "") + describe_end(record))
+
+
+class JsonReporter(QuietReporter):
+    """Shows progress, and what came of each render, as lines of JSON."""
+
+    def began(self, scene: Scene, plan: Plan) -> None:
+        """Begin the lines of a render."""
+        self.lines = JsonLines(scene, plan)
+
+    def progressed(self, update: Update) -> None:
+        """Print a line now and then."""
+        self.lines.show(update)
+
+    def noted(self, text: str) -> None:
+        """Show a line on the error stream; warnings are in the last line of JSON."""
+        tell(text)
+
+    def ended(self, name: str, output: Path, record: Record, *, known: bool) -> None:
+        """Print the last line."""
+        print_end(output, record)
+
+
+class SweepReporter(TextReporter):
+    """Shows one line for each variant."""
+
+    def planned(self, check: Check, plan: Plan) -> None:
+        """Show nothing: there may be hundreds."""
+
+    def ended(self, name: str, output: Path, record: Record, *, known: bool) -> None:
+        """Show the values of a variant, its loss and why its render ended."""
+        how = "is there already" if known else describe_end(record)
+        print_line(name, f"loss {record.losses.total:.4g}  {how}")
+
+
+class WatchReporter(QuietReporter):
+    """Shows one line for each preview."""
+
+    def warned(self, text: str) -> None:
+        """Show a warning."""
+        tell(text, "warning: ")
+
+    def previewed(self, preview: Path, *, first: float, whole: float, loss: float) -> None:
+        """Show how long after a save a preview was there."""
+        print_line(str(preview), f"first after {first:.1f} s, whole after {whole:.1f} s  loss {loss:.4g}")
+
+
+def describe_end(record: Record) -> str:
+    """Describe how long a render took and why it ended."""
+    return f"{record.result.seconds:.0f} s, {record.result.reason}"
