@@ -12,6 +12,7 @@ Array: TypeAlias = "NDArray[np.float32]"
 Pixels: TypeAlias = "NDArray[np.uint8]"  # (H, W) of one channel, or (H, W, 3 or 4)
 Opacities: TypeAlias = "Pixels | Array"  # (H, W): 0 to 255 in 8 bits, or 0 to 1 in float32
 Size = tuple[int, int]  # (width, height), as in Pillow
+Shape = tuple[int, int]  # (height, width), as in arrays
 RGB = tuple[int, int, int]  # 0 to 255
 
 KeyPath = tuple[str | int, ...]  # the path to a value of a recipe: ("regions", 1, "mask")
@@ -27,7 +28,6 @@ class Setting(NamedTuple):
 
 
 # Option words, each list once; `typing.get_args` gives the words.
-EncoderName = Literal["lite", "vgg19"]
 Convention = Literal["torchvision", "original"]  # input of an encoder: 0..1 normalised, or 0..255 minus the mean
 Method = Literal["octaves", "classic"]
 SolverMethod = Literal["lbfgs", "adam", "sgd"]

@@ -42,7 +42,7 @@ def evaluate_command(
         rule, remedy = "there is nothing to compare on", "give a recipe, or --pair CONTENT,STYLE"
         raise GuidedStyleError.of("evaluate", rule, remedy)
     from guidedstyle.device.memory import keep_freed_memory
-    from guidedstyle.encoders.weights import load_lite, load_vgg19
+    from guidedstyle.encoders.weights import load_by_name
     from guidedstyle.evaluation.encoders import (
         COLUMNS,
         check_plans,
@@ -55,7 +55,10 @@ def evaluate_command(
 
     keep_freed_memory()
     scenes = open_scenes(recipes or (), [read_pair(text) for text in pair or ()], size=size)
-    reference, student = load_vgg19(teacher, options.read_convention(convention)), load_lite(encoder)
+    reference, student = (
+        load_by_name("vgg19", teacher, options.read_convention(convention)),
+        load_by_name("lite", encoder),
+    )
     check_plans(scenes, [reference, student])
     make_folder(out)
     print_row(COLUMNS)

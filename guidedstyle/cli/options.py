@@ -9,10 +9,11 @@ from typing import Annotated, get_args
 import typer
 
 from guidedstyle.device.environment import check_device
+from guidedstyle.encoders.registry import list_encoders
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.types import Convention, EncoderName, Setting
+from guidedstyle.types import Convention, Setting
 
-ENCODERS = get_args(EncoderName)
+ENCODERS = list_encoders()
 
 
 def offer(*words: str) -> Callable[[str], list[str]]:

@@ -3,38 +3,75 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from guidedstyle.encoders.architecture import Architecture, Layer
+from guidedstyle.encoders.architecture import (
+    Architecture,
+    Block,
+    Convolution,
+    Fork,
+    Layer,
+    Normalisation,
+    Pooling,
+    Window,
+)
 
 Features = dict[str, Tensor]
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
+class Encoder(Protocol):
+    """What the engine needs of a network.
 
-class Encoder(nn.Module):
-    """Compute the features of an architecture.
-
-    Convolutions carry torchvision's key names (`features.0.weight` ...). A layer may have a *metric*, a
-    (C, C) matrix M: the distance of two of its Gram matrices is then |M (G - G') M^T|.
+    A layer may have a *metric*, a (C, C) matrix M: the distance of two of its Gram matrices is then |M (G - G') M^T|.
     """
+
+    @property
+    def architecture(self) -> Architecture:
+        """The description of the network, as deep as its weights go."""
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        """The layers that `encode` can be asked for."""
+
+    @property
+    def metrics(self) -> Mapping[str, Tensor]:
+        """The metrics of layers that have one."""
+
+    @property
+    def unit(self) -> float:
+        """The factor that makes its features those of inputs in 0..255, up to the biases: 1 for the original VGG."""
+
+    def encode(self, image: Tensor, layers: Iterable[str]) -> Features:
+        """Encode `image` (B, 3, H, W) in [0, 1] into {layer: (B, C, h, w)}, (h, w) being the layer's grid."""
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that its features depend on: weights, precision, kind of device, versions."""
+
+    def move(self, device: torch.device, precision: torch.dtype) -> Self:
+        """Move it, in place, to a device and a precision."""
+
+
+class ConvEncoder(nn.Module):
+    """Compute the features that an architecture describes, from weights under the architecture's keys."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, architecture: Architecture, mean: Iterable[float], std: Iterable[float]) -> None:
+    def __init__(self, architecture: Architecture, normalisation: Normalisation) -> None:
         super().__init__()
         self.architecture = architecture
-        self.features = nn.ModuleDict(dict(_convolutions(architecture)))
+        for block, before, _ in architecture.trace():
+            if isinstance(block, Convolution):
+                _insert(self, block.key, _make_convolution(block, before.channels))
         self.metrics: dict[str, Tensor] = {}
-        self.register_buffer("mean", torch.tensor(list(mean)).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(list(std)).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(normalisation.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(normalisation.std).view(1, 3, 1, 1), persistent=False)
 
     @property
     def layers(self) -> dict[str, Layer]:
@@ -42,7 +79,10 @@ class Encoder(nn.Module):
         return self.architecture.layers
 
     def encode(self, image: Tensor, layers: Iterable[str]) -> Features:
-        """Encode `image` (B, 3, H, W) in [0, 1] into {layer: (B, C, h, w)}, stopping at the deepest of `layers`."""
+        """Encode `image` (B, 3, H, W) in [0, 1] into {layer: (B, C, h, w)}, stopping at the deepest of `layers`.
+
+        Raises KeyError where there is no such layer.
+        """
         wanted = set(layers)
         found: Features = {}
         for name, _, x in self.walk(image, wanted):
@@ -53,23 +93,43 @@ class Encoder(nn.Module):
         raise KeyError(f"{self.architecture.name} has no layer {sorted(wanted - set(found))}")
 
     def walk(self, image: Tensor, wanted: Collection[str] = ()) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Walk from the `image` down the layers: the name of each, what its convolution reads, what it sees.
+        """Compute the layers of `image` one by one; yields the name of each, the input of its block, and its features.
 
-        Before max pooling a layer that is not `wanted` is left without its ReLU, which follows the pooling: the
+        A convolution before max pooling that is not `wanted` is left without its ReLU, which follows the pooling: the
         maximum is the same, for a quarter of the work.
         """
         x = ((image - self.mean) / self.std).to(self.dtype, memory_format=torch.channels_last)
-        stride = 1
-        for layer, convolution in zip(self.layers.values(), self.features.values(), strict=True):
-            before = x if layer.stride == stride else self._pool(x)
-            x, stride = convolution(before), layer.stride
-            if layer.name in wanted or layer.name not in self.architecture.max_pooled:
-                x = functional.relu(x, inplace=True)
-            yield layer.name, before, x
+        for before, block, after in self._run(self.architecture.blocks, x, wanted):
+            if block.layer:
+                yield block.layer, before, after
+
+    def _run(
+        self, blocks: Sequence[Block], x: Tensor, wanted: Collection[str] = ()
+    ) -> Iterator[tuple[Tensor, Block, Tensor]]:
+        for block, following in zip(blocks, (*blocks[1:], None), strict=True):
+            before = x
+            match block:
+                case Convolution():
+                    x = self.get_submodule(block.key)(x)
+                    if block.layer in wanted or not _is_max_pooling(following):
+                        x = functional.relu(x, inplace=True)
+                case Pooling():
+                    x = _pool(x, block.kind, block.window)
+                case Fork():
+                    x = torch.cat([self._run_branch(branch, x) for branch in block.branches], 1)
+            yield before, block, x
+
+    def _run_branch(self, blocks: Sequence[Block], x: Tensor) -> Tensor:
+        for _, _, after in self._run(blocks, x):
+            x = after
+        return x
 
     def convolution(self, layer: str) -> nn.Module:
-        """Return the convolution of a layer: what is before its ReLU."""
-        return dict(zip(self.layers, self.features.values(), strict=True))[layer]
+        """Return the convolution of a layer, which comes before its ReLU; raises KeyError where it has none."""
+        for block in self.architecture.blocks:
+            if isinstance(block, Convolution) and block.layer == layer:
+                return self.get_submodule(block.key)
+        raise KeyError(layer)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -78,11 +138,15 @@ class Encoder(nn.Module):
 
     @property
     def unit(self) -> float:
-        """What makes its features those of inputs of 0 to 255, up to the biases: 1 for the original VGG."""
+        """The factor that makes its features those of inputs in 0..255, up to the biases: 1 for the original VGG."""
         return 255 * float(self.std.mean())
 
+    def move(self, device: torch.device, precision: torch.dtype) -> Self:
+        """Move it, in place, to a device and a precision, with weights laid out as features are."""
+        return self.to(device, precision).to(memory_format=torch.channels_last)
+
     def fingerprint(self) -> str:
-        """Name what its features depend on: weights, precision, device, versions."""
+        """Return a hash of all that its features depend on: weights, precision, kind of device, versions."""
         device = next(self.parameters()).device.type
         key = hashlib.sha256(
             repr((self.architecture, self.dtype, device, torch.__version__, version("guidedstyle"))).encode()
@@ -91,27 +155,31 @@ class Encoder(nn.Module):
             key.update(tensor.float().cpu().contiguous().numpy().data)
         return key.hexdigest()
 
-    def _pool(self, x: Tensor) -> Tensor:
-        if self.architecture.pooling == "average":
-            return functional.avg_pool2d(x, 2)
-        return functional.relu(functional.max_pool2d(x, 2), inplace=True)
+
+def _is_max_pooling(block: Block | None) -> bool:
+    return isinstance(block, Pooling) and block.kind == "max"
 
 
-def _convolutions(architecture: Architecture) -> Iterator[tuple[str, nn.Module]]:
-    before = 3
-    for stage, widths in enumerate(architecture.stages, 1):
-        for index, channels in enumerate(widths, 1):
-            rank = architecture.ranks.get(f"relu{stage}_{index}")
-            yield _key(architecture, stage, index), _convolution(before, channels, rank)
-            before = channels
+def _pool(x: Tensor, kind: str, window: Window) -> Tensor:
+    how = (window.kernel, window.stride, window.padding)
+    if kind == "average":
+        return functional.avg_pool2d(x, *how, ceil_mode=window.ceil)
+    return functional.relu(functional.max_pool2d(x, *how, ceil_mode=window.ceil), inplace=True)
 
 
-def _convolution(before: int, channels: int, rank: int | None) -> nn.Module:
-    if rank is None:
-        return nn.Conv2d(before, channels, 3, padding=1)
-    return nn.Sequential(nn.Conv2d(before, rank, 3, padding=1, bias=False), nn.Conv2d(rank, channels, 1))
+def _make_convolution(block: Convolution, before: int) -> nn.Module:
+    window = block.window
+    how = (window.kernel, window.stride, window.padding)
+    if block.rank is None:
+        return nn.Conv2d(before, block.channels, *how)
+    return nn.Sequential(nn.Conv2d(before, block.rank, *how, bias=False), nn.Conv2d(block.rank, block.channels, 1))
 
 
-def _key(architecture: Architecture, stage: int, index: int) -> str:
-    """Return a convolution's number in torchvision's `features`: each takes two places, each pooling one."""
-    return str(sum(2 * len(widths) + 1 for widths in architecture.stages[: stage - 1]) + 2 * (index - 1))
+def _insert(root: nn.Module, key: str, module: nn.Module) -> None:
+    """Insert a module under a dotted key, and the empty modules above it."""
+    *parents, name = key.split(".")
+    for parent in parents:
+        if parent not in dict(root.named_children()):
+            root.add_module(parent, nn.Module())
+        root = root.get_submodule(parent)
+    root.add_module(name, module)

@@ -1,10 +1,9 @@
-"""Where the encoders' weights come from: the package, a file, or torchvision's server."""
+"""Load encoders by name, with weights from the package, a file, or a download."""
 
 from __future__ import annotations
 
 import hashlib
 import pickle
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from urllib.error import URLError
@@ -14,106 +13,107 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load
 from torch import Tensor
 
-from guidedstyle.encoders.architecture import LITE, VGG19, Architecture
-from guidedstyle.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
+from guidedstyle.encoders.architecture import Architecture, Download, Embedded
+from guidedstyle.encoders.encoder import ConvEncoder
+from guidedstyle.encoders.registry import find_architecture, find_embedded, list_encoders
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.types import Convention
 
-# Simonyan & Zisserman's networks take RGB in 0..255 minus the mean; images here are in 0..1.
-ORIGINAL_MEAN = tuple(value / 255 for value in (123.68, 116.779, 103.939))
-ORIGINAL_STD = (1 / 255,) * 3
-TORCHVISION_SHA256 = "dcbb9e9d"
+State = dict[str, Tensor]
 
 
-def load_lite(file: Path | None = None) -> Encoder:
-    """Load the encoder embedded in the package, or one like it that `guidedstyle train distil` wrote to a file.
+def load_by_name(name: str, file: Path | None = None, convention: Convention | None = None) -> ConvEncoder:
+    """Load an encoder, as deep as its weights go.
 
-    Raises GuidedStyleError where the file cannot be read, or holds another network.
+    Without a `file` its weights are those of the package, or are downloaded once, verified and cached. A file is a
+    safetensors file or a PyTorch state dict with the architecture's keys. `convention` says which input its weights
+    expect; it is needed where the encoder's can expect several and the file does not say which. Raises
+    GuidedStyleError where the weights cannot be read or downloaded, do not fit, or their convention is unknown.
     """
-    embedded = resources.files("guidedstyle.encoders").joinpath("lite.safetensors")
-    state = _read(file)[0] if file else load(embedded.read_bytes())
-    return _fill(Encoder(LITE, IMAGENET_MEAN, IMAGENET_STD), state, file)
+    architecture = find_architecture(name)
+    state, stated = _read(file, architecture) if file else _read_source(architecture)
+    stated = stated if stated in architecture.inputs else None
+    chosen = convention or stated or _choose_convention(architecture, file)
+    present = architecture.cut(state)
+    if not present.layers:
+        key = next(step.block.key for step in architecture.trace() if hasattr(step.block, "key"))
+        remedy = f"name weights with the usual key names of {name}"
+        raise GuidedStyleError.of(file or name, f"it has no key {key}.weight", remedy)
+    return _fill(ConvEncoder(present, architecture.inputs[chosen]), state, file)
 
 
-def load_vgg19(file: Path | None = None, convention: Convention | None = None) -> Encoder:
-    """Load VGG-19 (Simonyan & Zisserman 2014, arXiv:1409.1556), as far down as the weights go.
-
-    Without a `file`, torchvision's weights are downloaded once, verified and cached. A file may be
-    safetensors or a PyTorch state dict with torchvision's key names. Its `convention` says what input the
-    weights expect: `torchvision` (0..1, ImageNet mean and deviation) or `original` (0..255 minus the mean).
-    Raises GuidedStyleError where the file cannot be read, its convention is unknown, or there is no network.
-    """
-    if file is None:
-        state, convention = _download(), "torchvision"
-    else:
-        state, known = _read(file)
-        convention = convention or known or _refuse_unknown_convention(file)
-    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if convention == "torchvision" else (ORIGINAL_MEAN, ORIGINAL_STD)
-    return _fill(Encoder(_truncate(VGG19, state, file), mean, std), state, file)
+def find_download(source: Download) -> Path:
+    """Return where downloaded weights are kept, whether they are there or not."""
+    return Path(torch.hub.get_dir(), "checkpoints", source.name)
 
 
-def find_vgg19() -> Path:
-    """Find where torchvision keeps its weights of VGG-19 once they are downloaded."""
-    from torchvision.models import VGG19_Weights
+def _read_source(architecture: Architecture) -> tuple[State, Convention | None]:
+    """Read the weights of an encoder that come without a file of the user's."""
+    match architecture.source:
+        case Embedded(file):
+            return load(resources.files("guidedstyle.encoders").joinpath(file).read_bytes()), None
+        case Download() as source:
+            return _download(architecture.name, source), source.convention
+    rule, remedy = "its weights are not part of the package", f"name a file: {_name_file(architecture.name)}"
+    raise GuidedStyleError.of(f"encoder: {architecture.name}", rule, remedy)
 
-    return Path(torch.hub.get_dir(), "checkpoints", Path(VGG19_Weights.IMAGENET1K_V1.url).name)
+
+def _name_file(name: str) -> str:
+    return f"encoder: {{name: {name}, weights: FILE}}"
 
 
-def _download() -> dict[str, Tensor]:
-    from torchvision.models import VGG19_Weights
-
+def _download(name: str, source: Download) -> State:
     try:
-        return dict(VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True))
+        return dict(
+            torch.hub.load_state_dict_from_url(source.url, map_location="cpu", check_hash=True, weights_only=True)
+        )
     except (URLError, OSError, RuntimeError) as error:
         raise GuidedStyleError.of(
-            "encoder: vgg19",
+            f"encoder: {name}",
             f"its weights could not be downloaded ({error})",
-            "connect to the network, name a local file (encoder: {name: vgg19, weights: FILE}), or use encoder: lite",
+            f"connect to the network, name a local file ({_name_file(name)}), or use encoder: {find_embedded()}",
         ) from error
 
 
-def _read(file: Path) -> tuple[dict[str, Tensor], Convention | None]:
+def _read(file: Path, architecture: Architecture) -> tuple[State, Convention | None]:
+    """Read the weights of a file, and the convention of their input if it says which."""
     try:
-        return _read_safetensors(file) if file.suffix == ".safetensors" else _read_pickle(file)
+        return _read_safetensors(file) if file.suffix == ".safetensors" else _read_pickle(file, architecture)
     except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as error:
-        raise GuidedStyleError.of(
-            file, "no network weights can be read from it", "name a .safetensors or .pth file of VGG-19"
-        ) from error
+        remedy = f"name a .safetensors or .pth file of {architecture.name}"
+        raise GuidedStyleError.of(file, "no network weights can be read from it", remedy) from error
 
 
-def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], Convention | None]:
+def _read_safetensors(file: Path) -> tuple[State, Convention | None]:
     with safe_open(file, framework="pt") as stored:
         note = (stored.metadata() or {}).get("input", "")
-        known: Convention | None = "original" if "0..255" in note else None
-        return {key: stored.get_tensor(key) for key in stored.keys()}, known  # noqa: SIM118
+        stated: Convention | None = "original" if "0..255" in note else None
+        return {key: stored.get_tensor(key) for key in stored.keys()}, stated  # noqa: SIM118
 
 
-def _read_pickle(file: Path) -> tuple[dict[str, Tensor], Convention | None]:
-    known = hashlib.sha256(file.read_bytes()).hexdigest().startswith(TORCHVISION_SHA256)
-    return dict(torch.load(file, map_location="cpu", weights_only=True)), "torchvision" if known else None
+def _read_pickle(file: Path, architecture: Architecture) -> tuple[State, Convention | None]:
+    state, source = dict(torch.load(file, map_location="cpu", weights_only=True)), architecture.source
+    if isinstance(source, Download) and hashlib.sha256(file.read_bytes()).hexdigest().startswith(source.digest):
+        return state, source.convention
+    return state, None
 
 
-def _refuse_unknown_convention(file: Path) -> Convention:
-    raise GuidedStyleError.of(
-        file,
-        "the file does not say which input its weights expect",
-        "add convention: torchvision (0..1, ImageNet mean and deviation) or convention: original (0..255 minus mean)",
-    )
+DESCRIPTIONS: dict[Convention, str] = {
+    "torchvision": "0..1, ImageNet mean and deviation",
+    "original": "0..255 minus mean",
+}
 
 
-def _truncate(whole: Architecture, state: dict[str, Tensor], file: Path | None) -> Architecture:
-    """Keep of `whole` what `state` has weights for, so that a file of the first layers is enough."""
-    present = sum(key.startswith("features.") and key.endswith(".weight") for key in state)
-    stages: list[tuple[int, ...]] = []
-    for widths in whole.stages:
-        stages.append(widths[: max(0, present)])
-        present -= len(widths)
-    if not stages[0]:
-        raise GuidedStyleError.of(file, "it has no key features.0.weight", "name weights with torchvision's key names")
-    return replace(whole, stages=tuple(widths for widths in stages if widths))
+def _choose_convention(architecture: Architecture, file: Path | None) -> Convention:
+    """Choose the only convention of an encoder; raises GuidedStyleError where there are several."""
+    if len(architecture.inputs) == 1:
+        return next(iter(architecture.inputs))
+    choices = " or ".join(f"convention: {one} ({DESCRIPTIONS[one]})" for one in architecture.inputs)
+    rule = "the file does not say which input its weights expect"
+    raise GuidedStyleError.of(file or architecture.name, rule, f"add {choices}")
 
 
-def _fill(encoder: Encoder, state: dict[str, Tensor], file: Path | None) -> Encoder:
+def _fill(encoder: ConvEncoder, state: State, file: Path | None) -> ConvEncoder:
     """Put weights into an encoder and freeze it."""
     encoder.metrics = {key.removeprefix("metric."): state[key].float() for key in state if key.startswith("metric.")}
     wanted = encoder.state_dict().keys()
@@ -124,7 +124,7 @@ def _fill(encoder: Encoder, state: dict[str, Tensor], file: Path | None) -> Enco
         raise GuidedStyleError.of(
             file or name,
             f"these weights do not fit {name} ({_shorten(error)})",
-            "set the encoder's name to their network: vgg19, or lite for weights from `guidedstyle train distil`",
+            f"set the encoder's name to their network: {' or '.join(list_encoders())}",
         ) from error
     return encoder.eval().requires_grad_(False)
 

@@ -13,7 +13,7 @@ from guidedstyle.device.distributed import count_processes, divide_memory
 from guidedstyle.device.environment import Limits, check_device
 from guidedstyle.device.memory import measure_memory
 from guidedstyle.device.precision import choose_precision
-from guidedstyle.encoders.architecture import Architecture
+from guidedstyle.encoders.architecture import Architecture, Convolution, Pooling
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.solvers.lbfgs import HISTORY
 from guidedstyle.errors import GuidedStyleError
@@ -86,14 +86,15 @@ def _share_mixed(weights: Array, stage: Stage, tiling: Tiling) -> float:
 
 def _count_features(architecture: Architecture, read: Set[str], guided: Sequence[str], itemsize: int) -> float:
     """Count the bytes a step keeps per pixel: features, indices of max pooling, rows of guided layers."""
-    names = list(architecture.layers)
-    deepest = max((names.index(name) for name in read), default=-1)
-    total = 0.0
-    for name, layer in list(architecture.layers.items())[: deepest + 1]:
-        copies = 1 + (name in guided) + (0.25 if name in architecture.max_pooled else 0)
-        indices = INDEX / 4 if name in architecture.max_pooled else 0
-        rank = architecture.ranks.get(name, 0) * itemsize
-        total += (layer.channels * (copies * itemsize + indices) + rank) / layer.stride**2
+    total, missing = 0.0, set(read)
+    for block, _, layer in architecture.trace():
+        if not missing:
+            break
+        copies = 1 + (layer.name in guided)
+        rank = block.rank if isinstance(block, Convolution) and block.rank else 0
+        indices = layer.channels * INDEX if isinstance(block, Pooling) and block.kind == "max" else 0
+        total += ((copies * layer.channels + rank) * itemsize + indices) / layer.stride**2
+        missing.discard(layer.name)
     return total
 
 

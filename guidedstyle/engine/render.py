@@ -43,7 +43,7 @@ def render(
     the same scene and plan it resumes from there, on the CPU to the same bits.
     """
     began = time.monotonic()
-    encoder = encoder.to(plan.device, plan.precision).to(memory_format=torch.channels_last)
+    encoder = encoder.move(plan.device, plan.precision)
     scene = replace(scene, style_images=make_style_images_for(scene, encoder, plan, on_update=on_update))
     progress = Progress.resume(snapshot or _start(scene, plan), plan, began)
     solver = _Solver(scene, encoder, progress, on_update, StatisticsCache() if statistics is None else statistics)

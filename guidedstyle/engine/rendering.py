@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from guidedstyle.encoders.encoder import Encoder
-from guidedstyle.encoders.weights import load_lite, load_vgg19
+from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.objective.canvas import Canvas, resize
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.solvers.minimise import Ending, EndReason, State, Step
@@ -196,4 +196,4 @@ class Rendering:
 
 def load_encoder(choice: EncoderChoice) -> Encoder:
     """Load the encoder a recipe asks for."""
-    return load_lite(choice.weights) if choice.name == "lite" else load_vgg19(choice.weights, choice.convention)
+    return load_by_name(choice.name, choice.weights, choice.convention)

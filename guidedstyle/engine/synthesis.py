@@ -22,7 +22,6 @@ from guidedstyle.types import Array
 Paint = Callable[[Scene], tuple[Array, bool]]  # the image, and whether it was finished
 
 FINE_OCTAVES, COARSE_OCTAVES = (1.0,), (0.0, 1.0, 1.0)
-FINE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0}
 STEPS = 100
 SHORTEST = 64  # px: as much as all of these octaves take
 
@@ -35,14 +34,14 @@ def make_style_images(scene: Scene, encoder: Encoder, paint: Paint) -> dict[str,
     statistics hold the coarse octaves. `paint` renders; what was made of the same two is taken from the cache.
     """
     return {
-        name: _make_style_image(_set_scene(name, style_image, scene), encoder, style_image, paint)
+        name: _make_style_image(_set_scene(name, style_image, scene, encoder), encoder, style_image, paint)
         if style_image.fine
         else style_image
         for name, style_image in scene.style_images.items()
     }
 
 
-def _set_scene(name: str, style_image: StyleImage, scene: Scene) -> Scene:
+def _set_scene(name: str, style_image: StyleImage, scene: Scene, encoder: Encoder) -> Scene:
     """Set the scene of a synthesis: the coarse style image is the content, and each of the two styles has half."""
     style, recipe = scene.recipe.styles[name], scene.recipe
     assert style_image.fine and style.fine and style.coarse
@@ -50,6 +49,7 @@ def _set_scene(name: str, style_image: StyleImage, scene: Scene) -> Scene:
     smallest = SHORTEST * long / short / style_image.extent
     width, height = size = style_image.fit(max(smallest, recipe.largest_scale(name) * max(scene.size)))
     scale = recipe.scale(style.fine) / recipe.scale(style.coarse) / style_image.extent
+    fine_layers = dict.fromkeys(encoder.architecture.fine_layers, 1.0)
     styles = {
         "fine": StyleChoice.model_construct(**dict(recipe.styles[style.fine]) | {"scale": scale}),
         "coarse": StyleChoice(image=recipe.styles[style.coarse].image),
@@ -57,7 +57,7 @@ def _set_scene(name: str, style_image: StyleImage, scene: Scene) -> Scene:
     synthesis = Recipe(
         content=recipe.styles[style.coarse].image,
         styles=styles,
-        regions=(_make_region("fine", FINE_OCTAVES, FINE_LAYERS), _make_region("coarse", COARSE_OCTAVES, None)),
+        regions=(_make_region("fine", FINE_OCTAVES, fine_layers), _make_region("coarse", COARSE_OCTAVES, None)),
         encoder=recipe.encoder,
         content_strength=0.0,
         smoothness=0.0,

@@ -45,7 +45,7 @@ class Bench:
     def __init__(self, encoder: Encoder, *, device: str, size: int, repeats: int) -> None:
         self.device, self.size, self.repeats = device, size, repeats
         self.plan = make_plan(make_scene(1, size), encoder, device)
-        self.encoder = encoder.to(self.plan.device, self.plan.precision).to(memory_format=torch.channels_last)
+        self.encoder = encoder.move(self.plan.device, self.plan.precision)
 
     def run(self, largest: int) -> Iterator[Line]:
         """Measure everything; the growth with pixels up to squares of `largest` px."""

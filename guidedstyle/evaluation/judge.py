@@ -121,5 +121,5 @@ class Judge:
 def _make_objective(scene: Scene, encoder: Encoder) -> Objective:
     """Make the objective of a scene at its final size."""
     plan = make_plan(scene, encoder)
-    encoder = encoder.to(plan.device, plan.precision).to(memory_format=torch.channels_last)
+    encoder = encoder.move(plan.device, plan.precision)
     return Objective(scene, encoder, plan, plan.stages[-1])

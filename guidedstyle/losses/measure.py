@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from guidedstyle.device.distributed import count_processes
-from guidedstyle.encoders.architecture import Architecture
+from guidedstyle.encoders.architecture import Architecture, Layer
 from guidedstyle.encoders.encoder import Encoder, Features
 from guidedstyle.losses.gram import STATISTICS
 from guidedstyle.losses.guides import Guides
@@ -18,14 +19,14 @@ from guidedstyle.losses.terms import TINY, content_losses, measure_total_variati
 from guidedstyle.losses.tiles import Coarser, Tile, make_tiles, split_rows, sum_tiles
 from guidedstyle.types import Size, Statistic
 
-PIXELS = "pixels"  # an image's own values, as if they were its first layer
+PIXELS = Layer()  # an image's own values
 
 
 class Probe(Protocol):
     """Measures something that can be summed over tiles."""
 
     @property
-    def layer(self) -> str:
+    def layer(self) -> Layer:
         """The layer whose features are read."""
 
     def measure(self, features: Tensor, tile: Tile, number: int) -> Tensor:
@@ -36,30 +37,28 @@ class Probe(Protocol):
 class StyleProbe:
     """Sums up a statistic of regions under their guides, one of each tile."""
 
-    layer: str
-    stride: int
+    layer: Layer
     statistic: Statistic
     guides: Sequence[Guides]
 
     def measure(self, features: Tensor, tile: Tile, number: int) -> Tensor:
         """Collect what the statistic needs: (R, C, C), (R, C), or (R, C + 1, C)."""
-        return STATISTICS[self.statistic].collect(tile.take_own(features, self.stride), self.guides[number])
+        return STATISTICS[self.statistic].collect(tile.take_own(features, self.layer), self.guides[number])
 
 
 @dataclass(frozen=True)
 class ContentProbe:
     """Sums up the distance of features to those `wanted` of each tile, in cells (R, h, w) of regions, over `norm`."""
 
-    layer: str
-    stride: int
+    layer: Layer
     wanted: Callable[[int], Tensor]
     cells: Tensor
     norm: Tensor | float
 
     def measure(self, features: Tensor, tile: Tile, number: int) -> Tensor:
         """Collect the content losses (R,)."""
-        cells = self.cells[(slice(None), *tile.cells(self.stride))].flatten(1)
-        return content_losses(tile.take_own(features, self.stride), self.wanted(number), cells, self.norm)
+        cells = self.cells[(slice(None), *tile.cells(self.layer))].flatten(1)
+        return content_losses(tile.take_own(features, self.layer), self.wanted(number), cells, self.norm)
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,11 @@ class TotalVariationProbe:
     """Sums up the roughness of pixels: weighed by `smoothness` (H, W), and as it is."""
 
     smoothness: Tensor
-    layer: str = PIXELS
+    layer: Layer = PIXELS
 
     def measure(self, features: Tensor, tile: Tile, number: int) -> Tensor:
         """Collect the mean roughness, weighed and not: (2,)."""
-        roughness = tile.take_own(measure_total_variation(features)[None, None], 1) / self.smoothness.numel()
+        roughness = tile.take_own(measure_total_variation(features)[None, None], PIXELS) / self.smoothness.numel()
         return torch.stack([(self.smoothness[tile.own] * roughness).sum(), roughness.sum()])
 
 
@@ -84,11 +83,11 @@ def measure_octave(
     coarser: Coarser | None = None,
 ) -> Sequence[Tensor]:
     """Measure with every probe an octave (1, 3, H, W) of an image; see `sum_tiles` for `kept` and `coarser`."""
-    layers = {probe.layer for probe in probes} - {PIXELS}
+    layers = {probe.layer.name for probe in probes} - {PIXELS.name}
 
     def measure(window: Tensor, number: int) -> list[Tensor]:
-        features = {PIXELS: window} | (encoder.encode(window, layers) if layers else {})
-        return [probe.measure(features[probe.layer], tiles[number], number) for probe in probes]
+        features = {PIXELS.name: window} | (encoder.encode(window, layers) if layers else {})
+        return [probe.measure(features[probe.layer.name], tiles[number], number) for probe in probes]
 
     if not probes:
         return coarser(picture) if coarser else []
@@ -96,12 +95,21 @@ def measure_octave(
 
 
 def tile_octave(architecture: Architecture, size: Size, layers: Sequence[str], side: int | None) -> tuple[Tile, ...]:
-    """Divide an octave of (width, height) into tiles of `side` px for the layers that are read; None: into one."""
-    found = [architecture.layers[layer] for layer in layers]
-    stride = max([layer.stride for layer in found], default=1)
-    sight = max([(layer.receptive_field - layer.stride + 1) // 2 for layer in found], default=1)
-    tiles = make_tiles(size, side or max(size), -(-sight // stride) * stride, stride)
+    """Divide an octave of (width, height) into tiles of `side` px for the layers that are read; None: into one.
+
+    Tiles are larger where smaller ones would have no positions of their own at some layer.
+    """
+    found = [PIXELS, *(architecture.layers[layer] for layer in layers)]
+    stride = math.lcm(*(layer.stride for layer in found))
+    halo = max(1, *(layer.halo for layer in found))  # total variation sees the next pixel
+    tiles = make_tiles(size, side or max(size), -(-halo // stride) * stride, stride)
+    if len(tiles) > 1 and any(_is_empty(tile, layer) for tile in tiles for layer in found):
+        return tile_octave(architecture, size, layers, 2 * max(side or 1, stride))
     return tiles if len(split_rows(tiles)) >= count_processes() else make_tiles(size, max(size), 0, stride)
+
+
+def _is_empty(tile: Tile, layer: Layer) -> bool:
+    return any(cells.start == cells.stop for cells in tile.cells(layer))
 
 
 class ContentFeatures:
@@ -125,7 +133,7 @@ class ContentFeatures:
         tile = self.tiles[number]
         with torch.no_grad():
             features = self.encoder.encode(tile.cut(self.picture), self.layers)
-        return {layer: tile.take_own(found, self.encoder.layers[layer].stride) for layer, found in features.items()}
+        return {layer: tile.take_own(found, self.encoder.layers[layer]) for layer, found in features.items()}
 
     def measure_powers(self) -> dict[str, float]:
         """Measure the mean |P|^2 over positions of each layer: what content losses are relative to."""
@@ -135,8 +143,7 @@ class ContentFeatures:
             return [one.square().sum(dtype=torch.promote_types(one.dtype, torch.float32)) for one in found]
 
         height, width = self.picture.shape[2:]
-        strides = [self.encoder.layers[layer].stride for layer in self.layers]
-        counts = [(height // stride) * (width // stride) for stride in strides]
+        counts = [math.prod(self.encoder.layers[layer].grid((height, width))) for layer in self.layers]
         with torch.no_grad():
             sums = sum_tiles(self.picture, self.tiles, measure) if self.layers else []
         return {

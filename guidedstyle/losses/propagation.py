@@ -8,9 +8,7 @@ import cv2
 import numpy as np
 
 from guidedstyle.encoders.architecture import Layer
-from guidedstyle.types import Array, Propagation
-
-Shape = tuple[int, int]  # (height, width)
+from guidedstyle.types import Array, Propagation, Shape
 
 MOSTLY = 0.5  # a cell of which a region has so much is its own
 
@@ -40,9 +38,9 @@ def enclose_fields(weights: Array, grid: Shape, layer: Layer) -> Array:
 
     Beyond the image's border nothing is asked of a region.
     """
-    before = (layer.receptive_field - layer.stride) // 2
+    anchor = (-layer.field_start, -layer.field_start)
     kernel = np.ones((layer.receptive_field, layer.receptive_field), np.uint8)
-    eroded: Array = np.stack([cv2.erode(region, kernel, anchor=(before, before)) for region in weights])
+    eroded: Array = np.stack([cv2.erode(region, kernel, anchor=anchor) for region in weights])
     fields: Array = eroded[:, :: layer.stride, :: layer.stride][:, : grid[0], : grid[1]]
     return fields
 

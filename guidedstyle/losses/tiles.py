@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.autograd import Function
 
 from guidedstyle.device.distributed import is_first, sum_over_processes, take_slice
-from guidedstyle.types import Size
+from guidedstyle.encoders.architecture import Layer
+from guidedstyle.types import Shape, Size
 
 
 @dataclass(frozen=True)
@@ -21,20 +22,24 @@ class Tile:
 
     own: tuple[slice, slice]
     window: tuple[slice, slice]
+    shape: Shape  # of the image, in px
 
     def cut(self, picture: Tensor) -> Tensor:
         """Cut the window out of an image (..., H, W)."""
         return picture[(..., *self.window)]
 
-    def cells(self, stride: int) -> tuple[slice, slice]:
-        """Return the tile's own cells of an image's grid at a stride."""
-        down, across = (slice(side.start // stride, side.stop // stride) for side in self.own)
+    def cells(self, layer: Layer) -> tuple[slice, slice]:
+        """Return the tile's own cells of a layer's grid: those with the centre of their receptive field in it."""
+        down, across = (
+            slice(layer.count_before(side.start, length), layer.count_before(side.stop, length))
+            for side, length in zip(self.own, self.shape, strict=True)
+        )
         return down, across
 
-    def take_own(self, features: Tensor, stride: int) -> Tensor:
+    def take_own(self, features: Tensor, layer: Layer) -> Tensor:
         """Take the tile's own cells from the features (1, C, h, w) of its window."""
-        starts = (window.start // stride for window in self.window)
-        cells = [slice(c.start - start, c.stop - start) for c, start in zip(self.cells(stride), starts, strict=True)]
+        starts = (window.start // layer.stride for window in self.window)
+        cells = [slice(c.start - start, c.stop - start) for c, start in zip(self.cells(layer), starts, strict=True)]
         whole = all(c.start == 0 and c.stop == side for c, side in zip(cells, features.shape[2:], strict=True))
         own: Tensor = features if whole else _Crop.apply(features, cells)
         return own
@@ -66,7 +71,7 @@ def make_tiles(size: Size, side: int, halo: int, stride: int) -> tuple[Tile, ...
     """
     width, height = size
     return tuple(
-        Tile((down, across), (_widen(down, halo, height), _widen(across, halo, width)))
+        Tile((down, across), (_widen(down, halo, height), _widen(across, halo, width)), (height, width))
         for down, across in product(_divide(height, side, stride), _divide(width, side, stride))
     )
 

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from guidedstyle.encoders.registry import describe_encoder, list_encoders
 from guidedstyle.recipe.controls import Controls, RegionControls
 from guidedstyle.recipe.mask import Mask, SharedMasks
 from guidedstyle.recipe.shorthand import expand
-from guidedstyle.recipe.values import Length, Model, Name, RecipePath, Scale, Share, Side, Weight, unit
-from guidedstyle.types import Balance, Convention, EncoderName, Flip, Method, SolverMethod
+from guidedstyle.recipe.values import EncoderName, Length, Model, Name, RecipePath, Scale, Share, Side, Weight, unit
+from guidedstyle.types import Balance, Convention, Flip, Method, SolverMethod
 
 MOST_REGIONS, MOST_STYLES = 64, 256
 LONGEST_REGION_NAME = 80  # letters
@@ -26,9 +27,13 @@ STEPS: dict[SolverMethod, int] = {"lbfgs": 150, "adam": 300, "sgd": 500}  # what
 class EncoderChoice(Model):
     """Which network judges the style."""
 
-    name: EncoderName = Field("lite", description="`lite` (embedded) or `vgg19`")
+    name: EncoderName = Field(
+        list_encoders()[0],
+        description=" or ".join(describe_encoder(name) for name in list_encoders()),
+        json_schema_extra=lambda schema: schema.update(enum=[*list_encoders()]),
+    )
     weights: RecipePath | None = Field(
-        None, description="file of weights; without it vgg19 is downloaded and lite is the embedded one"
+        None, description="file of weights; default: those of the package, or a download on first use"
     )
     convention: Convention | None = Field(
         None, description="input the weights expect: `torchvision` (0..1, normalised), `original` (0..255 minus mean)"
@@ -176,7 +181,7 @@ class Recipe(Controls):
     )
     encoder: EncoderChoice = Field(
         EncoderChoice(),
-        description="`lite`, `vgg19`, or {name, weights, convention}",
+        description=f"{', '.join(f'`{name}`' for name in list_encoders())}, or {{name, weights, convention}}",
         json_schema_extra=unit("a name, or keys"),
     )
     styles: dict[Name, StyleChoice] = Field(

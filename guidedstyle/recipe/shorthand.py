@@ -61,8 +61,9 @@ LONG_FORMS = {
 
 
 CANVAS = {"init": "noise", "content_strength": 0.0}  # there is no content image to start from, or to keep
+CLASSIC_ENCODER = "vgg19"
 CLASSIC = {  # Gatys et al. 2016 and the authors' own code
-    "encoder": {"name": "vgg19"},
+    "encoder": {"name": CLASSIC_ENCODER},
     "style_layers": ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"],
     "content_layers": "relu4_2",
     "octaves": [1.0],

@@ -17,8 +17,9 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     model_serializer,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from guidedstyle.encoders.registry import list_encoders
 from guidedstyle.errors import HIDDEN
 from guidedstyle.types import RGB
 
@@ -42,6 +43,16 @@ class Terse(Model):
     @model_serializer(mode="wrap")
     def _leave_out_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {key: value for key, value in handler(self).items() if value or key in self.kept}
+
+
+def _find_encoder(name: Any) -> Any:
+    if name not in list_encoders():
+        *others, last = (f"'{known}'" for known in list_encoders())
+        raise PydanticKnownError("literal_error", {"expected": " or ".join([*filter(None, [", ".join(others)]), last])})
+    return name
+
+
+EncoderName = Annotated[str, BeforeValidator(_find_encoder)]
 
 
 def _limit_length(path: Path) -> Path:

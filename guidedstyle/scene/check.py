@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from guidedstyle.encoders.architecture import ARCHITECTURES, Architecture, Layer
+from guidedstyle.encoders.architecture import Architecture, Layer
+from guidedstyle.encoders.registry import find_architecture
 from guidedstyle.losses.propagation import MOSTLY, cover_cells, halve
 from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.controls import Controls
@@ -57,7 +59,7 @@ def measure_coverage(scene: Scene) -> Coverage:
     """Coverage a scene at every size that its render sees: the octaves of the final size, then of coarser stages."""
     recipe = scene.recipe
     sizes = max(stage.halvings + stage.octaves for stage in scene.stages)
-    architecture = ARCHITECTURES[recipe.encoder.name]
+    architecture = find_architecture(recipe.encoder.name)
     regions = [
         _measure_coverage(weights, scene.size, sizes, architecture, controls)
         for weights, controls in zip(scene.weights, recipe.controls, strict=False)
@@ -87,15 +89,22 @@ def _measure_coverage(
 
 def _is_covered(weights: Array, shape: Sequence[int], layer: Layer, kind: Propagation) -> bool:
     coarse = min(1.0, max(weights.shape) / max(shape))
-    seen = replace(
-        layer,
-        stride=max(1, round(layer.stride * coarse)),
-        receptive_field=max(1, round(layer.receptive_field * coarse)),
-    )
-    grid = (max(1, round(shape[0] * coarse) // seen.stride), max(1, round(shape[1] * coarse) // seen.stride))
     picture = (round(shape[0] * coarse), round(shape[1] * coarse))
-    cells = cover_cells(weights[None], picture, grid, seen, kind)
-    return bool(np.max(cells) >= MOSTLY)
+    if coarse < 1:
+        layer = _shrink_layer(layer, coarse)
+        grid = (max(1, picture[0] // layer.stride), max(1, picture[1] // layer.stride))
+    else:
+        grid = layer.grid(picture)
+    cells = cover_cells(weights[None], picture, grid, layer, kind)
+    return bool(np.max(cells, initial=0) >= MOSTLY)
+
+
+def _shrink_layer(layer: Layer, factor: float) -> Layer:
+    """Return about the layer that sees of an image `factor` times as large what a layer sees of the image itself."""
+    stride, extent = max(1, round(layer.stride * factor)), max(1, round(layer.receptive_field * factor))
+    offset = (layer.centre - layer.stride / 2) * factor  # of receptive fields from the cells of the grid
+    start = min(0, math.ceil(offset + (stride - extent) / 2))
+    return replace(layer, stride=stride, receptive_field=extent, field_start=start)
 
 
 def collect_warnings(scene: Scene, coverage: Coverage) -> tuple[str, ...]:

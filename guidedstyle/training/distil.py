@@ -19,9 +19,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from guidedstyle.device.precision import choose_precision
-from guidedstyle.encoders.architecture import LITE
-from guidedstyle.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder, Features
-from guidedstyle.encoders.weights import load_vgg19
+from guidedstyle.encoders.encoder import ConvEncoder, Features
+from guidedstyle.encoders.vgg import IMAGENET, LITE
+from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.plan import choose_device
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import atomic_write, make_folder, write_file
@@ -47,7 +47,7 @@ CARD = {
 class Student(nn.Module):
     """An encoder, and linear heads that predict the teacher's features from its own."""
 
-    def __init__(self, encoder: Encoder, heads: Heads) -> None:
+    def __init__(self, encoder: ConvEncoder, heads: Heads) -> None:
         super().__init__()
         self.encoder = encoder.requires_grad_(True)
         self.heads = nn.ParameterDict(heads)
@@ -76,7 +76,7 @@ class Training:
     def __init__(
         self,
         student: Student,
-        teacher: Encoder,
+        teacher: ConvEncoder,
         crops: Crops,
         *,
         steps: int,
@@ -219,7 +219,7 @@ def prepare_training(
     if out.suffix != ".safetensors":
         raise GuidedStyleError.of("--out", f"{out} is not a .safetensors file", "choose a name that ends so")
     chosen, files = choose_device(device), find_images(images, hold_out)
-    large, small = load_vgg19(teacher, convention), Encoder(LITE, IMAGENET_MEAN, IMAGENET_STD)
+    large, small = load_by_name("vgg19", teacher, convention), ConvEncoder(LITE, IMAGENET)
     if not set(small.layers) <= set(large.layers):
         raise GuidedStyleError.of("--teacher", f"it ends before {list(small.layers)[-1]}", "choose deeper weights")
     make_folder(out.parent)

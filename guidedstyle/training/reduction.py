@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.encoders.encoder import ConvEncoder
 
 SAMPLES = 50_000  # positions for each layer
 BATCH = 16
@@ -20,10 +20,11 @@ Heads = dict[str, Tensor]  # {layer: (teacher's channels, student's channels)}; 
 
 
 @torch.no_grad()
-def reduce(student: Encoder, teacher: Encoder, images: Tensor, seed: int) -> Heads:
+def reduce(student: ConvEncoder, teacher: ConvEncoder, images: Tensor, seed: int) -> Heads:
     """Fit the student to the teacher on images (B, 3, H, W) in [0, 1]; returns the heads of its style layers."""
     generator, heads = torch.Generator().manual_seed(seed), Heads()
-    for name, convolution in zip(student.layers, student.features.values(), strict=True):
+    for name in student.layers:
+        convolution = student.convolution(name)
         patches, responses = _sample(student, teacher, images, name, generator)
         features = functional.relu(responses)
         chosen = choose_channels(features.T, student.layers[name].channels)
@@ -36,7 +37,7 @@ def reduce(student: Encoder, teacher: Encoder, images: Tensor, seed: int) -> Hea
 
 
 def _sample(
-    student: Encoder, teacher: Encoder, images: Tensor, layer: str, generator: torch.Generator
+    student: ConvEncoder, teacher: ConvEncoder, images: Tensor, layer: str, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Sample the student's 3x3 inputs (N, C * 9) of a layer and the teacher's responses (N, D), before the ReLU."""
     count = -(-SAMPLES // len(images))
@@ -46,7 +47,7 @@ def _sample(
 
 
 def _sample_batch(
-    student: Encoder, teacher: Encoder, images: Tensor, layer: str, count: int, generator: torch.Generator
+    student: ConvEncoder, teacher: ConvEncoder, images: Tensor, layer: str, count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     student_input, teacher_input = (_find_input(encoder, images, layer) for encoder in (student, teacher))
     responses = teacher.convolution(layer)(teacher_input).float().flatten(2)
@@ -55,7 +56,7 @@ def _sample_batch(
     return tuple(rows[:, :, positions].transpose(1, 2).flatten(0, 1) for rows in (patches, responses))  # type: ignore
 
 
-def _find_input(encoder: Encoder, images: Tensor, layer: str) -> Tensor:
+def _find_input(encoder: ConvEncoder, images: Tensor, layer: str) -> Tensor:
     return next(before for name, before, _ in encoder.walk(images) if name == layer)
 
 

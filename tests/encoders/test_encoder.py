@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from support.cases import WEIGHTS, needs_data
 
-from guidedstyle.encoders.architecture import LITE, VGG19
-from guidedstyle.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
-from guidedstyle.encoders.weights import load_lite, load_vgg19
+from guidedstyle.encoders.architecture import Pooling
+from guidedstyle.encoders.encoder import ConvEncoder
+from guidedstyle.encoders.vgg import IMAGENET, LITE, VGG19
+from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.errors import GuidedStyleError
 
 IMAGE = torch.rand(1, 3, 48, 40, generator=torch.Generator().manual_seed(0))
@@ -37,7 +38,8 @@ def test_receptive_fields_and_strides_are_those_of_the_literature(layer: str, fi
 @pytest.mark.parametrize("layer", ["relu1_1", "relu2_2", "relu3_1", "relu3_3"])
 def test_receptive_field_is_the_reach_of_the_gradient(layer: str) -> None:
     """Measured on the network itself, with positive weights and average pooling so that no pixel is hidden."""
-    encoder = Encoder(replace(LITE, pooling="average"), IMAGENET_MEAN, IMAGENET_STD)
+    blocks = [replace(block, kind="average") if isinstance(block, Pooling) else block for block in LITE.blocks]
+    encoder = ConvEncoder(replace(LITE, blocks=tuple(blocks)), IMAGENET)
     for parameter in encoder.parameters():
         parameter.data.abs_().clamp_(min=1e-3)
     image = torch.full((1, 3, 96, 96), 0.9).requires_grad_()
@@ -55,8 +57,8 @@ def test_equals_torchvisions_vgg19(tmp_path: Path) -> None:
     theirs = vgg19(weights=None).eval()
     file = tmp_path / "vgg19.pth"
     torch.save(theirs.state_dict(), file)
-    mine = load_vgg19(file, "torchvision")
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mine = load_by_name("vgg19", file, "torchvision")
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET.mean, IMAGENET.std))
     for name, last in {"relu1_1": 1, "relu3_4": 17, "relu4_2": 22, "relu5_4": 35}.items():
         with torch.no_grad():
             wanted = theirs.features[: last + 1]((IMAGE - mean) / std)
@@ -65,45 +67,47 @@ def test_equals_torchvisions_vgg19(tmp_path: Path) -> None:
 
 def test_original_and_torchvision_conventions_agree(tmp_path: Path) -> None:
     """The same network written for the other input gives the same features."""
-    state = {k: v for k, v in Encoder(VGG19, IMAGENET_MEAN, IMAGENET_STD).state_dict().items() if k < "features.2"}
+    state = {k: v for k, v in ConvEncoder(VGG19, IMAGENET).state_dict().items() if k < "features.2"}
     state = {key: state[key].contiguous() for key in ("features.0.weight", "features.0.bias")}
     save_file(state, tmp_path / "torchvision.safetensors")
     original_mean = torch.tensor([123.68, 116.779, 103.939]) / 255
-    scale = 1 / (255 * torch.tensor(IMAGENET_STD)).view(1, 3, 1, 1)
-    shift = ((original_mean - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)).view(1, 3, 1, 1)
+    scale = 1 / (255 * torch.tensor(IMAGENET.std)).view(1, 3, 1, 1)
+    shift = ((original_mean - torch.tensor(IMAGENET.mean)) / torch.tensor(IMAGENET.std)).view(1, 3, 1, 1)
     bias = state["features.0.bias"] + (state["features.0.weight"] * shift).sum((1, 2, 3))
     save_file(
         {"features.0.weight": state["features.0.weight"] * scale, "features.0.bias": bias},
         tmp_path / "original.safetensors",
         {"input": "RGB 0..255 minus (123.68,116.779,103.939)"},
     )
-    one = load_vgg19(tmp_path / "torchvision.safetensors", "torchvision").encode(IMAGE, ["relu1_1"])["relu1_1"]
-    two = load_vgg19(tmp_path / "original.safetensors").encode(IMAGE, ["relu1_1"])["relu1_1"]
+    one = load_by_name("vgg19", tmp_path / "torchvision.safetensors", "torchvision").encode(IMAGE, ["relu1_1"])[
+        "relu1_1"
+    ]
+    two = load_by_name("vgg19", tmp_path / "original.safetensors").encode(IMAGE, ["relu1_1"])["relu1_1"]
     torch.testing.assert_close(one[:, :, 1:-1, 1:-1], two[:, :, 1:-1, 1:-1], rtol=1e-4, atol=1e-4)
 
 
 def test_stops_at_the_deepest_layer_asked_for() -> None:
-    encoder = load_lite()
-    for parameter in encoder.features["10"].parameters():
+    encoder = load_by_name("lite")
+    for parameter in encoder.convolution("relu3_1").parameters():
         parameter.data.fill_(float("nan"))
     assert torch.isfinite(encoder.encode(IMAGE, ["relu2_1", "relu1_1"])["relu2_1"]).all()
     assert torch.isnan(encoder.encode(IMAGE, ["relu3_1"])["relu3_1"]).any()
 
 
 def test_lite_is_frozen_and_small() -> None:
-    encoder = load_lite()
+    encoder = load_by_name("lite")
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
     assert all(torch.isfinite(features).all() for features in encoder.encode(IMAGE, LITE.style_layers).values())
 
 
 def test_unknown_layer_is_named() -> None:
     with pytest.raises(KeyError, match="lite has no layer"):
-        load_lite().encode(IMAGE, ["relu9_9"])
+        load_by_name("lite").encode(IMAGE, ["relu9_9"])
 
 
 @needs_data
 def test_real_weights_go_as_far_as_the_file() -> None:
-    encoder = load_vgg19(WEIGHTS)
+    encoder = load_by_name("vgg19", WEIGHTS)
     assert list(encoder.layers)[-1] == "relu3_4"
     features = encoder.encode(IMAGE, ["relu1_1", "relu3_4"])
     assert features["relu3_4"].shape == (1, 256, 12, 10)
@@ -114,7 +118,7 @@ def test_real_weights_go_as_far_as_the_file() -> None:
 def test_real_weights_without_their_convention_are_refused(tmp_path: Path) -> None:
     save_file(load_file(WEIGHTS), tmp_path / "bare.safetensors")
     with pytest.raises(GuidedStyleError, match="does not say which input"):
-        load_vgg19(tmp_path / "bare.safetensors")
+        load_by_name("vgg19", tmp_path / "bare.safetensors")
 
 
 @pytest.mark.parametrize("name", ["bad.safetensors", "bad.pth"])
@@ -122,20 +126,20 @@ def test_real_weights_without_their_convention_are_refused(tmp_path: Path) -> No
 def test_files_that_are_no_weights_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(GuidedStyleError, match=r"no network weights can be read[^\0]*name a"):
-        load_vgg19(tmp_path / name)
+        load_by_name("vgg19", tmp_path / name)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     save_file({"features.0.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "other.safetensors")
     with pytest.raises(GuidedStyleError, match="do not fit vgg19"):
-        load_vgg19(tmp_path / "other.safetensors", "torchvision")
+        load_by_name("vgg19", tmp_path / "other.safetensors", "torchvision")
     save_file({"layer.weight": torch.zeros(8)}, tmp_path / "none.safetensors")
     with pytest.raises(GuidedStyleError, match=r"no key features\.0\.weight"):
-        load_vgg19(tmp_path / "none.safetensors", "torchvision")
+        load_by_name("vgg19", tmp_path / "none.safetensors", "torchvision")
 
 
 def test_without_a_network_the_way_out_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     with pytest.raises(GuidedStyleError, match=r"could not be downloaded[^\0]*use encoder: lite"):
-        load_vgg19()
+        load_by_name("vgg19")

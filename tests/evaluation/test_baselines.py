@@ -14,7 +14,7 @@ from support.cases import WEIGHTS, needs_data
 from torch import Tensor
 
 from guidedstyle.encoders.encoder import Encoder
-from guidedstyle.encoders.weights import load_lite, load_vgg19
+from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.objective.canvas import resize
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
@@ -33,7 +33,7 @@ def draw(seed: int, height: int = 16, width: int = 20) -> Tensor:
 
 @pytest.fixture(scope="module")
 def vgg19() -> Encoder:
-    return load_vgg19(WEIGHTS).double()
+    return load_by_name("vgg19", WEIGHTS).double()
 
 
 def look(encoder: Encoder, picture: Tensor) -> dict[str, Wide]:
@@ -80,7 +80,7 @@ def test_neural_style_descends_its_own_loss(vgg19: Encoder) -> None:
 
 
 def test_plain_adam_descends_its_own_loss() -> None:
-    assert_slope(PlainAdam(load_lite(), draw(1, 32, 40), draw(2, 40, 32)).loss, draw(0, 32, 40), 1e-7)
+    assert_slope(PlainAdam(load_by_name("lite"), draw(1, 32, 40), draw(2, 40, 32)).loss, draw(0, 32, 40), 1e-7)
 
 
 def assert_slope(loss: Callable[[Tensor], Tensor], image: Tensor, reach: float) -> None:
@@ -96,7 +96,7 @@ def assert_slope(loss: Callable[[Tensor], Tensor], image: Tensor, reach: float) 
 @needs_data
 def test_plain_networks_see_what_ours_see() -> None:
     picture = draw(0, 32, 40).float()
-    for encoder in (load_vgg19(WEIGHTS), load_lite()):
+    for encoder in (load_by_name("vgg19", WEIGHTS), load_by_name("lite")):
         with torch.no_grad():
             plain = see(build_network(encoder), (picture - encoder.mean) / encoder.std)
             ours = encoder.encode(picture, encoder.layers)
@@ -108,7 +108,7 @@ def test_plain_networks_see_what_ours_see() -> None:
 
 def test_a_plain_network_of_an_encoder_in_use_is_plain() -> None:
     """A render leaves its encoder in another layout and precision."""
-    used = load_lite().to(torch.bfloat16).to(memory_format=torch.channels_last)
+    used = load_by_name("lite").to(torch.bfloat16).to(memory_format=torch.channels_last)
     with torch.no_grad():
         seen = see(build_network(used), draw(0, 32, 40).float())
     assert all(found.is_contiguous() and found.dtype == torch.float32 for found in seen.values())
@@ -117,7 +117,7 @@ def test_a_plain_network_of_an_encoder_in_use_is_plain() -> None:
 def test_plain_adam_minimises_what_a_render_minimises(studio: Path) -> None:
     (studio / "a.yaml").write_text("content: photo.png\nstyle: ink.png\n")
     scene = open_scene(read_recipe(studio / "a.yaml"))
-    encoder = load_lite()
+    encoder = load_by_name("lite")
     plan = make_plan(scene, encoder, "cpu")
     objective = Objective(scene, encoder, plan, plan.stages[-1])
     style_image = scene.style_images["style"]
@@ -153,7 +153,7 @@ def test_neural_style_starts_where_it_is_told_to(vgg19: Encoder) -> None:
 
 
 def test_plain_adam_steps_from_the_photograph() -> None:
-    plain = PlainAdam(load_lite(), draw(1, 32, 40).float(), draw(2, 32, 40).float())
+    plain = PlainAdam(load_by_name("lite"), draw(1, 32, 40).float(), draw(2, 32, 40).float())
     pictures = collect(plain.paint, 6)
     assert float((pictures[0] - plain.content).abs().max()) == pytest.approx(plain.rate, rel=1e-3)
     assert plain.loss(pictures[-1]) < plain.loss(plain.content) / 2

@@ -12,7 +12,7 @@ from support.cases import DATA, WEIGHTS, needs_data
 from torch import Tensor
 from torch.nn import functional
 
-from guidedstyle.encoders.weights import load_lite, load_vgg19
+from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.evaluation.judge import EncoderComparison, Judge
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
@@ -78,9 +78,9 @@ def test_judge_measures_the_formula(tmp_path: Path) -> None:
     height, width = (round(side * 256 / max(style_image.shape[2:])) for side in style_image.shape[2:])
     small = functional.interpolate(style_image, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
     expected = style_by_hand(torch.from_numpy(scene.content), small)
-    unchanged = Judge(load_lite(), 1).render(scene, load_lite(), 1)
+    unchanged = Judge(load_by_name("lite"), 1).render(scene, load_by_name("lite"), 1)
     unchanged.image[:] = scene.content
-    verdict = Judge(load_vgg19(WEIGHTS), 1).judge(scene, unchanged)
+    verdict = Judge(load_by_name("vgg19", WEIGHTS), 1).judge(scene, unchanged)
     assert verdict.style == pytest.approx(expected, rel=0.03)
     assert verdict.content == pytest.approx(0, abs=1e-6)
 
@@ -88,7 +88,7 @@ def test_judge_measures_the_formula(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory: pytest.TempPathFactory) -> EncoderComparison:
     scene = open_pair(tmp_path_factory.mktemp("pair"), 160)
-    return Judge(load_vgg19(WEIGHTS), 40).compare("pair", scene, load_lite())
+    return Judge(load_by_name("vgg19", WEIGHTS), 40).compare("pair", scene, load_by_name("lite"))
 
 
 @needs_data
@@ -105,14 +105,16 @@ def test_half_covered_image_is_judged_as_rendered(studio: Path) -> None:
     recipe.write_text(
         "content: photo.png\nstyles: {ink: ink.png}\nregions: [{name: half, mask: grey.png, style: ink}]\n"
     )
-    judge = Judge(load_lite(), 4)
+    judge = Judge(load_by_name("lite"), 4)
     scene = open_scene(read_recipe(recipe, []))
-    rendering = judge.render(scene, load_lite(), 4)
+    rendering = judge.render(scene, load_by_name("lite"), 4)
     assert judge.judge(scene, rendering).style == pytest.approx(float(rendering.losses.style), rel=1e-2)
 
 
 @needs_data
 def test_teacher_equals_itself(tmp_path: Path) -> None:
-    same = Judge(load_vgg19(WEIGHTS), 8).compare("same", open_pair(tmp_path, 96), load_vgg19(WEIGHTS))
+    same = Judge(load_by_name("vgg19", WEIGHTS), 8).compare(
+        "same", open_pair(tmp_path, 96), load_by_name("vgg19", WEIGHTS)
+    )
     assert same.student.style == pytest.approx(same.teacher.style, rel=1e-3)
     assert same.student.grid == pytest.approx(same.teacher.grid, rel=1e-3)

@@ -13,7 +13,8 @@ from PIL import Image
 from support.cases import DATA, WEIGHTS, needs_data, vgg19, write_recipe
 from support.pictures import draw_picture
 
-from guidedstyle.encoders.architecture import LITE, VGG19
+from guidedstyle.encoders.architecture import Layer, Window
+from guidedstyle.encoders.vgg import LITE, VGG19
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import Plan, make_plan
 from guidedstyle.engine.render import render
@@ -63,8 +64,9 @@ def test_every_pixel_and_every_cell_belongs_to_one_tile(size: tuple[int, int], s
     for shift in (1, 2, 4):
         if stride % shift == 0:
             cells = np.zeros((size[1] // shift, size[0] // shift), int)
+            layer = Layer().slide(Window(shift, shift), 3)
             for one in tiles:
-                cells[one.cells(shift)] += 1
+                cells[one.cells(layer)] += 1
             assert (cells == 1).all()
 
 
@@ -84,9 +86,9 @@ def test_features_of_a_tile_are_those_of_the_whole_picture(name: str, scene: Sce
     assert len(tiles) == 12
     for one in tiles:
         for layer, found in encoder.encode(one.cut(image), layers).items():
-            stride = encoder.layers[layer].stride
-            wanted = whole[layer][(..., *one.cells(stride))]
-            torch.testing.assert_close(one.take_own(found, stride), wanted, rtol=1e-4, atol=1e-4 * float(wanted.max()))
+            known = encoder.layers[layer]
+            wanted = whole[layer][(..., *one.cells(known))]
+            torch.testing.assert_close(one.take_own(found, known), wanted, rtol=1e-4, atol=1e-4 * float(wanted.max()))
 
 
 @pytest.mark.parametrize("architecture", [LITE, VGG19])
@@ -104,7 +106,8 @@ def test_sums_and_their_gradient_are_the_whole_ones() -> None:
 
     def measure(window: torch.Tensor, number: int) -> list[torch.Tensor]:
         products = torch.nn.functional.pad(window[..., 1:] * window[..., :-1], (0, 1))
-        return [tiles[number].take_own(products, 1).sum((0, 2, 3)), tiles[number].take_own(window, 1).square().sum()]
+        own = [tiles[number].take_own(one, Layer()) for one in (products, window)]
+        return [own[0].sum((0, 2, 3)), own[1].square().sum()]
 
     def whole(picture: torch.Tensor) -> list[torch.Tensor]:
         return [(picture[..., 1:] * picture[..., :-1]).sum((0, 2, 3)), picture.square().sum()]

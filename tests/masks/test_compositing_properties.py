@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.strategies import opacities
 
-from guidedstyle.encoders.architecture import LITE
+from guidedstyle.encoders.vgg import LITE
 from guidedstyle.losses.propagation import average_cells, enclose_fields, weigh_cells
 from guidedstyle.masks.compositing import add_borders, settle_neighbours, stack_weights, unstack_weights
 from guidedstyle.types import Array

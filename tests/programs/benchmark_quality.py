@@ -36,7 +36,7 @@ from torch import Tensor
 
 from guidedstyle.device.memory import keep_freed_memory
 from guidedstyle.device.precision import choose_precision
-from guidedstyle.encoders.weights import load_lite, load_vgg19
+from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.cache import FOLDER
 from guidedstyle.engine.objective.canvas import resize
 from guidedstyle.engine.objective.objective import Objective
@@ -96,7 +96,7 @@ Method = Callable[[Scene, Recorder], None]
 
 def make_methods(iterations: int) -> dict[str, Method]:
     """Make the ways to paint; each has weights of its own, read before any time is counted."""
-    vgg19, lite, ours = load_vgg19(WEIGHTS), load_lite(), load_lite()
+    vgg19, lite, ours = load_by_name("vgg19", WEIGHTS), load_by_name("lite"), load_by_name("lite")
 
     def paint_as_neural_style(scene: Scene, recorder: Recorder) -> None:
         NeuralStyle(vgg19, *take_pictures(scene)).paint(iterations, recorder.watch, start="image")
@@ -134,7 +134,7 @@ def open_pair(pair: tuple[str, str], size: int) -> Scene:
 
 def make_judge(scene: Scene) -> Callable[[Tensor], float]:
     """Make the judge of the images of a scene."""
-    teacher = load_vgg19(WEIGHTS)
+    teacher = load_by_name("vgg19", WEIGHTS)
     plan = make_plan(scene, teacher, "cpu")
     objective = Objective(scene, teacher, plan, plan.stages[-1])
 

@@ -6,18 +6,16 @@ from typing import get_args
 
 import pytest
 
-from guidedstyle.encoders.architecture import ARCHITECTURES
 from guidedstyle.engine.plan import STATE
 from guidedstyle.engine.solvers.first_order import OPTIMISERS
 from guidedstyle.losses.gram import STATISTICS
 from guidedstyle.recipe.model import STEPS
-from guidedstyle.types import EncoderName, SolverMethod, Statistic
+from guidedstyle.types import SolverMethod, Statistic
 
 
 @pytest.mark.parametrize(
     ("option", "table"),
     [
-        (EncoderName, ARCHITECTURES),
         (SolverMethod, OPTIMISERS),
         (SolverMethod, STATE),
         (SolverMethod, STEPS),

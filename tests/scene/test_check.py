@@ -12,7 +12,8 @@ from support.grams import sum_squares
 from support.pictures import draw_picture
 from support.renders import find_target, paint
 
-from guidedstyle.encoders.architecture import LITE, Layer
+from guidedstyle.encoders.architecture import Layer
+from guidedstyle.encoders.vgg import LITE
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.rendering import load_encoder

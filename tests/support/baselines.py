@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.encoders.architecture import Pooling
+from guidedstyle.encoders.encoder import ConvEncoder
 
 Watch = Callable[[int, Callable[[], Tensor]], None]
 """Is handed each iteration's number from 1 and a function that shows its image (1, 3, H, W) in [0, 1]."""
@@ -25,14 +26,14 @@ def ignore(number: int, show: Callable[[], Tensor]) -> None:
     """Watch nothing."""
 
 
-def build_network(encoder: Encoder) -> nn.Sequential:
+def build_network(encoder: ConvEncoder) -> nn.Sequential:
     """Build a plain network of an encoder's convolutions, whose ReLUs bear the names of its layers."""
     modules, stride = OrderedDict[str, nn.Module](), 1
-    pool = nn.AvgPool2d if encoder.architecture.pooling == "average" else nn.MaxPool2d
-    for layer, convolution in zip(encoder.layers.values(), encoder.features.values(), strict=True):
+    kinds = {block.kind for block in encoder.architecture.blocks if isinstance(block, Pooling)}
+    for layer in encoder.layers.values():
         if layer.stride > stride:
-            modules[f"pool before {layer.name}"] = pool(2)
-        modules[f"convolution of {layer.name}"] = deepcopy(convolution)
+            modules[f"pool before {layer.name}"] = nn.AvgPool2d(2) if kinds == {"average"} else nn.MaxPool2d(2)
+        modules[f"convolution of {layer.name}"] = deepcopy(encoder.convolution(layer.name))
         modules[layer.name], stride = nn.ReLU(inplace=True), layer.stride
     return nn.Sequential(modules).to(torch.float32).to(memory_format=torch.contiguous_format)
 
@@ -65,7 +66,7 @@ class NeuralStyle:
     style_weight, content_weight, variation_weight = 100.0, 5.0, 1e-3
     history, whole_range, noise = 100, 256, 0.001
 
-    def __init__(self, encoder: Encoder, content: Tensor, style_image: Tensor) -> None:
+    def __init__(self, encoder: ConvEncoder, content: Tensor, style_image: Tensor) -> None:
         """Take the targets, in the precision of the images (1, 3, H, W) in [0, 1]; `encoder` holds the weights."""
         self.network = build_network(encoder).to(content.dtype)
         self.mean = torch.tensor((123.68, 116.779, 103.939), dtype=content.dtype).view(1, 3, 1, 1)
@@ -123,7 +124,7 @@ class PlainAdam:
     octaves, rate = 3, 0.02
     content_weight, smoothness_weight = 0.03, 0.1
 
-    def __init__(self, encoder: Encoder, content: Tensor, style_image: Tensor) -> None:
+    def __init__(self, encoder: ConvEncoder, content: Tensor, style_image: Tensor) -> None:
         """Take the targets, in the precision of the images (1, 3, H, W) in [0, 1]."""
         self.encoder, self.content, self.network = encoder, content, build_network(encoder).to(content.dtype)
         self.style_layers, self.content_layer = encoder.architecture.style_layers, encoder.architecture.content_layer

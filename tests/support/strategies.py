@@ -12,6 +12,7 @@ from hypothesis.strategies import SearchStrategy
 from PIL import ImageColor
 from pydantic import BaseModel
 
+from guidedstyle.encoders.registry import list_encoders
 from guidedstyle.errors import HIDDEN
 from guidedstyle.recipe.controls import OCTAVES, ColourChoice, Controls, RegionControls, Start
 from guidedstyle.recipe.mask import Gradient, Mask, SharedMasks
@@ -22,7 +23,6 @@ from guidedstyle.types import (
     Balance,
     ColourMethod,
     Convention,
-    EncoderName,
     Flip,
     Method,
     Propagation,
@@ -190,10 +190,10 @@ recipes = keys(
     output=files,
     size=sides,
     method=words_of(Method),
-    encoder=words_of(EncoderName)
+    encoder=st.sampled_from(list_encoders())
     | keys(
         EncoderChoice,
-        name=words_of(EncoderName),
+        name=st.sampled_from(list_encoders()),
         weights=files,
         convention=words_of(Convention),
     ),

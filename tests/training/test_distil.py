@@ -15,9 +15,9 @@ from support.commands import run
 from support.pictures import draw_tensor
 from support.waiting import spawn
 
-from guidedstyle.encoders.architecture import LITE, Architecture
-from guidedstyle.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
-from guidedstyle.encoders.weights import load_lite
+from guidedstyle.encoders.encoder import ConvEncoder
+from guidedstyle.encoders.vgg import IMAGENET, LITE, make_vgg
+from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.training.data import Crops, find_images
 from guidedstyle.training.distil import (
@@ -61,15 +61,15 @@ def test_learning_rate_rises_and_falls() -> None:
     assert factors[-1] < 0.01
 
 
-def make_teacher() -> Encoder:
+def make_teacher() -> ConvEncoder:
     torch.manual_seed(0)
-    whole = Architecture("vgg19", ((64, 64), (128, 128), (256,) * 4))
-    return Encoder(whole, IMAGENET_MEAN, IMAGENET_STD).requires_grad_(False)
+    whole = make_vgg("vgg19", ((64, 64), (128, 128), (256,) * 4))
+    return ConvEncoder(whole, IMAGENET).requires_grad_(False)
 
 
 def start_training(images: Path, steps: int) -> Training:
     """Start to train a student that was not reduced, under a teacher with random weights."""
-    teacher, student = make_teacher(), Encoder(LITE, IMAGENET_MEAN, IMAGENET_STD)
+    teacher, student = make_teacher(), ConvEncoder(LITE, IMAGENET)
     channels = {layer: (teacher.layers[layer].channels, student.layers[layer].channels) for layer in LITE.style_layers}
     heads = {layer: draw_tensor(*shape) for layer, shape in channels.items()}
     crops, cpu = Crops(find_images([images]), seed=0), torch.device("cpu")
@@ -132,7 +132,7 @@ def test_command_writes_an_encoder_with_a_card(tmp_path: Path, images: Path, tea
     done = run("train", "distil", *files, "--stills", 8, "--steps", 1, "--hold-out", "2.png", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "2 images" in done.stdout
-    assert load_lite(tmp_path / "mine.safetensors").metrics.keys() == set(LITE.style_layers)
+    assert load_by_name("lite", tmp_path / "mine.safetensors").metrics.keys() == set(LITE.style_layers)
     with safe_open(tmp_path / "mine.safetensors", "pt") as stored:
         assert "somebody, CC BY 4.0" in stored.metadata()["teacher"]
 

@@ -7,8 +7,8 @@ import torch
 from support.pictures import draw_tensor
 from torch import nn
 
-from guidedstyle.encoders.architecture import Architecture
-from guidedstyle.encoders.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
+from guidedstyle.encoders.encoder import ConvEncoder
+from guidedstyle.encoders.vgg import IMAGENET, make_vgg
 from guidedstyle.training.reduction import (
     choose_channels,
     fill,
@@ -65,8 +65,8 @@ def test_factored_convolution_equals_a_full_one_of_its_rank() -> None:
 
 
 def test_student_of_the_teachers_architecture_becomes_the_teacher() -> None:
-    shape = Architecture("small", ((6, 6), (8,)), style_layers=("relu1_1", "relu2_1"))
-    teacher, student = (Encoder(shape, IMAGENET_MEAN, IMAGENET_STD).requires_grad_(False) for _ in range(2))
+    shape = make_vgg("small", ((6, 6), (8,)), style_layers=("relu1_1", "relu2_1"))
+    teacher, student = (ConvEncoder(shape, IMAGENET).requires_grad_(False) for _ in range(2))
     images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     heads = reduce(student, teacher, images, seed=0)
     for layer, truth in teacher.encode(images, shape.style_layers).items():

@@ -15,7 +15,9 @@ from safetensors import SafetensorError
 from guidedstyle.app.doctor.packages import Finding, examine_folder
 from guidedstyle.device.memory import measure_memory
 from guidedstyle.device.precision import compare_precisions, decide_precision, name_precision
-from guidedstyle.encoders.weights import find_vgg19, load_lite
+from guidedstyle.encoders.architecture import Download, Embedded
+from guidedstyle.encoders.registry import find_architecture, list_encoders
+from guidedstyle.encoders.weights import find_download, load_by_name
 from guidedstyle.engine.cache import FOLDER, find_cache
 from guidedstyle.engine.plan import RUNTIME, choose_device
 from guidedstyle.errors import GuidedStyleError
@@ -95,18 +97,25 @@ def _examine_precision(device: torch.device) -> Finding:
 
 
 def examine_weights() -> Iterator[Finding]:
-    """Load the embedded network, and look whether the large one has been downloaded."""
+    """Load the encoders that are part of the package, and check which others have been downloaded."""
+    for name in list_encoders():
+        match find_architecture(name).source:
+            case Embedded():
+                yield _examine_embedded(name)
+            case Download() as source:
+                file = find_download(source)
+                there = file.is_file()
+                found = str(file) if there else f"not downloaded yet ({source.size}, on first use)"
+                yield Finding("ok" if there else "missing", f"encoder {name}", found)
+
+
+def _examine_embedded(name: str) -> Finding:
     try:
-        load_lite()
-        yield Finding("ok", "encoder lite", "embedded")
+        load_by_name(name)
+        return Finding("ok", f"encoder {name}", "embedded")
     except (GuidedStyleError, OSError, SafetensorError) as error:
         remedy = "install it again: pip install --force-reinstall --no-deps guidedstyle"
-        yield Finding("problem", "encoder lite", f"its embedded weights cannot be read: {error}", remedy, True)
-    vgg19 = find_vgg19()
-    if vgg19.is_file():
-        yield Finding("ok", "encoder vgg19", str(vgg19))
-    else:
-        yield Finding("missing", "encoder vgg19", "not downloaded yet (550 MB, on first use)")
+        return Finding("problem", f"encoder {name}", f"its embedded weights cannot be read: {error}", remedy, True)
 
 
 def examine_cache() -> Finding:

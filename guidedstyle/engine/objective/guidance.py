@@ -13,11 +13,11 @@ from guidedstyle.engine.objective.canvas import Canvas
 from guidedstyle.engine.plan import Plan
 from guidedstyle.losses.guides import Guides, make_guides
 from guidedstyle.losses.measure import ContentFeatures, ContentProbe, StyleProbe, tile_octave
-from guidedstyle.losses.propagation import Shape, halve, weigh_cells
+from guidedstyle.losses.propagation import halve, weigh_cells
 from guidedstyle.losses.terms import Place
 from guidedstyle.losses.tiles import Tile
 from guidedstyle.scene.scene import Stage
-from guidedstyle.types import Array, Propagation, Size, Statistic
+from guidedstyle.types import Array, Propagation, Shape, Size, Statistic
 
 
 class GuideBuilder:
@@ -33,8 +33,7 @@ class GuideBuilder:
 
     def grid(self, place: Place, size: Size) -> Shape:
         """Return the (height, width) of the features of an image of (width, height)."""
-        (height, width), stride = halve((size[1], size[0]), place[0]), self.layer(place).stride
-        return height // stride, width // stride
+        return self.layer(place).grid(halve((size[1], size[0]), place[0]))
 
     @cached_property
     def tiles(self) -> list[tuple[Tile, ...]]:
@@ -54,18 +53,18 @@ class GuideBuilder:
         """
         parts = [self.canvas.parts[index] for index in indices]
         kinds = [self.canvas.controls[part.region].guides for part in parts]
-        stride = self.layer(place).stride
-        key = (place[0], place[1] if "inside" in kinds else stride, *indices)
+        layer, grid = self.layer(place), self.grid(place, self.stage.size)
+        key = (place[0], place[1] if "inside" in kinds else (grid, layer.stride, layer.centre), *indices)
         if key not in self.known:
             weights = parts[0].weights[None] if len(parts) == 1 else np.stack([part.weights for part in parts])
             self.known[key] = self._guide(weights, place, kinds, self.tiles[place[0]])
-        return StyleProbe(place[1], stride, statistic, self.known[key])
+        return StyleProbe(layer, statistic, self.known[key])
 
     def probe_style_image(
         self, mask: Array, place: Place, statistic: Statistic, kind: Propagation, tiles: Sequence[Tile]
     ) -> StyleProbe:
         """Make what measures a style image under its mask (1, H, W)."""
-        return StyleProbe(place[1], self.layer(place).stride, statistic, self._guide(mask, place, [kind], tiles))
+        return StyleProbe(self.layer(place), statistic, self._guide(mask, place, [kind], tiles))
 
     def _guide(
         self, weights: Array, place: Place, kinds: Sequence[Propagation], tiles: Sequence[Tile]
@@ -73,7 +72,7 @@ class GuideBuilder:
         """Make the guides of weights (R, H, W) in every tile."""
         grid = self.grid(place, (weights.shape[2], weights.shape[1]))
         cells = weigh_cells(weights, place[0], grid, self.layer(place), kinds)
-        own = (cells[(slice(None), *tile.cells(self.layer(place).stride))] for tile in tiles)
+        own = (cells[(slice(None), *tile.cells(self.layer(place)))] for tile in tiles)
         return [make_guides(torch.from_numpy(part.reshape(len(part), -1)).to(self.plan.device)) for part in own]
 
     def probe_content(self, layer: str, features: ContentFeatures, norm: float) -> ContentProbe:
@@ -82,4 +81,4 @@ class GuideBuilder:
         kinds: list[Propagation] = ["simple"] * len(weights)
         cells = weigh_cells(weights, 0, self.grid(place, self.stage.size), self.layer(place), kinds)
         there = torch.from_numpy(cells).to(self.plan.device)
-        return ContentProbe(layer, self.layer(place).stride, lambda number: features.at(number)[layer], there, norm)
+        return ContentProbe(self.layer(place), lambda number: features.at(number)[layer], there, norm)

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from guidedstyle.encoders.architecture import ARCHITECTURES
+from guidedstyle.encoders.registry import find_architecture, list_encoders
 from guidedstyle.io.paths import list_output_files
 from guidedstyle.recipe.controls import ColourChoice, Controls, RegionControls, Start
 from guidedstyle.recipe.files import find_overwritten, identify, list_given, list_masks, list_starts
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.model import OUTPUT_SUFFIXES, Recipe, Region, StyleChoice
+from guidedstyle.recipe.shorthand import CLASSIC_ENCODER
 from guidedstyle.types import KeyPath, Violation
 
 Given = tuple[KeyPath, Controls | RegionControls]
@@ -63,7 +64,7 @@ def _find_sum_violations(path: KeyPath, given: Controls | RegionControls) -> Ite
 
 
 def _find_layer_violations(path: KeyPath, given: Controls | RegionControls, recipe: Recipe) -> Iterator[Violation]:
-    known = ARCHITECTURES[recipe.encoder.name].layers
+    known = find_architecture(recipe.encoder.name).layers
     for key in ("style_layers", "content_layers"):
         for layer in getattr(given, key) or ():
             if layer not in known:
@@ -119,9 +120,9 @@ def _find_idle_defaults(recipe: Recipe) -> Iterator[Violation]:
 def _find_method_violations(recipe: Recipe) -> Iterator[Violation]:
     if recipe.method != "classic":
         return
-    if recipe.encoder.name != "vgg19":
-        remedy = "set encoder: vgg19, or remove method"
-        yield ("method",), f"the classic set-up is made of layers of vgg19, not of {recipe.encoder.name}", remedy
+    if recipe.encoder.name != CLASSIC_ENCODER:
+        rule = f"the classic set-up is made of layers of {CLASSIC_ENCODER}, not of {recipe.encoder.name}"
+        yield ("method",), rule, f"set encoder: {CLASSIC_ENCODER}, or remove method"
     for index, controls in enumerate((recipe, *recipe.controls)):
         if controls.statistics != "gram":
             path: KeyPath = ("regions", index - 1) if index else ()
@@ -164,8 +165,15 @@ def find_violations(recipe: Recipe, source: Path | None = None) -> Iterator[Viol
     for path, mask in list_masks(recipe):
         yield from _find_mask_violations(path, mask)
     yield from _find_output_violations(recipe, source)
-    if recipe.encoder.name == "lite" and recipe.encoder.convention:
-        yield ("encoder", "convention"), "lite always reads the same input", "remove convention, or set name: vgg19"
+    if recipe.encoder.convention and not _has_choice(recipe.encoder.name):
+        others = [f"set name: {name}" for name in list_encoders() if _has_choice(name)]
+        rule = f"{recipe.encoder.name} always reads the same input"
+        yield ("encoder", "convention"), rule, ", or ".join(["remove convention", *others])
+
+
+def _has_choice(encoder: str) -> bool:
+    """Whether an encoder's weights may expect one of several inputs."""
+    return len(find_architecture(encoder).inputs) > 1
 
 
 def _find_region_violations(recipe: Recipe) -> Iterator[Violation]:

@@ -11,8 +11,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from support.pictures import draw_picture
 
-from guidedstyle.encoders.architecture import VGG19
-from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.encoders.architecture import Normalisation
+from guidedstyle.encoders.encoder import ConvEncoder
+from guidedstyle.encoders.vgg import VGG19
 from guidedstyle.engine.objective.canvas import resize
 from guidedstyle.engine.objective.colour import match_colours, take_swatch
 from guidedstyle.engine.objective.objective import Objective
@@ -71,11 +72,11 @@ def test_layers_and_octaves_are_weighed_as_asked_and_the_others_are_not_computed
         }
     )
     assert weights_of(objective, 1) == pytest.approx({(1, "relu3_1"): 1})
-    assert [sorted({probe.layer for probe in octave.styles}) for octave in objective.octaves] == [
+    assert [sorted({probe.layer.name for probe in octave.styles}) for octave in objective.octaves] == [
         ["relu1_1", "relu2_1"],
         ["relu1_1", "relu2_1", "relu3_1"],
     ]
-    assert {probe.layer for probe in objective.octaves[0].others} == {"relu3_1", "pixels"}
+    assert {probe.layer.name for probe in objective.octaves[0].others} == {"relu3_1", "pixels"}
 
 
 def test_even_weights_make_a_mean_over_all_places(studio: Path) -> None:
@@ -211,7 +212,7 @@ def test_content_layers_of_each_region_are_weighed(studio: Path) -> None:
         error = (found[layer] - kept[layer]).square().sum(1)[0]
         total += weight * float(error[:, : error.shape[1] // 2].mean() / kept[layer].square().sum(1).mean())
     assert float(losses.content[1]) == pytest.approx(total, rel=1e-4)
-    assert {probe.layer for probe, _ in objective.contents} == {"relu1_2", "relu2_2", "relu3_1"}
+    assert {probe.layer.name for probe, _ in objective.contents} == {"relu1_2", "relu2_2", "relu3_1"}
 
 
 def test_smoothness_of_one_region_acts_there_alone(studio: Path) -> None:
@@ -283,7 +284,7 @@ def test_layers_without_weight_need_not_be_in_the_weights(deep: Path) -> None:
 def deep(studio: Path) -> Path:
     """Write weights of all of VGG-19: random ones, in the scale in which features neither vanish nor explode."""
     generator = torch.Generator().manual_seed(0)
-    encoder = Encoder(VGG19, (0.0,) * 3, (1.0,) * 3)
+    encoder = ConvEncoder(VGG19, Normalisation((0.0,) * 3, (1.0,) * 3))
     state = {key: value for key, value in encoder.state_dict().items() if key.startswith("features")}
     for key, value in state.items():
         fan = value[0].numel() if value.ndim == 4 else 1
