@@ -22,20 +22,20 @@ from guidedstyle.results.plots import CURRENT, DASHES, Curve, plot_curves, plot_
 from guidedstyle.results.record import Record
 from guidedstyle.results.sheets import cut_out, draw_overview, tint
 from guidedstyle.scene.check import describe_controls, describe_style
-from guidedstyle.scene.scene import Scene
+from guidedstyle.scene.scene import FAINT, Scene
 from guidedstyle.types import RGB, Array
 
 if TYPE_CHECKING:
     from guidedstyle.engine.rendering import LossHistory, Rendering
 
 
-LONGEST, CARD = 1600, 640  # px, of the images, and of all others
-QUALITY = 90  # of JPEG
-VIVID = 100.0  # the chroma of the purest colours
+LONGEST, CARD = 1600, 640  # longest side, px: of content image and result, and of other images
+JPEG_QUALITY = 90
+MOST_CHROMA = 100.0  # that is plotted; hardly any sRGB colour has more
 
 
 class Plot(NamedTuple):
-    """A plot, what it shows, and the curves in it."""
+    """An SVG plot, its title, and its curves for the key."""
 
     title: str
     svg: Markup
@@ -43,9 +43,9 @@ class Plot(NamedTuple):
 
 
 def write_page(scene: Scene, rendering: Rendering, record: Record) -> str:
-    """Write the report of a render as HTML that loads nothing; raises GuidedStyleError without matplotlib.
+    """Write the report of a render as one HTML file that loads nothing else.
 
-    `record` is what `describe_render` returns.
+    `record` is that of the same render. Raises GuidedStyleError where matplotlib is missing.
     """
     require_matplotlib()
     script = _read("page.js")
@@ -56,11 +56,12 @@ def write_page(scene: Scene, rendering: Rendering, record: Record) -> str:
         plan=record.plan,
         ended=record.result,
         result=_embed(to_pillow(rendering.image)),
-        photograph=_embed(to_pillow(scene.content)) if scene.recipe.content else None,
+        content=_embed(to_pillow(scene.content)) if scene.recipe.content else None,
+        faint=FAINT,
         overview=_embed(draw_overview(scene, CARD)),
         painted=[region for region in scene.recipe.regions if not region.keep],
         colours=list(_compare_colours(scene, rendering.image)),
-        tones=list(_plot_tones(scene, rendering.image)),
+        distributions=list(_plot_distributions(scene, rendering.image)),
         losses=list(_plot_losses(scene, rendering)),
         yaml=write_yaml(record.recipe),
         css=Markup(_read("page.css")),
@@ -82,17 +83,17 @@ def _read(name: str) -> str:
 
 
 def _write_policy(script: str) -> str:
-    """Write what the page may load: its own images, styles and script, and nothing else."""
+    """Write the content security policy: the page may load only its own images, styles and script."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     rest = "base-uri 'none'; form-action 'none'"
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; {rest}"
 
 
-def _embed(picture: Image.Image) -> str:
-    """Write an image, at most LONGEST px, as an address that holds it."""
-    size = fit_size(picture.size, min(LONGEST, max(picture.size)))
+def _embed(image: Image.Image) -> str:
+    """Write an image as a data URL, scaled down to at most LONGEST px."""
+    size = fit_size(image.size, min(LONGEST, max(image.size)))
     buffer = io.BytesIO()
-    picture.resize(size, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+    image.resize(size, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
@@ -105,12 +106,12 @@ def _write_colour(colour: RGB) -> str:
 
 
 def _compare_colours(scene: Scene, result: Array) -> Iterator[tuple[str, dict[str, Palette]]]:
-    """Measure the colours of the image, then of every painted region: before, of its style images, after."""
-    before = {"photograph": scene.content} if scene.recipe.content else {}
+    """Measure the palettes of the whole image and of every painted region: content image, style images, result."""
+    before = {"content image": scene.content} if scene.recipe.content else {}
     if len(scene.recipe.regions) > 1:
-        everywhere = np.ones_like(scene.weights[0])
-        pictures = before | {"result": result}
-        yield "Whole image", {label: measure_palette(image, everywhere) for label, image in pictures.items()}
+        whole = np.ones_like(scene.weights[0])
+        images = before | {"result": result}
+        yield "Whole image", {label: measure_palette(image, whole) for label, image in images.items()}
     for region, weights in zip(scene.recipe.regions, scene.weights, strict=False):
         if not region.keep:
             parts = {label: (image, weights) for label, image in before.items()}
@@ -120,42 +121,44 @@ def _compare_colours(scene: Scene, result: Array) -> Iterator[tuple[str, dict[st
             yield region.name, {label: measure_palette(*part) for label, part in parts.items()}
 
 
-def _plot_tones(scene: Scene, result: Array) -> Iterator[Plot]:
-    """Plot how light and how vivid the image was and is."""
-    everywhere = np.ones_like(scene.weights[0])
-    pictures = [result, scene.content] if scene.recipe.content else [result]
-    labs = [to_lab(pick_pixels(image, everywhere)) for image in pictures]
-    tones = plot_distributions([lab[:, 0] for lab in labs], 100, "tones", ("black", "white"))
-    yield Plot("Tones", Markup(tones))
-    vividness = plot_distributions([measure_chroma(lab) for lab in labs], VIVID, "saturation", ("grey", "vivid"))
-    yield Plot("Saturation", Markup(vividness))
+def _plot_distributions(scene: Scene, result: Array) -> Iterator[Plot]:
+    """Plot the distributions of lightness and chroma in the result and the content image."""
+    whole = np.ones_like(scene.weights[0])
+    images = [result, scene.content] if scene.recipe.content else [result]
+    labs = [to_lab(pick_pixels(image, whole)) for image in images]
+    lightness = plot_distributions([lab[:, 0] for lab in labs], most=100, ends=("black", "white"), name="lightness")
+    yield Plot("Lightness", Markup(lightness))
+    chroma = plot_distributions(
+        [measure_chroma(lab) for lab in labs], most=MOST_CHROMA, ends=("grey", "vivid"), name="chroma"
+    )
+    yield Plot("Chroma", Markup(chroma))
 
 
 def _plot_losses(scene: Scene, rendering: Rendering) -> Iterator[Plot]:
-    """Plot every term of the loss, and where there are several regions, those of each."""
+    """Plot every loss term, and where there are several regions, style and content of each."""
     curves = rendering.history
     stages, sizes = curves.stages.numpy(), [max(stage.size) for stage in rendering.plan.stages]
     plots = {"Every term": _trace_terms(curves)}
     if curves.style.shape[1] > 1:
         plots["Style, by region"] = _trace_regions(scene, curves.style.numpy())
-        plots["Drawing, by region"] = _trace_regions(scene, curves.content.numpy())
+        plots["Content, by region"] = _trace_regions(scene, curves.content.numpy())
     for number, (title, found) in enumerate(plots.items()):
         shown = [curve for curve in found if (curve.values > 0).any()]
-        if shown:  # the drawing sets out from 0
-            svg = plot_curves(shown, stages, sizes, f"losses{number}", logarithmic=not title.startswith("Drawing"))
+        if shown:  # the content loss starts at 0
+            svg = plot_curves(shown, stages, sizes, logarithmic=not title.startswith("Content"), name=f"losses{number}")
             yield Plot(title, Markup(svg), shown)
 
 
 def _trace_terms(curves: LossHistory) -> list[Curve]:
-    """Trace the terms of the image, of regions the mean, in lines told apart by their dashes."""
-    terms = {"total": curves.total, "style": curves.style.mean(1), "drawing": curves.content.mean(1)}
+    """Trace the total and the terms, each the mean over regions, in lines of different dashes."""
+    terms = {"total": curves.total, "style": curves.style.mean(1), "content": curves.content.mean(1)}
     terms["smoothness"] = curves.smoothness
     pairs = zip(terms.items(), DASHES, strict=False)
     return [Curve(name, values.numpy(), CURRENT, dashes) for (name, values), dashes in pairs]
 
 
 def _trace_regions(scene: Scene, values: Array) -> list[Curve]:
-    """Trace every painted region in the colour in which it is shown, as far as that is legible."""
+    """Trace every painted region in its tint, made dark or light enough to be legible."""
     painted = [(index, region) for index, region in enumerate(scene.recipe.regions) if not region.keep]
     colours = [_write_colour(make_legible(tint(index, region.mask))) for index, region in painted]
     return [

@@ -1,4 +1,4 @@
-"""The main colours of an image."""
+"""The main colours of an image, in CIELAB."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from guidedstyle.types import RGB, Array
 
 COLOURS = 8
-MOST_PIXELS = 20_000  # looked at
-ROUNDS, CLOSE = 30, 0.1  # of the clustering
-LIGHTNESS = (50.0, 55.0)  # within these a line stands out from white and from black
+MOST_PIXELS = 20_000  # sampled
+ROUNDS, CLOSE = 30, 0.1  # of k-means: the most iterations, and the shift of the centres at which it ends
+LIGHTNESS = (50.0, 55.0)  # in this range a line contrasts with white and with black
 
 
 @dataclass(frozen=True)
 class Palette:
-    """The main colours of an image, the darkest first, with their shares, and its mean lightness and chroma."""
+    """The main colours of an image, darkest first, with their shares, and its mean lightness and chroma."""
 
     colours: tuple[tuple[RGB, float], ...]
     lightness: float
@@ -26,15 +26,17 @@ class Palette:
 
 
 def measure_palette(image: Array, weights: Array) -> Palette:
-    """Measure the colours of the part of an image (1, 3, h, w) where weights (h, w) are at least half their largest."""
+    """Cluster the colours of an image (1, 3, h, w) where weights (h, w) are at least half their maximum."""
     lab = to_lab(pick_pixels(image, weights))
     count = min(COLOURS, len(lab))
-    ranks = lab[:, 0].argsort().argsort()  # begins with the tones, so that the same image has the same palette
+    ranks = (
+        lab[:, 0].argsort().argsort()
+    )  # start from equal parts by lightness: the same image always has the same palette
     start = np.asarray(ranks * count // len(lab), np.int32)[:, None]
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, ROUNDS, CLOSE)
     _, labels, middles = cv2.kmeans(lab, count, start, criteria, 1, cv2.KMEANS_USE_INITIAL_LABELS)
     shares = np.bincount(labels[:, 0], minlength=count) / len(lab)
-    colours = Counter[RGB]()  # of which flat images have fewer
+    colours = Counter[RGB]()  # flat images have fewer than `count`
     for index in middles[:, 0].argsort():
         colours[_to_rgb(middles[index])] += shares[index]
     found = tuple((colour, float(share)) for colour, share in colours.items() if share)
@@ -42,23 +44,23 @@ def measure_palette(image: Array, weights: Array) -> Palette:
 
 
 def pick_pixels(image: Array, weights: Array) -> Array:
-    """Pick pixels (N, 3), evenly spread, of the part of an image (1, 3, h, w) that weights (h, w) show."""
+    """Sample pixels (N, 3) evenly where weights (h, w) of an image (1, 3, h, w) are at least half their maximum."""
     part = image[0][:, weights >= weights.max() / 2].T
     return np.ascontiguousarray(part[:: -(-len(part) // MOST_PIXELS)], np.float32)
 
 
 def to_lab(pixels: Array) -> Array:
-    """Turn colours (N, 3) in [0, 1] into lightness, 0 to 100, and two axes of chroma."""
+    """Convert sRGB colours (N, 3) in [0, 1] to CIELAB: lightness 0 to 100, a and b."""
     return np.asarray(cv2.cvtColor(pixels[None], cv2.COLOR_RGB2Lab)[0], np.float32)
 
 
 def measure_chroma(lab: Array) -> Array:
-    """Measure how far colours (N, 3) are from grey: (N,)."""
+    """Measure the chroma (N,) of CIELAB colours (N, 3)."""
     return np.asarray(np.hypot(lab[:, 1], lab[:, 2]), np.float32)
 
 
 def make_legible(colour: RGB) -> RGB:
-    """Return a colour of the same hue that stands out from light and from dark paper."""
+    """Return a colour of the same hue that contrasts with light and with dark backgrounds."""
     lab = to_lab(np.array([colour], np.float32) / np.float32(255))[0]
     return _to_rgb(np.array([np.clip(lab[0], *LIGHTNESS), *lab[1:]], np.float32))
 

@@ -1,4 +1,4 @@
-"""Plots of a report as SVG that takes the colour of the text around it."""
+"""Plots of the report page, as SVG in the colour of the surrounding text."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-INK = "#010203"  # stands for the colour of the text around
+INK = "#010203"  # a placeholder for the colour of the surrounding text
 CURRENT = "currentColor"
 WIDTH, HEIGHT = 4.6, 3.1  # inches of 72 px
 LINE = 1.6  # px
-DASHES = ((), (5, 1.5), (1.2, 1.2), (7, 1.5, 1.2, 1.5), (2.5, 1.2), (7, 1.5, 1.2, 1.5, 1.2, 1.5))  # in widths
-NARROW = 0.12  # of all steps; a size that took fewer is not named at the plot
+DASHES = ((), (5, 1.5), (1.2, 1.2), (7, 1.5, 1.2, 1.5), (2.5, 1.2), (7, 1.5, 1.2, 1.5, 1.2, 1.5))  # in line widths
+NARROW = 0.12  # of all steps; a stage of fewer has no room for a label
 BINS = 50
 STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text
+    "svg.fonttype": "none",  # keep text as text
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -43,7 +43,7 @@ Values = NDArray[np.floating]
 
 
 class Curve(NamedTuple):
-    """Numbers (N,), one a step, and the line that shows them: a colour of CSS, and dashes in widths of the line."""
+    """Values (N,), one per step, and their line: a CSS colour, and dashes in line widths."""
 
     name: str
     values: Values
@@ -52,7 +52,7 @@ class Curve(NamedTuple):
 
 
 def require_matplotlib() -> None:
-    """Raise GuidedStyleError where the library that plots is missing."""
+    """Raise GuidedStyleError where matplotlib is missing."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -60,8 +60,8 @@ def require_matplotlib() -> None:
         raise GuidedStyleError.of("--report", rule, "pip install matplotlib") from error
 
 
-def plot_curves(curves: Sequence[Curve], stages: Values, sizes: Sequence[int], name: str, logarithmic: bool) -> str:
-    """Plot curves over steps (N,) whose `stages` number the `sizes`, px, at which they were taken."""
+def plot_curves(curves: Sequence[Curve], stages: Values, sizes: Sequence[int], *, logarithmic: bool, name: str) -> str:
+    """Plot curves over N steps as SVG; `stages` (N,) are the numbers of their stages, which have `sizes` in px."""
     from matplotlib.ticker import MaxNLocator
 
     def draw(axes: Axes) -> None:
@@ -76,11 +76,11 @@ def plot_curves(curves: Sequence[Curve], stages: Values, sizes: Sequence[int], n
         else:
             axes.set_ylim(bottom=0)
 
-    return _plot(name, draw)
+    return _plot(draw, HEIGHT, name)
 
 
 def _draw_curve(axes: Axes, curve: Curve, stages: Values, logarithmic: bool) -> None:
-    """Draw a line for each size: losses of different sizes do not follow on each other."""
+    """Draw one line per stage: losses at different sizes are not comparable."""
     values = np.where(np.isfinite(curve.values) & ((curve.values > 0) | (not logarithmic)), curve.values, np.nan)
     colour = INK if curve.colour == CURRENT else curve.colour
     for stage in np.unique(stages):
@@ -109,15 +109,15 @@ def _scale(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def plot_distributions(pictures: Sequence[Array], most: float, name: str, ends: tuple[str, str]) -> str:
-    """Plot how often values (N,) from 0 to `most` occur in images: a line of the first, an area of a second.
+def plot_distributions(samples: Sequence[Array], *, most: float, ends: tuple[str, str], name: str) -> str:
+    """Plot the distributions of one or two samples (N,) of values from 0 to `most`: first a line, then an area.
 
-    `ends` say in words what the least and the largest mean.
+    `ends` are the labels of 0 and `most`.
     """
 
     def draw(axes: Axes) -> None:
         edges = np.linspace(0, most, BINS + 1)
-        for values, area in zip(pictures, (False, True), strict=False):
+        for values, area in zip(samples, (False, True), strict=False):
             shares = np.histogram(values.clip(0, most), edges)[0] / len(values)
             axes.stairs(shares, edges, color=INK, fill=area, alpha=0.22 if area else 1, lw=0 if area else LINE)
         axes.set_yticks([])
@@ -128,11 +128,11 @@ def plot_distributions(pictures: Sequence[Array], most: float, name: str, ends: 
         least.set_horizontalalignment("left")
         largest.set_horizontalalignment("right")
 
-    return _plot(name, draw, HEIGHT * 0.6)
+    return _plot(draw, HEIGHT * 0.6, name)
 
 
-def _plot(name: str, draw: Callable[[Axes], None], height: float = HEIGHT) -> str:
-    """Draw a plot; its ids begin with `name`, so that several can stand on one page."""
+def _plot(draw: Callable[[Axes], None], height: float, name: str) -> str:
+    """Draw a plot; its ids begin with `name`, so that they are unique on a page of several plots."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""The report of a render, in a real browser: what it shows, to whom, and that it asks the network for nothing."""
+"""The report page in a real browser: what it shows, that it is accessible, and that it loads nothing."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ NOTE = "<b>bold</b> & $x$ {{ 7 * 7 }}"
 
 @dataclass(frozen=True)
 class Report:
-    """A report, where it was saved, and what it was made of."""
+    """A report, its file, and what it was made of."""
 
     html: str
     file: Path
@@ -64,7 +64,7 @@ class Report:
 
 
 def report_on(recipe: dict[str, Any], folder: Path, watch: Callable[[Update], bool] = lambda update: True) -> Report:
-    """Render a recipe of the project's own images, and write the report."""
+    """Render a recipe and write the report."""
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     scene = open_scene(read_recipe(folder / "recipe.yaml"))
     encoder = load_encoder(scene.recipe.encoder)
@@ -75,20 +75,20 @@ def report_on(recipe: dict[str, Any], folder: Path, watch: Callable[[Update], bo
     return Report(html, folder / "report.html", scene, rendering, record)
 
 
-def picture(name: str) -> str:
+def find_image(name: str) -> str:
     return str(ROOT / "recipes" / "images" / name)
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """Report on the harbour, its names those of an attack, one region kept, a part of one style image used."""
+    """Report on the harbour, with names that attempt an injection, a kept region, and a masked style image."""
     recipe = {
-        "content": picture("harbour.jpg"),
+        "content": find_image("harbour.jpg"),
         "size": 256,
         "solver": {"steps": 6},
         "styles": {
-            IMAGE: picture("strokes.jpg"),
-            "glaze": {"image": picture("tiles.jpg"), "mask": picture("tiles_glazed.png"), "scale": 0.8},
+            IMAGE: find_image("strokes.jpg"),
+            "glaze": {"image": find_image("tiles.jpg"), "mask": find_image("tiles_glazed.png"), "scale": 0.8},
         },
         "regions": [
             {"name": "land", "mask": "rest", "style": "glaze", "smoothness": 0.5},
@@ -110,7 +110,7 @@ def browser() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, file: Path, width: int = 1280, scheme: str = "light", **options: Any) -> Iterator[Page]:
-    """Open a file; nothing may be asked of any other, and the console must stay silent."""
+    """Open a file; the page must request nothing else and write nothing to the console."""
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, **options)
     page, said, asked = context.new_page(), list[str](), set[str]()
     page.on("console", lambda message: said.append(message.text))
@@ -126,9 +126,7 @@ def opened(browser: Browser, file: Path, width: int = 1280, scheme: str = "light
 
 @needs_chromium
 @on_every_screen
-def test_the_page_opens_in_silence_and_is_as_wide_as_the_screen(
-    report: Report, browser: Browser, width: int, scheme: str
-) -> None:
+def test_the_page_fits_the_screen_and_logs_nothing(report: Report, browser: Browser, width: int, scheme: str) -> None:
     with opened(browser, report.file, width, scheme) as page:
         assert page.title() == "recipe.png"
         page.locator("details").evaluate("part => part.open = true")
@@ -143,7 +141,7 @@ def test_the_page_opens_in_silence_and_is_as_wide_as_the_screen(
 
 @needs_chromium
 @on_every_screen
-def test_axe_finds_nothing_serious(report: Report, browser: Browser, width: int, scheme: str) -> None:
+def test_axe_finds_no_violations(report: Report, browser: Browser, width: int, scheme: str) -> None:
     with opened(browser, report.file, width, scheme) as page:
         found = Axe().run(page).response
         assert len(found["passes"]) > 20
@@ -179,10 +177,10 @@ def press_arrows(page: Page, left: float, middle: float, target: float) -> None:
 @needs_chromium
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("move", [drag_by_mouse, drag_by_touch, press_arrows])
-def test_the_line_between_photograph_and_result_follows(
+def test_the_slider_moves_the_line_between_content_image_and_result(
     report: Report, browser: Browser, move: Callable[[Page, float, float, float], None], width: int
 ) -> None:
-    """After a move to a quarter the content image is seen left of it, and the result on the right."""
+    """With the line at a quarter, the content image is left of it and the result right of it."""
     with opened(browser, report.file, width, has_touch=move is drag_by_touch) as page:
         comparison = page.locator(".comparison")
         comparison.scroll_into_view_if_needed()
@@ -194,19 +192,19 @@ def test_the_line_between_photograph_and_result_follows(
         assert page.locator("#split").get_attribute("aria-valuetext") == "25% content image"
         seen = Image.open(io.BytesIO(comparison.screenshot())).convert("RGB")
         before, after = (to_pillow(image) for image in (report.scene.content, report.rendering.image))
-        assert look_alike(seen, before, 0.02, 0.22) < look_alike(seen, after, 0.02, 0.22) / 3
-        assert look_alike(seen, after, 0.28, 0.48) < look_alike(seen, before, 0.28, 0.48) / 3
+        assert differ(seen, before, 0.02, 0.22) < differ(seen, after, 0.02, 0.22) / 3
+        assert differ(seen, after, 0.28, 0.48) < differ(seen, before, 0.28, 0.48) / 3
 
 
-def look_alike(seen: Image.Image, picture: Image.Image, left: float, right: float) -> float:
-    """Measure the difference of two images between two places across, above the handle and the labels."""
+def differ(seen: Image.Image, picture: Image.Image, left: float, right: float) -> float:
+    """Measure the mean difference of two images between two columns (shares of the width), above handle and labels."""
     one, other = (np.asarray(image.resize((200, 133)), float) for image in (seen, picture))
     columns = slice(round(200 * left), round(200 * right))
     return float(np.abs(one - other)[5:45, columns].mean())
 
 
 @needs_chromium
-def test_who_comes_by_keyboard_sees_where_they_are(report: Report, browser: Browser) -> None:
+def test_keyboard_focus_is_visible(report: Report, browser: Browser) -> None:
     with opened(browser, report.file) as page:
         seen, focused = set(), 0
         for _ in range(30):
@@ -224,13 +222,11 @@ def test_who_comes_by_keyboard_sees_where_they_are(report: Report, browser: Brow
 
 @needs_chromium
 @pytest.mark.parametrize("clipboard", [True, False])
-def test_the_button_copies_a_recipe_that_reads_as_the_one_rendered(
-    report: Report, browser: Browser, clipboard: bool
-) -> None:
+def test_the_button_copies_the_rendered_recipe(report: Report, browser: Browser, clipboard: bool) -> None:
     with opened(browser, report.file) as page:
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         page.evaluate("navigator.clipboard.writeText('nothing')")
-        if not clipboard:  # as in browsers that keep it from files
+        if not clipboard:  # as in browsers that deny it to files
             page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
         page.get_by_role("button", name="Copy the recipe").click()
         page.get_by_role("status").get_by_text("Copied.").wait_for()
@@ -243,7 +239,7 @@ def test_the_button_copies_a_recipe_that_reads_as_the_one_rendered(
 
 
 @needs_chromium
-def test_a_screen_reader_is_told_what_stands_where(report: Report, browser: Browser) -> None:
+def test_headings_landmarks_and_rows_have_names_for_screen_readers(report: Report, browser: Browser) -> None:
     with opened(browser, report.file) as page:
         tags = page.locator("h1, h2, h3, h4, h5, h6").evaluate_all("all => all.map(one => one.tagName)")
         levels = [int(tag[1]) for tag in tags]
@@ -277,7 +273,7 @@ class Tags(HTMLParser):
         self.text += [data.strip()] if data.strip() else []
 
 
-def test_names_and_notes_are_shown_as_they_are(report: Report) -> None:
+def test_names_and_warnings_are_escaped(report: Report) -> None:
     tags = Tags(report.html)
     assert [tag for tag, _ in tags.found].count("script") == 1
     assert not any(name.startswith("on") for _, attributes in tags.found for name in attributes)
@@ -287,7 +283,7 @@ def test_names_and_notes_are_shown_as_they_are(report: Report) -> None:
     assert {SCRIPT, IMAGE, NOTE} <= set(tags.text)
 
 
-def test_large_pictures_are_scaled_so_that_the_page_can_be_sent(report: Report) -> None:
+def test_large_images_are_scaled_down(report: Report) -> None:
     def enlarge(layers: Array) -> Array:
         return layers.repeat(10, -1).repeat(10, -2)
 
@@ -302,25 +298,25 @@ def test_large_pictures_are_scaled_so_that_the_page_can_be_sent(report: Report) 
     assert len(html) < 5_000_000
 
 
-def test_an_interrupted_render_is_told_as_such(tmp_path: Path) -> None:
-    recipe = {"content": picture("harbour.jpg"), "style": picture("ink.jpg"), "size": 256}
+def test_an_interrupted_render_is_reported_as_such(tmp_path: Path) -> None:
+    recipe = {"content": find_image("harbour.jpg"), "style": find_image("ink.jpg"), "size": 256}
     report = report_on(recipe, tmp_path, lambda update: False)
     text = " ".join(" ".join(Tags(report.html).text).split())
     assert "Not finished: interrupted (1)." in text
-    assert re.search(r"128 \S 86 \d+ interrupted \(1\) \d whole 256 \S 171 \d+ not begun \d whole", text)
+    assert re.search(r"128 \S 86 \d+ interrupted \(1\) \d whole 256 \S 171 \d+ not started \d whole", text)
 
 
 @needs_chromium
-def test_a_texture_has_no_photograph_to_compare_with(tmp_path: Path, browser: Browser) -> None:
-    report = report_on({"canvas": [96, 64], "style": picture("dots.jpg"), "solver": {"steps": 2}}, tmp_path)
+def test_a_texture_has_no_content_image_to_compare_with(tmp_path: Path, browser: Browser) -> None:
+    report = report_on({"canvas": [96, 64], "style": find_image("dots.jpg"), "solver": {"steps": 2}}, tmp_path)
     with opened(browser, report.file, 390) as page:
         assert page.get_by_role("slider").count() == 0
         assert page.get_by_alt_text("The result").count() == 1
-        assert page.get_by_text("photograph").count() == 0
+        assert page.get_by_text("content image").count() == 0
         page.get_by_role("button", name="Copy the recipe").click()
 
 
-def test_the_plotting_library_is_asked_for_by_name(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_matplotlib_is_an_error_with_a_hint(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(GuidedStyleError) as raised:
         write_page(report.scene, report.rendering, report.record)
@@ -329,15 +325,17 @@ def test_the_plotting_library_is_asked_for_by_name(report: Report, monkeypatch: 
 
 
 def find_points(svg: str, colour: str) -> list[list[tuple[float, float]]]:
-    """Find the lines of a colour in a plot: lists of points."""
+    """Find the lines of a colour in a plot, as lists of points."""
     paths = re.findall(rf'<path d="([^"]+)"[^>]*stroke: {colour};', svg)
     return [[(float(x), float(y)) for x, y in re.findall(r"[ML] (\S+) (\S+)", path)] for path in paths]
 
 
-def test_curves_are_plotted_by_their_logarithm_size_by_size() -> None:
-    """Equal ratios are equal distances; between two sizes there is a mark instead of a line."""
+def test_curves_are_logarithmic_and_separate_for_each_stage() -> None:
+    """Equal ratios have equal distances; a mark separates the lines of two stages."""
     values = np.array([1, 10, 100, 0, 100.0, 1000])
-    svg = plot_curves([Curve("one", values, "#123456", ())], np.array([0, 0, 0, 1, 1, 1]), [64, 128], "plot", True)
+    svg = plot_curves(
+        [Curve("one", values, "#123456", ())], np.array([0, 0, 0, 1, 1, 1]), [64, 128], logarithmic=True, name="plot"
+    )
     first, second = find_points(svg, "#123456")
     assert (len(first), len(second)) == (3, 2)  # nothing is drawn where the loss is 0
     heights = [y for _, y in [*first, *second]]
@@ -349,7 +347,7 @@ def test_curves_are_plotted_by_their_logarithm_size_by_size() -> None:
     assert re.findall(r">(\d+ px)<", svg) == ["64 px", "128 px"]
 
 
-def test_curves_are_told_apart_without_colour(report: Report) -> None:
+def test_curves_differ_in_their_dashes_too(report: Report) -> None:
     assert len(set(DASHES)) == len(DASHES)
     keys = [attributes for tag, attributes in Tags(report.html).found if tag == "line" and attributes.get("y1") == "4"]
     dashes = [key.get("stroke-dasharray") for key in keys]
@@ -358,13 +356,13 @@ def test_curves_are_told_apart_without_colour(report: Report) -> None:
 
 
 def measure_luminance(colour: tuple[int, int, int]) -> float:
-    """Measure relative luminance as the guidelines for accessibility (WCAG 2) have it."""
+    """Measure the relative luminance of WCAG 2."""
     channels = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in np.array(colour) / 255]
     return float(np.dot([0.2126, 0.7152, 0.0722], channels))
 
 
 @pytest.mark.parametrize("colour", [*TINTS, (0, 0, 0), (255, 255, 255), (255, 255, 0), (0, 0, 255), (0, 255, 0)])
-def test_lines_stand_out_from_light_and_from_dark_paper(colour: tuple[int, int, int]) -> None:
+def test_lines_contrast_with_light_and_dark_backgrounds(colour: tuple[int, int, int]) -> None:
     css = (Path(guidedstyle.__file__).parent / "results" / "templates" / "page.css").read_text()
     papers = [tuple(bytes.fromhex(found)) for found in re.findall(r"--paper: #(\w{6})", css)]
     assert len(papers) == 2
@@ -374,7 +372,7 @@ def test_lines_stand_out_from_light_and_from_dark_paper(colour: tuple[int, int, 
         assert (light + 0.05) / (dark + 0.05) >= 3
 
 
-def test_a_palette_has_the_colours_of_the_part_in_their_shares() -> None:
+def test_a_palette_has_the_colours_and_shares_of_the_weighted_part() -> None:
     colours = {(20, 30, 90): 0.5, (200, 40, 30): 0.2, (240, 230, 200): 0.3}
     rows = np.repeat(np.array(list(colours), np.float32) / 255, [50, 20, 30], axis=0)
     image = np.zeros((1, 3, 100, 80), np.float32)
@@ -386,11 +384,11 @@ def test_a_palette_has_the_colours_of_the_part_in_their_shares() -> None:
     assert [colour for colour, _ in palette.colours] == list(colours)  # from dark to light
 
 
-def test_the_table_has_the_losses_at_the_end(report: Report) -> None:
+def test_the_table_has_the_final_losses(report: Report) -> None:
     text = Tags(report.html).text
     losses = report.rendering.losses
-    for region, style, drawing in zip(("land", SCRIPT, "sea"), losses.style, losses.content, strict=True):
-        assert [f"{style:.4f}", f"{drawing:.4f}"] in [text[place + 1 : place + 3] for place in find(text, region)]
+    for region, style, content in zip(("land", SCRIPT, "sea"), losses.style, losses.content, strict=True):
+        assert [f"{style:.4f}", f"{content:.4f}"] in [text[place + 1 : place + 3] for place in find(text, region)]
 
 
 def find(parts: list[str], wanted: str) -> list[int]:

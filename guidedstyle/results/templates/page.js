@@ -3,7 +3,7 @@
 for (const slider of document.querySelectorAll(".comparison input")) {
   const show = () => {
     slider.parentElement.style.setProperty("--split", `${slider.value}%`);
-    slider.setAttribute("aria-valuetext", `${Math.round(slider.value)}% photograph`);
+    slider.setAttribute("aria-valuetext", `${Math.round(slider.value)}% content image`);
   };
   slider.addEventListener("input", show);
   show();
@@ -15,7 +15,7 @@ const answer = document.querySelector("#copied");
 
 const copySelected = () => {
   getSelection().selectAllChildren(recipe);
-  return document.execCommand("copy"); // where a page in a file may not write to the clipboard itself
+  return document.execCommand("copy"); // where a page opened from a file may not write to the clipboard
 };
 
 button.hidden = false;
