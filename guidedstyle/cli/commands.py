@@ -247,9 +247,9 @@ def masks_command(
 
     scene = check_reading(read_recipe(recipe, collect_settings(settings), sandbox)).scene
     if output:
-        from guidedstyle.results.sheets import save_sheet
+        from guidedstyle.results.sheets import save_mask_sheet
 
-        save_sheet(scene, recipe, output)
+        save_mask_sheet(scene, recipe, output)
     print_masks(scene)
     if output:
         typer.echo(output)

@@ -17,7 +17,7 @@ from support.pictures import draw_picture
 from guidedstyle.io.layered.formats import open_layered, read_layer
 from guidedstyle.masks.segmentation import suggest_regions
 from guidedstyle.recipe.loading.loader import load_recipe, read_recipe
-from guidedstyle.results.sheets import TINTS, draw_sheet
+from guidedstyle.results.sheets import TINTS, draw_mask_sheet
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import CHECK_SIZE
 
@@ -149,7 +149,7 @@ def test_the_sheet_overwrites_nothing_of_the_recipe(studio: Path, file: str, wha
 
 def test_the_sheet_tints_every_region_in_its_place(studio: Path) -> None:
     Image.new("RGB", (96, 64), (100, 100, 100)).save(studio / "photo.png")
-    sheet = np.asarray(draw_sheet(open_scene(read_recipe(studio / "recipe.yaml"), CHECK_SIZE)), float)
+    sheet = np.asarray(draw_mask_sheet(open_scene(read_recipe(studio / "recipe.yaml"), CHECK_SIZE)), float)
     middle = sheet[100:500]
     for column, colour in ((100, TINTS[1]), (900, TINTS[0])):
         wanted = 0.45 * 100 + 0.55 * np.array(colour)

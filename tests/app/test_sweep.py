@@ -22,7 +22,7 @@ from guidedstyle.app.variants import make_variants, parse_axis
 from guidedstyle.cli.reporters import QuietReporter
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.errors import GuidedStyleError, find_worst
-from guidedstyle.results.sheets import CELL, arrange, make_sheet
+from guidedstyle.results.sheets import CELL
 from guidedstyle.types import Setting
 
 pytestmark = pytest.mark.slow
@@ -197,11 +197,6 @@ def test_dry_run_lists_the_variants(small: Path) -> None:
     assert not list(small.rglob("*=*"))
 
 
-@pytest.mark.parametrize(("count", "rows"), [(1, [1]), (6, [6]), (7, [4, 3]), (13, [5, 5, 3])])
-def test_one_axis_is_broken_into_rows_of_about_one_length(count: int, rows: list[int]) -> None:
-    assert [len(row) for row in arrange(list(range(count)), count)] == rows
-
-
 def test_values_that_look_alike_as_names_have_files_of_their_own(small: Path) -> None:
     axes = [("init", [{"content": 1, "noise": 2}, {"content": 12}, "content", "style"])]
     names = {variant.output.name for variant in make_variants(small / "small.yaml", axes, (), small)}
@@ -266,15 +261,6 @@ def test_a_folder_that_cannot_be_made_is_told(small: Path) -> None:
     done = run("sweep", "small.yaml", *GRID, "-o", "file", folder=small)
     assert done.returncode == 2
     assert "--output" in done.stderr
-
-
-def test_labels_are_broken_to_the_width_of_their_picture() -> None:
-    picture = Image.new("RGB", (300, 200), "blue")
-    short, long = make_sheet([[("a", picture)]]), make_sheet([[("word " * 30 + "x" * 90, picture), ("b", picture)]])
-    assert long.width == 2 * short.width - 10
-    assert long.height > short.height + 3 * 18
-    between = np.asarray(long)[:, CELL + 10 : CELL + 20]
-    assert (between == 255).all()
 
 
 @pytest.mark.parametrize("key", ["solver.seed", "solver"])
