@@ -139,7 +139,7 @@ def write_starter(folder: Path) -> Path:
     samples = _find_samples()
     try:
         shutil.copytree(samples / "recipes" / "images", folder / "images")
-        shutil.copytree(samples / "masks", folder / "masks")
+        shutil.copytree(samples / "masks", folder / "masks", ignore=shutil.ignore_patterns("*.md"))
         text = (samples / "recipes" / RECIPE).read_text(encoding="utf-8")
         (folder / "recipe.yaml").write_text(text.replace("../masks/", "masks/"), encoding="utf-8")
     except OSError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -95,14 +94,6 @@ def test_a_recipe_changed_by_a_program_is_checked_too(studio: Path) -> None:
         guidedstyle.check(recipe.model_copy(update={"regions": (region, recipe.regions[1])}))
     with pytest.raises(GuidedStyleError, match=r"there is no file lost\.png"):
         guidedstyle.check(recipe.model_copy(update={"content": Path("lost.png")}))
-
-
-def test_the_readmes_program_runs(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (program,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    monkeypatch.chdir(studio)
-    exec(program.replace("regions.sky", "regions.left").replace('"size": 512', '"size": 96'), {})
-    assert (studio / "out.png").exists()
 
 
 def test_importing_it_is_light() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import guidedstyle
+from guidedstyle.app import new
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.recipe.schema import list_keys, make_schema
 from guidedstyle.samples import paint_samples
@@ -28,6 +31,20 @@ def test_shipped_pictures_are_painted_by_the_code() -> None:
         assert np.abs(shipped - painted).mean() < (12 if name.endswith(".jpg") else 0.5), name
 
 
+def test_wheel_contains_what_init_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for source, target in wheel["force-include"].items():
+        copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+        (tmp_path / target).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / source, tmp_path / target)
+    monkeypatch.setattr(new, "_find_samples", lambda: tmp_path / "guidedstyle" / "starter")
+    recipe = new.write_starter(tmp_path / "mine")
+    assert guidedstyle.check(recipe).shares
+    assert not list((tmp_path / "mine").rglob("*.md"))
+    made = {str(file.relative_to(ROOT)) for file in (ROOT / "masks").glob("*.png")}
+    assert made <= wheel["force-include"].keys()
+
+
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda file: file.stem)
 def test_shipped_recipes_are_right(recipe: Path) -> None:
     scene = open_scene(read_recipe(recipe), CHECK_SIZE)
@@ -41,15 +58,6 @@ def test_one_recipe_shows_every_key() -> None:
         for key in keys:
             last = key.name.rsplit(".", 1)[-1].removesuffix("[]")
             assert f"{last}:" in text or f"`{last}:" in text, key.name
-
-
-def test_the_readme_tells_of_every_key_what_the_schema_does() -> None:
-    """One line each: its default, its range with a unit or its choices, and what it means."""
-    readme, titles = (ROOT / "README.md").read_text(), list_keys()
-    told = set(re.findall(r"^\| (`\S+` \| .* \| .* \| .*) \|$", readme, re.M))
-    known = {f"`{key.name}` | {key.default} | {key.values} | {key.meaning}" for keys in titles.values() for key in keys}
-    assert told == known
-    assert all(f"**{title}**" in readme for title in titles)
 
 
 def test_the_schema_gives_every_key_a_description_and_a_range_or_choices() -> None:
