@@ -18,7 +18,7 @@ from guidedstyle.device.distributed import all_agree, is_first
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import write_file
 from guidedstyle.io.images import read_image, save_image, to_pillow
-from guidedstyle.losses.terms import Place
+from guidedstyle.losses.pyramid import OctaveLayer
 from guidedstyle.types import Array
 
 FOLDER = "GUIDEDSTYLE_CACHE"  # the environment variable that names another folder
@@ -90,7 +90,7 @@ def _delete_oldest(folder: Path) -> None:
             file.unlink()
 
 
-Statistics = dict[Place, Tensor]  # of a style image, by octave and layer
+Statistics = dict[OctaveLayer, Tensor]  # of a style image, by octave and layer
 
 
 class StatisticsCache:
@@ -110,7 +110,7 @@ class StatisticsCache:
         found = load_tensors(key)
         if not all_agree(found is not None) or found is None:
             return None
-        return {_parse_place(name): tensor.to(device) for name, tensor in found.items()}
+        return {_parse_key(name): tensor.to(device) for name, tensor in found.items()}
 
     def _measure(self, key: str, measure: Callable[[], Statistics]) -> Statistics:
         measured = measure()
@@ -119,6 +119,6 @@ class StatisticsCache:
         return measured
 
 
-def _parse_place(name: str) -> Place:
+def _parse_key(name: str) -> OctaveLayer:
     octave, layer = name.split(".")
     return int(octave), layer

@@ -17,7 +17,7 @@ from guidedstyle.device.precision import time_work
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import SIDES, find_needs, make_plan
-from guidedstyle.losses.terms import build_octaves
+from guidedstyle.losses.measure import build_octaves
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.scene import Scene

@@ -101,7 +101,7 @@ class Judge:
         objective = _make_objective(scene, self.teacher)
         with torch.no_grad():
             losses = objective.measure(torch.from_numpy(rendering.image).to(objective.plan.device))
-        style, content = (float(objective.balance @ part) for part in (losses.style, losses.content))
+        style, content = (float(objective.weights.balance @ part) for part in (losses.style, losses.content))
         return Verdict(rendering.image, style, content, measure_grid(rendering.image, scene.content))
 
     def time_steps(self, scene: Scene, student: Encoder) -> float:

@@ -26,14 +26,14 @@ def guided_grams(features: Tensor, guides: Guides) -> Tensor:
 
 
 class _GuidedGrams(Function):
-    """Multiply in the features' own precision, and once on the way back: a Gram matrix is symmetric.
+    """Multiplies in the features' own precision; backward needs a single product, since a Gram matrix is symmetric.
 
-    The gradient comes back as a tensor of its own, not a view, so that autograd adds to it in place.
+    The gradient is a tensor of its own, not a view, so that autograd can add to it in place.
     """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, guides: Guides) -> Tensor:
-        blocks = _take_blocks(features, guides)
+        blocks = _gather(features, guides)
         ctx.save_for_backward(blocks)
         ctx.guides, ctx.shape = guides, features.shape
         return _sum_blocks(torch.bmm(blocks.mT, blocks), guides)
@@ -43,18 +43,18 @@ class _GuidedGrams(Function):
         (blocks,), guides = ctx.saved_tensors, ctx.guides
         both = ((gradients[0] + gradients[0].mT) * guides.scales[:, None, None]).to(blocks.dtype)[guides.owners]
         gradient = torch.empty(ctx.shape, dtype=blocks.dtype, device=blocks.device, memory_format=torch.channels_last)
-        everywhere = gradient.permute(0, 2, 3, 1).view(-1, blocks.shape[2])
+        flat = gradient.permute(0, 2, 3, 1).view(-1, blocks.shape[2])
         if guides.rows:
             back = blocks.new_empty(len(guides.rows.positions) + 1, blocks.shape[2])
             torch.bmm(blocks, both, out=back[:-1].view_as(blocks))
-            _put_back(back, guides.rows, everywhere)
+            _scatter(back, guides.rows, flat)
         else:
-            torch.bmm(blocks, both, out=everywhere.view_as(blocks))
+            torch.bmm(blocks, both, out=flat.view_as(blocks))
         return gradient, None
 
 
-def _take_blocks(features: Tensor, guides: Guides) -> Tensor:
-    """Take guided features (1, C, h, w) in blocks (n, B, C) of one region each."""
+def _gather(features: Tensor, guides: Guides) -> Tensor:
+    """Gather guided features (1, C, h, w) in blocks (n, B, C) of one region each."""
     taken = features.permute(0, 2, 3, 1).flatten(0, 2)
     if rows := guides.rows:
         taken = taken.index_select(0, rows.positions)
@@ -63,24 +63,24 @@ def _take_blocks(features: Tensor, guides: Guides) -> Tensor:
 
 
 def _sum_blocks(blocks: Tensor, guides: Guides) -> Tensor:
-    """Sum what was found of the blocks (n, ...) into that of the regions (R, ...), in at least float32."""
+    """Sum the results of blocks (n, ...) to those of regions (R, ...), in at least float32."""
     blocks = blocks.to(torch.promote_types(blocks.dtype, torch.float32))
     sums: Tensor = torch.tensordot(guides.sums.to(blocks), blocks, 1)
     return sums
 
 
-def _put_back(blocks: Tensor, rows: Rows, everywhere: Tensor) -> None:
-    """Put rows (M + 1, C) back to their positions, added up where regions overlap, zero where there is none."""
+def _scatter(blocks: Tensor, rows: Rows, out: Tensor) -> None:
+    """Scatter rows (M + 1, C) to their positions: summed where regions overlap, zero where there is none."""
     blocks[rows.mixed : -1] *= rows.roots.to(blocks)
     blocks[-1] = 0
-    torch.index_select(blocks, 0, rows.first, out=everywhere)
+    torch.index_select(blocks, 0, rows.first, out=out)
     if len(rows.again):
-        everywhere.index_add_(0, rows.positions[rows.again], blocks[rows.again])
+        out.index_add_(0, rows.positions[rows.again], blocks[rows.again])
 
 
 def guided_means(features: Tensor, guides: Guides) -> Tensor:
     """Compute the guided mean of each region: m_r = sum over p of t_rp^2 f_p, (R, C) in at least float32."""
-    blocks = _take_blocks(features.to(torch.promote_types(features.dtype, torch.float32)), guides)
+    blocks = _gather(features.to(torch.promote_types(features.dtype, torch.float32)), guides)
     taken = blocks.flatten(0, 1)
     if rows := guides.rows:
         taken = torch.cat([taken[: rows.mixed], taken[rows.mixed :] * rows.roots.to(taken)])
@@ -88,62 +88,62 @@ def guided_means(features: Tensor, guides: Guides) -> Tensor:
 
 
 def guided_moments(features: Tensor, guides: Guides) -> Tensor:
-    """Compute the guided Gram matrix of each region, and its mean as one more row: (R, C + 1, C).
+    """Compute the guided Gram matrix of each region, with its mean as one more row: (R, C + 1, C).
 
-    In at least float32: in fewer bits the mean, which is most of a Gram matrix, drowns the rest.
+    In at least float32: the mean dominates a Gram matrix, and in fewer bits the covariance would be lost.
     """
     features = features.to(torch.promote_types(features.dtype, torch.float32))
     return torch.cat([guided_grams(features, guides), guided_means(features, guides)[:, None]], 1)
 
 
 def _centre(moments: Tensor) -> Tensor:
-    """Make covariances G_r - m_r m_r^T (R, C, C) of moments."""
+    """Compute the covariances G_r - m_r m_r^T (R, C, C) from moments (R, C + 1, C)."""
     grams, means = moments[:, :-1], moments[:, -1]
     return grams - means[:, :, None] * means[:, None, :]
 
 
-def _keep(sums: Tensor) -> Tensor:
+def _identity(sums: Tensor) -> Tensor:
     return sums
 
 
 @dataclass(frozen=True)
-class Measure:
-    """How a statistic of regions is measured: what is summed over parts of an image, and what is made of the sum."""
+class RegionStatistic:
+    """A statistic of regions: `collect` computes the summand of a tile, `finish` the statistic from the sum."""
 
     collect: Callable[[Tensor, Guides], Tensor]
     finish: Callable[[Tensor], Tensor]
 
     def __call__(self, features: Tensor, guides: Guides) -> Tensor:
-        """Measure the statistic (R, C, C) or (R, C) of features (1, C, h, w) in one part."""
+        """Compute the statistic (R, C, C) or (R, C) of features (1, C, h, w) in a single tile."""
         return self.finish(self.collect(features, guides))
 
 
-STATISTICS: dict[Statistic, Measure] = {
-    "gram": Measure(guided_grams, _keep),
-    "mean": Measure(guided_means, _keep),
-    "covariance": Measure(guided_moments, _centre),
+STATISTICS: dict[Statistic, RegionStatistic] = {
+    "gram": RegionStatistic(guided_grams, _identity),
+    "mean": RegionStatistic(guided_means, _identity),
+    "covariance": RegionStatistic(guided_moments, _centre),
 }
 
 
 def mix_grams(grams: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """Mix Gram matrices (..., C, C), or other statistics, into their weighted mean.
 
-    Matching it has the gradient of the weighted mean of the losses against each (sum w_i |G - G_i|^2), so any
-    number of styles costs as much as one.
+    The loss against it has the gradient of the weighted mean of the losses against each (sum w_i |G - G_i|^2), so
+    that any number of styles costs as much as one.
     """
     total = sum(weights)
     return torch.stack([gram * (weight / total) for gram, weight in zip(grams, weights, strict=True)]).sum(0)
 
 
-def measure_statistics(found: Tensor, metric: Tensor | None) -> Tensor:
+def squared_norms(differences: Tensor, metric: Tensor | None) -> Tensor:
     """Compute the squared norms (R,) of differences of Gram matrices (R, C, C) or of means (R, C).
 
-    `metric` is W = M^T M of a layer's metric M: |M G M^T|^2 = trace(G W G W), whose gradient is 2 W G W, and
-    |M m|^2 = m^T W m.
+    `metric` is W = M^T M of a layer's metric M: |M D M^T|^2 = trace(D W D W), whose gradient is 2 W D W, and
+    |M d|^2 = d^T W d.
     """
     if metric is None:
-        return found.square().flatten(1).sum(1)
-    if found.ndim == 2:
-        return ((found @ metric) * found).sum(1)
-    seen = metric @ found.detach() @ metric
-    return 2 * (found * seen).sum((1, 2)) - (found.detach() * seen).sum((1, 2))
+        return differences.square().flatten(1).sum(1)
+    if differences.ndim == 2:
+        return ((differences @ metric) * differences).sum(1)
+    seen = metric @ differences.detach() @ metric
+    return 2 * (differences * seen).sum((1, 2)) - (differences.detach() * seen).sum((1, 2))

@@ -3,95 +3,88 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from guidedstyle.device.distributed import count_processes
 from guidedstyle.encoders.architecture import Architecture, Layer
 from guidedstyle.encoders.encoder import Encoder, Features
 from guidedstyle.losses.gram import STATISTICS
 from guidedstyle.losses.guides import Guides
-from guidedstyle.losses.terms import TINY, content_losses, measure_total_variation
-from guidedstyle.losses.tiles import Coarser, Tile, make_tiles, split_rows, sum_tiles
+from guidedstyle.losses.pyramid import halve_shape
+from guidedstyle.losses.tiles import MeasureImage, Tile, make_tiles, split_rows, sum_tiles
 from guidedstyle.types import Size, Statistic
 
 PIXELS = Layer()  # an image's own values
+TINY = 1e-12
 
 
-class Probe(Protocol):
-    """Measures something that can be summed over tiles."""
+class Summable(Protocol):
+    """A quantity that is summed over the tiles of an image."""
 
     @property
     def layer(self) -> Layer:
         """The layer whose features are read."""
 
-    def measure(self, features: Tensor, tile: Tile, number: int) -> Tensor:
-        """Measure the features (1, C, h, w) of a tile's window."""
+    def collect(self, features: Tensor, tile: Tile, number: int) -> Tensor:
+        """Compute the summand of a tile, by its number, from the features (1, C, h, w) of its window."""
 
 
-@dataclass(frozen=True)
-class StyleProbe:
-    """Sums up a statistic of regions under their guides, one of each tile."""
+@dataclass(frozen=True, eq=False)
+class GuidedStatistic:
+    """A statistic of R regions at a layer, under their `guides` in each tile."""
 
     layer: Layer
     statistic: Statistic
     guides: Sequence[Guides]
 
-    def measure(self, features: Tensor, tile: Tile, number: int) -> Tensor:
-        """Collect what the statistic needs: (R, C, C), (R, C), or (R, C + 1, C)."""
+    def collect(self, features: Tensor, tile: Tile, number: int) -> Tensor:
+        """Compute a tile's summand: (R, C, C), (R, C), or (R, C + 1, C)."""
         return STATISTICS[self.statistic].collect(tile.take_own(features, self.layer), self.guides[number])
 
-
-@dataclass(frozen=True)
-class ContentProbe:
-    """Sums up the distance of features to those `wanted` of each tile, in cells (R, h, w) of regions, over `norm`."""
-
-    layer: Layer
-    wanted: Callable[[int], Tensor]
-    cells: Tensor
-    norm: Tensor | float
-
-    def measure(self, features: Tensor, tile: Tile, number: int) -> Tensor:
-        """Collect the content losses (R,)."""
-        cells = self.cells[(slice(None), *tile.cells(self.layer))].flatten(1)
-        return content_losses(tile.take_own(features, self.layer), self.wanted(number), cells, self.norm)
-
-
-@dataclass(frozen=True)
-class TotalVariationProbe:
-    """Sums up the roughness of pixels: weighed by `smoothness` (H, W), and as it is."""
-
-    smoothness: Tensor
-    layer: Layer = PIXELS
-
-    def measure(self, features: Tensor, tile: Tile, number: int) -> Tensor:
-        """Collect the mean roughness, weighed and not: (2,)."""
-        roughness = tile.take_own(measure_total_variation(features)[None, None], PIXELS) / self.smoothness.numel()
-        return torch.stack([(self.smoothness[tile.own] * roughness).sum(), roughness.sum()])
+    def finish(self, sums: Tensor) -> Tensor:
+        """Compute the statistic (R, C, C) or (R, C) from the sums over all tiles."""
+        return STATISTICS[self.statistic].finish(sums)
 
 
 def measure_octave(
     encoder: Encoder,
     picture: Tensor,
     tiles: Sequence[Tile],
-    probes: Sequence[Probe],
+    quantities: Sequence[Summable],
+    *,
     kept: int = 0,
-    coarser: Coarser | None = None,
+    measure_coarser: MeasureImage | None = None,
 ) -> Sequence[Tensor]:
-    """Measure with every probe an octave (1, 3, H, W) of an image; see `sum_tiles` for `kept` and `coarser`."""
-    layers = {probe.layer.name for probe in probes} - {PIXELS.name}
+    """Sum quantities over the tiles of an octave (1, 3, H, W) of an image; see `sum_tiles` for the other parameters."""
+    layers = {quantity.layer.name for quantity in quantities} - {PIXELS.name}
 
     def measure(window: Tensor, number: int) -> list[Tensor]:
         features = {PIXELS.name: window} | (encoder.encode(window, layers) if layers else {})
-        return [probe.measure(features[probe.layer.name], tiles[number], number) for probe in probes]
+        return [quantity.collect(features[quantity.layer.name], tiles[number], number) for quantity in quantities]
 
-    if not probes:
-        return coarser(picture) if coarser else []
-    return sum_tiles(picture, tiles, measure, kept, coarser)
+    if not quantities:
+        return measure_coarser(picture) if measure_coarser else []
+    return sum_tiles(picture, tiles, measure, kept=kept, measure_coarser=measure_coarser)
+
+
+def build_octaves(image: Tensor, count: int) -> list[Tensor]:
+    """Halve an image (1, 3, H, W) repeatedly: `count` octaves, the finest first."""
+    octaves = [image]
+    for _ in range(count - 1):
+        octaves.append(halve_image(octaves[-1]))
+    return octaves
+
+
+def halve_image(picture: Tensor) -> Tensor:
+    """Halve an image (1, 3, H, W) by averaging."""
+    height, width = picture.shape[2:]
+    return functional.interpolate(picture, halve_shape((height, width)), mode="bilinear", antialias=True)
 
 
 def tile_octave(architecture: Architecture, size: Size, layers: Sequence[str], side: int | None) -> tuple[Tile, ...]:
@@ -101,11 +94,11 @@ def tile_octave(architecture: Architecture, size: Size, layers: Sequence[str], s
     """
     found = [PIXELS, *(architecture.layers[layer] for layer in layers)]
     stride = math.lcm(*(layer.stride for layer in found))
-    halo = max(1, *(layer.halo for layer in found))  # total variation sees the next pixel
-    tiles = make_tiles(size, side or max(size), -(-halo // stride) * stride, stride)
+    halo = max(1, *(layer.halo for layer in found))  # total variation reads the next pixel
+    tiles = make_tiles(size, side or max(size), halo=-(-halo // stride) * stride, stride=stride)
     if len(tiles) > 1 and any(_is_empty(tile, layer) for tile in tiles for layer in found):
         return tile_octave(architecture, size, layers, 2 * max(side or 1, stride))
-    return tiles if len(split_rows(tiles)) >= count_processes() else make_tiles(size, max(size), 0, stride)
+    return tiles if len(split_rows(tiles)) >= count_processes() else make_tiles(size, max(size), halo=0, stride=stride)
 
 
 def _is_empty(tile: Tile, layer: Layer) -> bool:
@@ -113,16 +106,19 @@ def _is_empty(tile: Tile, layer: Layer) -> bool:
 
 
 class ContentFeatures:
-    """The features of an image (1, 3, H, W) at some layers, tile by tile; `remembered` takes memory but no time."""
+    """The features of an image (1, 3, H, W) at some layers, tile by tile.
+
+    With `cached` the features of all tiles stay in memory; otherwise only those of the last tile.
+    """
 
     def __init__(
-        self, encoder: Encoder, picture: Tensor, tiles: Sequence[Tile], layers: Sequence[str], remembered: bool
+        self, encoder: Encoder, picture: Tensor, tiles: Sequence[Tile], layers: Sequence[str], *, cached: bool
     ) -> None:
         self.encoder, self.picture, self.tiles, self.layers = encoder, picture, tiles, layers
-        self.most, self.known = len(tiles) if remembered else 1, dict[int, Features]()
+        self.most, self.known = len(tiles) if cached else 1, dict[int, Features]()
 
     def at(self, number: int) -> Features:
-        """Return the features of a tile, (1, C, h, w) each."""
+        """Return the features (1, C, h, w) of a tile by layer."""
         if number not in self.known:
             if len(self.known) == self.most:
                 self.known.clear()
@@ -136,7 +132,7 @@ class ContentFeatures:
         return {layer: tile.take_own(found, self.encoder.layers[layer]) for layer, found in features.items()}
 
     def measure_powers(self) -> dict[str, float]:
-        """Measure the mean |P|^2 over positions of each layer: what content losses are relative to."""
+        """Measure the mean |P|^2 over the positions of each layer, which content losses are relative to."""
 
         def measure(_: Tensor, number: int) -> list[Tensor]:
             found = [self.at(number)[layer] for layer in self.layers]

@@ -1,115 +1,148 @@
-"""Loss terms: style, content and total variation."""
+"""Loss terms: style, content and total variation.
+
+Each term is computed from sums over the tiles of an image: `collect` computes the summand of one tile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from guidedstyle.losses.gram import STATISTICS, measure_statistics
-from guidedstyle.types import Statistic
+from guidedstyle.encoders.architecture import Layer
+from guidedstyle.losses.gram import squared_norms
+from guidedstyle.losses.measure import PIXELS, TINY, GuidedStatistic
+from guidedstyle.losses.pyramid import OctaveLayer
+from guidedstyle.losses.tiles import Tile
 
-Place = tuple[int, str]  # octave, layer
-TINY = 1e-12
-
-# What strength 1, content 1 and smoothness 1 stand for.
+# What strength 1, content_strength 1 and smoothness 1 stand for.
 CONTENT_WEIGHT = 0.03
-SMOOTHNESS_WEIGHT = 0.1
+TOTAL_VARIATION_WEIGHT = 0.1
 PUBLISHED_STYLE, PUBLISHED_CONTENT = 1e3, 1.0  # of the classic set-up
 
 
-def build_octaves(image: Tensor, count: int) -> list[Tensor]:
-    """Halve an image (1, 3, H, W) again and again: `count` images, the finest first (Snelgrove 2017)."""
-    octaves = [image]
-    for _ in range(count - 1):
-        octaves.append(halve_image(octaves[-1]))
-    return octaves
+@dataclass(frozen=True, eq=False)
+class StyleTerm:
+    """The style of P parts of regions at one octave and layer: |M (G - G') M^T|^2 / norm of each part.
 
-
-def halve_image(picture: Tensor) -> Tensor:
-    """Halve an image (1, 3, H, W)."""
-    height, width = (max(1, side // 2) for side in picture.shape[2:])
-    return functional.interpolate(picture, (height, width), mode="bilinear", antialias=True)
-
-
-@dataclass(frozen=True)
-class StyleTarget:
-    """What P parts of regions are to match at one octave and layer: one statistic, (P, C, C) or (P, C).
-
-    `indices` (P,) number the parts among all of an image, and `weights` (P,) say how much the place counts for each.
-    Distances are taken in the layer's `metric` (C, C), where it has one, and divided by `norms` (P,).
+    G is the guided `statistic` of the image, and G' are the `targets` (P, C, C) or (P, C). `metric` (C, C) is
+    M^T M, or None; `norms` (P,) are what distances are divided by. `indices` (P,) number the parts among all parts
+    of the image, and `weights` (P,) say how much this octave and layer counts for each.
     """
 
-    place: Place
-    statistic: Statistic
-    wanted: Tensor
+    octave: int
+    statistic: GuidedStatistic
+    targets: Tensor
     norms: Tensor
     indices: Tensor
     weights: Tensor
     metric: Tensor | None = None
 
-    def compare(self, sums: Tensor) -> Tensor:
-        """Measure the distance (P,) of what was summed over an image to the target."""
-        found = STATISTICS[self.statistic].finish(sums)
-        return measure_statistics(found - self.wanted, self.metric) / self.norms
+    @property
+    def layer(self) -> Layer:
+        """The layer whose features are read."""
+        return self.statistic.layer
+
+    @property
+    def key(self) -> OctaveLayer:
+        """The octave and layer."""
+        return self.octave, self.layer.name
+
+    def collect(self, features: Tensor, tile: Tile, number: int) -> Tensor:
+        """Compute the summand of a tile."""
+        return self.statistic.collect(features, tile, number)
+
+    def measure_distances(self, sums: Tensor) -> Tensor:
+        """Measure the distances (P,) to the targets from the sums over an image."""
+        return squared_norms(self.statistic.finish(sums) - self.targets, self.metric) / self.norms
 
 
-def style_losses(sums: Iterable[Tensor], targets: Iterable[StyleTarget], losses: Tensor) -> Tensor:
-    """Compute each part's style loss (P,): the weighted sum over octaves and layers of its distances there.
-
-    `sums` are those of the targets' statistics; `losses` (P,) are zeros, or what the losses are added to.
-    """
-    for found, target in zip(sums, targets, strict=True):
-        losses = losses.index_add(0, target.indices, target.weights * target.compare(found))
+def add_style_losses(losses: Tensor, terms: Iterable[StyleTerm], sums: Iterable[Tensor]) -> Tensor:
+    """Add each part's style loss, the weighted sum of its distances over octaves and layers, to `losses` (P,)."""
+    for term, found in zip(terms, sums, strict=True):
+        losses = losses.index_add(0, term.indices, term.weights * term.measure_distances(found))
     return losses
 
 
-def relative_norms(wanted: Tensor, metric: Tensor | None) -> Tensor:
-    """Return what style distances are divided by (P,): the squared norm of what is wanted.
+def relative_norms(targets: Tensor, metric: Tensor | None) -> Tensor:
+    """Return the squared norms (P,) of targets, which style distances are divided by.
 
-    Gatys et al. 2016 divide by the number of channels and weigh layers by hand; relative to the target's norm the
-    loss has no unit, so all octaves, layers and encoders weigh the same.
+    Departs from Gatys et al. 2016, who divide by the number of channels and weigh layers by hand: relative to the
+    target's norm the loss has no unit, so that all octaves, layers and encoders weigh the same.
     """
-    return measure_statistics(wanted, metric).clamp(min=TINY)
+    return squared_norms(targets, metric).clamp(min=TINY)
 
 
-def published_norms(wanted: Tensor, unit: float) -> Tensor:
-    """Return C^4 / 1e3 of features in units of inputs of 0..255, as in the code of Gatys et al. 2016 (P,).
+def published_norms(targets: Tensor, unit: float) -> Tensor:
+    """Return C^4 / 1e3 (P,) for features in units of inputs of 0..255, as in the code of Gatys et al. 2016.
 
-    Their weight of a layer is 1e3 / C^2, and their loss a mean over C^2; `unit` converts features of an encoder.
+    Their weight of a layer is 1e3 / C^2, and their loss a mean over C^2; `unit` converts the features of an encoder.
     """
-    channels = wanted.shape[-1]
-    return torch.full_like(wanted[:, 0, 0], channels**4 / PUBLISHED_STYLE / unit**4)
+    channels = targets.shape[-1]
+    return torch.full_like(targets[:, 0, 0], channels**4 / PUBLISHED_STYLE / unit**4)
 
 
-def content_losses(features: Tensor, target: Tensor, cells: Tensor, norm: Tensor | float) -> Tensor:
-    """Compute each region's content loss (R,): the sum over channels of its mean |F - P|^2, divided by `norm`.
+@dataclass(frozen=True, eq=False)
+class ContentTerm:
+    """The content of R regions at one layer: the mean |F - P|^2 / `norm` over each region.
 
-    `features` and `target` are (1, C, h, w); `cells` (R, h * w) are region weights that sum to 1 per region.
+    `target` returns the content features P of a tile by its number; `grid_weights` (R, h, w) sum to 1 for each
+    region. `weights` (R,) say how much the layer counts for each region.
+    """
+
+    layer: Layer
+    target: Callable[[int], Tensor]
+    grid_weights: Tensor
+    norm: float
+    weights: Tensor
+
+    def collect(self, features: Tensor, tile: Tile, number: int) -> Tensor:
+        """Compute the content losses (R,) of a tile."""
+        weights = self.grid_weights[(slice(None), *tile.cells(self.layer))].flatten(1)
+        return content_losses(tile.take_own(features, self.layer), self.target(number), weights, self.norm)
+
+
+def content_losses(features: Tensor, target: Tensor, grid_weights: Tensor, norm: float) -> Tensor:
+    """Compute each region's content loss (R,): the weighted sum of |F - P|^2 over positions, divided by `norm`.
+
+    `features` and `target` are (1, C, h, w), `grid_weights` (R, h * w).
     """
     error = features - target
-    squares = torch.linalg.vecdot(error, error, dim=1).to(cells).flatten()
-    losses: Tensor = cells @ squares / norm
+    squares = torch.linalg.vecdot(error, error, dim=1).to(grid_weights).flatten()
+    losses: Tensor = grid_weights @ squares / norm
     return losses
 
 
-def measure_total_variation(image: Tensor) -> Tensor:
-    """Measure the squared differences (h, w) of each pixel (1, 3, h, w) to those below and right, per channel.
+@dataclass(frozen=True, eq=False)
+class TotalVariationTerm:
+    """The mean total variation of an image: weighted by `smoothness` (H, W), and unweighted."""
 
-    Their mean is the total variation of an image, whatever its size.
+    smoothness: Tensor
+    layer: Layer = PIXELS
+
+    def collect(self, features: Tensor, tile: Tile, number: int) -> Tensor:
+        """Compute the weighted and the unweighted summand (2,) of a tile."""
+        variation = tile.take_own(total_variation(features)[None, None], PIXELS) / self.smoothness.numel()
+        return torch.stack([(self.smoothness[tile.own] * variation).sum(), variation.sum()])
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Compute the squared differences (h, w) of each pixel (1, C, h, w) to those below and to the right, per channel.
+
+    Their mean, the total variation of an image, does not depend on its size.
     """
     down = (image[:, :, 1:] - image[:, :, :-1]).square()
     right = (image[:, :, :, 1:] - image[:, :, :, :-1]).square()
-    rough: Tensor = functional.pad(down, (0, 0, 0, 1)) + functional.pad(right, (0, 1))
-    return rough[0].mean(0)
+    variation: Tensor = functional.pad(down, (0, 0, 0, 1)) + functional.pad(right, (0, 1))
+    return variation[0].mean(0)
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The weighted sum that is minimised and what it is made of: per region (R,), or one for the image ()."""
+    """The weighted sum that is minimised, style and content (R,) of each region, and the image's total variation."""
 
     total: Tensor
     style: Tensor
@@ -117,5 +150,5 @@ class Losses:
     smoothness: Tensor
 
     def detach(self) -> Losses:
-        """Return the numbers alone: without the memory that their gradient takes."""
+        """Return the numbers without the graph that their gradient needs."""
         return Losses(self.total.detach(), self.style.detach(), self.content.detach(), self.smoothness.detach())

@@ -18,7 +18,7 @@ from guidedstyle.types import Shape, Size
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of an image, [start, end) px down and across, and the window around it that its features see."""
+    """A part of an image, [start, end) px down and across, and the window around it that its features depend on."""
 
     own: tuple[slice, slice]
     window: tuple[slice, slice]
@@ -46,7 +46,7 @@ class Tile:
 
 
 class _Crop(Function):
-    """Cut cells out of features, keeping their channels last on the way back too, which slicing would not."""
+    """Crop features; the gradient keeps channels last, which that of slicing would not."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, cells: Sequence[slice]) -> Tensor:
@@ -63,11 +63,11 @@ class _Crop(Function):
         return gradient, None
 
 
-def make_tiles(size: Size, side: int, halo: int, stride: int) -> tuple[Tile, ...]:
+def make_tiles(size: Size, side: int, *, halo: int, stride: int) -> tuple[Tile, ...]:
     """Divide (width, height) evenly into tiles of at most about `side` px, cut at multiples of a stride.
 
-    A `halo` of as many px as the deepest features see beyond their cells, and a multiple of the stride, makes the
-    features of a tile those of the whole image.
+    With a `halo`, a multiple of the stride, at least as wide as the deepest features reach beyond their cells, the
+    features of a tile are those of the whole image.
     """
     width, height = size
     return tuple(
@@ -86,35 +86,45 @@ def _widen(side: slice, halo: int, length: int) -> slice:
     return slice(max(0, side.start - halo), min(length, side.stop + halo))
 
 
-Measure = Callable[[Tensor, int], Sequence[Tensor]]  # of a window (1, C, h, w) and the number of its tile
-Coarser = Callable[[Tensor], Sequence[Tensor]]
+MeasureTile = Callable[[Tensor, int], Sequence[Tensor]]  # of a window (1, C, h, w) and the number of its tile
+MeasureImage = Callable[[Tensor], Sequence[Tensor]]  # of a whole image (1, C, H, W)
 
 
 def sum_tiles(
-    picture: Tensor, tiles: Sequence[Tile], measure: Measure, kept: int = 0, coarser: Coarser | None = None
+    picture: Tensor,
+    tiles: Sequence[Tile],
+    measure: MeasureTile,
+    *,
+    kept: int = 0,
+    measure_coarser: MeasureImage | None = None,
 ) -> Sequence[Tensor]:
-    """Sum what is measured of each tile of an image (1, C, H, W), with its exact gradient.
+    """Sum what `measure` returns for each tile of an image (1, C, H, W), with the exact gradient.
 
-    Of more than one tile the first pass computes only the sums; the second, when the gradient is asked for, computes
-    each tile again and sends the sums' gradient back through it alone, so no more than one tile is in memory at a
-    time. The first `kept` tiles stay there and are not computed again. Processes share the tiles between them.
-    What `coarser` finds of the image in its own way follows the sums; both add to one gradient in place.
+    With more than one tile, the forward pass computes the sums alone. The backward pass computes each tile again and
+    sends the gradient of the sums through it, so that the graph of a single tile is in memory at a time. The graphs of
+    the first `kept` tiles stay in memory instead. Processes share the tiles. The results of `measure_coarser`, for the
+    coarser octaves of the image, follow the sums; both add to one gradient in place.
     """
     if len(tiles) == 1:
-        return [*measure(picture, 0), *(coarser(picture) if coarser else ())]
-    sums: tuple[Tensor, ...] = _SumTiles.apply(picture, tiles, measure, kept, coarser)
+        return [*measure(picture, 0), *(measure_coarser(picture) if measure_coarser else ())]
+    sums: tuple[Tensor, ...] = _SumTiles.apply(picture, tiles, measure, kept, measure_coarser)
     return sums
 
 
 class _SumTiles(Function):
     @staticmethod
     def forward(
-        ctx: Any, picture: Tensor, tiles: Sequence[Tile], measure: Measure, kept: int, coarser: Coarser | None
+        ctx: Any,
+        picture: Tensor,
+        tiles: Sequence[Tile],
+        measure: MeasureTile,
+        kept: int,
+        measure_coarser: MeasureImage | None,
     ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(picture)
         ctx.tiles, ctx.measure, ctx.rows, ctx.graphs = tiles, measure, take_slice(split_rows(tiles)), {}
         differentiable = ctx.needs_input_grad[0]
-        ctx.coarse = _look_coarser(picture, coarser, differentiable)
+        ctx.coarse = _measure_coarser(picture, measure_coarser, differentiable)
         share = [number for row in ctx.rows for number in row]
         totals: list[Tensor] = []
         for number in share:
@@ -129,9 +139,9 @@ class _SumTiles(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (picture,), (seen, coarse) = ctx.saved_tensors, ctx.coarse
+        (picture,), (leaf, coarse) = ctx.saved_tensors, ctx.coarse
         count = len(gradients) - len(coarse)
-        gradient = _differentiate_coarse(coarse, seen, gradients[count:])
+        gradient = _differentiate_coarse(coarse, leaf, gradients[count:])
         for row in ctx.rows:
             down = ctx.tiles[row[0]].window[0]
             band = torch.zeros_like(picture[:, :, down])
@@ -145,25 +155,28 @@ class _SumTiles(Function):
 
 
 def split_rows(tiles: Sequence[Tile]) -> list[list[int]]:
-    """Split tiles, by their numbers, into rows.
+    """Split the numbers of tiles into rows.
 
-    Rows are what processes share, and what gradients are summed over first: then no pixel is in more than two sums,
-    and it does not matter who adds them up.
+    Rows are distributed over the processes, and gradients are summed over each row first. No pixel is in more than
+    two of these sums, so that the result does not depend on the number of processes.
     """
     return [list(row) for _, row in groupby(range(len(tiles)), lambda number: tiles[number].own[0].start)]
 
 
-def _look_coarser(picture: Tensor, coarser: Coarser | None, differentiable: bool) -> tuple[Tensor, Sequence[Tensor]]:
+def _measure_coarser(
+    picture: Tensor, measure: MeasureImage | None, differentiable: bool
+) -> tuple[Tensor, Sequence[Tensor]]:
+    """Return a leaf of the coarser octaves' own graph, and their results."""
     with torch.set_grad_enabled(differentiable):
-        seen = picture.detach().requires_grad_(differentiable)
-        return seen, coarser(seen) if coarser else ()
+        leaf = picture.detach().requires_grad_(differentiable)
+        return leaf, measure(leaf) if measure else ()
 
 
-def _differentiate_coarse(coarse: Sequence[Tensor], seen: Tensor, gradients: Sequence[Tensor]) -> Tensor:
-    """Send the gradient back through the coarser octaves: all processes take part, the first one's counts."""
+def _differentiate_coarse(coarse: Sequence[Tensor], leaf: Tensor, gradients: Sequence[Tensor]) -> Tensor:
+    """Send the gradient back through the coarser octaves; all processes compute it, that of the first one counts."""
     if not coarse:
-        return torch.zeros_like(seen)
-    gradient = torch.autograd.grad(coarse, seen, gradients)[0].contiguous()
+        return torch.zeros_like(leaf)
+    gradient = torch.autograd.grad(coarse, leaf, gradients)[0].contiguous()
     return gradient if is_first() else gradient.zero_()
 
 
@@ -173,16 +186,16 @@ def _measure_again(picture: Tensor, ctx: Any, number: int) -> tuple[Tensor, Sequ
 
 
 def _accumulate(totals: Sequence[Tensor], sums: Sequence[Tensor]) -> list[Tensor]:
-    """Add in as many bits as there are: the order in which processes add up must not show."""
+    """Add in float64 where there is one: the order in which processes add must not change the result."""
     precise = [one.detach().to(torch.float32 if one.device.type == "mps" else torch.float64) for one in sums]
     return [total.add_(one) for total, one in zip(totals, precise, strict=True)] if totals else precise
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a size is computed: in tiles of `side` px (None: whole), of which a share is `kept` in memory.
+    """How a stage is computed: in tiles of `side` px, or whole (None).
 
-    `content` tells whether the content image's features stay in memory too.
+    The graphs of a fraction `kept` of the tiles stay in memory, and with `content` the content image's features too.
     """
 
     side: int | None = None

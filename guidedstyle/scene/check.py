@@ -11,7 +11,8 @@ import numpy as np
 
 from guidedstyle.encoders.architecture import Architecture, Layer
 from guidedstyle.encoders.registry import find_architecture
-from guidedstyle.losses.propagation import MOSTLY, cover_cells, halve
+from guidedstyle.losses.propagation import MOSTLY, cover_grid
+from guidedstyle.losses.pyramid import halve_shape
 from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.recipe.loading.document import write_yaml
@@ -80,7 +81,7 @@ def _measure_coverage(
     """Coverage weights (h, w), which may be coarser than the image of (width, height) that they are of."""
     names, found = tuple(architecture.weigh_style(controls.style_layers)), []
     for octave in range(sizes):
-        shape = halve(size[::-1], octave)
+        shape = halve_shape(size[::-1], octave)
         seen = names if controls.octaves[min(octave, len(controls.octaves) - 1)] else ()
         alive = tuple(name for name in seen if _is_covered(weights, shape, architecture.layers[name], controls.guides))
         found.append(LayerCoverage(max(shape), alive, seen))
@@ -95,7 +96,7 @@ def _is_covered(weights: Array, shape: Sequence[int], layer: Layer, kind: Propag
         grid = (max(1, picture[0] // layer.stride), max(1, picture[1] // layer.stride))
     else:
         grid = layer.grid(picture)
-    cells = cover_cells(weights[None], picture, grid, layer, kind)
+    cells = cover_grid(weights[None], picture, grid, layer, kind)
     return bool(np.max(cells, initial=0) >= MOSTLY)
 
 

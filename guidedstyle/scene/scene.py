@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from guidedstyle.io.images import fit_size
+from guidedstyle.losses.pyramid import SMALLEST_OCTAVE, count_octaves
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.styles import StyleImage
 from guidedstyle.types import Array, Size
 
 SMALLEST_START = 128  # longest side of the coarsest size, px
-SMALLEST_OCTAVE = 16  # shortest side, px
 STEP_RATIO = 2  # a size gets this many times the steps of the next larger
 
 
@@ -41,11 +41,6 @@ def plan_stages(size: Size, steps: int, octaves: int, most: int | None = None) -
 
 def _pays(size: Size) -> bool:
     return max(size) >= 2 * SMALLEST_START and min(size) >= 2 * SMALLEST_OCTAVE
-
-
-def count_octaves(size: Size, most: int) -> int:
-    """Count the octaves, up to `most`, of an image whose shortest side stays long enough to have features."""
-    return max(1, min(most, (min(size) // SMALLEST_OCTAVE).bit_length()))
 
 
 CHECK_SIZE = 1024

@@ -25,15 +25,15 @@ pytestmark = pytest.mark.slow
 
 def measure_distances(objective: Objective, image: torch.Tensor) -> torch.Tensor:
     """Measure the guided style distance of every region (rows) to the style of every region (columns)."""
-    targets = objective.style_targets
+    terms = objective.style_terms
     with torch.no_grad():
-        features = encode_octaves(objective.encoder, image, [target.place for target in targets])
-        per_place = []
-        for target, probe in zip(targets, objective.style_probes, strict=True):
-            found = guided_grams(features[target.place], probe.guides[0])
-            errors = (found[:, None] - target.wanted[None]).square().sum((2, 3))
-            per_place.append(errors / target.wanted.square().sum((1, 2)))
-    return torch.stack(per_place).mean(0)
+        features = encode_octaves(objective.encoder, image, [term.key for term in terms])
+        per_term = []
+        for term in terms:
+            found = guided_grams(features[term.key], term.statistic.guides[0])
+            errors = (found[:, None] - term.targets[None]).square().sum((2, 3))
+            per_term.append(errors / term.targets.square().sum((1, 2)))
+    return torch.stack(per_term).mean(0)
 
 
 @needs_data

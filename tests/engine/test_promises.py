@@ -19,7 +19,7 @@ from guidedstyle.engine.rendering import Rendering, load_encoder
 from guidedstyle.io.images import read_image, to_array, to_pillow
 from guidedstyle.losses.gram import STATISTICS
 from guidedstyle.losses.guides import make_guides
-from guidedstyle.losses.terms import Place
+from guidedstyle.losses.pyramid import OctaveLayer
 from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
@@ -71,7 +71,7 @@ def two_regions(left: dict[str, object], **keys: object) -> dict[str, object]:
 
 def measure(
     encoder: Encoder, image: Array, statistic: Statistic = "gram", part: slice = slice(None)
-) -> dict[Place, torch.Tensor]:
+) -> dict[OctaveLayer, torch.Tensor]:
     """Measure statistics of some columns of an image (1, 3, h, w) at every place."""
     encoder = encoder.float()
     with torch.no_grad():
@@ -82,7 +82,9 @@ def measure(
         }
 
 
-def compare(one: dict[Place, torch.Tensor], other: dict[Place, torch.Tensor], octaves: range = range(3)) -> float:
+def compare(
+    one: dict[OctaveLayer, torch.Tensor], other: dict[OctaveLayer, torch.Tensor], octaves: range = range(3)
+) -> float:
     """Measure the distance between statistics, relative to the other's, over some octaves."""
     places = [place for place in one if place[0] in octaves]
     return float(np.mean([float((one[p] - other[p]).square().sum() / other[p].square().sum()) for p in places]))

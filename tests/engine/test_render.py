@@ -11,15 +11,16 @@ import pytest
 import torch
 from PIL import Image
 from support.pictures import draw_picture
-from support.renders import find_target, paint
+from support.renders import find_term, paint
 
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.render import render
 from guidedstyle.engine.rendering import Update, load_encoder
+from guidedstyle.losses.pyramid import count_octaves
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
-from guidedstyle.scene.scene import count_octaves, plan_stages
+from guidedstyle.scene.scene import plan_stages
 from guidedstyle.types import Setting, SolverMethod
 
 
@@ -177,11 +178,11 @@ def test_the_target_of_a_mix_is_the_weighted_mean_of_its_styles(studio: Path) ->
         for name, style in (("a", "ink"), ("b", "oil"), ("c", "{ink: 1, oil: 3}"))
     )
     Image.new("L", (96, 64), 100).save(studio / "left.png")
-    targets = write_and_aim(studio, regions).style_targets
-    assert len(targets) == 4 * 3
-    for target in targets:
-        assert target.indices.tolist() == [0, 1, 2]
-        ink, oil, mix = target.wanted
+    terms = write_and_aim(studio, regions).style_terms
+    assert len(terms) == 4 * 3
+    for term in terms:
+        assert term.indices.tolist() == [0, 1, 2]
+        ink, oil, mix = term.targets
         torch.testing.assert_close(mix, 0.25 * ink + 0.75 * oil)
         assert (ink - oil).norm() > 0.01 * ink.norm()
 
@@ -195,10 +196,10 @@ def test_only_the_masked_part_of_a_style_image_is_its_style(studio: Path) -> Non
     mask[:, 40:] = 255
     Image.fromarray(mask).save(studio / "part.png")
     one = "  - {name: a, mask: rest, style: ink}\n"
-    masked = find_target(write_and_aim(studio, one, styles__ink__mask="part.png"), (0, "relu1_1")).wanted
-    whole = find_target(write_and_aim(studio, one), (0, "relu1_1")).wanted
+    masked = find_term(write_and_aim(studio, one, styles__ink__mask="part.png"), (0, "relu1_1")).targets
+    whole = find_term(write_and_aim(studio, one), (0, "relu1_1")).targets
     Image.new("RGB", (80, 80), (255, 0, 0)).save(studio / "ink.png")
-    red = find_target(write_and_aim(studio, one), (0, "relu1_1")).wanted
+    red = find_term(write_and_aim(studio, one), (0, "relu1_1")).targets
     off = [float((wanted - red).norm() / red.norm()) for wanted in (masked, whole)]
     assert off[0] < 0.2 * off[1]
 

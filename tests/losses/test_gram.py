@@ -9,8 +9,8 @@ import torch
 from support.grams import aim_at, guide, sum_squares, weigh
 from torch import Tensor
 
-from guidedstyle.losses.gram import STATISTICS, guided_grams, guided_means, measure_statistics, mix_grams
-from guidedstyle.losses.terms import style_losses
+from guidedstyle.losses.gram import STATISTICS, guided_grams, guided_means, mix_grams, squared_norms
+from guidedstyle.losses.terms import add_style_losses
 from guidedstyle.types import Statistic
 
 GRID = (6, 7)
@@ -94,7 +94,7 @@ def test_covariance_does_not_see_the_mean_and_keeps_its_bits_in_bfloat16() -> No
 def test_a_mean_in_a_metric_is_that_of_features_seen_through_it() -> None:
     features, metric, guides = make_features(), torch.randn(3, 3, dtype=torch.float64), guide(make_weights(2), GRID)
     seen = torch.einsum("dc,bchw->bdhw", metric, features)
-    found = measure_statistics(guided_means(features, guides), metric.T @ metric)
+    found = squared_norms(guided_means(features, guides), metric.T @ metric)
     torch.testing.assert_close(found, guided_means(seen, guides).square().sum(1))
 
 
@@ -184,8 +184,8 @@ def test_a_mix_has_a_weight_for_each_gram() -> None:
 def test_without_a_metric_each_region_has_its_squared_norm(statistic: str) -> None:
     found = STATISTICS[statistic](make_features(), guide(make_weights(3), GRID))
     wanted = [sum(number**2 for number in region.flatten().tolist()) for region in found]
-    assert measure_statistics(found, None).tolist() == pytest.approx(wanted, rel=1e-12)
-    assert measure_statistics(found, torch.eye(3, dtype=torch.float64)).tolist() == pytest.approx(wanted, rel=1e-12)
+    assert squared_norms(found, None).tolist() == pytest.approx(wanted, rel=1e-12)
+    assert squared_norms(found, torch.eye(3, dtype=torch.float64)).tolist() == pytest.approx(wanted, rel=1e-12)
 
 
 def test_sums_of_bfloat16_features_are_rounded_once() -> None:
@@ -245,17 +245,17 @@ def test_metric_changes_distances_as_features_seen_through_it() -> None:
     features, metric = make_features(), torch.randn(3, 3, dtype=torch.float64)
     guides = guide(make_weights(2), GRID)
     seen = torch.einsum("dc,bchw->bdhw", metric, features)
-    found = measure_statistics(guided_grams(features, guides), metric.T @ metric)
+    found = squared_norms(guided_grams(features, guides), metric.T @ metric)
     torch.testing.assert_close(found, guided_grams(seen, guides).square().sum((1, 2)))
 
 
 def test_gradient_in_a_metric_is_the_numerical_one() -> None:
     guides, metric = guide(make_weights(2), GRID), torch.eye(3, dtype=torch.float64) + 0.2
     wanted, features = guided_grams(make_features(seed=4), guides), make_features().requires_grad_()
-    (found,) = torch.autograd.grad(measure_statistics(guided_grams(features, guides) - wanted, metric).sum(), features)
+    (found,) = torch.autograd.grad(squared_norms(guided_grams(features, guides) - wanted, metric).sum(), features)
     step, shift = make_features(seed=8), 1e-6
     above, below = (
-        measure_statistics(guided_grams((features + sign * shift * step).detach(), guides) - wanted, metric).sum()
+        squared_norms(guided_grams((features + sign * shift * step).detach(), guides) - wanted, metric).sum()
         for sign in (1, -1)
     )
     torch.testing.assert_close((found * step).sum(), (above - below) / (2 * shift), rtol=1e-6, atol=1e-9)
@@ -266,7 +266,7 @@ def test_half_opacity_regions_in_the_loss_weigh_as_one() -> None:
     whole = guide(torch.ones(1, *GRID, dtype=torch.float64), GRID)
     halves = guide(torch.full((2, *GRID), 0.5, dtype=torch.float64), GRID)
     gram = guided_grams(target, whole)
-    place, nothing = (0, "relu"), torch.zeros(2, dtype=torch.float64)
-    one = style_losses([guided_grams(features, whole)], [aim_at(gram, place)], nothing[:1])
-    two = style_losses([guided_grams(features, halves)], [aim_at(gram.expand(2, -1, -1), place)], nothing)
+    none = torch.zeros(2, dtype=torch.float64)
+    one = add_style_losses(none[:1], [aim_at(gram)], [guided_grams(features, whole)])
+    two = add_style_losses(none, [aim_at(gram.expand(2, -1, -1))], [guided_grams(features, halves)])
     torch.testing.assert_close(two.mean(), one.mean())

@@ -56,7 +56,7 @@ def open_three(studio: Path, *settings: str) -> Scene:
 @pytest.mark.parametrize("size", [(64, 64), (277, 203), (130, 65), (1000, 17), (33, 8)])
 @pytest.mark.parametrize("stride", [1, 4, 16])
 def test_every_pixel_and_every_cell_belongs_to_one_tile(size: tuple[int, int], stride: int) -> None:
-    tiles = make_tiles(size, 64, 2 * stride, stride)
+    tiles = make_tiles(size, 64, halo=2 * stride, stride=stride)
     owners = np.zeros(size[::-1], int)
     for one in tiles:
         owners[one.own] += 1
@@ -71,7 +71,7 @@ def test_every_pixel_and_every_cell_belongs_to_one_tile(size: tuple[int, int], s
 
 
 def test_a_tile_is_no_larger_than_asked_for_up_to_the_stride() -> None:
-    sides = [side.stop - side.start for one in make_tiles((1000, 700), 128, 24, 4) for side in one.own]
+    sides = [side.stop - side.start for one in make_tiles((1000, 700), 128, halo=24, stride=4) for side in one.own]
     assert max(sides) < 128 + 4
     assert min(sides) > 64
 
@@ -102,7 +102,7 @@ def test_a_halo_is_all_that_the_deepest_layer_sees(architecture) -> None:
 def test_sums_and_their_gradient_are_the_whole_ones() -> None:
     """A function with products of neighbours, whose window must reach one pixel further."""
     picture = torch.rand(1, 3, 37, 50, dtype=torch.float64)
-    tiles = make_tiles((50, 37), 16, 1, 1)
+    tiles = make_tiles((50, 37), 16, halo=1, stride=1)
 
     def measure(window: torch.Tensor, number: int) -> list[torch.Tensor]:
         products = torch.nn.functional.pad(window[..., 1:] * window[..., :-1], (0, 1))
@@ -114,7 +114,7 @@ def test_sums_and_their_gradient_are_the_whole_ones() -> None:
 
     for kept in (0, 5, len(tiles)):
         one, other = (picture.clone().requires_grad_() for _ in range(2))
-        found = sum_tiles(one, tiles, measure, kept, lambda seen: [seen.sum().exp()])
+        found = sum_tiles(one, tiles, measure, kept=kept, measure_coarser=lambda seen: [seen.sum().exp()])
         wanted = [*whole(other), other.sum().exp()]
         for a, b in zip(found, wanted, strict=True):
             torch.testing.assert_close(a, b)
@@ -201,5 +201,5 @@ def test_tiles_without_any_region_change_nothing(studio: Path) -> None:
 
 
 def test_tiles_follow_each_other_without_a_gap() -> None:
-    for one, other in pairwise(make_tiles((997, 10), 100, 8, 4)):
+    for one, other in pairwise(make_tiles((997, 10), 100, halo=8, stride=4)):
         assert one.own[1].stop == other.own[1].start

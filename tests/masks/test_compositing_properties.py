@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.strategies import opacities
 
 from guidedstyle.encoders.vgg import LITE
-from guidedstyle.losses.propagation import average_cells, enclose_fields, weigh_cells
+from guidedstyle.losses.propagation import average_to_grid, erode_to_grid, propagate
 from guidedstyle.masks.compositing import add_borders, settle_neighbours, stack_weights, unstack_weights
 from guidedstyle.types import Array
 
@@ -80,7 +80,7 @@ grids = st.tuples(st.integers(1, 17), st.integers(1, 23))
 def test_cells_share_out_what_pixels_have(layers: list[Array], grid: tuple[int, int]) -> None:
     """Regions that take every pixel whole take every cell whole, and none gains or loses by it."""
     weights = stack_weights(layers, (23, 17))
-    cells = average_cells(weights, grid)
+    cells = average_to_grid(weights, grid)
     np.testing.assert_allclose(cells.sum(0), 1, atol=1e-5)
     np.testing.assert_allclose(cells.mean((1, 2)), weights.mean((1, 2)), atol=1e-5)
 
@@ -105,7 +105,7 @@ def erode_by_hand(region: Array, layer: Any) -> Array:
 def test_inside_is_the_least_that_a_position_sees(name: str, layers: list[Array]) -> None:
     layer = LITE.layers[name]
     grid = (16 // layer.stride, 24 // layer.stride)
-    fields = enclose_fields(np.stack(layers), grid, layer)
+    fields = erode_to_grid(np.stack(layers), grid, layer)
     assert (fields == np.stack([erode_by_hand(region, layer) for region in layers])).all()
 
 
@@ -113,4 +113,4 @@ def test_inside_is_the_least_that_a_position_sees(name: str, layers: list[Array]
 def test_guides_sum_to_one(layers: list[Array], kind: Any) -> None:
     weights = np.stack([np.maximum(layer, 1e-3) for layer in layers])
     layer = LITE.layers["relu2_1"]
-    np.testing.assert_allclose(weigh_cells(weights, 0, (8, 12), layer, [kind] * 2).sum((1, 2)), 1, atol=1e-5)
+    np.testing.assert_allclose(propagate(weights, 0, (8, 12), layer, [kind] * 2).sum((1, 2)), 1, atol=1e-5)

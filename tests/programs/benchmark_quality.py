@@ -140,7 +140,7 @@ def make_judge(scene: Scene) -> Callable[[Tensor], float]:
 
     @torch.no_grad()
     def judge(picture: Tensor) -> float:
-        return float(objective.balance @ objective.measure(picture).style)
+        return float(objective.weights.balance @ objective.measure(picture).style)
 
     return judge
 

@@ -55,7 +55,7 @@ module.{name} = call
 
 @pytest.mark.parametrize(
     ("module", "name", "call"),
-    [("objective.targets", "TargetBuilder.make_targets", 1), ("render", "resize", 1), ("render", "Objective", 2)],
+    [("objective.targets", "TargetBuilder.make_terms", 1), ("render", "resize", 1), ("render", "Objective", 2)],
     ids=["paintings", "small", "final"],
 )
 def test_ctrl_c_in_every_stage_leaves_a_whole_picture_and_resume_goes_on(

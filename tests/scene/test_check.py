@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from support.grams import sum_squares
 from support.pictures import draw_picture
-from support.renders import find_target, paint
+from support.renders import find_term, paint
 
 from guidedstyle.encoders.architecture import Layer
 from guidedstyle.encoders.vgg import LITE
@@ -18,7 +18,8 @@ from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.losses.guides import Guides
-from guidedstyle.losses.propagation import MOSTLY, average_cells, cover_cells, enclose_fields, halve, weigh_cells
+from guidedstyle.losses.propagation import MOSTLY, average_to_grid, cover_grid, erode_to_grid, propagate
+from guidedstyle.losses.pyramid import halve_shape
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.check import collect_warnings, measure_coverage
 from guidedstyle.scene.opening import open_scene
@@ -82,24 +83,24 @@ def test_convention_inside_asks_for_the_whole_receptive_field(height: int, width
     for name, (stride, extent) in fields.items():
         layer, grid = LITE.layers[name], (height // stride, width // stride)
         assert (layer.stride, layer.receptive_field) == (stride, extent)
-        assert (enclose_fields(weights, grid, layer) == find_least(weights, grid, layer)).all(), name
+        assert (erode_to_grid(weights, grid, layer) == find_least(weights, grid, layer)).all(), name
 
 
 def test_halves_are_rounded_down_and_never_nothing() -> None:
-    assert [halve((37, 5), octave) for octave in range(5)] == [(37, 5), (18, 2), (9, 1), (4, 1), (2, 1)]
-    assert halve((5, 37), 4) == (1, 2)
+    assert [halve_shape((37, 5), octave) for octave in range(5)] == [(37, 5), (18, 2), (9, 1), (4, 1), (2, 1)]
+    assert halve_shape((5, 37), 4) == (1, 2)
 
 
 def test_cells_are_averages_between_the_least_and_the_most_weight() -> None:
     weights = np.random.default_rng(0).random((2, 48, 64), np.float32)
-    assert average_cells(weights, (48, 64)) is weights
-    np.testing.assert_allclose(average_cells(weights, (12, 16)), average_blocks(weights, 4), atol=1e-6)
+    assert average_to_grid(weights, (48, 64)) is weights
+    np.testing.assert_allclose(average_to_grid(weights, (12, 16)), average_blocks(weights, 4), atol=1e-6)
     even = np.stack([np.full((50, 70), 0.3, np.float32), np.ones((50, 70), np.float32)])
-    cells = average_cells(even, (7, 11))
+    cells = average_to_grid(even, (7, 11))
     assert cells.shape == (2, 7, 11)
     assert (cells == even[:, :1, :1]).all()
     split = (np.indices((50, 70))[1] < 33).astype(np.float32)[None]
-    assert (average_cells(split, (7, 11)).min(), average_cells(split, (7, 11)).max()) == (0, 1)
+    assert (average_to_grid(split, (7, 11)).min(), average_to_grid(split, (7, 11)).max()) == (0, 1)
 
 
 def test_every_region_is_weighed_in_its_own_kind_to_a_sum_of_1() -> None:
@@ -108,7 +109,7 @@ def test_every_region_is_weighed_in_its_own_kind_to_a_sum_of_1() -> None:
     weights[:2, :, :72] = np.random.default_rng(0).uniform(0.6, 1, (96, 72))
     weights[2, 20:70, 30:100] = MOSTLY
     weights[3, 20:70, 30:100] = MOSTLY - 0.01
-    found = weigh_cells(weights, 1, (24, 32), layer, ["simple", "inside", "inside", "inside"])
+    found = propagate(weights, 1, (24, 32), layer, ["simple", "inside", "inside", "inside"])
     simple, inside = average_blocks(weights, 4), find_least(average_blocks(weights, 2), (24, 32), layer)
     wanted = np.stack([simple[0], inside[1], inside[2], simple[3]])
     np.testing.assert_allclose(found, wanted / wanted.sum((1, 2), keepdims=True), rtol=1e-5, atol=1e-7)
@@ -148,10 +149,10 @@ def test_a_thin_line_never_becomes_nothing(tmp_path: Path, width: int, guides: s
         losses = objective.measure(torch.nn.functional.interpolate(image, objective.canvas.content.shape[2:]))
         assert torch.isfinite(losses.total)
         assert (losses.style > 0).all()
-        for target, probe in zip(objective.style_targets, objective.style_probes, strict=True):
-            assert torch.isfinite(target.wanted).all()
-            assert (target.norms > 1e-6).all()
-            assert sum_squares(probe.guides[0]).tolist() == pytest.approx([1, 1], abs=1e-4)
+        for term in objective.style_terms:
+            assert torch.isfinite(term.targets).all()
+            assert (term.norms > 1e-6).all()
+            assert sum_squares(term.statistic.guides[0]).tolist() == pytest.approx([1, 1], abs=1e-4)
 
 
 @pytest.mark.parametrize("guides", ["simple", "inside"])
@@ -202,12 +203,12 @@ def test_the_survey_tells_what_the_engine_does(tmp_path: Path, width: int, guide
         weights = aim(scene, stage).canvas.weights[1:2].numpy()
         for survival, octave in zip(survey[1 - stage :], range(3), strict=False):
             for name in survival.of:
-                layer, picture = LITE.layers[name], halve(weights.shape[1:], octave)
+                layer, picture = LITE.layers[name], halve_shape(weights.shape[1:], octave)
                 grid = (picture[0] // layer.stride, picture[1] // layer.stride)
-                cells = cover_cells(weights, picture, grid, layer, guides)
+                cells = cover_grid(weights, picture, grid, layer, guides)
                 assert (cells.max() >= MOSTLY) == (name in survival.layers)
-                weighed = weigh_cells(weights, octave, grid, layer, [guides])
-                simple = weigh_cells(weights, octave, grid, layer, ["simple"])
+                weighed = propagate(weights, octave, grid, layer, [guides])
+                simple = propagate(weights, octave, grid, layer, ["simple"])
                 assert (weighed == simple).all() == (guides == "simple" or name in survival.lost)
 
 
@@ -233,9 +234,9 @@ def test_a_seam_at_half_opacity_keeps_its_weight_at_every_octave(tmp_path: Path)
     weights = np.stack([1 - ramp, ramp])
     for octave in range(3):
         for layer in (LITE.layers[name] for name in LITE.style_layers):
-            picture = halve(PHOTO[::-1], octave)
+            picture = halve_shape(PHOTO[::-1], octave)
             grid = (picture[0] // layer.stride, picture[1] // layer.stride)
-            np.testing.assert_allclose(cover_cells(weights, picture, grid, layer, "simple").sum(0), 1, atol=1e-5)
+            np.testing.assert_allclose(cover_grid(weights, picture, grid, layer, "simple").sum(0), 1, atol=1e-5)
 
 
 def test_inside_guides_keep_the_neighbours_edge_out_of_the_style(tmp_path: Path) -> None:
@@ -256,7 +257,7 @@ def test_inside_guides_keep_the_neighbours_edge_out_of_the_style(tmp_path: Path)
         text += f"  - {{name: a, mask: {{rectangle: [0, 0, 0.5, 1]}}, style: oil, guides: {guides}}}\n"
         (tmp_path / "a.yaml").write_text(text + "  - {name: b, mask: rest, style: all}\n")
         objective = aim(open_scene(read_recipe(tmp_path / "a.yaml")))
-        wanted = [find_target(objective, (0, layer)).wanted for layer in LITE.style_layers]
+        wanted = [find_term(objective, (0, layer)).targets for layer in LITE.style_layers]
         errors[guides] = max(float((own - plain).norm() / plain.norm()) for own, plain in wanted)
     assert errors["inside"] < 0.1 * errors["simple"]
 
@@ -276,8 +277,8 @@ def test_a_regions_own_guides_are_inside_where_it_asks_for_it(tmp_path: Path) ->
     for guides in ("simple", "inside"):
         _, scene = open_line(tmp_path, 120, guides)
         objective = aim(scene)
-        probes = dict(zip([target.place for target in objective.style_targets], objective.style_probes, strict=True))
-        counts[guides] = count_positions(probes[0, "relu3_1"].guides[0])
+        terms = {term.key: term for term in objective.style_terms}
+        counts[guides] = count_positions(terms[0, "relu3_1"].statistic.guides[0])
     cells = 400 // 4
     assert counts["simple"] == (300 // 4 * cells - 120 // 4 * cells, 120 // 4 * cells)
     assert counts["inside"] == (counts["simple"][0], (120 - 24) // 4 * cells)

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from guidedstyle.encoders.architecture import Layer
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.losses.gram import guided_grams
 from guidedstyle.losses.guides import Guides, make_guides
-from guidedstyle.losses.propagation import average_cells, normalise_cells
-from guidedstyle.losses.terms import Place, StyleTarget, build_octaves, relative_norms
+from guidedstyle.losses.measure import GuidedStatistic, build_octaves
+from guidedstyle.losses.propagation import average_to_grid, normalise
+from guidedstyle.losses.pyramid import OctaveLayer
+from guidedstyle.losses.terms import StyleTerm, relative_norms
 
 
 def weigh(weights: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Average weights (R, H, W) over the cells of a grid: (R, h * w), each region to a sum of 1."""
-    return torch.from_numpy(normalise_cells(average_cells(weights.numpy(), grid).copy())).flatten(1)
+    """Average weights (R, H, W) over the positions of a grid: (R, h * w), with a sum of 1 for each region."""
+    return torch.from_numpy(normalise(average_to_grid(weights.numpy(), grid).copy())).flatten(1)
 
 
 def guide(weights: Tensor, grid: tuple[int, int]) -> Guides:
@@ -24,11 +27,16 @@ def guide(weights: Tensor, grid: tuple[int, int]) -> Guides:
     return make_guides(weigh(weights, grid))
 
 
-def aim_at(wanted: Tensor, place: Place) -> StyleTarget:
-    """Make the target of Gram matrices (R, C, C), one of each region, with the same weight for all."""
-    everywhere = torch.ones(len(wanted), dtype=wanted.dtype)
-    numbers = torch.arange(len(wanted))
-    return StyleTarget(place, "gram", wanted, relative_norms(wanted, None), numbers, everywhere)
+def aim_at(targets: Tensor, guides: Guides | None = None) -> StyleTerm:
+    """Make the style term of target Gram matrices (R, C, C), one of each region, with the same weight for all."""
+    return StyleTerm(
+        octave=0,
+        statistic=GuidedStatistic(Layer(), "gram", [guides] if guides else []),
+        targets=targets,
+        norms=relative_norms(targets, None),
+        indices=torch.arange(len(targets)),
+        weights=torch.ones(len(targets), dtype=targets.dtype),
+    )
 
 
 def sum_squares(guides: Guides) -> Tensor:
@@ -37,7 +45,7 @@ def sum_squares(guides: Guides) -> Tensor:
     return guided_grams(torch.ones(1, 1, 1, size, dtype=torch.float64), guides)[:, 0, 0]
 
 
-def encode_octaves(encoder: Encoder, image: Tensor, places: Sequence[Place]) -> dict[Place, Tensor]:
-    """Encode an image at the octaves and layers of places: {(octave, layer): (1, C, h, w)}."""
-    octaves = build_octaves(image, 1 + max(octave for octave, _ in places))
-    return {(octave, layer): encoder.encode(octaves[octave], [layer])[layer] for octave, layer in places}
+def encode_octaves(encoder: Encoder, image: Tensor, keys: Sequence[OctaveLayer]) -> dict[OctaveLayer, Tensor]:
+    """Encode an image at octaves and layers: {(octave, layer): (1, C, h, w)}."""
+    octaves = build_octaves(image, 1 + max(octave for octave, _ in keys))
+    return {(octave, layer): encoder.encode(octaves[octave], [layer])[layer] for octave, layer in keys}

@@ -17,7 +17,8 @@ from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.render import render
 from guidedstyle.engine.rendering import Rendering, load_encoder
-from guidedstyle.losses.terms import Place, StyleTarget
+from guidedstyle.losses.pyramid import OctaveLayer
+from guidedstyle.losses.terms import StyleTerm
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.types import Setting
@@ -53,9 +54,9 @@ def list_temporary(folder: Path) -> list[Path]:
     return [file for file in folder.rglob("*") if file.name.endswith((".part", ".lock"))]
 
 
-def find_target(objective: Objective, place: Place) -> StyleTarget:
-    (target,) = (target for target in objective.style_targets if target.place == place)
-    return target
+def find_term(objective: Objective, key: OctaveLayer) -> StyleTerm:
+    (term,) = (term for term in objective.style_terms if term.key == key)
+    return term
 
 
 def paint(file: Path, precision: torch.dtype | None = None, **settings: object) -> Rendering:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +15,7 @@ from guidedstyle.engine.objective.colour import extract_luminance, replace_lumin
 from guidedstyle.masks.compositing import ROUNDING
 from guidedstyle.masks.mixing import Part, split_region
 from guidedstyle.recipe.controls import Controls
-from guidedstyle.recipe.model import Recipe
+from guidedstyle.recipe.model import StyleUse
 from guidedstyle.scene.scene import NOTHING, Scene
 from guidedstyle.types import Array
 
@@ -34,58 +35,77 @@ def resize_layers(layers: Array, size: tuple[int, int]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Canvas:
-    """A scene's content (1, 3, h, w), and region weights (R + 1, h, w), at one size."""
+class PaintedRegion:
+    """A region that is not kept: its index among all, its controls, its styles, and their mix (S,) or (S, h, w)."""
 
-    recipe: Recipe
+    index: int
+    controls: Controls
+    style: Mapping[str, StyleUse]
+    mix: Array
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A scene at one size: the content (1, 3, h, w), the weights (R + 1, h, w) of all regions, the painted regions.
+
+    `weights` are on the device, `region_weights` the same numbers for guides, which are made on the CPU. `smoothness`
+    is that of the whole image.
+    """
+
     content: Tensor
     weights: Tensor
-    mixes: tuple[Array, ...]
+    region_weights: Array
+    regions: tuple[PaintedRegion, ...]
+    smoothness: float
 
     @classmethod
     def at_size(cls, scene: Scene, size: tuple[int, int], device: torch.device) -> Canvas:
-        """Bring a scene to (width, height)."""
+        """Resize a scene to (width, height)."""
+        recipe, weights = scene.recipe, resize_layers(scene.weights, size)
+        regions = tuple(
+            PaintedRegion(index, controls, region.style, mix if mix.ndim == 1 else resize_layers(mix, size).numpy())
+            for index, (region, controls, mix) in enumerate(
+                zip(recipe.regions, recipe.controls, scene.mixes, strict=True)
+            )
+            if not region.keep
+        )
         content = resize(torch.from_numpy(scene.content).to(device), size)
-        weights = resize_layers(scene.weights, size).to(device)
-        mixes = tuple(mix if mix.ndim == 1 else resize_layers(mix, size).numpy() for mix in scene.mixes)
-        return cls(scene.recipe, content, weights, mixes)
+        return cls(content, weights.to(device), weights.numpy(), regions, recipe.smoothness)
 
     @cached_property
     def painted(self) -> list[int]:
-        """The indices of the regions that are painted: all that are not kept."""
-        return [index for index, region in enumerate(self.recipe.regions) if not region.keep]
+        """The indices of the painted regions among all."""
+        return [region.index for region in self.regions]
 
     @cached_property
     def controls(self) -> list[Controls]:
-        """What each painted region is asked for."""
-        controls = self.recipe.controls
-        return [controls[index] for index in self.painted]
+        """The controls of each painted region."""
+        return [region.controls for region in self.regions]
 
     @cached_property
     def parts(self) -> list[Part]:
-        """The parts of painted regions that have one mix of styles each; regions are counted among the painted ones."""
-        weights = self.weights.cpu().numpy()
+        """The parts of painted regions that have a constant mix of styles; `region` counts the painted ones."""
         return [
             part
-            for number, index in enumerate(self.painted)
-            if self.recipe.regions[index].style and self.controls[number].strength
-            for part in split_region(number, weights[index], self.mixes[index])
+            for number, region in enumerate(self.regions)
+            if region.style and region.controls.strength
+            for part in split_region(number, self.region_weights[region.index], region.mix)
         ]
 
     @cached_property
     def paint(self) -> Tensor:
-        """The opacity (1, 1, h, w) of the paint: 0 where a region is kept, or there is none."""
+        """The opacity (1, 1, h, w) of the paint: 0 in kept regions, and where there is no region."""
         return self.weights[self.painted].sum(0)[None, None].clamp(max=1)
 
     @cached_property
     def covered(self) -> bool:
-        """Whether paint covers everything: no region is kept anywhere, and none is missing."""
+        """Whether paint covers every pixel: nothing is kept, and no pixel is without a region."""
         others = set(range(len(self.weights))) - set(self.painted)
         return all(float(self.weights[index].amax()) < ROUNDING for index in others)
 
     @cached_property
     def kept_chroma(self) -> Tensor | None:
-        """How much of its chroma (1, 1, h, w) the content image keeps under the paint; None: nothing anywhere."""
+        """The fraction (1, 1, h, w) of the content image's chroma that is kept under the paint; None: 0 everywhere."""
         asked = [controls.colour_strength if controls.colour.content else 0.0 for controls in self.controls]
         if not any(asked):
             return None
@@ -93,27 +113,27 @@ class Canvas:
         chroma = torch.tensordot(torch.tensor(asked).to(weights), weights, 1)
         around = chroma.sum() / weights.sum()
         share = torch.where(weights.sum(0) > NOTHING, chroma / weights.sum(0).clamp(min=NOTHING), around)
-        share = torch.where(share > 1 - NOTHING, 1.0, torch.where(share < NOTHING, 0.0, share))  # what rounding left
+        share = torch.where(share > 1 - NOTHING, 1.0, torch.where(share < NOTHING, 0.0, share))  # remove rounding
         return share[None, None]
 
     @cached_property
-    def smoothness(self) -> Tensor:
-        """The strength (h, w) of the smoothness at every pixel; beyond all regions it is that of the whole image."""
-        everywhere = self.weights.new_tensor(self.recipe.smoothness).expand_as(self.weights[0])
-        wanted = torch.tensor([controls.smoothness - self.recipe.smoothness for controls in self.controls])
-        if not wanted.any():
+    def smoothness_map(self) -> Tensor:
+        """The smoothness (h, w) of every pixel: that of the whole image where there is no region."""
+        everywhere = self.weights.new_tensor(self.smoothness).expand_as(self.weights[0])
+        differences = torch.tensor([controls.smoothness - self.smoothness for controls in self.controls])
+        if not differences.any():
             return everywhere
-        beyond: Tensor = torch.tensordot(wanted.to(self.weights), self.weights[self.painted], 1)
-        return everywhere + beyond
+        added: Tensor = torch.tensordot(differences.to(self.weights), self.weights[self.painted], 1)
+        return everywhere + added
 
     def compose(self, image: Tensor) -> Tensor:
-        """Make the image of a painted `image`."""
+        """Compose the output from a painted `image`."""
         return self.lay(self.colour(image))
 
     def colour(self, image: Tensor) -> Tensor:
         """Give a painted `image` the content image's chroma where that is kept.
 
-        Its gradient is that of a luminance without limits: a pixel at its limit would have none, and stay there.
+        The gradient is that of an unlimited luminance: that of a limited one is zero, and a pixel would stay there.
         """
         if self.kept_chroma is None:
             return image
@@ -122,15 +142,15 @@ class Canvas:
         return torch.lerp(image, limited, self.kept_chroma)
 
     def lay(self, paint: Tensor) -> Tensor:
-        """Lay `paint` over what is kept; there the content comes back exactly."""
+        """Lay `paint` over the content, which is unchanged where there is no paint."""
         if self.covered:
             return paint
         return torch.where(self.paint > 0, torch.lerp(self.content, paint, self.paint), self.content)
 
     def show(self, picture: Tensor, image: Tensor) -> Tensor:
-        """Show the encoder a finished `image` as it is judged: of the chroma only as much as the paint decides.
+        """Return what the encoder sees of a composed `picture`: its luminance, and the paint's part of the chroma.
 
-        That part comes from the painted `image`, so that it need not make up for the content image's.
+        The chroma comes from the painted `image`, so that the paint need not compensate for that of the content.
         """
         if self.kept_chroma is None:
             return picture
@@ -140,5 +160,5 @@ class Canvas:
 
 
 def measure_areas(parts: list[Part]) -> Array:
-    """Measure how many pixels each part covers (P,)."""
+    """Return the area (P,) of each part, in pixels."""
     return np.array([part.weights.sum(dtype=np.float64) for part in parts], np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,39 +14,77 @@ from guidedstyle.engine.cache import StatisticsCache
 from guidedstyle.engine.objective.canvas import Canvas, measure_areas
 from guidedstyle.engine.objective.targets import TargetBuilder
 from guidedstyle.engine.plan import Plan
-from guidedstyle.losses.measure import (
-    ContentFeatures,
-    ContentProbe,
-    Probe,
-    StyleProbe,
-    TotalVariationProbe,
-    measure_octave,
-)
+from guidedstyle.losses.measure import ContentFeatures, halve_image, measure_octave
 from guidedstyle.losses.terms import (
     CONTENT_WEIGHT,
     PUBLISHED_CONTENT,
-    SMOOTHNESS_WEIGHT,
+    TOTAL_VARIATION_WEIGHT,
+    ContentTerm,
     Losses,
-    halve_image,
-    style_losses,
+    StyleTerm,
+    TotalVariationTerm,
+    add_style_losses,
 )
 from guidedstyle.losses.tiles import Tile
 from guidedstyle.recipe.controls import Controls
-from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.scene import Scene, Stage
+from guidedstyle.types import Balance
+
+Term = StyleTerm | ContentTerm | TotalVariationTerm
 
 
 @dataclass(frozen=True)
 class Octave:
-    """What is measured of one octave of the image: first the style, then the rest."""
+    """The tiles of one octave of the image, and the terms that are measured there."""
 
     tiles: Sequence[Tile]
-    styles: Sequence[StyleProbe]
-    others: Sequence[Probe]
+    terms: Sequence[Term]
+
+
+@dataclass(frozen=True)
+class RegionWeights:
+    """How painted regions and their P parts count in the loss.
+
+    `balance` (R,), which sums to 1, weighs the regions against each other, `style` and `content` (R,) the two terms of
+    each region; `parts` (R, P) average the parts of each region by area.
+    """
+
+    balance: Tensor
+    style: Tensor
+    content: Tensor
+    parts: Tensor
+
+    @classmethod
+    def of(cls, canvas: Canvas, *, balance: Balance, published: bool) -> RegionWeights:
+        """Weigh the regions of a canvas."""
+        controls, device = canvas.controls, canvas.weights.device
+        scale = PUBLISHED_CONTENT if published else CONTENT_WEIGHT
+        return cls(
+            balance=_balance(canvas.weights[canvas.painted], balance),
+            style=torch.tensor([one.strength for one in controls], device=device),
+            content=scale * torch.tensor([one.content_strength for one in controls], device=device),
+            parts=_average_parts(canvas),
+        )
+
+
+def _balance(weights: Tensor, balance: Balance) -> Tensor:
+    """Weigh painted regions (R, h, w) against each other, to a sum of 1, by area or equally."""
+    areas = weights.sum((1, 2)) if balance == "area" else torch.ones_like(weights[:, 0, 0])
+    return areas / areas.sum()
+
+
+def _average_parts(canvas: Canvas) -> Tensor:
+    """Return the share (R, P) of each part in the area of its region, 0 for the parts of other regions."""
+    parts, device = canvas.parts, canvas.weights.device
+    owners = torch.tensor([part.region for part in parts], device=device, dtype=torch.long)
+    shares = torch.zeros(len(canvas.regions), len(parts), device=device)
+    shares[owners, torch.arange(len(parts), device=device)] = torch.from_numpy(measure_areas(parts)).to(device)
+    shares /= shares.sum(1, keepdim=True).clamp(min=1e-12)
+    return shares
 
 
 class Objective:
-    """Style, content and smoothness of an image (1, 3, h, w) at the size of one stage."""
+    """The style, content and total variation of an image (1, 3, h, w) at the size of one stage."""
 
     def __init__(
         self,
@@ -56,28 +95,26 @@ class Objective:
         *,
         statistics: StatisticsCache | None = None,
     ) -> None:
-        self.recipe, self.encoder, self.plan, self.stage = scene.recipe, encoder, plan, stage
+        self.encoder, self.plan, self.stage = encoder, plan, stage
         self.canvas = Canvas.at_size(scene, stage.size, plan.device)
         cache = StatisticsCache() if statistics is None else statistics
         self.target_builder = TargetBuilder(scene, encoder, plan, stage, self.canvas, cache)
         with torch.no_grad():
-            self.style_targets, self.style_probes = self.target_builder.make_targets()
-            self._weigh_regions()
-            self.contents = self._aim_at_content()
-        self.roughness = TotalVariationProbe(self.canvas.smoothness)
+            self.style_terms = self.target_builder.make_terms()
+            self.weights = RegionWeights.of(self.canvas, balance=scene.recipe.balance, published=plan.published)
+            self.content_terms = self._make_content_terms()
+        self.total_variation = TotalVariationTerm(self.canvas.smoothness_map)
         self.octaves = self._gather()
 
     def _gather(self) -> list[Octave]:
-        """Gather what is measured of each octave; smoothness with the finest, unless that shows other colours."""
-        styles = [(target.place[0], probe) for target, probe in zip(self.style_targets, self.style_probes, strict=True)]
-        fine: list[Probe] = [probe for probe, _ in self.contents]
-        fine += [self.roughness] if self.canvas.kept_chroma is None else []
-        count = max([1, *(octave + 1 for octave, _ in styles)])
+        """Gather the terms of each octave; total variation with the finest, unless the encoder sees other colours."""
+        fine: list[Term] = [*self.content_terms]
+        fine += [self.total_variation] if self.canvas.kept_chroma is None else []
+        count = max([1, *(term.octave + 1 for term in self.style_terms)])
         return [
             Octave(
                 self.target_builder.guide_builder.tiles[octave],
-                [one for at, one in styles if at == octave],
-                [] if octave else fine,
+                [*(term for term in self.style_terms if term.octave == octave), *([] if octave else fine)],
             )
             for octave in range(count)
         ]
@@ -87,75 +124,69 @@ class Objective:
         return self._measure(self.canvas.compose(image), image)
 
     def measure(self, picture: Tensor) -> Losses:
-        """Compute the losses of a finished image, which lies over what is kept already."""
+        """Compute the losses of a composed image."""
         return self._measure(picture, picture)
 
     def _measure(self, picture: Tensor, image: Tensor) -> Losses:
-        styles, others = self._probe(self.canvas.show(picture, image))
+        sums = self._sum_terms(self.canvas.show(picture, image), self.octaves)
         if self.canvas.kept_chroma is not None:
-            others = [*others, *self._probe_octaves(picture, [Octave(self.octaves[0].tiles, [], [self.roughness])])]
-        *contents, roughness = others
-        style = self.sharing @ style_losses(styles, self.style_targets, self.nothing)
-        content = torch.zeros_like(self.strength)
-        for found, (_, weights) in zip(contents, self.contents, strict=True):
-            content = content + weights * found
-        per_region = self.strength * style + self.content_weight * content
-        return Losses(self.balance @ per_region + SMOOTHNESS_WEIGHT * roughness[0], style, content, roughness[1])
+            sums |= self._sum_terms(picture, [Octave(self.octaves[0].tiles, [self.total_variation])])
+        none = self.weights.parts.new_zeros(self.weights.parts.shape[1])
+        parts = add_style_losses(none, self.style_terms, [sums[term] for term in self.style_terms])
+        style = self.weights.parts @ parts
+        content = torch.zeros_like(self.weights.content)
+        for term in self.content_terms:
+            content = content + term.weights * sums[term]
+        per_region = self.weights.style * style + self.weights.content * content
+        variation = sums[self.total_variation]
+        total = self.weights.balance @ per_region + TOTAL_VARIATION_WEIGHT * variation[0]
+        return Losses(total, style, content, variation[1])
 
-    def _probe(self, shown: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Measure all octaves of an image: what is found of style, and of all else."""
-        found = self._probe_octaves(shown, self.octaves)
-        finest = self.octaves[0]
-        first, last = len(finest.styles), len(finest.styles) + len(finest.others)
-        return [*found[:first], *found[last:]], [*found[first:last]]
+    def _sum_terms(self, picture: Tensor, octaves: Sequence[Octave]) -> dict[Term, Tensor]:
+        """Sum the terms of octaves over an image, by term."""
+        terms = [term for octave in octaves for term in octave.terms]
+        return dict(zip(terms, self._measure_octaves(picture, octaves), strict=True))
 
-    def _probe_octaves(self, picture: Tensor, octaves: Sequence[Octave]) -> Sequence[Tensor]:
-        """Measure an octave, and then all coarser ones in its halved image."""
-        octave, *others = octaves
+    def _measure_octaves(self, picture: Tensor, octaves: Sequence[Octave]) -> Sequence[Tensor]:
+        """Measure an octave of an image, and then all coarser ones of the halved image."""
+        octave, *coarser = octaves
         kept = round(self.plan.tiling(self.stage).kept * len(octave.tiles))
-        probes = [*octave.styles, *octave.others]
 
-        def look_coarser(picture: Tensor) -> Sequence[Tensor]:
-            return self._probe_octaves(halve_image(picture), others)
+        def measure_coarser(picture: Tensor) -> Sequence[Tensor]:
+            return self._measure_octaves(halve_image(picture), coarser)
 
-        return measure_octave(self.encoder, picture, octave.tiles, probes, kept, look_coarser if others else None)
+        return measure_octave(
+            self.encoder,
+            picture,
+            octave.tiles,
+            octave.terms,
+            kept=kept,
+            measure_coarser=measure_coarser if coarser else None,
+        )
 
-    def _weigh_regions(self) -> None:
-        """Weigh painted regions against each other, and the parts of each."""
-        device, controls = self.plan.device, self.canvas.controls
-        weights = self.canvas.weights[self.canvas.painted]
-        self.balance = _balance(weights, self.recipe)
-        self.strength = torch.tensor([one.strength for one in controls], device=device)
-        scale = PUBLISHED_CONTENT if self.plan.published else CONTENT_WEIGHT
-        self.content_weight = scale * torch.tensor([one.content_strength for one in controls], device=device)
-        parts = self.canvas.parts
-        owners = torch.tensor([part.region for part in parts], device=device, dtype=torch.long)
-        areas = torch.from_numpy(measure_areas(parts)).to(device)
-        self.nothing = torch.zeros(len(parts), device=device)
-        self.sharing = torch.zeros(len(controls), len(parts), device=device)
-        self.sharing[owners, torch.arange(len(parts), device=device)] = areas
-        self.sharing /= self.sharing.sum(1, keepdim=True).clamp(min=1e-12)
-
-    def _aim_at_content(self) -> list[tuple[ContentProbe, Tensor]]:
-        """Aim at the content image at the layers that keep its drawing, each with its weights (R,)."""
-        wanted = [self._weigh_content_layers(one) for one in self.canvas.controls]
-        layers = sorted({layer for weights in wanted for layer in weights})
+    def _make_content_terms(self) -> list[ContentTerm]:
+        """Make a content term for each layer that any region matches the content image at."""
+        weights = [self._weigh_content_layers(one) for one in self.canvas.controls]
+        layers = sorted({layer for found in weights for layer in found})
         content = self.canvas.content
-        plain = self._read_content(content, layers)
+        plain = self._encode_content(content, layers)
         shown = self.canvas.show(content, content)
-        features = plain if shown is content else self._read_content(shown, layers)
+        features = plain if shown is content else self._encode_content(shown, layers)
         norms = self._publish_norms(layers) if self.plan.published else plain.measure_powers()
         return [
-            (
-                self.target_builder.guide_builder.probe_content(layer, features, norms[layer]),
-                torch.tensor([weights.get(layer, 0.0) for weights in wanted], device=self.plan.device),
+            ContentTerm(
+                layer=self.encoder.layers[layer],
+                target=partial(_take_layer, features, layer),
+                grid_weights=self.target_builder.guide_builder.weigh_content(layer),
+                norm=norms[layer],
+                weights=torch.tensor([found.get(layer, 0.0) for found in weights], device=self.plan.device),
             )
             for layer in layers
         ]
 
-    def _read_content(self, picture: Tensor, layers: Sequence[str]) -> ContentFeatures:
-        remembered = self.plan.tiling(self.stage).content
-        return ContentFeatures(self.encoder, picture, self.target_builder.guide_builder.tiles[0], layers, remembered)
+    def _encode_content(self, picture: Tensor, layers: Sequence[str]) -> ContentFeatures:
+        cached = self.plan.tiling(self.stage).content
+        return ContentFeatures(self.encoder, picture, self.target_builder.guide_builder.tiles[0], layers, cached=cached)
 
     def _publish_norms(self, layers: Sequence[str]) -> dict[str, float]:
         return {layer: self.encoder.layers[layer].channels / self.encoder.unit**2 for layer in layers}
@@ -168,7 +199,5 @@ class Objective:
         return {layer: weight / total for layer, weight in layers.items()}
 
 
-def _balance(weights: Tensor, recipe: Recipe) -> Tensor:
-    """Weigh painted regions (R, h, w) against each other, to a sum of 1, by area or equally."""
-    areas = weights.sum((1, 2)) if recipe.balance == "area" else torch.ones_like(weights[:, 0, 0])
-    return areas / areas.sum()
+def _take_layer(features: ContentFeatures, layer: str, number: int) -> Tensor:
+    return features.at(number)[layer]

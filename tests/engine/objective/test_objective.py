@@ -21,7 +21,9 @@ from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import to_array
-from guidedstyle.losses.terms import Place, StyleTarget
+from guidedstyle.losses.measure import build_octaves
+from guidedstyle.losses.pyramid import OctaveLayer
+from guidedstyle.losses.terms import StyleTerm
 from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
@@ -40,17 +42,17 @@ def aim(studio: Path, text: str, *settings: str, stage: int = -1) -> Objective:
     return Objective(scene, encoder, plan, plan.stages[stage])
 
 
-def find(objective: Objective, place: Place, statistic: str = "gram") -> StyleTarget:
-    (target,) = (t for t in objective.style_targets if (t.place, t.statistic) == (place, statistic))
-    return target
+def find(objective: Objective, key: OctaveLayer) -> StyleTerm:
+    (term,) = (term for term in objective.style_terms if (term.key, term.statistic.statistic) == (key, "gram"))
+    return term
 
 
-def weights_of(objective: Objective, part: int) -> dict[Place, float]:
-    """Return what every place counts for one part."""
+def weights_of(objective: Objective, part: int) -> dict[OctaveLayer, float]:
+    """Return the weights of all octaves and layers for one part."""
     return {
-        target.place: float(weight)
-        for target in objective.style_targets
-        for index, weight in zip(target.indices, target.weights, strict=True)
+        term.key: float(weight)
+        for term in objective.style_terms
+        for index, weight in zip(term.indices, term.weights, strict=True)
         if index == part
     }
 
@@ -72,11 +74,15 @@ def test_layers_and_octaves_are_weighed_as_asked_and_the_others_are_not_computed
         }
     )
     assert weights_of(objective, 1) == pytest.approx({(1, "relu3_1"): 1})
-    assert [sorted({probe.layer.name for probe in octave.styles}) for octave in objective.octaves] == [
-        ["relu1_1", "relu2_1"],
-        ["relu1_1", "relu2_1", "relu3_1"],
+    found = [
+        [
+            {term.layer.name for term in octave.terms if isinstance(term, StyleTerm) == styled}
+            for octave in objective.octaves
+        ]
+        for styled in (True, False)
     ]
-    assert {probe.layer.name for probe in objective.octaves[0].others} == {"relu3_1", "pixels"}
+    assert found[0] == [{"relu1_1", "relu2_1"}, {"relu1_1", "relu2_1", "relu3_1"}]
+    assert found[1] == [{"relu3_1", "pixels"}, set()]
 
 
 def test_even_weights_make_a_mean_over_all_places(studio: Path) -> None:
@@ -119,9 +125,9 @@ def test_a_varying_mix_has_the_mixed_gram_at_the_middle_and_one_style_images_at_
     mixes = [part.mix for part in varying.canvas.parts]
     assert sorted(mix[1] for mix in mixes) == [0, 0.25, 0.5, 0.75, 1]
     for place in ((0, "relu1_1"), (2, "relu3_4")):
-        one, other = (find(end, place).wanted[0] for end in (ink, oil))
+        one, other = (find(end, place).targets[0] for end in (ink, oil))
         for index, mix in enumerate(mixes):
-            torch.testing.assert_close(find(varying, place).wanted[index], mix[0] * one + mix[1] * other)
+            torch.testing.assert_close(find(varying, place).targets[index], mix[0] * one + mix[1] * other)
     middle = varying.canvas.parts[mixes.index((0.5, 0.5))].weights
     assert abs(np.average(np.arange(96), weights=middle[30]) - 47.5) < 1
     assert middle[:, :20].max() < 1e-5
@@ -133,21 +139,17 @@ def test_a_regions_loss_is_the_mean_of_its_parts_by_area(studio: Path) -> None:
     objective = aim(studio, text % f"{{ink: 1, oil: {gradient}}}")
     losses = objective(content_of(objective))
     parts = torch.zeros(len(objective.canvas.parts))
-    features = {place: objective.encoder.encode(image, [place[1]])[place[1]] for place, image in pictures(objective)}
-    for target, probe in zip(objective.style_targets, objective.style_probes, strict=True):
-        sums = probe.measure(
-            features[target.place], objective.target_builder.guide_builder.tiles[target.place[0]][0], 0
-        )
-        parts[target.indices] += target.weights * target.compare(sums)
+    features = {key: objective.encoder.encode(image, [key[1]])[key[1]] for key, image in pictures(objective)}
+    for term in objective.style_terms:
+        sums = term.collect(features[term.key], objective.octaves[term.octave].tiles[0], 0)
+        parts[term.indices] += term.weights * term.measure_distances(sums)
     areas = torch.tensor([part.weights.sum() for part in objective.canvas.parts])
     assert float(losses.style[0]) == pytest.approx(float((areas * parts).sum() / areas.sum()), rel=1e-4)
 
 
-def pictures(objective: Objective) -> list[tuple[Place, torch.Tensor]]:
-    from guidedstyle.losses.terms import build_octaves
-
+def pictures(objective: Objective) -> list[tuple[OctaveLayer, torch.Tensor]]:
     octaves = build_octaves(content_of(objective), 3)
-    return [(place, octaves[place[0]]) for place in {target.place for target in objective.style_targets}]
+    return [(key, octaves[key[0]]) for key in {term.key for term in objective.style_terms}]
 
 
 @pytest.mark.parametrize("method", ["symmetric", "pca", "cholesky", "histogram"])
@@ -159,7 +161,7 @@ def test_a_style_image_is_matched_to_the_pixels_of_its_region_alone(studio: Path
     style_image = objective.target_builder.scene.style_images["ink"]
     image = resize(torch.from_numpy(style_image.image), style_image.fit(96)).numpy()
     matched = match_colours(image, np.ones(image.shape[2:], np.float32), take_swatch(content, left), method).clip(0, 1)
-    found = find(objective, (0, "relu1_1")).wanted
+    found = find(objective, (0, "relu1_1")).targets
     for index, wanted in ((0, image), (1, matched)):
         features = objective.encoder.encode(torch.from_numpy(wanted), ["relu1_1"])["relu1_1"][0].flatten(1)
         torch.testing.assert_close(found[index], features @ features.T / features.shape[1], rtol=1e-3, atol=1e-4)
@@ -170,10 +172,10 @@ def test_a_style_image_is_matched_to_the_pixels_of_its_region_alone(studio: Path
 def test_colour_strength_goes_part_of_the_way(studio: Path, colour: str) -> None:
     """At 0 the target is the style image's own; at one half it lies between, and is neither."""
     wanted = [
-        find(aim(studio, TWO % f"colour: {colour}, colour_strength: {strength}"), (0, "relu1_1")).wanted[1]
+        find(aim(studio, TWO % f"colour: {colour}, colour_strength: {strength}"), (0, "relu1_1")).targets[1]
         for strength in (0, 0.5, 1)
     ]
-    plain = find(aim(studio, TWO % "colour: style"), (0, "relu1_1")).wanted[1]
+    plain = find(aim(studio, TWO % "colour: style"), (0, "relu1_1")).targets[1]
     torch.testing.assert_close(wanted[0], plain)
     whole = float((wanted[2] - wanted[0]).norm())
     assert 0.1 * whole < float((wanted[1] - wanted[0]).norm()) < 0.9 * whole
@@ -185,11 +187,11 @@ def test_scale_in_a_region_is_that_of_this_use_alone(studio: Path) -> None:
     everywhere = aim(studio, text % "ink", "styles.ink.scale=2")
     plain = aim(studio, text % "ink")
     for place in ((0, "relu1_1"), (1, "relu3_1")):
-        first, second = find(here, place).wanted
-        unchanged = find(plain, place).wanted[0]
+        first, second = find(here, place).targets
+        unchanged = find(plain, place).targets[0]
         assert (first - unchanged).norm() < 0.02 * unchanged.norm()
         assert (second - unchanged).norm() > 0.05 * unchanged.norm()
-        torch.testing.assert_close(second, find(everywhere, place).wanted[1])
+        torch.testing.assert_close(second, find(everywhere, place).targets[1])
 
 
 def test_a_pixel_at_the_limit_of_its_luminance_is_not_stuck_there(studio: Path) -> None:
@@ -212,7 +214,7 @@ def test_content_layers_of_each_region_are_weighed(studio: Path) -> None:
         error = (found[layer] - kept[layer]).square().sum(1)[0]
         total += weight * float(error[:, : error.shape[1] // 2].mean() / kept[layer].square().sum(1).mean())
     assert float(losses.content[1]) == pytest.approx(total, rel=1e-4)
-    assert {probe.layer.name for probe, _ in objective.contents} == {"relu1_2", "relu2_2", "relu3_1"}
+    assert {term.layer.name for term in objective.content_terms} == {"relu1_2", "relu2_2", "relu3_1"}
 
 
 def test_smoothness_of_one_region_acts_there_alone(studio: Path) -> None:
@@ -315,7 +317,7 @@ def test_classic_is_the_published_loss(deep: Path, convention: str) -> None:
         )
         loss = loss + 1e3 / len(one) ** 2 * (one - other).square().mean()
     assert float(objective(image).total) == pytest.approx(float(loss), rel=1e-3)
-    assert len(objective.style_targets) == 5
+    assert len(objective.style_terms) == 5
 
 
 def test_deep_layers_at_one_size_can_be_painted_with(deep: Path) -> None:
