@@ -87,12 +87,15 @@ class Labels:
         """The (height, width) of the image."""
         return self.indices.shape
 
-    def select(self, colour: RGB) -> Pixels:
-        """Return a mask (H, W) of a named colour, 255 inside and 0 outside; raises GuidedStyleError if it is empty."""
-        chosen = self.indices == self.palette.named.index(colour)
+    def select(self, colour: str) -> Pixels:
+        """Return the mask (H, W) of a colour, named as in the recipe: 255 inside, 0 outside.
+
+        Raises GuidedStyleError if no pixel has it.
+        """
+        chosen = self.indices == self.palette.named.index(parse_colour(colour))
         if not chosen.any():
             found = ", ".join(f"{name} {share:.1%}" for name, share in self._list_shares())
-            rule = f"none of its pixels is {name_colour(colour)}"
+            rule = f"none of its pixels is {name_colour(parse_colour(colour))}"
             raise GuidedStyleError.of(self.file, rule, f"name a colour that it has: {found}")
         selected: Pixels = chosen.view(np.uint8) * np.uint8(255)
         return selected

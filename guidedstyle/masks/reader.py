@@ -26,7 +26,7 @@ from guidedstyle.masks.geometry import (
 )
 from guidedstyle.masks.labels import Labels, Palette
 from guidedstyle.recipe.mask import Mask
-from guidedstyle.recipe.values import Length, measure_length, parse_colour
+from guidedstyle.recipe.values import Length, measure_length
 from guidedstyle.types import Array, Size
 
 
@@ -72,18 +72,16 @@ class MaskReader:
 
     def _read_file(self, file: Path, mask: Mask, frame: Frame | None, size: Size) -> Array:
         pixels = read_source(file, mask, palette=self.palettes.get(file), store=self.store)
-        self._check_shape(file, (pixels.shape[1], pixels.shape[0]), frame)
-        if not isinstance(pixels, Labels):
-            return resize_mask(turn_upright(pixels, frame), size)
-        self.labels[file] = pixels
-        chosen = to_unit(turn_upright(pixels.select(parse_colour(mask.colour or "")), frame))
-        return soften_edge(resize_mask(chosen, size))  # the file's own soft edge went to one side or the other
-
-    def _check_shape(self, file: Path, shape: Size, frame: Frame | None) -> None:
+        shape = (pixels.shape[1], pixels.shape[0])
         check_shape(shape, frame, file)
         if frame and frame.orientation > 1 and same_shape(shape, frame.stored):
             used = "used as it is" if same_shape(shape, frame.size) else "rotated with it"
             self.rotations[file] = f"the image of {file.name} has an EXIF rotation; the mask was {used}"
+        if not isinstance(pixels, Labels):
+            return resize_mask(turn_upright(pixels, frame), size)
+        self.labels[file] = pixels
+        chosen = to_unit(turn_upright(pixels.select(mask.colour or ""), frame))
+        return soften_edge(resize_mask(chosen, size))  # the file's own soft edge went to one side or the other
 
     @property
     def unmatched(self) -> int:

@@ -98,9 +98,8 @@ def read_masks(file: Path) -> None:
 
 def select_labels(file: Path) -> None:
     """Read a colour-coded image, and select its colours."""
-    colours = ((255, 0, 0), (0, 0, 0))
-    labels = read_labels(file, Palette(colours, leave=True))
-    for colour in colours:
+    labels = read_labels(file, Palette(((255, 0, 0), (0, 0, 0)), leave=True))
+    for colour in ("red", "black"):
         attempt(lambda colour=colour: labels.select(colour))
     assert list(labels.warnings) is not None
 
@@ -114,9 +113,9 @@ def read_pictures(file: Path) -> None:
 
 def read_layers(file: Path) -> None:
     """Read every layer of a document."""
-    if document := open_layered(file):
-        for layer in document.layers[:16]:
-            attempt(lambda layer=layer: read_layer(document, layer.path))
+    document = open_layered(file)
+    for layer in document.layers[:16]:
+        attempt(lambda layer=layer: read_layer(document, layer.path))
 
 
 def compare_records(file: Path) -> None:
