@@ -60,36 +60,36 @@ def print_notes(notes: Iterable[str]) -> None:
 
 def print_masks(scene: Scene) -> None:
     """Print what every mask comes to, and at which sizes of the image and layers its region survives."""
-    console, survey = _console(), measure_coverage(scene)
+    console, coverage = _console(), measure_coverage(scene)
     regions = {
         region.name: (f"{scene.shares[index]:.1%}", "-" if region.mask.rest else f"{scene.overlaps[index]:.1%}")
         for index, region in enumerate(scene.recipe.regions)
     }
     octaves = scene.stages[-1].octaves
-    table = _tabulate_coverage(("region", "share", "overlap"), regions, survey.regions, octaves)
+    table = _tabulate_coverage(("region", "share", "overlap"), regions, coverage.regions, octaves)
     table.add_row("no region", f"{scene.shares[-1]:.1%}", style="dim")
     console.print(table)
-    console.print(f"pixels of colours that no mask names: {scene.unmatched:,}")
-    if survey.style_images:
-        style_images = {name: (f"{scene.style_images[name].mask.mean():.1%}",) for name in survey.style_images}
+    console.print(f"pixels of colours that no mask names: {scene.unnamed_pixels:,}")
+    if coverage.style_images:
+        style_images = {name: (f"{scene.style_images[name].mask.mean():.1%}",) for name in coverage.style_images}
         console.print(
             _tabulate_coverage(
-                ("style", "share of its style image"), style_images, list(survey.style_images.values()), octaves
+                ("style", "share of its style image"), style_images, list(coverage.style_images.values()), octaves
             )
         )
-    print_notes(collect_warnings(scene, survey))
+    print_notes(collect_warnings(scene, coverage))
 
 
 def _tabulate_coverage(
-    heads: tuple[str, ...], rows: Mapping[str, tuple[str, ...]], surveys: list[list[LayerCoverage]], octaves: int
+    heads: tuple[str, ...], rows: Mapping[str, tuple[str, ...]], coverages: list[list[LayerCoverage]], octaves: int
 ) -> Table:
     """Tabulate the layers that survive at each octave; of the coarser stages' only where some do not."""
-    sizes = max(surveys, key=len)
-    lossy = {index for survey in surveys for index, survival in enumerate(survey) if survival.lost}
+    sizes = max(coverages, key=len)
+    lossy = {index for found in coverages for index, coverage in enumerate(found) if coverage.lost}
     shown = [index for index in range(len(sizes)) if index < octaves or index in lossy]
     table = Table(*heads, *(f"{sizes[i].longest} px" for i in shown), box=None)
-    for (name, cells), survey in zip(rows.items(), surveys, strict=True):
-        table.add_row(escape(name), *cells, *(str(survey[i]) for i in shown if i < len(survey)))
+    for (name, cells), found in zip(rows.items(), coverages, strict=True):
+        table.add_row(escape(name), *cells, *(str(found[i]) for i in shown if i < len(found)))
     return table
 
 

@@ -84,7 +84,7 @@ class MaskReader:
         return soften_edge(resize_mask(chosen, size))  # the file's own soft edge went to one side or the other
 
     @property
-    def unmatched(self) -> int:
+    def unnamed_pixels(self) -> int:
         """The number of pixels of unnamed colours in the files read so far."""
         return sum(unnamed.pixels for labels in self.labels.values() for unnamed in labels.unnamed)
 

@@ -17,7 +17,7 @@ from guidedstyle.masks.geometry import resize_mask
 from guidedstyle.recipe.files import find_overwritten, identify, list_given
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.values import parse_colour
-from guidedstyle.scene.scene import FAINT, Scene
+from guidedstyle.scene.scene import NEGLIGIBLE_SHARE, Scene
 from guidedstyle.types import RGB, Array
 
 CELL, MARGIN, LINE, SWATCH = 320, 10, 18, 10  # px: longest side of an image, gaps, line height, side of a swatch
@@ -125,7 +125,7 @@ def _draw_regions(scene: Scene) -> Iterator[Cell]:
     ):
         style = "kept" if region.keep else " + ".join(region.style)
         yield Cell(f"{region.name}: {style}, {share:.1%}", cut_out(content, weight, CELL), colour)
-    if unused > FAINT:
+    if unused > NEGLIGIBLE_SHARE:
         yield Cell(f"no region: unchanged, {unused:.1%}", cut_out(content, scene.weights[-1], CELL))
 
 

@@ -1,4 +1,4 @@
-"""What a recipe comes to: coverage, overlaps, and layers at which a region is lost."""
+"""Check a recipe with its images and masks: coverage, and the layers at which a region is lost."""
 
 from __future__ import annotations
 
@@ -25,85 +25,89 @@ from guidedstyle.types import Array, Propagation, Size
 
 @dataclass(frozen=True)
 class LayerCoverage:
-    """What is left of a region at one size of the image, and which of the style layers it has a share in there.
+    """The style layers used for a region at one size of the image, and those of them at which the region is covered.
 
-    A region survives at a layer where some position is mostly its own: by area, or for `inside` guides with all
-    that it sees. Where it does not, `inside` guides fall back to `simple` ones.
+    A region is covered at a layer if at least one position belongs mostly to it: by area, or for `inside` guides with
+    its whole receptive field. Where it is not, `inside` guides fall back to `simple` ones.
     """
 
-    longest: int
-    layers: tuple[str, ...]
-    of: tuple[str, ...]
+    longest: int  # px, of the image at this size
+    used: tuple[str, ...]
+    covered: tuple[str, ...]
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """The layers at which it does not survive."""
-        return tuple(layer for layer in self.of if layer not in self.layers)
+        """The used layers at which the region is not covered."""
+        return tuple(layer for layer in self.used if layer not in self.covered)
 
     def __str__(self) -> str:
-        if not self.of:
+        if not self.used:
             return "-"
-        if not self.lost or not self.layers:
+        if not self.lost or not self.covered:
             return "none" if self.lost else "all"
-        return f"to {self.layers[-1]}" if self.of[: len(self.layers)] == self.layers else ", ".join(self.layers)
+        return f"to {self.covered[-1]}" if self.used[: len(self.covered)] == self.covered else ", ".join(self.covered)
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What survives of every region, and of the used part of every masked style image by name, at each size."""
+    """The coverage of every region, and of every masked style image by name, at each size from fine to coarse."""
 
     regions: list[list[LayerCoverage]]
     style_images: dict[str, list[LayerCoverage]]
 
 
 def measure_coverage(scene: Scene) -> Coverage:
-    """Coverage a scene at every size that its render sees: the octaves of the final size, then of coarser stages."""
+    """Measure coverage at every size that the render looks at: the final size halved again and again."""
     recipe = scene.recipe
     sizes = max(stage.halvings + stage.octaves for stage in scene.stages)
     architecture = find_architecture(recipe.encoder.name)
     regions = [
-        _measure_coverage(weights, scene.size, sizes, architecture, controls)
+        _measure_coverage(weights, scene.size, sizes, architecture=architecture, controls=controls)
         for weights, controls in zip(scene.weights, recipe.controls, strict=False)
     ]
     style_images = {}
     for name, style_image in scene.style_images.items():
         users = recipe.users(name)
-        if recipe.styles[name].mask and users:  # inside, if any region asks for it
-            chosen = min(users, key=lambda controls: controls.guides)
+        if recipe.styles[name].mask and users:
+            strictest = min(users, key=lambda controls: controls.guides)  # inside, if any region uses it
             size = style_image.fit(recipe.largest_scale(name) * max(scene.size))
-            style_images[name] = _measure_coverage(style_image.mask, size, sizes, architecture, chosen)
+            style_images[name] = _measure_coverage(
+                style_image.mask, size, sizes, architecture=architecture, controls=strictest
+            )
     return Coverage(regions, style_images)
 
 
 def _measure_coverage(
-    weights: Array, size: Size, sizes: int, architecture: Architecture, controls: Controls
+    weights: Array, size: Size, sizes: int, *, architecture: Architecture, controls: Controls
 ) -> list[LayerCoverage]:
-    """Coverage weights (h, w), which may be coarser than the image of (width, height) that they are of."""
+    """Measure the coverage of weights (h, w), which may be coarser than their image of (width, height)."""
     names, found = tuple(architecture.weigh_style(controls.style_layers)), []
     for octave in range(sizes):
         shape = halve_shape(size[::-1], octave)
-        seen = names if controls.octaves[min(octave, len(controls.octaves) - 1)] else ()
-        alive = tuple(name for name in seen if _is_covered(weights, shape, architecture.layers[name], controls.guides))
-        found.append(LayerCoverage(max(shape), alive, seen))
+        used = names if controls.octaves[min(octave, len(controls.octaves) - 1)] else ()
+        layers = architecture.layers
+        covered = tuple(name for name in used if _is_covered(weights, shape, layers[name], controls.guides))
+        found.append(LayerCoverage(max(shape), used, covered))
     return found
 
 
-def _is_covered(weights: Array, shape: Sequence[int], layer: Layer, kind: Propagation) -> bool:
-    coarse = min(1.0, max(weights.shape) / max(shape))
-    picture = (round(shape[0] * coarse), round(shape[1] * coarse))
-    if coarse < 1:
-        layer = _shrink_layer(layer, coarse)
-        grid = (max(1, picture[0] // layer.stride), max(1, picture[1] // layer.stride))
+def _is_covered(weights: Array, shape: Sequence[int], layer: Layer, guides: Propagation) -> bool:
+    """Return whether weights (h, w) cover a position of a layer of an image of (height, width), at their own scale."""
+    scale = min(1.0, max(weights.shape) / max(shape))
+    image = (round(shape[0] * scale), round(shape[1] * scale))
+    if scale < 1:
+        layer = _scale_layer(layer, scale)
+        grid = (max(1, image[0] // layer.stride), max(1, image[1] // layer.stride))
     else:
-        grid = layer.grid(picture)
-    cells = cover_grid(weights[None], picture, grid, layer, kind)
+        grid = layer.grid(image)
+    cells = cover_grid(weights[None], image, grid, layer, guides)
     return bool(np.max(cells, initial=0) >= MOSTLY)
 
 
-def _shrink_layer(layer: Layer, factor: float) -> Layer:
-    """Return about the layer that sees of an image `factor` times as large what a layer sees of the image itself."""
-    stride, extent = max(1, round(layer.stride * factor)), max(1, round(layer.receptive_field * factor))
-    offset = (layer.centre - layer.stride / 2) * factor  # of receptive fields from the cells of the grid
+def _scale_layer(layer: Layer, scale: float) -> Layer:
+    """Return a layer with about the same positions and receptive fields in an image scaled by `scale`."""
+    stride, extent = max(1, round(layer.stride * scale)), max(1, round(layer.receptive_field * scale))
+    offset = (layer.centre - layer.stride / 2) * scale  # of receptive fields from the cells of the grid
     start = min(0, math.ceil(offset + (stride - extent) / 2))
     return replace(layer, stride=stride, receptive_field=extent, field_start=start)
 
@@ -113,42 +117,42 @@ def collect_warnings(scene: Scene, coverage: Coverage) -> tuple[str, ...]:
     return (*scene.warnings, *_describe_coverage(scene, coverage))
 
 
-def _describe_coverage(scene: Scene, survey: Coverage) -> Iterator[str]:
-    """Say in a painter's words which regions are too faint or thin, or fall back from `inside` to `simple` guides."""
+def _describe_coverage(scene: Scene, coverage: Coverage) -> Iterator[str]:
+    """Warn of regions that are too faint or too thin, or whose guides fall back from `inside` to `simple`."""
     for weights, region, controls, found in zip(
-        scene.weights, scene.recipe.regions, scene.recipe.controls, survey.regions, strict=False
+        scene.weights, scene.recipe.regions, scene.recipe.controls, coverage.regions, strict=False
     ):
         if not region.style or not controls.strength:
             continue
         if (most := weights.max()) < MOSTLY:
-            yield f"{region.name} is nowhere more than {most:.0%} opaque: most of its paint is what lies around it"
+            yield f"{region.name} is at most {most:.0%} opaque: it takes most of its style from the regions around it"
         elif controls.guides == "simple":
             yield from _describe_thinness(region.name, found[: scene.stages[-1].octaves])
         else:
             yield from _describe_fall_back(region.name, found)
-    for name, found in survey.style_images.items():
+    for name, found in coverage.style_images.items():
         if any(controls.guides == "inside" for controls in scene.recipe.users(name)):
             yield from _describe_fall_back(f"the mask of style {name}", found)
 
 
 def _describe_thinness(name: str, found: Sequence[LayerCoverage]) -> Iterator[str]:
-    gone = [f"{survival.longest} px" for survival in found if survival.of and not survival.layers]
-    if gone:
+    lost = [f"{coverage.longest} px" for coverage in found if coverage.used and not coverage.covered]
+    if lost:
         yield (
-            f"{name} is so thin that nothing of it is left at {' and '.join(gone)}: its larger strokes will take after "
-            f"its surroundings (widen it with grow, or render larger)"
+            f"{name} is too thin at {' and '.join(lost)}: its larger strokes will resemble its surroundings "
+            f"(widen it with grow, or render it larger)"
         )
 
 
 def _describe_fall_back(name: str, found: Sequence[LayerCoverage]) -> Iterator[str]:
-    lost = [f"{', '.join(survival.lost)} at {survival.longest} px" for survival in found if survival.lost]
+    lost = [f"{', '.join(coverage.lost)} at {coverage.longest} px" for coverage in found if coverage.lost]
     if lost:
-        yield f"{name} is too narrow for inside guides at {'; '.join(lost)}: there its guides are simple"
+        yield f"{name} is too narrow for inside guides at {'; '.join(lost)}: simple guides are used there"
 
 
 @dataclass(frozen=True)
 class Check:
-    """A recipe's scene, opened small, and what a person should know before the render."""
+    """A recipe whose images and masks can be opened: its scene, opened small, and warnings."""
 
     scene: Scene
 
@@ -159,12 +163,12 @@ class Check:
 
     @property
     def size(self) -> Size:
-        """The (width, height) of the image."""
+        """The (width, height) of the output."""
         return self.scene.size
 
     @property
     def shares(self) -> dict[str, float]:
-        """The share of the image that each region covers, 0 to 1."""
+        """The share of the image that each region covers, 0 to 1, by its name."""
         regions = self.scene.recipe.regions
         return {region.name: share for region, share in zip(regions, self.scene.shares, strict=False)}
 
@@ -178,7 +182,7 @@ def check_reading(reading: Reading, masks: MaskStore | None = None) -> Check:
 
 
 def describe_style(region: Region) -> str:
-    """Name what a region is painted in."""
+    """Name a region's styles, with their weights if there are several."""
     if region.keep:
         return "kept as it is"
     mix = [f"{use.weight:g} {name}{' (varies)' if use.where else ''}" for name, use in region.style.items()]
@@ -186,6 +190,6 @@ def describe_style(region: Region) -> str:
 
 
 def describe_controls(region: Region) -> str:
-    """Name the controls that a region asks for itself, besides its strengths."""
+    """Write the controls that a region sets itself, except its strengths, as YAML."""
     given = region.model_dump(mode="json", include={*region.given} - {"strength", "content_strength"})
     return write_yaml(given, in_line=True).strip()[1:-1] if given else ""

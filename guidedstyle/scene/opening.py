@@ -1,4 +1,4 @@
-"""Open all that a recipe names, with every error found."""
+"""Open everything a recipe names, and report all errors at once."""
 
 from __future__ import annotations
 
@@ -29,16 +29,19 @@ from guidedstyle.masks.labels import find_palettes
 from guidedstyle.masks.reader import MaskReader
 from guidedstyle.recipe.files import list_starts
 from guidedstyle.recipe.loading.loader import Reading
+from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.values import measure_length
-from guidedstyle.scene.scene import CHECK_SIZE, FAINT, NOTHING, Scene
+from guidedstyle.scene.scene import CHECK_SIZE, NEGLIGIBLE, NEGLIGIBLE_SHARE, Scene
 from guidedstyle.scene.styles import StyleImage, turn_style_image
 from guidedstyle.types import Array, KeyPath, Size
 
 T = TypeVar("T")
 
+STACKING_SIZE = 2048  # px; masks are stacked at this size at least: shrunk before, hard edges would seem to overlap
+
 
 class Opener:
-    """Opens what a recipe names; `problems` are those of the recipe and of all that was opened so far."""
+    """Opens what a recipe names; `problems` are those of the recipe and of everything opened so far."""
 
     def __init__(self, reading: Reading, store: MaskStore | None) -> None:
         self.reading = reading
@@ -46,7 +49,7 @@ class Opener:
         self.masks = MaskReader(find_palettes(reading.recipe), store)
 
     def attempt(self, path: KeyPath, action: Callable[[], T]) -> T | None:
-        """Do `action` for the key at `path`; None where it fails, or an error was reported there before."""
+        """Return what `action` returns for the key at `path`; None if it fails, or if that key has an error already."""
         if self.reading.is_mistaken(path):
             return None
         try:
@@ -56,12 +59,13 @@ class Opener:
             self.problems += [Problem(f"{place}: {p.place}", p.rule, p.remedy) for p in error.problems]
             return None
 
-    def complain(self, path: KeyPath, rule: str, remedy: str) -> None:
-        """Note a problem of the key at `path`."""
+    def read_mask(self, path: KeyPath, mask: Mask, frame: Frame | None, size: Size) -> Array | None:
+        """Read a mask at `size`; None if that fails."""
+        return self.attempt(path, lambda: self.masks.read(mask, frame, size))
+
+    def report(self, path: KeyPath, rule: str, remedy: str) -> None:
+        """Report a problem of the key at `path`."""
         self.problems.append(Problem(self.reading.document.locate(path), rule, remedy))
-
-
-STACKING_SIZE = 2048  # masks meet at this size at least: shrunk before, hard edges would seem to overlap
 
 
 class Layout(NamedTuple):
@@ -74,43 +78,35 @@ class Layout(NamedTuple):
 
 
 def open_scene(reading: Reading, largest: int | None = None, *, masks: MaskStore | None = None) -> Scene:
-    """Open all that a recipe names; raises GuidedStyleError with every problem of recipe, images and masks.
+    """Open everything a recipe names; raises GuidedStyleError with all problems of recipe, images and masks.
 
-    `largest` bounds the working size: a check needs only the shapes and shares, not the pixels. `masks` keeps what
-    is decoded of mask files, so that opening a scene again, at any size, decodes none of them.
+    `largest` bounds the working size in px: a check needs shapes and shares, not all pixels. `masks` keeps what is
+    decoded of mask files, so that opening a scene again, at any size, decodes none of them.
     """
     opener, recipe = Opener(reading, masks), reading.recipe
     content = _open_content(opener, largest)
-    longest = max(content[0].size) if content else CHECK_SIZE
+    working = content[0].size if content else (CHECK_SIZE, CHECK_SIZE)
     if content:
         _check_size(opener, fit_size(content[1].size, recipe.size))
-    style_images = _open_style_images(opener, longest)
-    layout = _open_regions(opener, content[1] if content else None, content[0].size if content else (longest, longest))
-    for path, start in list_starts(recipe):
-        if start.file:
-            opener.attempt((*path, "file"), partial(read_image, start.file, CHECK_SIZE))
+    style_images = _open_style_images(opener, max(working))
+    layout = _open_regions(opener, content[1] if content else None, working)
+    _check_starts(opener)
     if opener.problems or content is None or layout is None:
         raise GuidedStyleError(opener.problems)
-    parts = (layout.weights, layout.mixes, content[1].size, layout.shares, layout.overlaps)
-    scene = Scene(recipe, to_array(content[0]), style_images, *parts, opener.masks.unmatched, opener.masks.warnings)
+    scene = Scene(
+        recipe,
+        to_array(content[0]),
+        style_images,
+        *(layout.weights, layout.mixes, content[1].size, layout.shares, layout.overlaps),
+        unnamed_pixels=opener.masks.unnamed_pixels,
+        mask_warnings=opener.masks.warnings,
+    )
     _check_octaves(opener, scene)
     return scene
 
 
-def _check_octaves(opener: Opener, scene: Scene) -> None:
-    """Refuse octave weights of which none is left in so small an image."""
-    count = scene.stages[-1].octaves
-    for index, (region, controls) in enumerate(zip(scene.recipe.regions, scene.recipe.controls, strict=True)):
-        if region.style and controls.strength and not any(controls.octaves[:count]):
-            rule = f"an image of {scene.size[0]} x {scene.size[1]} px has {count}, and none of them has weight"
-            path: KeyPath = ("regions", index, "octaves") if region.octaves else ("octaves",)
-            opener.complain(path, rule, "give a finer one weight, or choose a larger size")
-    if opener.problems:
-        raise GuidedStyleError(opener.problems)
-
-
 def _open_content(opener: Opener, largest: int | None) -> tuple[Image.Image, Frame] | None:
-    """Open the content image, or make a grey sheet where there is only a canvas."""
+    """Open the content image, or make a grey one of the size of the `canvas`."""
     recipe = opener.reading.recipe
     if photo := recipe.content:
         return opener.attempt(("content",), lambda: read_framed(photo, recipe.size, largest=largest))
@@ -124,21 +120,40 @@ def _open_content(opener: Opener, largest: int | None) -> tuple[Image.Image, Fra
 def _check_size(opener: Opener, size: Size) -> None:
     if min(size) < SMALLEST_SIDE:
         rule = f"the image would be {size[0]} x {size[1]} px"
-        opener.complain(("size",), rule, f"let its shorter side have at least {SMALLEST_SIDE} px")
+        opener.report(("size",), rule, f"let its shorter side have at least {SMALLEST_SIDE} px")
     suffix = opener.reading.recipe.output.suffix.lower()
     most = LONGEST_SIDES.get(suffix, max(size))
     if max(size) > most:
         rule = f"the image would be {size[0]} x {size[1]} px, and {suffix} holds at most {most} px a side"
-        opener.complain(("output",), rule, "let its name end in .png, or choose a smaller size")
+        opener.report(("output",), rule, "let its name end in .png, or choose a smaller size")
 
 
-def stacking_size(frame: Frame, working: Size) -> Size:
-    """Choose the size at which masks are read and stacked: the image's own, or as much of it as it takes."""
+def _check_starts(opener: Opener) -> None:
+    """Read the images that the render starts from."""
+    for path, start in list_starts(opener.reading.recipe):
+        if file := start.file:
+            opener.attempt((*path, "file"), partial(read_image, file, CHECK_SIZE))
+
+
+def _check_octaves(opener: Opener, scene: Scene) -> None:
+    """Raise GuidedStyleError if the image is so small that all its octaves have weight 0."""
+    count = scene.stages[-1].octaves
+    for index, (region, controls) in enumerate(zip(scene.recipe.regions, scene.recipe.controls, strict=True)):
+        if region.style and controls.strength and not any(controls.octaves[:count]):
+            rule = f"an image of {scene.size[0]} x {scene.size[1]} px has {count}, and none of them has weight"
+            path: KeyPath = ("regions", index, "octaves") if region.octaves else ("octaves",)
+            opener.report(path, rule, "give a finer one weight, or choose a larger size")
+    if opener.problems:
+        raise GuidedStyleError(opener.problems)
+
+
+def choose_stacking_size(frame: Frame, working: Size) -> Size:
+    """Choose the size at which masks are read and stacked: that of the image's file, or less if it is far larger."""
     return fit_size(frame.size, min(max(frame.size), max(*working, STACKING_SIZE)))
 
 
 def _open_style_images(opener: Opener, longest: int) -> dict[str, StyleImage]:
-    """Open every style image, then put together those that are made of two."""
+    """Open every style image for an output of `longest` px, then combine those made of two."""
     recipe, opened = opener.reading.recipe, dict[str, StyleImage]()
     for name, style in recipe.styles.items():
         if image := style.image:
@@ -150,30 +165,39 @@ def _open_style_images(opener: Opener, longest: int) -> dict[str, StyleImage]:
     return opened
 
 
-def _open_style_image(opener: Opener, name: str, image: Path, longest: int) -> StyleImage | None:
-    path: KeyPath = ("styles", name)
-    read = opener.attempt((*path, "image"), lambda: read_framed(image, max(SMALLEST_SIDE, longest), enlarge=False))
+def _open_style_image(opener: Opener, name: str, file: Path, longest: int) -> StyleImage | None:
+    path: KeyPath = ("styles", name, "image")
+    read = opener.attempt(path, lambda: read_framed(file, max(SMALLEST_SIDE, longest), enlarge=False))
     if read is None:
         return None
-    picture, frame = read
-    mask: Array | None = np.ones(picture.size[::-1], np.float32)
-    if chosen := opener.reading.recipe.styles[name].mask:
-        read_mask = partial(opener.masks.read, chosen, frame, stacking_size(frame, picture.size))
-        large = opener.attempt((*path, "mask"), read_mask)
-        mask = None if large is None else resize_mask(large, picture.size)
-        if mask is not None and mask.max() < NOTHING:
-            rule = "the mask is all black: no part of the style image is used"
-            opener.complain((*path, "mask"), f"{chosen.file}: {rule}" if chosen.file else rule, "paint it white")
-    return StyleImage(to_array(picture), mask, frame.size) if mask is not None else None
+    image, frame = read
+    mask = _open_style_mask(opener, name, frame, image.size)
+    return None if mask is None else StyleImage(to_array(image), mask, frame.size)
+
+
+def _open_style_mask(opener: Opener, name: str, frame: Frame, size: Size) -> Array | None:
+    """Open the opacities (h, w) of the part of a style image that is used: all of it without a mask."""
+    path: KeyPath = ("styles", name, "mask")
+    chosen = opener.reading.recipe.styles[name].mask
+    if chosen is None:
+        return np.ones(size[::-1], np.float32)
+    large = opener.read_mask(path, chosen, frame, choose_stacking_size(frame, size))
+    if large is None:
+        return None
+    mask = resize_mask(large, size)
+    if mask.max() < NEGLIGIBLE:
+        rule = "the mask is all black: no part of the style image is used"
+        opener.report(path, f"{chosen.file}: {rule}" if chosen.file else rule, "paint it white")
+    return mask
 
 
 def _open_regions(opener: Opener, frame: Frame | None, working: Size) -> Layout | None:
-    """Open the regions' masks; without the `frame` of a content image that was not read, only open them."""
-    regions, size = opener.reading.recipe.regions, stacking_size(frame or Frame(working), working)
-    opacities: list[Array | None] = []
-    for index, region in enumerate(regions):
-        read = partial(opener.masks.read, region.mask, frame, size)
-        opacities.append(None if region.mask.rest else opener.attempt(("regions", index, "mask"), read))
+    """Open the masks of the regions; without a `frame`, when the content image failed, only to report their errors."""
+    regions, size = opener.reading.recipe.regions, choose_stacking_size(frame or Frame(working), working)
+    opacities = [
+        None if region.mask.rest else opener.read_mask(("regions", index, "mask"), region.mask, frame, size)
+        for index, region in enumerate(regions)
+    ]
     missing = any(opacity is None and not r.mask.rest for opacity, r in zip(opacities, regions, strict=True))
     if frame is None or missing:
         return None
@@ -181,37 +205,15 @@ def _open_regions(opener: Opener, frame: Frame | None, working: Size) -> Layout 
     files = [region.mask.label_file for region in regions]
     weights = stack_weights(settle_neighbours(opacities, files), size)
     shares = [float(share) for share in weights.mean((1, 2), dtype=np.float64)]
-    weights = _keep_and_resize(opener, weights, frame, working)
+    weights = _resize_weights(opener, weights, frame, working)
     if not opener.reading.is_mistaken(("regions",)):
-        _complain_of_nothing(opener, weights)
+        _check_coverage(opener, weights)
     mixes = tuple(_open_mix(opener, index, frame, weights[index]) for index in range(len(regions)))
     return Layout(weights, mixes, tuple(shares), tuple(overlaps))
 
 
-def _open_mix(opener: Opener, index: int, frame: Frame, weights: Array) -> Array:
-    """Open a region's shares of its styles: (S,), or (S, H, W) where a weight is a mask. They sum to 1."""
-    uses = opener.reading.recipe.regions[index].style
-    size = (weights.shape[1], weights.shape[0])
-    painted: list[Array | float] = []
-    for name, use in uses.items():
-        path: KeyPath = ("regions", index, "style", name, "where")
-        read = partial(opener.masks.read, use.where, frame, stacking_size(frame, size)) if use.where else None
-        large = opener.attempt(path, read) if read else None
-        painted.append(use.weight if large is None else use.weight * resize_mask(large, size))
-    if not any(isinstance(weight, np.ndarray) for weight in painted):
-        weights_alone = np.array([use.weight for use in uses.values()], np.float32)
-        return np.asarray(weights_alone / (weights_alone.sum() or 1), np.float32)
-    layers = np.stack(np.broadcast_arrays(*painted)).astype(np.float32)
-    total, faint = layers.sum(0), FAINT * max(use.weight for use in uses.values())
-    if (bare := float(((total < faint) * weights).sum() / max(weights.sum(), NOTHING))) > FAINT:
-        rule = f"the weights of its styles sum to 0 over {bare:.1%} of the region"
-        opener.complain(("regions", index, "style"), rule, "give one of them a weight there, or cut the region's mask")
-    layers[:, total < faint] = 1
-    shares: Array = layers / layers.sum(0)
-    return shares
-
-
-def _keep_and_resize(opener: Opener, weights: Array, frame: Frame, working: Size) -> Array:
+def _resize_weights(opener: Opener, weights: Array, frame: Frame, working: Size) -> Array:
+    """Add the borders of kept regions to the weights (R + 1, H, W), and resize them to the working size."""
     longest = max(frame.size)
     scale = max(weights.shape[1:]) / longest
     kept = {i: region for i, region in enumerate(opener.reading.recipe.regions) if region.keep}
@@ -219,10 +221,36 @@ def _keep_and_resize(opener: Opener, weights: Array, frame: Frame, working: Size
     return np.stack([resize_mask(weight, working) for weight in add_borders(weights, widths)])
 
 
-def _complain_of_nothing(opener: Opener, weights: Array) -> None:
+def _check_coverage(opener: Opener, weights: Array) -> None:
     for index, region in enumerate(opener.reading.recipe.regions):
-        if weights[index].max() < NOTHING:
+        if weights[index].max() < NEGLIGIBLE:
             why = "its mask is black or empty, or regions in front of it hide it"
             why = "the other regions cover the whole image" if region.mask.rest else why
             rule = f"region {region.name!r} covers nothing: {why}"
-            opener.complain(("regions", index, "mask"), rule, "repaint the mask or remove the region")
+            opener.report(("regions", index, "mask"), rule, "repaint the mask or remove the region")
+
+
+def _open_mix(opener: Opener, index: int, frame: Frame, weights: Array) -> Array:
+    """Open a region's mix: the shares of its styles, which sum to 1, (S,), or (S, H, W) if a weight is a mask."""
+    uses, size = opener.reading.recipe.regions[index].style, (weights.shape[1], weights.shape[0])
+    painted: list[Array | float] = []
+    for name, use in uses.items():
+        path: KeyPath = ("regions", index, "style", name, "where")
+        large = opener.read_mask(path, use.where, frame, choose_stacking_size(frame, size)) if use.where else None
+        painted.append(use.weight if large is None else use.weight * resize_mask(large, size))
+    if not any(isinstance(weight, np.ndarray) for weight in painted):
+        constant = np.array([use.weight for use in uses.values()], np.float32)
+        return np.asarray(constant / (constant.sum() or 1), np.float32)
+    layers = np.stack(np.broadcast_arrays(*painted)).astype(np.float32)
+    bare = layers.sum(0) < NEGLIGIBLE_SHARE * max(use.weight for use in uses.values())
+    _check_mix(opener, index, float((bare * weights).sum() / max(weights.sum(), NEGLIGIBLE)))
+    layers[:, bare] = 1
+    shares: Array = layers / layers.sum(0)
+    return shares
+
+
+def _check_mix(opener: Opener, index: int, bare: float) -> None:
+    """Report a region of which the share `bare` has no style."""
+    if bare > NEGLIGIBLE_SHARE:
+        rule = f"the weights of its styles sum to 0 over {bare:.1%} of the region"
+        opener.report(("regions", index, "style"), rule, "give one of them a weight there, or cut the region's mask")

@@ -11,13 +11,16 @@ from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.styles import StyleImage
 from guidedstyle.types import Array, Size
 
-SMALLEST_START = 128  # longest side of the coarsest size, px
-STEP_RATIO = 2  # a size gets this many times the steps of the next larger
+CHECK_SIZE = 1024  # px, longest side of a scene that is opened to check it
+SMALLEST_START = 128  # px, longest side of the coarsest stage
+STEP_RATIO = 2  # of the steps of a stage to those of the next larger one
+NEGLIGIBLE_SHARE = 5e-4  # of the image
+NEGLIGIBLE = 1e-3  # weight of a pixel; less is rounding
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One size of a coarse-to-fine render, `halvings` below the finished one."""
+    """One size of a coarse-to-fine render, `halvings` below the final one."""
 
     size: Size
     steps: int
@@ -26,9 +29,12 @@ class Stage:
 
 
 def plan_stages(size: Size, steps: int, octaves: int, most: int | None = None) -> tuple[Stage, ...]:
-    """Halve the size as long as it pays, or to `most` sizes; give every size half the steps of the one before it."""
+    """Plan the stages, from coarse to fine: each has half the size and twice the steps of the next.
+
+    There are as many as have a useful size and a step, at most `most`; each has up to `octaves` octaves.
+    """
     sizes = [size]
-    while _pays(sizes[0]) and steps > len(sizes) and (most is None or len(sizes) < most):
+    while _can_halve(sizes[0]) and steps > len(sizes) and (most is None or len(sizes) < most):
         sizes.insert(0, fit_size(size, round(max(sizes[0]) / 2)))
     parts = [STEP_RATIO**-index for index in range(len(sizes))]
     counts = [max(1, round(steps * part / sum(parts))) for part in parts]
@@ -39,25 +45,18 @@ def plan_stages(size: Size, steps: int, octaves: int, most: int | None = None) -
     )
 
 
-def _pays(size: Size) -> bool:
+def _can_halve(size: Size) -> bool:
     return max(size) >= 2 * SMALLEST_START and min(size) >= 2 * SMALLEST_OCTAVE
-
-
-CHECK_SIZE = 1024
-
-FAINT = 5e-4  # of the image
-NOTHING = 1e-3  # of a pixel; less is what rounding leaves
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The inputs of a render at its final size.
+    """The inputs of a render, opened at the final size or smaller.
 
-    `content` is grey where there is only a canvas. `weights` (R + 1, H, W) sum to 1 at every pixel; the last is what
-    belongs to no region and stays as it is. `mixes` are each region's shares of its styles, (S,) or (S, H, W).
-    `shares` are those that the masks give to the regions and last to none, `overlaps` how much of the image
-    each covers over or under another, `unmatched` the pixels of colours that no mask names, `remarks` what else was
-    met when the masks were read.
+    `content` (1, 3, H, W) is grey if the recipe has only a canvas. `weights` (R + 1, H, W) sum to 1 at every pixel;
+    the last is uncovered: it stays unchanged. `mixes` are each region's shares of its styles, (S,) or (S, H, W).
+    `full_size` is the (width, height) of the content image's file. `shares` (R + 1) of the image are those of
+    `weights` at the resolution of the masks; `overlaps` (R) are the shares where a region is over or under another.
     """
 
     recipe: Recipe
@@ -68,17 +67,17 @@ class Scene:
     full_size: Size
     shares: tuple[float, ...]
     overlaps: tuple[float, ...] = ()
-    unmatched: int = 0
+    unnamed_pixels: int = 0  # of colours that no mask names
     mask_warnings: tuple[str, ...] = ()
 
     @property
     def size(self) -> Size:
-        """The (width, height) of the image to paint, whatever size the scene was opened at."""
+        """The (width, height) of the output, whatever size the scene was opened at."""
         return fit_size(self.full_size, self.recipe.size)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The sizes of the render, from coarse to fine."""
+        """The stages of the render, from coarse to fine."""
         solver, most = self.recipe.solver, max(len(controls.octaves) for controls in self.recipe.controls)
         return plan_stages(self.size, solver.most_steps, most, solver.sizes)
 
@@ -86,9 +85,9 @@ class Scene:
     def warnings(self) -> Iterator[str]:
         """Warnings about masks, uncovered pixels and style images that are enlarged."""
         yield from self.mask_warnings
-        if self.shares[-1] > FAINT:
-            yield f"{self.shares[-1]:.1%} of the image belongs to no region and stays as it is (mask: rest takes it)"
+        if self.shares[-1] > NEGLIGIBLE_SHARE:
+            yield f"{self.shares[-1]:.1%} of the image is in no region and stays unchanged (mask: rest covers it)"
         for name, style_image in self.style_images.items():
-            wanted = self.recipe.largest_scale(name) * style_image.extent * max(self.size)
-            if wanted > 2 * max(style_image.size):
-                yield f"style {name} is enlarged {wanted / max(style_image.size):.1f} times and will look soft"
+            longest = self.recipe.largest_scale(name) * style_image.extent * max(self.size)
+            if longest > 2 * max(style_image.size):
+                yield f"style {name} is enlarged {longest / max(style_image.size):.1f} times and will look blurred"

@@ -61,7 +61,7 @@ def test_check_tells_shares_and_notes(studio: Path) -> None:
     (studio / "recipe.yaml").write_text(
         "content: photo.png\nstyles: {ink: ink.png}\nregions: [{name: left, mask: left.png, style: ink}]\n"
     )
-    assert any("belongs to no region" in note for note in guidedstyle.check(studio / "recipe.yaml").warnings)
+    assert any("is in no region" in note for note in guidedstyle.check(studio / "recipe.yaml").warnings)
 
 
 def test_an_update_tells_and_stops(studio: Path) -> None:

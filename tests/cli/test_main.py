@@ -64,7 +64,7 @@ def test_what_no_region_covers_is_bit_identical(studio: Path) -> None:
     region = "regions: [{name: a, mask: left.png, style: ink}]\nsolver: {steps: 3}\n"
     (studio / "part.yaml").write_text("content: photo.png\nstyles: {ink: ink.png}\n" + region)
     done = run("render", "part.yaml", folder=studio)
-    note = "50.0% of the image belongs to no region and stays as it is (mask: rest takes it)"
+    note = "50.0% of the image is in no region and stays unchanged (mask: rest covers it)"
     assert f"warning: {note}" in done.stdout
     assert json.loads((studio / "part.png.json").read_text())["notes"] == [note]
     assert (pixels(studio / "photo.png")[:, 48:] == pixels(studio / "part.png")[:, 48:]).all()

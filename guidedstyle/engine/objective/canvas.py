@@ -16,7 +16,7 @@ from guidedstyle.masks.compositing import ROUNDING
 from guidedstyle.masks.mixing import Part, split_region
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.recipe.model import StyleUse
-from guidedstyle.scene.scene import NOTHING, Scene
+from guidedstyle.scene.scene import NEGLIGIBLE, Scene
 from guidedstyle.types import Array
 
 
@@ -112,8 +112,8 @@ class Canvas:
         weights = self.weights[self.painted]
         chroma = torch.tensordot(torch.tensor(asked).to(weights), weights, 1)
         around = chroma.sum() / weights.sum()
-        share = torch.where(weights.sum(0) > NOTHING, chroma / weights.sum(0).clamp(min=NOTHING), around)
-        share = torch.where(share > 1 - NOTHING, 1.0, torch.where(share < NOTHING, 0.0, share))  # remove rounding
+        share = torch.where(weights.sum(0) > NEGLIGIBLE, chroma / weights.sum(0).clamp(min=NEGLIGIBLE), around)
+        share = torch.where(share > 1 - NEGLIGIBLE, 1.0, torch.where(share < NEGLIGIBLE, 0.0, share))  # remove rounding
         return share[None, None]
 
     @cached_property
