@@ -22,7 +22,7 @@ from guidedstyle.results.plots import CURRENT, DASHES, Curve, plot_curves, plot_
 from guidedstyle.results.record import Record
 from guidedstyle.results.sheets import cut_out, draw_overview, tint
 from guidedstyle.scene.check import describe_controls, describe_style
-from guidedstyle.scene.scene import FAINT, Scene
+from guidedstyle.scene.scene import NEGLIGIBLE_SHARE, Scene
 from guidedstyle.types import RGB, Array
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def write_page(scene: Scene, rendering: Rendering, record: Record) -> str:
         ended=record.result,
         result=_embed(to_pillow(rendering.image)),
         content=_embed(to_pillow(scene.content)) if scene.recipe.content else None,
-        faint=FAINT,
+        faint=NEGLIGIBLE_SHARE,
         overview=_embed(draw_overview(scene, CARD)),
         painted=[region for region in scene.recipe.regions if not region.keep],
         colours=list(_compare_colours(scene, rendering.image)),

@@ -1,4 +1,4 @@
-"""Thin regions and soft seams: what survives, what falls back, and that nothing turns into nothing."""
+"""Thin regions and soft seams: where they are covered, where guides fall back, and that no style is ever lost."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def open_line(folder: Path, width: int, guides: str, size: int = 400) -> tuple[P
     return file, open_scene(read_recipe(file))
 
 
-def tell(scene: Scene) -> list[str]:
+def list_warnings(scene: Scene) -> list[str]:
     return list(collect_warnings(scene, measure_coverage(scene)))
 
 
@@ -57,7 +57,7 @@ def aim(scene: Scene, stage: int = -1) -> Objective:
 
 
 def find_least(weights: np.ndarray, grid: tuple[int, int], layer: Layer) -> np.ndarray:
-    """Find the least weight (R, H, W) in the receptive field of every position, one after the other: (R, h, w)."""
+    """Find the least weight (R, H, W) in the receptive field of every position, one by one: (R, h, w)."""
     found = np.empty((len(weights), *grid))
     reach = (layer.receptive_field - layer.stride) // 2
     for row, column in np.ndindex(*grid):
@@ -75,7 +75,7 @@ def average_blocks(weights: np.ndarray, size: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("height", "width"), [(60, 80), (63, 83), (83, 63)])
 def test_convention_inside_asks_for_the_whole_receptive_field(height: int, width: int) -> None:
-    """The oracle counts, position by position, with the fields of the literature; what a stride leaves over is cut."""
+    """The oracle counts, position by position, with the fields of the literature; the rest of a stride is cut."""
     noise = np.random.default_rng(0)
     weights = np.ones((1, height, width), np.float32)
     weights[0, noise.integers(0, height, 3), noise.integers(0, width, 3)] = 0
@@ -86,7 +86,7 @@ def test_convention_inside_asks_for_the_whole_receptive_field(height: int, width
         assert (erode_to_grid(weights, grid, layer) == find_least(weights, grid, layer)).all(), name
 
 
-def test_halves_are_rounded_down_and_never_nothing() -> None:
+def test_halves_are_rounded_down_to_at_least_a_pixel() -> None:
     assert [halve_shape((37, 5), octave) for octave in range(5)] == [(37, 5), (18, 2), (9, 1), (4, 1), (2, 1)]
     assert halve_shape((5, 37), 4) == (1, 2)
 
@@ -103,7 +103,7 @@ def test_cells_are_averages_between_the_least_and_the_most_weight() -> None:
     assert (average_to_grid(split, (7, 11)).min(), average_to_grid(split, (7, 11)).max()) == (0, 1)
 
 
-def test_every_region_is_weighed_in_its_own_kind_to_a_sum_of_1() -> None:
+def test_every_region_has_its_own_kind_of_guides_which_sum_to_1() -> None:
     """At the second octave, where a pixel is the average of four; `inside` needs half of a position to hold it."""
     weights, layer = np.zeros((4, 96, 128), np.float32), LITE.layers["relu2_1"]
     weights[:2, :, :72] = np.random.default_rng(0).uniform(0.6, 1, (96, 72))
@@ -140,8 +140,8 @@ def load_encoder_once() -> torch.nn.Module:
 
 @pytest.mark.parametrize("guides", ["simple", "inside"])
 @pytest.mark.parametrize("width", [1, 6, 40])
-def test_a_thin_line_never_becomes_nothing(tmp_path: Path, width: int, guides: str) -> None:
-    """At every size, octave and layer its guides sum to 1 and its target and loss are finite and not zero."""
+def test_a_thin_line_always_has_guides_targets_and_losses(tmp_path: Path, width: int, guides: str) -> None:
+    """At every size, octave and layer its guides sum to 1, and its target and loss are finite and not zero."""
     _, scene = open_line(tmp_path, width, guides)
     for stage in range(2):
         objective = aim(scene, stage)
@@ -163,73 +163,73 @@ def test_a_thin_line_is_painted(tmp_path: Path, guides: str) -> None:
     assert np.abs(image - scene.content)[:, :, 140:146].mean() > 0.02
 
 
-def test_what_is_told_of_a_thin_line(tmp_path: Path) -> None:
+def test_the_coverage_and_warnings_of_a_thin_line(tmp_path: Path) -> None:
     """6 px are 6, 3 and 1.5 at the three octaves, where cells are 1, 2 and 4 px wide."""
     _, scene = open_line(tmp_path, 6, "simple")
-    assert [str(survival) for survival in measure_coverage(scene).regions[1]] == [
+    assert [str(coverage) for coverage in measure_coverage(scene).regions[1]] == [
         "all",
         "all",
         "to relu2_1",
         "to relu1_1",
     ]
-    assert tell(scene) == []
+    assert list_warnings(scene) == []
     _, scene = open_line(tmp_path, 1, "simple")
-    assert [str(survival) for survival in measure_coverage(scene).regions[1]] == [
+    assert [str(coverage) for coverage in measure_coverage(scene).regions[1]] == [
         "to relu2_1",
         "to relu1_1",
         "none",
         "none",
     ]
-    assert tell(scene) == [
-        "line is so thin that nothing of it is left at 100 px: its larger strokes will take after its "
-        "surroundings (widen it with grow, or render larger)"
+    assert list_warnings(scene) == [
+        "line is too thin at 100 px: its larger strokes will resemble its surroundings "
+        "(widen it with grow, or render it larger)"
     ]
     _, scene = open_line(tmp_path, 6, "inside")
-    assert tell(scene) == [
+    assert list_warnings(scene) == [
         "line is too narrow for inside guides at relu2_1, relu3_1, relu3_4 at 400 px; relu2_1, relu3_1, relu3_4 at "
         "200 px; relu1_1, relu2_1, relu3_1, relu3_4 at 100 px; relu1_1, relu2_1, relu3_1, relu3_4 at 50 px: "
-        "there its guides are simple"
+        "simple guides are used there"
     ]
 
 
 @pytest.mark.parametrize("guides", ["simple", "inside"])
 @pytest.mark.parametrize("width", [3, 6, 14, 30, 60, 120])
-def test_the_survey_tells_what_the_engine_does(tmp_path: Path, width: int, guides: str) -> None:
-    """At every stage: where it says `inside` falls back, the guides are those of `simple`, and nowhere else."""
+def test_the_coverage_is_that_of_the_engine(tmp_path: Path, width: int, guides: str) -> None:
+    """At every stage: the guides are those of `simple` exactly where it says that `inside` falls back."""
     _, scene = open_line(tmp_path, width, guides)
-    survey = measure_coverage(scene).regions[1]
-    assert [survival.longest for survival in survey] == [400, 200, 100, 50]
+    found = measure_coverage(scene).regions[1]
+    assert [coverage.longest for coverage in found] == [400, 200, 100, 50]
     for stage in range(2):
         weights = aim(scene, stage).canvas.weights[1:2].numpy()
-        for survival, octave in zip(survey[1 - stage :], range(3), strict=False):
-            for name in survival.of:
+        for coverage, octave in zip(found[1 - stage :], range(3), strict=False):
+            for name in coverage.used:
                 layer, picture = LITE.layers[name], halve_shape(weights.shape[1:], octave)
                 grid = (picture[0] // layer.stride, picture[1] // layer.stride)
                 cells = cover_grid(weights, picture, grid, layer, guides)
-                assert (cells.max() >= MOSTLY) == (name in survival.layers)
+                assert (cells.max() >= MOSTLY) == (name in coverage.covered)
                 weighed = propagate(weights, octave, grid, layer, [guides])
                 simple = propagate(weights, octave, grid, layer, ["simple"])
-                assert (weighed == simple).all() == (guides == "simple" or name in survival.lost)
+                assert (weighed == simple).all() == (guides == "simple" or name in coverage.lost)
 
 
 def test_a_faint_region_is_not_called_thin(tmp_path: Path) -> None:
     file, _ = open_line(tmp_path, 6, "simple")
     Image.fromarray(np.full(PHOTO[::-1], 100, np.uint8)).save(tmp_path / "line.png")
-    assert tell(open_scene(read_recipe(file))) == [
-        "line is nowhere more than 39% opaque: most of its paint is what lies around it"
+    assert list_warnings(open_scene(read_recipe(file))) == [
+        "line is at most 39% opaque: it takes most of its style from the regions around it"
     ]
 
 
-def test_the_fall_back_of_a_style_images_mask_is_told(tmp_path: Path) -> None:
+def test_the_fall_back_of_a_style_images_mask_is_a_warning(tmp_path: Path) -> None:
     file, _ = open_line(tmp_path, 300 - 140, "inside")
     text = file.read_text().replace("oil: oil.png", "oil: {image: oil.png, mask: {rectangle: [0, 0, 0.05, 1]}}")
     file.write_text(text)
-    (note,) = [note for note in tell(open_scene(read_recipe(file))) if "oil" in note]
-    assert note.startswith("the mask of style oil is too narrow for inside guides at ")
+    (warning,) = [warning for warning in list_warnings(open_scene(read_recipe(file))) if "oil" in warning]
+    assert warning.startswith("the mask of style oil is too narrow for inside guides at ")
 
 
 def test_a_seam_at_half_opacity_keeps_its_weight_at_every_octave(tmp_path: Path) -> None:
-    """Two soft masks that meet: every cell of every grid is shared out whole between them."""
+    """Two soft masks that meet: in every cell of every grid their weights sum to 1."""
     ramp = np.tile(np.clip(np.linspace(-1, 2, PHOTO[0]), 0, 1), (PHOTO[1], 1)).astype(np.float32)
     weights = np.stack([1 - ramp, ramp])
     for octave in range(3):
@@ -240,7 +240,7 @@ def test_a_seam_at_half_opacity_keeps_its_weight_at_every_octave(tmp_path: Path)
 
 
 def test_inside_guides_keep_the_neighbours_edge_out_of_the_style(tmp_path: Path) -> None:
-    """A style image that is flat within its mask and full of edges outside: `inside` sees the flat part alone."""
+    """A style image that is flat within its mask and full of edges outside: `inside` sees only the flat part."""
     picture = np.full((200, 200, 3), 120, np.uint8)
     picture[:, 100:] = np.random.default_rng(0).integers(0, 255, (200, 100, 3))
     Image.fromarray(picture).save(tmp_path / "oil.png")
@@ -271,8 +271,8 @@ def count_positions(guides: Guides) -> tuple[int, ...]:
     return tuple(int(counts[guides.owners == region].sum()) for region in range(len(guides.scales)))
 
 
-def test_a_regions_own_guides_are_inside_where_it_asks_for_it(tmp_path: Path) -> None:
-    """On the painted image too: no position near its border is counted."""
+def test_a_region_can_set_inside_guides_of_its_own(tmp_path: Path) -> None:
+    """On the output too: no position near its border is counted."""
     counts = {}
     for guides in ("simple", "inside"):
         _, scene = open_line(tmp_path, 120, guides)
@@ -284,8 +284,8 @@ def test_a_regions_own_guides_are_inside_where_it_asks_for_it(tmp_path: Path) ->
     assert counts["inside"] == (counts["simple"][0], (120 - 24) // 4 * cells)
 
 
-def test_hard_masks_that_fit_together_leave_nothing_between_them(tmp_path: Path) -> None:
-    """Also where the image is worked at in a size at which their edges are soft."""
+def test_hard_masks_that_fit_together_leave_no_gap(tmp_path: Path) -> None:
+    """Also at a working size at which their edges are soft."""
     draw_picture(1500, 90, 1).save(tmp_path / "photo.png")
     draw_picture(90, 90, 2).save(tmp_path / "ink.png")
     left = (np.arange(1500) % 7 < 3) * np.full((90, 1), 255)
@@ -300,8 +300,8 @@ def test_hard_masks_that_fit_together_leave_nothing_between_them(tmp_path: Path)
     assert scene.overlaps == (0, 0)
 
 
-def test_what_is_not_looked_at_is_not_surveyed(tmp_path: Path) -> None:
-    """A region matched at its second octave alone, and at one layer, says nothing of the others."""
+def test_octaves_and_layers_without_weight_are_left_out(tmp_path: Path) -> None:
+    """The coverage of a region that is matched at one octave and one layer lists no others."""
     file, _ = open_line(tmp_path, 6, "inside")
     settings = [
         Setting("regions.line.octaves", [0, 1, 0], "here"),
@@ -309,6 +309,6 @@ def test_what_is_not_looked_at_is_not_surveyed(tmp_path: Path) -> None:
     ]
     scene = open_scene(read_recipe(file, settings), CHECK_SIZE)
     found = measure_coverage(scene).regions[1]
-    assert [survival.of for survival in found[:3]] == [(), ("relu1_1",), ()]
+    assert [coverage.used for coverage in found[:3]] == [(), ("relu1_1",), ()]
     assert str(found[0]) == "-"
-    assert not any("relu3_4" in note or "400 px" in note for note in collect_warnings(scene, measure_coverage(scene)))
+    assert not any("relu3_4" in warning or "400 px" in warning for warning in list_warnings(scene))
