@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.bad_inputs import Nursery, open_nursery
-from support.pictures import draw_picture
-from support.waiting import end_all
+from support.command_server import CommandServer, start_command_server
+from support.images import draw_image
+from support.processes import end_all
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 
@@ -41,18 +41,18 @@ def _end_processes() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def nursery(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+def server(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandServer]:
     """Lend a process that runs commands one after another, each in a child of its own."""
-    with open_nursery(tmp_path_factory.mktemp("nursery") / "scratch") as nursery:
-        yield nursery
+    with start_command_server(tmp_path_factory.mktemp("server") / "scratch") as server:
+        yield server
 
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Path:
     """Make a folder with a content image (96 x 64), two style images, a mask of its left half and a recipe."""
-    draw_picture(96, 64, 1).save(tmp_path / "photo.png")
-    draw_picture(80, 80, 2).save(tmp_path / "ink.png")
-    draw_picture(90, 60, 3).save(tmp_path / "oil.png")
+    draw_image(96, 64, 1).save(tmp_path / "photo.png")
+    draw_image(80, 80, 2).save(tmp_path / "ink.png")
+    draw_image(90, 60, 3).save(tmp_path / "oil.png")
     half = np.zeros((64, 96), np.uint8)
     half[:, :48] = 255
     Image.fromarray(half).save(tmp_path / "left.png")

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.processes import wait_for
 from support.renders import OFTEN, RENDER, check_picture, end, list_temporary, start
-from support.waiting import wait_for
 
 from guidedstyle.errors import GuidedStyleError, explain_fault
 from guidedstyle.io.images import read_image

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.pictures import draw_picture
+from support.images import draw_image
 
 from guidedstyle.app.jobs import Failure, Job, make_jobs
 from guidedstyle.app.render import attempt_jobs
@@ -33,7 +33,7 @@ def photos(studio: Path) -> Path:
     folder = studio / "photos"
     folder.mkdir()
     for number, name in enumerate(CONTENTS):
-        draw_picture(70 + 10 * number, 60, number).save(folder / name)
+        draw_image(70 + 10 * number, 60, number).save(folder / name)
     (folder / "two.jpg").write_bytes((folder / "two.jpg").read_bytes()[:300])
     (folder / "notes.txt").write_text("not an image")
     return studio
@@ -120,7 +120,7 @@ def test_no_picture_is_written_over_what_another_is_made_of(photos: Path) -> Non
 
 
 def test_no_picture_is_written_over_what_another_recipe_is_made_of(photos: Path) -> None:
-    draw_picture(70, 60, 5).save(photos / "free.png")  # as free.yaml calls its image
+    draw_image(70, 60, 5).save(photos / "free.png")  # as free.yaml calls its image
     shutil.copy(photos / "free.yaml", photos / "other.yaml")
     (photos / "other.yaml").write_text((photos / "other.yaml").read_text().replace("photo.png", "free.png"))
     jobs = make_jobs([photos / "free.yaml", photos / "other.yaml"], [], None, [])

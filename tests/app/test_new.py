@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from support.cases import DATA, needs_data
 from support.commands import files, run
-from support.pictures import draw_picture
+from support.images import draw_image
 
 from guidedstyle.io.layered.formats import open_layered, read_layer
 from guidedstyle.masks.segmentation import suggest_regions
@@ -70,7 +70,7 @@ def test_nothing_is_overwritten_and_mistakes_are_told(studio: Path, arguments: s
 
 
 def test_a_suggestion_can_be_rendered_as_it_is(studio: Path) -> None:
-    pixels = np.asarray(draw_picture(96, 64, 5)) // 4
+    pixels = np.asarray(draw_image(96, 64, 5)) // 4
     pixels[:32] += np.uint8([20, 60, 180])
     pixels[32:, :60] += np.uint8([10, 150, 20])
     pixels[32:, 60:] += np.uint8([180, 20, 20])

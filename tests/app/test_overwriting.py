@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import run
-from support.pictures import draw_picture
+from support.images import draw_image
 
 from guidedstyle.app.jobs import Failure, Job, make_jobs
 from guidedstyle.errors import GuidedStyleError
@@ -136,7 +136,7 @@ def test_links_among_frames_are_none_of_a_film(studio: Path) -> None:
     frames = studio / "r.png.frames"
     frames.mkdir()
     (frames / "000001.png").symlink_to(studio / "secret.png")
-    draw_picture(32, 32, 3).save(studio / "secret.png")
+    draw_image(32, 32, 3).save(studio / "secret.png")
     film = ("--save-every", "2", "--timelapse", "film.avi")
     assert run("render", "r.yaml", *TINY, *film, "--resume", folder=studio).returncode == 0
     assert (frames / "000001.png").is_symlink()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.pictures import draw_picture
+from support.images import draw_image
 
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
@@ -71,8 +71,8 @@ def starts(*command: str) -> bool:
 
 
 def begin(folder: Path, document: str) -> None:
-    draw_picture(WIDTH, HEIGHT, 1).save(folder / "photo.png")
-    draw_picture(90, 60, 2).save(folder / "ink.png")
+    draw_image(WIDTH, HEIGHT, 1).save(folder / "photo.png")
+    draw_image(90, 60, 2).save(folder / "ink.png")
     command = ["mask", "new", "photo.png", "--regions", "sky,sea", "-o", document, "--style", "ink.png"]
     assert "guidedstyle masks scene.yaml" in run(sys.executable, "-m", "guidedstyle", *command, folder=folder)
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.commands import run
-from support.waiting import spawn, wait_for
+from support.processes import spawn, wait_for
 
 from guidedstyle.app.render import Renderer
 from guidedstyle.app.sweep import Sweep

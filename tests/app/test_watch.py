@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.pictures import draw_picture
+from support.images import draw_image
 
 from guidedstyle.io.images import read_image
 
@@ -60,7 +60,7 @@ class Session:
 
 @pytest.fixture
 def session(studio: Path) -> Iterator[Session]:
-    draw_picture(*SIZE, 1).save(studio / "photo.png")
+    draw_image(*SIZE, 1).save(studio / "photo.png")
     paint_mask(studio, 0.5)
     recipe = (studio / "recipe.yaml").read_text().replace("  oil: {image: oil.png}\n", "")
     (studio / "recipe.yaml").write_text(recipe.replace("style: {oil: 0.75, ink: 0.25}", "keep: true"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.bad_inputs import Nursery, write_studio
+from support.command_server import CommandServer, write_images
 
 from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.io.layered.photoshop import write_photoshop
@@ -126,60 +126,60 @@ RIGHT = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write_studio(tmp_path)
+    return write_images(tmp_path)
 
 
-def refuse(nursery: Nursery, folder: Path, role: str, name: str) -> list[str]:
+def refuse(server: CommandServer, folder: Path, role: str, name: str) -> list[str]:
     recipe, lines = ROLES[role]
     (folder / "a.yaml").write_text(recipe.replace("FILE", name))
-    told = nursery.refuse(folder, "render", "a.yaml")
+    told = server.refuse(folder, "render", "a.yaml")
     assert all(one.startswith("a.yaml:") for one in told), told
     assert any(one.startswith(tuple(f"a.yaml:{line}: " for line in lines)) and name in one for one in told), told
     return told
 
 
 @pytest.mark.parametrize(("role", "kind"), [pair for pair in product(ROLES, NO_FILES) if pair not in RIGHT])
-def test_what_is_no_file_or_no_picture(nursery: Nursery, folder: Path, role: str, kind: str) -> None:
+def test_what_is_no_file_or_no_picture(server: CommandServer, folder: Path, role: str, kind: str) -> None:
     name = "bad.ora" if role == "layer" and not kind[0].isdigit() else "bad.png"
     NO_FILES[kind](folder / name)
-    refuse(nursery, folder, role, name)
+    refuse(server, folder, role, name)
 
 
 @pytest.mark.parametrize("tenth", range(10))
 @pytest.mark.parametrize("name", [*PICTURES, *DOCUMENTS])
-def test_a_file_that_breaks_off(nursery: Nursery, folder: Path, name: str, tenth: int) -> None:
+def test_a_file_that_breaks_off(server: CommandServer, folder: Path, name: str, tenth: int) -> None:
     whole = folder / name
     write_whole(whole)
     content = whole.read_bytes()
     file = whole.with_stem("cut")
     parts = 25 if name == "scene.psd" else 10  # the rest is the merged image, which nobody reads
     file.write_bytes(content[: len(content) * tenth // parts])
-    refuse(nursery, folder, "layer" if name in DOCUMENTS else "content", file.name)
+    refuse(server, folder, "layer" if name in DOCUMENTS else "content", file.name)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_a_document_called_a_picture(nursery: Nursery, folder: Path, name: str) -> None:
+def test_a_document_called_a_picture(server: CommandServer, folder: Path, name: str) -> None:
     write_whole(folder / name)
     (folder / name).rename(folder / "bad.png")
-    refuse(nursery, folder, "content", "bad.png")
+    refuse(server, folder, "content", "bad.png")
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_a_picture_called_a_document(nursery: Nursery, folder: Path, name: str) -> None:
+def test_a_picture_called_a_document(server: CommandServer, folder: Path, name: str) -> None:
     (folder / "ink.png").rename(folder / name)
     (folder / "ink.png").write_bytes((folder / name).read_bytes())
-    refuse(nursery, folder, "layer", name)
+    refuse(server, folder, "layer", name)
 
 
-def test_a_document_that_unpacks_without_end(nursery: Nursery, folder: Path) -> None:
+def test_a_document_that_unpacks_without_end(server: CommandServer, folder: Path) -> None:
     write_bomb(folder / "bomb.ora")
     assert (folder / "bomb.ora").stat().st_size < 2**22
-    assert "too large" in "".join(refuse(nursery, folder, "layer", "bomb.ora"))
+    assert "too large" in "".join(refuse(server, folder, "layer", "bomb.ora"))
 
 
-def test_a_picture_that_unpacks_to_other_than_it_says(nursery: Nursery, folder: Path) -> None:
+def test_a_picture_that_unpacks_to_other_than_it_says(server: CommandServer, folder: Path) -> None:
     (folder / "bomb.png").write_bytes(png(19_999, 20_000, zlib.compress(bytes(2**28))))
-    refuse(nursery, folder, "content", "bomb.png")
+    refuse(server, folder, "content", "bomb.png")
 
 
 RECIPES: dict[str, tuple[Maker, str]] = {
@@ -204,22 +204,22 @@ RECIPES: dict[str, tuple[Maker, str]] = {
 
 @pytest.mark.parametrize("kind", RECIPES)
 @pytest.mark.parametrize("command", ["render", "check", "masks", "sweep --vary solver.seed=1,2"])
-def test_a_recipe_that_is_none(nursery: Nursery, folder: Path, command: str, kind: str) -> None:
+def test_a_recipe_that_is_none(server: CommandServer, folder: Path, command: str, kind: str) -> None:
     make, seen = RECIPES[kind]
     make(folder / "a.yaml")
-    (told, *_) = nursery.refuse(folder, *command.split(), "a.yaml")
+    (told, *_) = server.refuse(folder, *command.split(), "a.yaml")
     assert told.startswith("a.yaml")
     assert seen in told
 
 
 @pytest.mark.parametrize("kind", ["not there", "empty", "text", "only a header", "forbidden", "a pipe", "1 x 1"])
-def test_a_picture_that_carries_no_recipe(nursery: Nursery, folder: Path, kind: str) -> None:
+def test_a_picture_that_carries_no_recipe(server: CommandServer, folder: Path, kind: str) -> None:
     NO_FILES[kind](folder / "bad.png")
-    (told,) = nursery.refuse(folder, "render", "bad.png")
+    (told,) = server.refuse(folder, "render", "bad.png")
     assert told.startswith("bad.png: ")
 
 
-def test_every_role_reads_a_whole_file(nursery: Nursery, folder: Path) -> None:
+def test_every_role_reads_a_whole_file(server: CommandServer, folder: Path) -> None:
     """So that what is refused above is refused for what is wrong with it."""
     red = Image.new("RGBA", SIZE)
     red.paste("red", (0, 0, 48, 64))
@@ -228,4 +228,4 @@ def test_every_role_reads_a_whole_file(nursery: Nursery, folder: Path) -> None:
     for role, (recipe, _) in ROLES.items():
         name = {"layer": "good.ora", "mask": "left.png"}.get(role, "good.png")
         (folder / "a.yaml").write_text(recipe.replace("FILE", name))
-        nursery.accept(folder, "check", "a.yaml")
+        server.accept(folder, "check", "a.yaml")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from support.bad_inputs import Nursery, list_files, write_studio
+from support.command_server import CommandServer, list_files, write_images
 
 from guidedstyle.cli.main import app
 
@@ -120,7 +120,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_studio(tmp_path_factory.mktemp("studio"))
+    folder = write_images(tmp_path_factory.mktemp("studio"))
     (folder / "a.yaml").write_text("content: photo.png\nstyle: ink.png\n")
     (folder / "ink.ora").write_bytes((folder / "ink.png").read_bytes())
     for name in ("empty", "folder.mp4", "folder.html"):
@@ -128,8 +128,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def refuse(nursery: Nursery, folder: Path, *arguments: str) -> str:
-    return " ".join(nursery.refuse(folder, *arguments))
+def refuse(server: CommandServer, folder: Path, *arguments: str) -> str:
+    return " ".join(server.refuse(folder, *arguments))
 
 
 def test_every_flag_is_tried() -> None:
@@ -139,28 +139,30 @@ def test_every_flag_is_tried() -> None:
 
 
 @pytest.mark.parametrize(("command", "flag", "value"), CASES)
-def test_a_value_that_a_flag_cannot_have(nursery: Nursery, folder: Path, command: str, flag: str, value: str) -> None:
+def test_a_value_that_a_flag_cannot_have(
+    server: CommandServer, folder: Path, command: str, flag: str, value: str
+) -> None:
     base = list(BASES[command])
     if flag in base:
         del base[base.index(flag) : base.index(flag) + 2]
-    told = refuse(nursery, folder, *command.split(), *base, f"{flag}={value}")
+    told = refuse(server, folder, *command.split(), *base, f"{flag}={value}")
     assert flag not in NUMBERS or value in told
     assert flag in told or Path(value).name[:40] in told or told.startswith(f"{Path(value).parent}: "), told
 
 
 @pytest.mark.parametrize(("command", "flag", "bare"), FLAGS)
 def test_a_flag_with_a_value_too_many_or_too_few(
-    nursery: Nursery, folder: Path, command: str, flag: str, bare: bool
+    server: CommandServer, folder: Path, command: str, flag: str, bare: bool
 ) -> None:
-    told = refuse(nursery, folder, *command.split(), *BASES[command], f"{flag}=3" if bare else flag)
+    told = refuse(server, folder, *command.split(), *BASES[command], f"{flag}=3" if bare else flag)
     assert flag in told
 
 
 @pytest.mark.parametrize("command", BASES)
-def test_a_flag_or_an_argument_that_a_command_does_not_know(nursery: Nursery, folder: Path, command: str) -> None:
-    assert "--nonsense" in refuse(nursery, folder, *command.split(), *BASES[command], "--nonsense")
+def test_a_flag_or_an_argument_that_a_command_does_not_know(server: CommandServer, folder: Path, command: str) -> None:
+    assert "--nonsense" in refuse(server, folder, *command.split(), *BASES[command], "--nonsense")
     if command not in ("render", "compare"):  # which take any number
-        assert "surplus" in refuse(nursery, folder, *command.split(), *BASES[command], "surplus")
+        assert "surplus" in refuse(server, folder, *command.split(), *BASES[command], "surplus")
 
 
 @pytest.mark.parametrize("command", ["render", "check"])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.commands import files, run
-from support.waiting import spawn
+from support.processes import spawn
 
 from guidedstyle import __version__
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from support.bad_inputs import Nursery, write_studio
+from support.command_server import CommandServer, write_images
 
 from guidedstyle.io.images import read_image
 
@@ -24,7 +24,7 @@ RECIPES = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write_studio(tmp_path)
+    return write_images(tmp_path)
 
 
 def profiled() -> bytes:
@@ -76,11 +76,11 @@ ODD: dict[str, tuple[Maker, tuple[int, ...]]] = {
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("role", RECIPES)
-def test_odd_pictures_that_are_whole_are_read_right(nursery: Nursery, folder: Path, role: str, name: str) -> None:
+def test_odd_pictures_that_are_whole_are_read_right(server: CommandServer, folder: Path, role: str, name: str) -> None:
     make, colour = ODD[name]
     make(folder / name)
     (folder / "a.yaml").write_text(RECIPES[role].replace("FILE", f"'{name}'"))
-    done = nursery.accept(folder, "check", "a.yaml")
+    done = server.accept(folder, "check", "a.yaml")
     assert "content 96 x 64 px" in done.out
     picture = read_image(folder / name)
     assert picture.size == SIZE
@@ -88,6 +88,6 @@ def test_odd_pictures_that_are_whole_are_read_right(nursery: Nursery, folder: Pa
 
 
 @pytest.mark.parametrize("content", [b"\xef\xbb\xbf", b"\xef\xbb\xbf# \xe2\x98\x83\r\n", b"\r\n\r\n", b"---\n"])
-def test_recipes_saved_by_any_editor_are_read(nursery: Nursery, folder: Path, content: bytes) -> None:
+def test_recipes_saved_by_any_editor_are_read(server: CommandServer, folder: Path, content: bytes) -> None:
     (folder / "a.yaml").write_bytes(content + b"content: photo.png\r\nstyle: ink.png\r\n")
-    nursery.accept(folder, "check", "a.yaml")
+    server.accept(folder, "check", "a.yaml")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.bad_inputs import Nursery, write_studio
+from support.command_server import CommandServer, write_images
 from support.commands import run
 
 from guidedstyle.errors import GuidedStyleError
@@ -27,14 +27,14 @@ TINY = ("--size", "32", "--steps", "2", "--device", "cpu", "--set", "solver.tole
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_studio(tmp_path)
+    write_images(tmp_path)
     (tmp_path / "r.yaml").write_text(RECIPE)
     return tmp_path
 
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_studio(tmp_path_factory.mktemp("rendered"))
+    folder = write_images(tmp_path_factory.mktemp("rendered"))
     (folder / "r.yaml").write_text(f"{RECIPE}size: 32\nsolver: {{steps: 2, tolerance: 0}}\n")
     assert run("render", "r.yaml", "--device", "cpu", folder=folder).returncode == 0
     return folder
@@ -65,9 +65,9 @@ ODD_RECORDS = {"a pipe": make_pipe, "6 GiB": make_vast, "nested": nest, "a folde
 
 @pytest.mark.skipif(os.name != "posix", reason="only there are pipes among files")
 @pytest.mark.parametrize("kind", ODD_RECORDS)
-def test_what_is_no_record_is_told_at_once(nursery: Nursery, folder: Path, kind: str) -> None:
+def test_what_is_no_record_is_told_at_once(server: CommandServer, folder: Path, kind: str) -> None:
     ODD_RECORDS[kind](folder / "photo.png.json")
-    (told,) = nursery.refuse(folder, "compare", "photo.png", "ink.png")
+    (told,) = server.refuse(folder, "compare", "photo.png", "ink.png")
     assert told.startswith("photo.png.json: this record is damaged ")
 
 
@@ -147,19 +147,19 @@ def test_a_working_folder_that_was_removed_is_told(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ["content: photo.png\nstyle: bad.tif\n", "content: bad.tif\nstyle: ink.png\n"])
-def test_values_that_are_no_numbers_are_told(nursery: Nursery, folder: Path, role: str) -> None:
+def test_values_that_are_no_numbers_are_told(server: CommandServer, folder: Path, role: str) -> None:
     Image.fromarray(np.full((64, 96), np.nan, np.float32)).save(folder / "bad.tif")
     (folder / "a.yaml").write_text(role)
-    assert "some of its values are not numbers" in nursery.refuse(folder, "check", "a.yaml")[0]
+    assert "some of its values are not numbers" in server.refuse(folder, "check", "a.yaml")[0]
 
 
-def test_a_mask_of_another_shape_is_refused_before_it_is_decoded(nursery: Nursery, folder: Path) -> None:
+def test_a_mask_of_another_shape_is_refused_before_it_is_decoded(server: CommandServer, folder: Path) -> None:
     screen = b"GIF89a" + struct.pack("<HHBBB", 20_000, 20_000, 0x80, 0, 0) + bytes(6)
     image = b"," + struct.pack("<HHHHB", 0, 0, 16, 16, 0) + b"\x02\x02\x44\x01\x00;"
     (folder / "bad.gif").write_bytes(screen + image)
     regions = "regions: [{name: a, mask: bad.gif, style: ink}, {name: b, mask: rest, style: ink}]"
     (folder / "a.yaml").write_text(f"content: photo.png\nstyles: {{ink: ink.png}}\n{regions}\n")
-    (told,) = nursery.refuse(folder, "check", "a.yaml")
+    (told,) = server.refuse(folder, "check", "a.yaml")
     assert "the mask is 20000 x 20000 px, its image 96 x 64" in told
 
 
@@ -176,17 +176,17 @@ def test_the_time_to_tell_mistakes_grows_as_they_do(folder: Path, keys: str) -> 
     assert seconds[1] < 7 * seconds[0]  # 4 where it grows as they do, 16 where each is compared with all
 
 
-def test_too_many_styles_are_told_before_they_are_opened(nursery: Nursery, folder: Path) -> None:
+def test_too_many_styles_are_told_before_they_are_opened(server: CommandServer, folder: Path) -> None:
     style_images = "".join(f"  s{number}: ink.png\n" for number in range(257))
     (folder / "a.yaml").write_text(f"content: photo.png\nstyles:\n{style_images}")
-    (told,) = nursery.refuse(folder, "check", "a.yaml")
+    (told,) = server.refuse(folder, "check", "a.yaml")
     assert "has too many entries\n    styles must have at most 256" in told
 
 
 @pytest.mark.parametrize("command", [("watch",), ("sweep", "--vary", "size=32")], ids=["watch", "sweep"])
 @pytest.mark.parametrize("name", [".", "", "/"])
-def test_a_folder_is_no_recipe(nursery: Nursery, folder: Path, command: tuple[str, ...], name: str) -> None:
-    nursery.refuse(folder, command[0], name, *command[1:])
+def test_a_folder_is_no_recipe(server: CommandServer, folder: Path, command: tuple[str, ...], name: str) -> None:
+    server.refuse(folder, command[0], name, *command[1:])
 
 
 def test_a_name_that_looks_like_a_picture_of_a_letter_is_shown_as_it_is(folder: Path) -> None:
@@ -202,8 +202,8 @@ def test_a_name_that_looks_like_a_picture_of_a_letter_is_shown_as_it_is(folder: 
         ("r.yaml", "none.yaml", "-o", "new", "--timelapse", "film.mp4"),
     ],
 )
-def test_mistakes_leave_no_folder(nursery: Nursery, folder: Path, arguments: tuple[str, ...]) -> None:
-    nursery.refuse(folder, "render", *arguments)
+def test_mistakes_leave_no_folder(server: CommandServer, folder: Path, arguments: tuple[str, ...]) -> None:
+    server.refuse(folder, "render", *arguments)
 
 
 @pytest.mark.slow
@@ -213,6 +213,6 @@ def test_a_dry_run_leaves_no_folder(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 231 + ".ora", "x" * 198 + ".ora", "sc\nene.ora", "a\u202eb.psd"])
-def test_documents_whose_recipe_could_not_be_read_are_refused(nursery: Nursery, folder: Path, name: str) -> None:
-    (told,) = nursery.refuse(folder, "mask", "new", "photo.png", "--regions", "a,b", "-o", name)
+def test_documents_whose_recipe_could_not_be_read_are_refused(server: CommandServer, folder: Path, name: str) -> None:
+    (told,) = server.refuse(folder, "mask", "new", "photo.png", "--regions", "a,b", "-o", name)
     assert told.startswith("--output: ")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.pictures import draw_picture
+from support.images import draw_image
 from typer.testing import CliRunner
 
 import guidedstyle
@@ -114,7 +114,7 @@ def test_xml_follows_no_entities(tmp_path: Path, entity: str) -> None:
 
 def test_a_documents_parts_with_paths_that_lead_out_are_never_unpacked(tmp_path: Path) -> None:
     picture = io.BytesIO()
-    draw_picture(16, 16, 1).convert("RGBA").save(picture, "PNG")
+    draw_image(16, 16, 1).convert("RGBA").save(picture, "PNG")
     (tmp_path / "in").mkdir()
     (tmp_path / "secret.png").write_bytes(picture.getvalue())
     xml = '<image w="16" h="16"><stack><layer name="a" src="../secret.png"/></stack></image>'
@@ -159,7 +159,7 @@ def test_a_sandbox_lets_a_recipe_be_that_stays_in_its_folder(studio: Path) -> No
 )
 def test_a_sandbox_refuses_every_way_out(studio: Path, line: str) -> None:
     outside = studio.parent / "outside.png"
-    draw_picture(32, 32, 4).save(outside)
+    draw_image(32, 32, 4).save(outside)
     (studio / "link.png").symlink_to(outside)
     (studio / "away").symlink_to(studio.parent)
     keys = {"content": "content: photo.png", "style": "style: ink.png"}
@@ -192,7 +192,7 @@ def test_a_sandbox_holds_beside_a_picture_that_the_command_line_names(studio: Pa
 
 
 def test_no_name_of_a_recipe_opens_its_sandbox(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw_picture(32, 32, 4).save(studio.parent / "outside.png")
+    draw_image(32, 32, 4).save(studio.parent / "outside.png")
     monkeypatch.chdir(studio)
     Path("watch").write_text("content: ../outside.png\nstyle: ink.png\n")
     told = read_recipe(Path("watch"), QUICK, sandbox=True).document.problems
@@ -215,7 +215,7 @@ def test_a_link_in_the_place_of_a_claim_is_not_followed(studio: Path) -> None:
 def test_every_command_that_reads_a_recipe_has_a_sandbox(studio: Path, command: str) -> None:
     recipe = studio / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("photo.png", "../outside.png"))
-    draw_picture(32, 32, 4).save(studio.parent / "outside.png")
+    draw_image(32, 32, 4).save(studio.parent / "outside.png")
     more = {"sweep": ["--vary", "smoothness=1,2"], "render": ["--dry-run"]}.get(command, [])
     if command != "watch":  # it goes on after an error
         result = CliRunner().invoke(app, [command, str(recipe), "--sandbox", *more])
@@ -224,7 +224,7 @@ def test_every_command_that_reads_a_recipe_has_a_sandbox(studio: Path, command: 
 
 
 def test_what_is_named_on_the_command_line_is_not_bound(studio: Path) -> None:
-    draw_picture(32, 32, 4).save(studio.parent / "outside.png")
+    draw_image(32, 32, 4).save(studio.parent / "outside.png")
     arguments = ["--sandbox", "--dry-run", "--content", str(studio.parent / "outside.png")]
     result = CliRunner().invoke(app, ["render", str(studio / "recipe.yaml"), "-o", str(studio / "a.png"), *arguments])
     assert "outside" not in str(result.exception or "")

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.pictures import draw_picture
-from support.waiting import spawn, wait_for
+from support.images import draw_image
+from support.processes import spawn, wait_for
 
 from guidedstyle.io.files import lock_output
 
@@ -41,7 +41,7 @@ RENDER = ("guidedstyle", "render", "recipe.yaml", "--tile", 128, "--steps", 20, 
 @pytest.mark.parametrize("method", ["lbfgs", "adam"])
 def test_two_processes_render_the_same_image_as_one(studio: Path, method: str) -> None:
     """Tiles and their sums are the same; only the first process prints and writes."""
-    draw_picture(400, 300, 1).save(studio / "photo.png")
+    draw_image(400, 300, 1).save(studio / "photo.png")
     Image.open(studio / "left.png").resize((400, 300)).save(studio / "left.png")
     solver = ("--set", f"solver.method={method}")
     alone = run_module(*RENDER, *solver, "-o", "one.png", folder=studio)

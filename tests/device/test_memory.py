@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.processes import end_all, wait_for
 from support.renders import OFTEN, RENDER, check_picture, end, start
-from support.waiting import end_all, wait_for
 
 from guidedstyle.device.memory import read_cgroup_headroom
 

@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 import pytest
 from PIL import Image
-from support.pictures import draw_picture
+from support.images import draw_image
 
 import guidedstyle
 from guidedstyle.results.result import Result
@@ -23,7 +23,7 @@ def gallery(studio: Path) -> Path:
     """Add flat images, square and wide, to the studio."""
     for name, colour in FLAT.items():
         Image.new("RGB", (48, 48), colour).save(studio / f"{name}.png")
-    draw_picture(48, 48, 1).save(studio / "square.png")
+    draw_image(48, 48, 1).save(studio / "square.png")
     return studio
 
 

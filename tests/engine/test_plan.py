@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.pictures import draw_picture
+from support.images import draw_image
 
 from guidedstyle.device.environment import Limits, read_limits
 from guidedstyle.engine.plan import SIDES, make_plan
@@ -36,7 +36,7 @@ finally:
 
 
 def write_large(studio: Path, side: int) -> Path:
-    draw_picture(side, side, 1).save(studio / "photo.png")
+    draw_image(side, side, 1).save(studio / "photo.png")
     regions = (
         "  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: {ellipse: [0.2, 0.2, 0.9, 0.9]}, style: oil}\n"
     )

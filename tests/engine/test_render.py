@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.pictures import draw_picture
+from support.images import draw_image
 from support.renders import find_term, paint
 
 from guidedstyle.engine.objective.objective import Objective
@@ -105,7 +105,7 @@ def test_colour_content_leaves_the_chroma(studio: Path) -> None:
 
 
 def test_colour_match_takes_the_photographs_colours(studio: Path) -> None:
-    grey = Image.fromarray(np.asarray(draw_picture(96, 64, 1).convert("L").convert("RGB")))
+    grey = Image.fromarray(np.asarray(draw_image(96, 64, 1).convert("L").convert("RGB")))
     grey.save(studio / "photo.png")
     file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
     matched, plain = (paint(file, colour=colour, solver__steps=40).image for colour in ("match", "style"))
@@ -114,7 +114,7 @@ def test_colour_match_takes_the_photographs_colours(studio: Path) -> None:
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 200), (300, 16), (33, 31), (101, 77)])
 def test_any_size_and_shape(studio: Path, size: tuple[int, int]) -> None:
-    draw_picture(*size, 4).save(studio / "photo.png")
+    draw_image(*size, 4).save(studio / "photo.png")
     image = paint(write(studio, "  - {name: a, mask: rest, style: ink}\n")).image
     assert image.shape == (1, 3, size[1], size[0])
     assert np.isfinite(image).all()
@@ -189,7 +189,7 @@ def test_the_target_of_a_mix_is_the_weighted_mean_of_its_styles(studio: Path) ->
 
 def test_only_the_masked_part_of_a_style_image_is_its_style(studio: Path) -> None:
     """The red half alone gives nearly the target of a style image that is all red."""
-    halves = np.asarray(draw_picture(80, 80, 2)).copy()
+    halves = np.asarray(draw_image(80, 80, 2)).copy()
     halves[:, 40:] = (255, 0, 0)
     Image.fromarray(halves).save(studio / "ink.png")
     mask = np.zeros((80, 80), np.uint8)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from psd_tools import PSDImage
 from psd_tools.constants import BlendMode
-from support.documents import pack_planes, write_krita
+from support.krita import pack_planes, write_krita
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.layered.formats import open_layered, read_layer

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from support.cases import DATA, WEIGHTS, needs_data, vgg19, write_recipe
-from support.pictures import draw_picture
+from support.images import draw_image
 
 from guidedstyle.encoders.architecture import Layer, Window
 from guidedstyle.encoders.vgg import LITE, VGG19
@@ -48,7 +48,7 @@ def scene(studio: Path) -> Scene:
 
 def open_three(studio: Path, *settings: str) -> Scene:
     """Open three regions over an image whose sides are no multiples of anything."""
-    draw_picture(277, 203, 1).save(studio / "photo.png")
+    draw_image(277, 203, 1).save(studio / "photo.png")
     (studio / "three.yaml").write_text(THREE)
     return open_scene(read_recipe(studio / "three.yaml", [parse_setting(setting) for setting in settings]))
 
@@ -189,7 +189,7 @@ def test_tiles_without_any_region_change_nothing(studio: Path) -> None:
     half = np.zeros((203, 277), np.uint8)
     half[:, :100] = 255
     Image.fromarray(half).save(studio / "left.png")
-    draw_picture(277, 203, 1).save(studio / "photo.png")
+    draw_image(277, 203, 1).save(studio / "photo.png")
     text = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n  - {name: a, mask: left.png, style: ink}\n"
     (studio / "a.yaml").write_text(text + "solver: {steps: 3, sizes: 1, rate: 0.002}\n")
     scene = open_scene(read_recipe(studio / "a.yaml"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from psd_tools import PSDImage
-from support.documents import pack_planes, write_krita
+from support.krita import pack_planes, write_krita
 
 PART = b"\n--part--\n"  # between the name and the content of each part of a zip
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.bad_inputs import Nursery, write_studio
+from support.command_server import CommandServer, write_images
 
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.recipe.model import Recipe, Region
@@ -115,7 +115,7 @@ FIRST = {prefix: name for name, (prefix, _, _) in reversed(ENTRIES.items())}  # 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_studio(tmp_path_factory.mktemp("studio"))
+    return write_images(tmp_path_factory.mktemp("studio"))
 
 
 def write_key(name: str, value: str) -> tuple[str, int]:
@@ -134,35 +134,35 @@ def find_line_above(text: str, line: int) -> int:
     return max(number for number in range(1, line + 1) if number == 1 or indents[number - 1] < indents[line - 1])
 
 
-def render(nursery: Nursery, folder: Path, text: str) -> list[str]:
+def render(server: CommandServer, folder: Path, text: str) -> list[str]:
     (folder / "a.yaml").write_text(text)
-    return nursery.refuse(folder, "render", "a.yaml")
+    return server.refuse(folder, "render", "a.yaml")
 
 
 @pytest.mark.parametrize(("name", "value"), CASES)
-def test_a_value_that_a_key_cannot_have(nursery: Nursery, folder: Path, name: str, value: str) -> None:
+def test_a_value_that_a_key_cannot_have(server: CommandServer, folder: Path, name: str, value: str) -> None:
     written, seen = VALUES[value]
     text, line = write_key(name, written)
-    told = render(nursery, folder, text)
+    told = render(server, folder, text)
     places = (f"a.yaml:{line}: ", f"a.yaml:{find_line_above(text, line)}: ")
     assert any(one.startswith(places) and seen in one for one in told), (told, line)
 
 
 @pytest.mark.parametrize("value", TEXTS)
 @pytest.mark.parametrize("prefix", FIRST)
-def test_what_cannot_be_read_at_all(nursery: Nursery, folder: Path, prefix: str, value: str) -> None:
+def test_what_cannot_be_read_at_all(server: CommandServer, folder: Path, prefix: str, value: str) -> None:
     written, seen = TEXTS[value]
     text, line = write_key(FIRST[prefix], written)
-    told = render(nursery, folder, text)
+    told = render(server, folder, text)
     near = re.compile(rf"a\.yaml(:{line}|:{line + 1}|(?=: this is not YAML: it holds)): ")
     assert any(near.match(one) and seen in one for one in told), (told, line)
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_a_key_that_stands_twice(nursery: Nursery, folder: Path, name: str) -> None:
+def test_a_key_that_stands_twice(server: CommandServer, folder: Path, name: str) -> None:
     prefix, key, _ = ENTRIES[name]
     text, line = write_key(name, f"3\n{' ' * HOMES[prefix][1]}{key}: 3")
-    told = render(nursery, folder, text)
+    told = render(server, folder, text)
     assert any(one.startswith(f"a.yaml:{line + 1}: ") and f"{key}: this key stands here twice" in one for one in told)
 
 

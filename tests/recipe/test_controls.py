@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.pictures import draw_picture
+from support.images import draw_image
 from support.refusals import refuse
 
 from guidedstyle.errors import GuidedStyleError
@@ -209,7 +209,7 @@ SMALL = "content: photo.png\nstyle: ink.png\n"
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_with_a_reason(studio: Path, text: str, problem: str) -> None:
-    draw_picture(96, 64, 5).save(studio / "again.png")
+    draw_image(96, 64, 5).save(studio / "again.png")
     found = refuse(studio / "a.yaml", text)
     assert any(problem in line for line in found), found
     assert len(set(found)) == len(found)

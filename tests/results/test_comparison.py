@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.commands import run
-from support.pictures import draw_picture
+from support.images import draw_image
 
 from guidedstyle.recipe.schema import make_schema
 from guidedstyle.results.comparison import FILE_KEYS
@@ -40,7 +40,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a folder with a content image, two style images, a mask and two renders, the second in a subfolder."""
     folder = tmp_path_factory.mktemp("rendered")
     for seed, name in enumerate(("photo", "ink", "oil")):
-        draw_picture(96, 64, seed).save(folder / f"{name}.png")
+        draw_image(96, 64, seed).save(folder / f"{name}.png")
     Image.fromarray(np.uint8(255 * (np.indices((64, 96))[1] < 48))).save(folder / "left.png")
     (folder / "recipe.yaml").write_text(RECIPE)
     (folder / "further" / "down").mkdir(parents=True)
@@ -166,7 +166,7 @@ def test_versions_and_machines_are_told_where_they_differ(folder: Path) -> None:
 def test_files_that_have_changed_between_two_renders_are_told(folder: Path) -> None:
     changed = [folder / "oil.png", folder / "left.png"]
     before = [hashlib.sha256(file.read_bytes()).hexdigest() for file in changed]
-    draw_picture(90, 60, 9).save(changed[0])
+    draw_image(90, 60, 9).save(changed[0])
     Image.fromarray(np.uint8(255 * (np.indices((64, 96))[1] < 40))).save(changed[1])
     assert run("render", "recipe.yaml", "-o", "later.png", "-q", folder=folder).returncode == 0
     after = [hashlib.sha256(file.read_bytes()).hexdigest() for file in changed]

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.pictures import draw_picture
-from support.waiting import spawn, wait_for
+from support.images import draw_image
+from support.processes import spawn, wait_for
 
 from guidedstyle.app.render import Renderer, watch_until
 from guidedstyle.device.environment import Limits
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.slow
 
 def open_studio(studio: Path, **keys: object) -> Scene:
     """Open the studio's recipe at two sizes, with keys changed."""
-    large = draw_picture(300, 200, 1)
+    large = draw_image(300, 200, 1)
     large.save(studio / "photo.png")
     Image.fromarray(np.uint8(255 * (np.arange(300) < 150))[None].repeat(200, 0)).save(studio / "left.png")
     return open_scene(
@@ -144,7 +144,7 @@ def test_after_any_end_resume_goes_on_to_the_same_picture(studio: Path, end: sig
 
 def test_a_second_ctrl_c_breaks_off_within_a_step(studio: Path) -> None:
     """A step may be one long call, in which Python sees no signal."""
-    draw_picture(1600, 1600, 1).save(studio / "photo.png")
+    draw_image(1600, 1600, 1).save(studio / "photo.png")
     Image.fromarray(np.uint8(255 * (np.arange(1600) < 800))[None].repeat(1600, 0)).save(studio / "left.png")
     settings = ["--set", "solver.sizes=1", "--checkpoint-every", "off"]
     process = spawn([*COMMAND, *settings], cwd=studio)

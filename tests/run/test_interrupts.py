@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+from support.processes import spawn, wait_for
 from support.renders import OFTEN, RENDER, check_picture, end, list_temporary, start
-from support.waiting import spawn, wait_for
 
 from guidedstyle.run.interrupts import EXITING, STOPPING
 

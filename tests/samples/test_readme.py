@@ -15,7 +15,7 @@ import typer.main
 from PIL import Image, ImageDraw
 from programs.write_key_tables import read_table, split_table
 from support.commands import run
-from support.pictures import draw_picture
+from support.images import draw_image
 
 import guidedstyle
 from guidedstyle.cli.main import app
@@ -79,7 +79,7 @@ def folder(tmp_path: Path) -> Path:
     names = ("photo", "painting", "strokes", "ink", "waves", "photos/1", "photos/2")
     (tmp_path / "photos").mkdir()
     for seed, name in enumerate(names):
-        draw_picture(96, 64, seed).save(tmp_path / f"{name}.jpg")
+        draw_image(96, 64, seed).save(tmp_path / f"{name}.jpg")
     for index, name in enumerate(("sky", "sea", "boat")):
         draw_third(index).getchannel("A").save(tmp_path / f"{name}.png")
     Image.new("RGB", (96, 64), "white").save(tmp_path / "labels.png")

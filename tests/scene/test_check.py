@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from support.grams import sum_squares
-from support.pictures import draw_picture
+from support.images import draw_image
 from support.renders import find_term, paint
 
 from guidedstyle.encoders.architecture import Layer
@@ -32,7 +32,7 @@ PHOTO = (400, 300)
 def open_line(folder: Path, width: int, guides: str, size: int = 400) -> tuple[Path, Scene]:
     """Write the recipe of a content image with a line of `width` px in another style."""
     for name, seed, shape in (("photo", 1, PHOTO), ("ink", 2, (300, 300)), ("oil", 3, (300, 200))):
-        draw_picture(*shape, seed).save(folder / f"{name}.png")
+        draw_image(*shape, seed).save(folder / f"{name}.png")
     line = np.zeros(PHOTO[::-1], np.uint8)
     line[140 : 140 + width] = 255
     Image.fromarray(line).save(folder / "line.png")
@@ -247,7 +247,7 @@ def test_inside_guides_keep_the_neighbours_edge_out_of_the_style(tmp_path: Path)
     mask = np.zeros((200, 200), np.uint8)
     mask[:, :100] = 255
     Image.fromarray(mask).save(tmp_path / "flat.png")
-    draw_picture(200, 200, 1).save(tmp_path / "photo.png")
+    draw_image(200, 200, 1).save(tmp_path / "photo.png")
     errors = {}
     for guides in ("simple", "inside"):
         text = (
@@ -286,8 +286,8 @@ def test_a_region_can_set_inside_guides_of_its_own(tmp_path: Path) -> None:
 
 def test_hard_masks_that_fit_together_leave_no_gap(tmp_path: Path) -> None:
     """Also at a working size at which their edges are soft."""
-    draw_picture(1500, 90, 1).save(tmp_path / "photo.png")
-    draw_picture(90, 90, 2).save(tmp_path / "ink.png")
+    draw_image(1500, 90, 1).save(tmp_path / "photo.png")
+    draw_image(90, 90, 2).save(tmp_path / "ink.png")
     left = (np.arange(1500) % 7 < 3) * np.full((90, 1), 255)
     for name, mask in (("one", left), ("other", 255 - left)):
         Image.fromarray(np.uint8(mask)).save(tmp_path / f"{name}.png")

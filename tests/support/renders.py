@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from support.waiting import spawn
+from support.processes import spawn
 
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan

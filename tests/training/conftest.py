@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.pictures import draw_picture
+from support.images import draw_image
 
 
 @pytest.fixture
@@ -13,5 +13,5 @@ def images(tmp_path: Path) -> Path:
     folder = tmp_path / "images"
     folder.mkdir()
     for seed in range(3):
-        draw_picture(160, 120, seed).save(folder / f"{seed}.png")
+        draw_image(160, 120, seed).save(folder / f"{seed}.png")
     return folder

@@ -12,8 +12,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from support.commands import run
-from support.pictures import draw_tensor
-from support.waiting import spawn
+from support.images import draw_tensor
+from support.processes import spawn
 
 from guidedstyle.encoders.encoder import ConvEncoder
 from guidedstyle.encoders.vgg import IMAGENET, LITE, make_vgg

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.pictures import draw_tensor
+from support.images import draw_tensor
 from torch import nn
 
 from guidedstyle.encoders.encoder import ConvEncoder

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from support.pictures import draw_picture
+from support.images import draw_image
 
 from guidedstyle.encoders.architecture import Normalisation
 from guidedstyle.encoders.encoder import ConvEncoder
@@ -249,7 +249,7 @@ def test_nothing_leaks_the_gradient_beyond_the_seam_stays_as_it_was(studio: Path
     What is left is the rounding of sums over other numbers of rows; a region without chroma is also seen from across
     the seam, which moves the neighbour's Gram matrix a little.
     """
-    draw_picture(320, 64, 4).save(studio / "photo.png")
+    draw_image(320, 64, 4).save(studio / "photo.png")
     half = np.zeros((64, 320), np.uint8)
     half[:, :80] = 255
     Image.fromarray(half).save(studio / "left.png")

@@ -47,7 +47,7 @@ class Done:
     memory: int
 
 
-class Nursery:
+class CommandServer:
     """A process that has imported the commands once, without torch, and forks a child for each."""
 
     def __init__(self, scratch: Path) -> None:
@@ -67,7 +67,7 @@ class Nursery:
         """Run a command that is wrong; return its problems, once all that every refusal must be is seen to hold."""
         before = list_files(folder)
         done = self.run(folder, *arguments)
-        examine_refusal(done)
+        check_refusal(done)
         assert list_files(folder) == before
         assert not list(self.scratch.iterdir())
         return read_problems(done.err)
@@ -79,14 +79,14 @@ class Nursery:
 
 
 @contextmanager
-def open_nursery(scratch: Path) -> Iterator[Nursery]:
+def start_command_server(scratch: Path) -> Iterator[CommandServer]:
     scratch.mkdir()
-    nursery = Nursery(scratch)
-    yield nursery
-    nursery.process.communicate()
+    server = CommandServer(scratch)
+    yield server
+    server.process.communicate()
 
 
-def write_studio(folder: Path) -> Path:
+def write_images(folder: Path) -> Path:
     """Write a content image (96 x 64), a style image, and a mask of the content image's left half."""
     left = Image.new("L", (96, 64))
     left.paste(255, (0, 0, 48, 64))
@@ -96,7 +96,7 @@ def write_studio(folder: Path) -> Path:
     return folder
 
 
-def examine_refusal(done: Done) -> None:
+def check_refusal(done: Done) -> None:
     """Examine what holds for every refusal, whichever words it is told in."""
     assert done.code == 2, (done.code, done.out, done.err)
     assert done.out == ""

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 
-def draw_picture(width: int, height: int, seed: int) -> Image.Image:
+def draw_image(width: int, height: int, seed: int) -> Image.Image:
     """Draw waves of random direction and colour."""
     noise = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
