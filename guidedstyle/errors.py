@@ -6,6 +6,7 @@ import errno
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 # Control characters, ends of lines, changes of the direction of writing, halves of characters.
 HIDDEN = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -111,10 +112,24 @@ def _explain_system(error: OSError) -> GuidedStyleError | None:
     return None
 
 
-DONE, BUG, USER_ERROR, INTERRUPTED, CUT_OFF = 0, 1, 2, 130, 141  # exit codes, two of them as shells know them
-OURS = "This is a bug of guidedstyle, not of your recipe. Please report the lines above."
+class ExitCode(IntEnum):
+    """How the process ends; the last two follow the shells' 128 + signal."""
+
+    DONE = 0
+    BUG = 1
+    USER_ERROR = 2
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
 
 
-def find_worst(codes: Collection[int]) -> int:
-    """Find the exit code of several images by those of each."""
-    return next((code for code in (INTERRUPTED, BUG, USER_ERROR) if code in codes), DONE)
+def find_worst(codes: Collection[ExitCode]) -> ExitCode:
+    """Find the exit code of several renders by those of each."""
+    order = (ExitCode.INTERRUPTED, ExitCode.BUG, ExitCode.USER_ERROR)
+    return next((code for code in order if code in codes), ExitCode.DONE)
+
+
+def find_error_code(error: Exception) -> ExitCode:
+    """Find the exit code of an error."""
+    if isinstance(error, StoppedEarlyError):
+        return ExitCode.INTERRUPTED
+    return ExitCode.USER_ERROR if explain_fault(error) else ExitCode.BUG

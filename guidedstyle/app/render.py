@@ -18,15 +18,12 @@ from guidedstyle.engine.render import render
 from guidedstyle.engine.rendering import OnUpdate, Snapshot, Update, load_encoder
 from guidedstyle.engine.solvers.minimise import EndReason
 from guidedstyle.errors import (
-    BUG,
-    DONE,
-    INTERRUPTED,
-    USER_ERROR,
+    ExitCode,
     GuidedStyleError,
     Problem,
     RenderFailedError,
-    StoppedEarlyError,
     explain_fault,
+    find_error_code,
 )
 from guidedstyle.io.files import lock_output, make_folder
 from guidedstyle.masks.files import MaskStore
@@ -209,32 +206,27 @@ def attempt_jobs(
     action: Callable[[Job], Result | None],
     reporter: Reporter,
     stop: StopRequest,
-) -> list[int]:
+) -> list[ExitCode]:
     """Do something with each of several jobs, and return their exit codes: an error does not stop the others."""
-    order = sorted(range(len(jobs)), key=lambda index: isinstance(jobs[index], Job))  # errors first
-    codes = {index: INTERRUPTED if stop.is_set() else _attempt(jobs[index], action, reporter) for index in order}
+    codes = dict[int, ExitCode]()
+    for index in sorted(range(len(jobs)), key=lambda index: isinstance(jobs[index], Job)):  # errors first
+        codes[index] = ExitCode.INTERRUPTED if stop.is_set() else _attempt(jobs[index], action, reporter)
     return [codes[index] for index in range(len(jobs))]
 
 
-def _attempt(job: Job | Failure, action: Callable[[Job], Result | None], reporter: Reporter) -> int:
+def _attempt(job: Job | Failure, action: Callable[[Job], Result | None], reporter: Reporter) -> ExitCode:
     try:
         if isinstance(job, Failure):
             raise job.error
         return find_exit_code(action(job))
     except Exception as error:
         reporter.failed(job.name, error)
-        return find_exit_code_of(error)
+        return find_error_code(error)
 
 
-def find_exit_code(result: Result | None) -> int:
+EXIT_CODES = {EndReason.INTERRUPTED: ExitCode.INTERRUPTED, EndReason.NOT_FINITE: ExitCode.USER_ERROR}
+
+
+def find_exit_code(result: Result | None) -> ExitCode:
     """Find the exit code of a render by how it ended; None: there was nothing to do."""
-    if result is None or result.rendering.finished:
-        return DONE
-    return INTERRUPTED if result.rendering.endings[-1].reason == EndReason.INTERRUPTED else USER_ERROR
-
-
-def find_exit_code_of(error: Exception) -> int:
-    """Find the exit code of an error."""
-    if isinstance(error, StoppedEarlyError):
-        return INTERRUPTED
-    return USER_ERROR if explain_fault(error) else BUG
+    return EXIT_CODES.get(result.rendering.endings[-1].reason, ExitCode.DONE) if result else ExitCode.DONE

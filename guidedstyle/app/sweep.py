@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from guidedstyle.app.render import Renderer, find_exit_code, find_exit_code_of, save, watch_until
+from guidedstyle.app.render import Renderer, find_exit_code, save, watch_until
 from guidedstyle.app.variants import Variant, write_table
 from guidedstyle.engine.plan import Plan
-from guidedstyle.errors import DONE, INTERRUPTED, USER_ERROR, GuidedStyleError, StoppedEarlyError
+from guidedstyle.errors import ExitCode, GuidedStyleError, StoppedEarlyError, find_error_code
 from guidedstyle.io.files import lock_output, write_file
 from guidedstyle.io.images import read_image, save_image
 from guidedstyle.io.paths import SHEET, TABLE
@@ -46,47 +46,47 @@ class Sweep:
                 self.plans[variant.output] = check.warnings, plan  # not the check: all would take too much memory
                 self.reporter.planned(check, plan)
 
-    def run(self, stop: StopRequest | None = None) -> list[int]:
+    def run(self, stop: StopRequest | None = None) -> list[ExitCode]:
         """Render what is not there yet, and return exit codes; raises where another sweep fills this folder."""
-        codes, stop = list[int](), stop or StopRequest()
+        codes, stop = list[ExitCode](), stop or StopRequest()
         with lock_output(self.folder / SHEET):
             for number, variant in enumerate(self.variants, 1):
                 if not (known := variant.output in self.records):
                     codes.append(self._attempt(variant, stop))
                     if stop.is_set():
-                        return [INTERRUPTED]
+                        return [ExitCode.INTERRUPTED]
                     self._summarise()
                 if record := self.records.get(variant.output):
                     name = f"{number}/{len(self.variants)}  {variant.label}"
                     self.reporter.ended(name, variant.output, record, known=known)
             return [*codes, self._summarise()]
 
-    def _attempt(self, variant: Variant, stop: StopRequest) -> int:
+    def _attempt(self, variant: Variant, stop: StopRequest) -> ExitCode:
         """Render a variant; an error is reported, and does not stop the others."""
         try:
             return self._render(variant, stop)
         except StoppedEarlyError:
-            return INTERRUPTED
+            return ExitCode.INTERRUPTED
         except Exception as error:
             self.reporter.failed(variant.label, error)
-            return find_exit_code_of(error)
+            return find_error_code(error)
 
-    def _render(self, variant: Variant, stop: StopRequest) -> int:
+    def _render(self, variant: Variant, stop: StopRequest) -> ExitCode:
         notes, plan = self.plans[variant.output]
         scene = self.renderer.open(variant.reading, plan)
         watch = watch_until(stop)
         result = self.renderer.render(scene, plan, watch, notes=notes, reporter=self.reporter)
         if stop.is_set():
-            return INTERRUPTED
+            return ExitCode.INTERRUPTED
         save(result, self.reporter)
         self.records[variant.output] = result.record
         return find_exit_code(result)
 
-    def _summarise(self) -> int:
+    def _summarise(self) -> ExitCode:
         """Write the sheet and the table of what is there so far."""
         there = [one for one in self.variants if one.output in self.records and one.output.is_file()]
         if not there:
-            return DONE
+            return ExitCode.DONE
         try:
             table = write_table(there, [self.records[variant.output] for variant in there])
             write_file(self.folder / TABLE, table.encode())
@@ -94,5 +94,5 @@ class Sweep:
             save_image(make_sheet(rows), self.folder / SHEET)
         except GuidedStyleError as error:
             self.reporter.failed("sheet and table are not written", error)
-            return USER_ERROR
-        return DONE
+            return ExitCode.USER_ERROR
+        return ExitCode.DONE

@@ -1,138 +1,15 @@
-"""Commands around a render: masks, check, bench, doctor, schema."""
+"""Commands around a render: check, masks, compare, bench, doctor, schema, init, mask new and suggest."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from guidedstyle.cli import options
-from guidedstyle.cli.options import collect_settings, whole
-from guidedstyle.errors import DONE, USER_ERROR, find_worst
-
-if TYPE_CHECKING:
-    from guidedstyle.app.jobs import Failure, Job
-    from guidedstyle.app.render import Renderer
-    from guidedstyle.app.variants import Variant
-    from guidedstyle.cli.reporters import Verbosity
-    from guidedstyle.results.result import Result
-    from guidedstyle.run.options import RenderOptions
-
-
-def run_jobs(
-    jobs: Sequence[Job | Failure],
-    renderer: Renderer,
-    render_options: RenderOptions,
-    *,
-    verbosity: Verbosity,
-    dry_run: bool,
-) -> int:
-    """Render jobs, or only plan them, and return the exit code; a single one raises GuidedStyleError."""
-    from guidedstyle.app.jobs import Failure
-    from guidedstyle.app.render import attempt_jobs, find_exit_code, plan_job, render_job
-    from guidedstyle.cli.console import print_failure, print_next, print_outcomes
-    from guidedstyle.cli.reporters import choose_reporter
-    from guidedstyle.device.distributed import is_first, join_processes
-    from guidedstyle.engine.cache import find_cache
-    from guidedstyle.errors import INTERRUPTED, StoppedEarlyError
-    from guidedstyle.run.interrupts import interruptible
-
-    new, shown = not find_cache().is_dir(), verbosity == "bar" and is_first()
-    reporter = choose_reporter(verbosity)
-    with join_processes(), interruptible(reporter.noted) as stop:
-
-        def run(job: Job) -> Result | None:
-            if dry_run:
-                plan_job(job, renderer, reporter)
-                return None
-            return render_job(job, renderer, options=render_options, reporter=reporter, stop=stop)
-
-        job = jobs[0]
-        if len(jobs) > 1 or isinstance(job, Failure):
-            codes = attempt_jobs(jobs, run, reporter, stop)
-            if shown and not dry_run:
-                print_outcomes([job.name for job in jobs], codes)
-            return find_worst(codes)
-        try:
-            result = run(job)
-        except StoppedEarlyError as error:
-            print_failure(job.name, error)
-            return INTERRUPTED
-    if result and shown and new and find_cache().is_dir():
-        print_next(job.reading.document.source)
-    return find_exit_code(result)
-
-
-def run_sweep(variants: Sequence[Variant], columns: int, folder: Path, renderer: Renderer, *, quiet: bool) -> int:
-    """Render the variants of a sweep that are not there yet, and return the exit code."""
-    from guidedstyle.app.sweep import Sweep
-    from guidedstyle.cli.console import print_sweep
-    from guidedstyle.cli.reporters import QuietReporter, SweepReporter
-    from guidedstyle.io.files import make_folder
-    from guidedstyle.io.paths import SHEET, TABLE
-    from guidedstyle.run.interrupts import interruptible
-
-    reporter = QuietReporter() if quiet else SweepReporter()
-    sweep = Sweep(variants, columns, folder, renderer, reporter=reporter)
-    sweep.plan()
-    make_folder(folder, "--output")
-    with interruptible(reporter.noted) as stop:
-        code = find_worst(sweep.run(stop))
-    if not quiet and not code:
-        print_sweep(folder / SHEET, folder / TABLE)
-    return code
-
-
-def run_compare(files: Sequence[Path], sheet: Path, as_json: bool) -> int:
-    """Compare images, write their sheet, print what differs, and return the exit code."""
-    from guidedstyle.cli.console import print_comparison, print_json
-    from guidedstyle.results.comparison import compare_images, describe_comparison, save_comparison
-
-    comparison = compare_images(files)
-    save_comparison(comparison, sheet)
-    if as_json:
-        print_json(describe_comparison(comparison, sheet))
-    else:
-        print_comparison(comparison, sheet)
-    return DONE
-
-
-def run_bench(size: int, largest: int, repeats: int, device: str, weights: Path | None) -> None:
-    """Measure this machine and print the table."""
-    import torch
-
-    from guidedstyle.app.render import Renderer
-    from guidedstyle.cli.console import print_bench
-    from guidedstyle.device.precision import name_precision
-    from guidedstyle.evaluation.bench import Bench
-    from guidedstyle.recipe.model import EncoderChoice
-
-    choice = EncoderChoice(name="vgg19", weights=weights) if weights else EncoderChoice()
-    bench = Bench(Renderer(device).load(choice), device=device, size=size, repeats=repeats)
-    precision = name_precision(bench.plan.precision)
-    title = f"{choice.name} on {bench.plan.device}, {precision}, {torch.get_num_threads()} threads"
-    print_bench(bench.run(largest), title)
-
-
-def run_doctor(as_json: bool) -> int:
-    """Examine this machine, print what was found, and return the exit code.
-
-    A machine that cannot render is something to mend, as a wrong recipe is, and no bug of ours.
-    """
-    from rich.console import Console
-
-    from guidedstyle.app.doctor.examination import can_render, describe_findings, examine_machine
-    from guidedstyle.cli.tables import print_findings
-
-    findings = list(examine_machine())
-    if as_json:
-        Console().print_json(data=describe_findings(findings), ensure_ascii=True)
-    else:
-        print_findings(findings)
-    return DONE if can_render(findings) else USER_ERROR
-
+from guidedstyle.cli.options import collect_settings, whole_number
+from guidedstyle.errors import ExitCode
 
 mask_app = typer.Typer(no_args_is_help=True, help="Make documents to paint masks in.")
 
@@ -157,7 +34,7 @@ def mask_new_command(
 def mask_suggest_command(
     photo: options.Photo,
     output: options.NewDocument,
-    regions: Annotated[int, typer.Option(parser=options.whole("--regions", 2), metavar="NUMBER", help="How many.")] = 4,
+    regions: Annotated[int, typer.Option(parser=whole_number("--regions", 2), metavar="NUMBER", help="How many.")] = 4,
     style: options.StyleImages = None,
 ) -> None:
     """Make the same with a first guess painted in, to be corrected by hand.
@@ -179,18 +56,45 @@ def _print_next(document: Path, recipe: Path, task: str) -> None:
 aid_app = typer.Typer()
 
 
+@aid_app.command("compare")
+def compare_command(
+    pictures: Annotated[
+        list[Path], typer.Argument(readable=False, help="Two images or more: renders, and any others.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The sheet to write: an image.")] = Path("compare.png"),
+    as_json: options.AsJson = False,
+) -> None:
+    """Put images side by side, and show how their recipes, files, losses and times differ.
+
+    Example: guidedstyle compare photo.jpg first.png second.png -o sheet.png
+    """
+    from guidedstyle.cli.console import print_comparison, print_json
+    from guidedstyle.results.comparison import compare_images, describe_comparison, save_comparison
+
+    comparison = compare_images(pictures)
+    save_comparison(comparison, output)
+    if as_json:
+        print_json(describe_comparison(comparison, output))
+    else:
+        print_comparison(comparison, output)
+
+
 @aid_app.command("bench")
 def bench_command(
     size: Annotated[
-        int, typer.Option(parser=whole("--size", 128, 8192), metavar="PX", help="Side of the images of noise.")
+        int, typer.Option(parser=whole_number("--size", 128, 8192), metavar="PX", help="Side of the images of noise.")
     ] = 512,
     largest: Annotated[
         int,
-        typer.Option(parser=whole("--largest", 512, 16384), metavar="PX", help="Growth is measured up to this side."),
+        typer.Option(
+            parser=whole_number("--largest", 512, 16384), metavar="PX", help="Growth is measured up to this side."
+        ),
     ] = 2048,
     repeats: Annotated[
         int,
-        typer.Option(parser=whole("--repeats", 3, 1000), metavar="NUMBER", help="Each time is the median of so many."),
+        typer.Option(
+            parser=whole_number("--repeats", 3, 1000), metavar="NUMBER", help="Each time is the median of so many."
+        ),
     ] = 9,
     device: options.Device = "auto",
     weights: Annotated[
@@ -202,7 +106,19 @@ def bench_command(
 
     Example: guidedstyle bench --largest 4096
     """
-    run_bench(size, largest, repeats, device, weights)
+    import torch
+
+    from guidedstyle.app.render import Renderer
+    from guidedstyle.cli.console import print_bench
+    from guidedstyle.device.precision import name_precision
+    from guidedstyle.evaluation.bench import Bench
+    from guidedstyle.recipe.model import EncoderChoice
+
+    choice = EncoderChoice(name="vgg19", weights=weights) if weights else EncoderChoice()
+    bench = Bench(Renderer(device).load(choice), device=device, size=size, repeats=repeats)
+    precision = name_precision(bench.plan.precision)
+    title = f"{choice.name} on {bench.plan.device}, {precision}, {torch.get_num_threads()} threads"
+    print_bench(bench.run(largest), title)
 
 
 @aid_app.command("doctor")
@@ -211,7 +127,17 @@ def doctor_command(as_json: options.AsJson = False) -> None:
 
     Example: guidedstyle doctor
     """
-    raise typer.Exit(run_doctor(as_json))
+    from guidedstyle.app.doctor.examination import can_render, describe_findings, examine_machine
+    from guidedstyle.cli.console import print_json
+    from guidedstyle.cli.tables import print_findings
+
+    findings = list(examine_machine())
+    if as_json:
+        print_json(describe_findings(findings))
+    else:
+        print_findings(findings)
+    if not can_render(findings):  # the user has to change the machine, as a wrong recipe
+        raise typer.Exit(ExitCode.USER_ERROR)
 
 
 @aid_app.command("check")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from guidedstyle.cli.tables import tabulate_differences
-from guidedstyle.errors import OURS, StoppedEarlyError, explain_fault
+from guidedstyle.errors import ExitCode
 from guidedstyle.results.comparison import Comparison
 from guidedstyle.scene.check import LayerCoverage, collect_warnings, describe_controls, describe_style, measure_coverage
 from guidedstyle.scene.scene import Scene
@@ -116,11 +115,6 @@ def print_bench(lines: Iterable[Line], title: str) -> None:
     _console().print(table)
 
 
-def print_sweep(sheet: Path, table: Path) -> None:
-    """Say where the sheet and the table of a sweep are."""
-    _console().print(f"[bold]{escape(str(sheet))}[/]  {escape(str(table))}")
-
-
 def print_next(recipe: str) -> None:
     """Say what can be done after the first render."""
     console = _console()
@@ -135,17 +129,7 @@ def print_line(head: str, text: str) -> None:
     _console().print(f"[bold]{escape(head)}[/]  {escape(text)}")
 
 
-def print_failure(name: str, error: Exception) -> None:
-    """Print why something could not be done, where other work follows."""
-    if isinstance(error, StoppedEarlyError):
-        why = "stopped before its first step; nothing was written"
-    else:
-        fault = explain_fault(error)
-        why = str(fault) if fault else f"{''.join(traceback.format_exception(error))}\n{OURS}"
-    Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(f"[bold]{escape(name)}[/]: {escape(why)}")
-
-
-def print_outcomes(names: Sequence[str], codes: Sequence[int]) -> None:
+def print_outcomes(names: Sequence[str], codes: Sequence[ExitCode]) -> None:
     """Print what became of several renders, by their exit codes."""
     failed, console = [name for name, code in zip(names, codes, strict=True) if code], _console()
     console.print(f"{len(names) - len(failed)} of {len(names)} are done")

@@ -30,9 +30,11 @@ def evaluate_command(
         Path | None, typer.Option(help="Weights that `train distil` wrote; default: the embedded lite.")
     ] = None,
     size: Annotated[
-        int, typer.Option(parser=options.whole("--size", 1), metavar="PX", help="Longest side in px.")
+        int, typer.Option(parser=options.whole_number("--size", 1), metavar="PX", help="Longest side in px.")
     ] = 256,
-    steps: Annotated[int, typer.Option(parser=options.whole("--steps", 1), metavar="NUMBER", help="Steps.")] = 80,
+    steps: Annotated[
+        int, typer.Option(parser=options.whole_number("--steps", 1), metavar="NUMBER", help="Steps.")
+    ] = 80,
 ) -> None:
     """Compare an encoder with VGG-19: render recipes or pairs with both and print a table of ratios.
 

@@ -14,6 +14,10 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.types import Convention, Setting
 
 ENCODERS = list_encoders()
+QUICK_SIZE, QUICK_STEPS = 384, 60  # of `watch`: px and steps
+QUICK = tuple(
+    Setting(key, value, "guidedstyle watch") for key, value in (("size", QUICK_SIZE), ("solver.steps", QUICK_STEPS))
+)
 
 
 def offer(*words: str) -> Callable[[str], list[str]]:
@@ -25,8 +29,11 @@ def offer(*words: str) -> Callable[[str], list[str]]:
     return complete
 
 
-def whole(option: str, least: int | None = None, most: int | None = None) -> Callable[[str], int]:
-    """Read a whole number from `least` to `most`; the bounds of a recipe's own keys are told by the recipe."""
+def whole_number(option: str, least: int | None = None, most: int | None = None) -> Callable[[str], int]:
+    """Make the parser of a whole number from `least` to `most`: Typer's own would name neither the value nor a remedy.
+
+    Keys of a recipe have no bounds here: the recipe reports theirs.
+    """
     bounds = f" from {least} to {most}" if least is not None and most is not None else ""
 
     def read(text: str) -> int:
@@ -49,7 +56,7 @@ def read_convention(name: str | None) -> Convention | None:
     return known[name] if name else None
 
 
-# What cannot be read is told by the commands themselves, which know a remedy: hence `readable=False`.
+# `readable=False`: the commands themselves report a file that cannot be read, as they know a remedy.
 Photo = Annotated[Path, typer.Argument(readable=False, help="The content image to paint over.")]
 NewDocument = Annotated[Path, typer.Option("-o", "--output", help="The document to make: .ora or .psd.")]
 StyleImages = Annotated[list[Path] | None, typer.Option("--style", help="A style image; several are given in turn.")]
@@ -72,9 +79,9 @@ RecipeFile = Annotated[
     Path, typer.Argument(readable=False, help="The recipe (.yaml), or a PNG that guidedstyle rendered.")
 ]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="The image to write.")]
-Size = Annotated[int | None, typer.Option(parser=whole("--size"), metavar="PX", help="Longest side in px.")]
-Steps = Annotated[int | None, typer.Option(parser=whole("--steps"), metavar="NUMBER", help="Steps in all.")]
-Seed = Annotated[int | None, typer.Option(parser=whole("--seed"), metavar="NUMBER", help="Seed of the noise.")]
+Size = Annotated[int | None, typer.Option(parser=whole_number("--size"), metavar="PX", help="Longest side in px.")]
+Steps = Annotated[int | None, typer.Option(parser=whole_number("--steps"), metavar="NUMBER", help="Steps in all.")]
+Seed = Annotated[int | None, typer.Option(parser=whole_number("--seed"), metavar="NUMBER", help="Seed of the noise.")]
 Device = Annotated[
     str,
     typer.Option(

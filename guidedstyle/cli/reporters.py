@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from guidedstyle.cli.console import print_failure, print_line, print_plan, print_scene
+from guidedstyle.cli.console import print_line, print_next, print_plan, print_scene
+from guidedstyle.cli.messages import print_error
 from guidedstyle.cli.progress import Display, JsonLines, print_end, tell
 from guidedstyle.device.distributed import is_first
+from guidedstyle.engine.cache import find_cache
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Update
 from guidedstyle.results.record import Record
@@ -25,12 +29,21 @@ def choose_reporter(verbosity: Verbosity) -> Reporter:
     return JsonReporter() if verbosity == "json" else TextReporter()
 
 
+@contextmanager
+def suggesting_next_steps(reporter: Reporter, recipe: str) -> Iterator[None]:
+    """After the first render on this machine, show what can be done next."""
+    new = not find_cache().is_dir()
+    yield
+    if new and find_cache().is_dir() and isinstance(reporter, TextReporter):
+        print_next(recipe)
+
+
 class QuietReporter(SilentReporter):
     """Shows errors alone."""
 
     def failed(self, name: str, error: Exception) -> None:
         """Show an error; others follow."""
-        print_failure(name, error)
+        print_error(error, name)
 
 
 class TextReporter(QuietReporter):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from guidedstyle.cli import options
-from guidedstyle.errors import INTERRUPTED
+from guidedstyle.errors import ExitCode
 
 if TYPE_CHECKING:
     from guidedstyle.training.distil import Progress, Training
@@ -34,10 +34,10 @@ def distil_command(
         list[str] | None, typer.Option(help="Leave out images with this text in their names; can be repeated.")
     ] = None,
     steps: Annotated[
-        int, typer.Option(parser=options.whole("--steps", 1), metavar="NUMBER", help="Training steps in all.")
+        int, typer.Option(parser=options.whole_number("--steps", 1), metavar="NUMBER", help="Training steps in all.")
     ] = 4200,
     stills: Annotated[
-        int, typer.Option(parser=options.whole("--stills", 1), metavar="NUMBER", help="Crops for the reduction.")
+        int, typer.Option(parser=options.whole_number("--stills", 1), metavar="NUMBER", help="Crops for the reduction.")
     ] = 600,
     seed: Annotated[int, typer.Option(help="Seed of the random crops.")] = 0,
     device: options.Device = "auto",
@@ -87,7 +87,7 @@ def distil_command(
         save()
     if stop.is_set():
         typer.echo(f"Interrupted at step {training.step}. --resume continues from there.")
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(ExitCode.INTERRUPTED)
     typer.echo(f"Wrote {out}.")
 
 

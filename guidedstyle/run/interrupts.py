@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
-from guidedstyle.errors import INTERRUPTED
+from guidedstyle.errors import ExitCode
 from guidedstyle.io.files import delete_temporary_files
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -71,7 +71,7 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 def exit_at_once() -> NoReturn:
     """End at once; no file stays half-written."""
     delete_temporary_files()
-    os._exit(INTERRUPTED)
+    os._exit(ExitCode.INTERRUPTED)
 
 
 STOPPING, EXITING = "stopping after this step; press Ctrl-C again to exit at once", "stopped at once"

@@ -60,7 +60,7 @@ def test_on_a_full_disk_the_earlier_picture_stays_and_the_new_one_is_kept_elsewh
     assert code == 2
     assert said.count("the render continues") == 2  # preview and state
     assert "out.png is not written, but kept as" in said
-    assert "it cannot be written: No space left on device\n    choose another folder, or free disk space" in said
+    assert "it cannot be written: No space left on device\n    hint: choose another folder, or free disk space" in said
     assert read_earlier(disk) == earlier
     (kept,) = (studio / "tmp").rglob("out.png")
     check_picture(kept)
@@ -91,7 +91,7 @@ def test_a_disk_on_which_nothing_can_be_written_is_told_before_the_work(
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     code, said = end(start(studio, *RENDER, "-o", "disk/out.png"))
     assert code == 2
-    assert f"disk: nothing can be written here: {told}\n    choose another folder, or free disk space" in said
+    assert f"disk: nothing can be written here: {told}\n    hint: choose another folder, or free disk space" in said
     assert "step 1/" not in said
     assert read_earlier(disk) == earlier
     assert not list_temporary(disk)
@@ -108,7 +108,7 @@ def test_a_disk_that_can_only_be_read_meanwhile_keeps_what_it_has(studio: Path, 
     assert code == 2, said
     assert said.count("the render continues") == 2
     assert "out.png is not written, but kept as" in said
-    assert "it cannot be written: Read-only file system\n    choose another folder, or free disk space" in said
+    assert "it cannot be written: Read-only file system\n    hint: choose another folder, or free disk space" in said
     (kept,) = (studio / "tmp").rglob("out.png")
     check_picture(kept)
     assert read_earlier(disk) == earlier
@@ -150,7 +150,7 @@ def test_a_sweep_whose_folder_goes_loses_no_variant(studio: Path, replaced: bool
         assert code == 0, said
         assert "the folder recipe-sweep was removed meanwhile and is created again" in said
         assert {"seed=2.png", "seed=3.png", "sheet.png", "table.csv"} <= {file.name for file in folder.iterdir()}
-    assert "nothing was written" not in said
+    assert "Nothing was written" not in said
 
 
 @pytest.mark.parametrize("name", ["recipe.png.json", "recipe.preview.png", "recipe.png.state", "recipe.png.state.old"])
@@ -158,7 +158,7 @@ def test_a_folder_where_a_file_goes_is_told_before_the_work(studio: Path, name: 
     (studio / name).mkdir()
     code, said = end(start(studio, *RENDER))
     assert code == 2
-    assert f"{name}: a folder lies where a file goes\n    give the image another name (-o)" in said
+    assert f"{name}: a folder lies where a file goes\n    hint: give the image another name (-o)" in said
     assert "step 1/" not in said
     assert not (studio / "recipe.png").exists()
 
@@ -172,7 +172,7 @@ def test_too_little_memory_to_load_libraries_is_told(studio: Path) -> None:
     before = {*studio.iterdir()}
     code, said = end(start(studio, *RENDER, fault=LIMIT.format(bytes=600 * 2**20)))
     assert code == 2
-    assert said.startswith("memory: it does not suffice")
+    assert said.startswith("error: memory: it does not suffice")
     assert "render smaller (--size)" in said
     assert {*studio.iterdir()} == before | {studio / "tmp"}
 

@@ -41,7 +41,9 @@ def test_a_new_document_has_the_photograph_and_an_empty_layer_for_each_region(st
     assert [list(region.style) for region in recipe.regions] == [["style1"], ["style2"]] * 3
     checked = run("masks", "scene.yaml", folder=studio)
     assert checked.returncode == 2
-    assert f"scene.yaml:14: regions[0].mask: scene{suffix}: layer 'sky' is empty\n    paint where" in checked.stderr
+    assert (
+        f"scene.yaml:14: regions[0].mask: scene{suffix}: layer 'sky' is empty\n    hint: paint where" in checked.stderr
+    )
 
 
 NAMES = "give each its own name, and none photograph or rest: --regions sky,sea,boat"
@@ -66,7 +68,7 @@ def test_nothing_is_overwritten_and_mistakes_are_told(studio: Path, arguments: s
     before = files(studio)
     done = run("mask", "new", "photo.png", *arguments.split(), folder=studio)
     assert (done.returncode, done.stdout, files(studio)) == (2, "", before)
-    assert done.stderr == f"{rule}\n    {remedy}\n1 error; nothing was written.\n"
+    assert done.stderr == f"error: {rule}\n    hint: {remedy}\n1 error. Nothing was written.\n"
 
 
 def test_a_suggestion_can_be_rendered_as_it_is(studio: Path) -> None:
@@ -143,8 +145,8 @@ def test_the_sheet_overwrites_nothing_of_the_recipe(studio: Path, file: str, wha
     before = (studio / file).read_bytes()
     done = run("masks", "recipe.yaml", "-o", file, folder=studio)
     assert (done.returncode, done.stdout, (studio / file).read_bytes()) == (2, "", before)
-    rule = f"--output: {file} would overwrite {what}\n    choose another name (-o)"
-    assert done.stderr == f"{rule}\n1 error; nothing was written.\n"
+    rule = f"--output: {file} would overwrite {what}\n    hint: choose another name (-o)"
+    assert done.stderr == f"error: {rule}\n1 error. Nothing was written.\n"
 
 
 def test_the_sheet_tints_every_region_in_its_place(studio: Path) -> None:
@@ -167,6 +169,6 @@ def test_the_extra_library_is_asked_for_by_name(studio: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=studio, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (
         2,
-        "mask suggest: it needs the library skimage, which is not installed\n"
-        "    pip install scikit-image scikit-learn\n1 error; nothing was written.\n",
+        "error: mask suggest: it needs the library skimage, which is not installed\n"
+        "    hint: pip install scikit-image scikit-learn\n1 error. Nothing was written.\n",
     )

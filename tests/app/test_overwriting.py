@@ -26,7 +26,7 @@ def refuse(folder: Path, *command: str, said: str) -> None:
     before = read_all(folder)
     done = run(*command, folder=folder)
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
-    assert "nothing was written" in done.stderr
+    assert "Nothing was written" in done.stderr
     assert read_all(folder) == before
 
 

@@ -171,5 +171,5 @@ def test_a_real_process_does_the_same(folder: Path, command: str) -> None:
     arguments = [sys.executable, "-m", "guidedstyle", command, "a.yaml", "--set", "size=\x1b[31m"]
     done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, list_files(folder)) == (2, "", before)
-    assert re.search(r"--set size=.*\n {4}\S.*\n1 error; nothing was written\.\n", done.stderr)
+    assert re.search(r"error: --set size=.*\n {4}hint: \S.*\n1 error\. Nothing was written\.\n", done.stderr)
     assert "\x1b" not in done.stderr

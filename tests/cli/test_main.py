@@ -93,11 +93,11 @@ def test_mistakes_end_with_2_and_leave_nothing(studio: Path, command: str) -> No
     done = run(command, "recipe.yaml", "--set", "size=3", "--set", "styles.ink.image=gone.png", folder=studio)
     assert (done.returncode, done.stdout, files(studio)) == (2, "", before)
     assert done.stderr == (
-        "--set size=3: size: 3 is too small\n"
-        "    size must be at least 16\n"
-        "--set styles.ink.image=gone.png: styles.ink.image: there is no file gone.png\n"
-        "    paths are relative to the recipe file; check the name and the folder\n"
-        "2 errors; nothing was written.\n"
+        "error: --set size=3: size: 3 is too small\n"
+        "    hint: size must be at least 16\n"
+        "error: --set styles.ink.image=gone.png: styles.ink.image: there is no file gone.png\n"
+        "    hint: paths are relative to the recipe file; check the name and the folder\n"
+        "2 errors. Nothing was written.\n"
     )
 
 
@@ -159,7 +159,10 @@ def test_init_makes_a_folder_that_renders(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     again = run("init", "my folder", folder=tmp_path)
     assert again.returncode == 2
-    assert again.stderr == "my folder: it is not empty\n    name a new folder\n1 error; nothing was written.\n"
+    assert (
+        again.stderr
+        == "error: my folder: it is not empty\n    hint: name a new folder\n1 error. Nothing was written.\n"
+    )
 
 
 def test_the_output_is_never_half_written(studio: Path) -> None:

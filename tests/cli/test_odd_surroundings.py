@@ -143,7 +143,7 @@ def test_a_working_folder_that_was_removed_is_told(folder: Path) -> None:
     call = f'cd gone; rmdir ../gone; exec "{sys.executable}" -m guidedstyle check {folder}/r.yaml'
     done = subprocess.run(call, cwd=folder, shell=True, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
-    assert done.stderr.startswith("the working folder: it was removed\n    change to another one (cd)\n")
+    assert done.stderr.startswith("error: the working folder: it was removed\n    hint: change to another one (cd)\n")
 
 
 @pytest.mark.parametrize("role", ["content: photo.png\nstyle: bad.tif\n", "content: bad.tif\nstyle: ink.png\n"])

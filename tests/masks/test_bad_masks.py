@@ -851,6 +851,7 @@ def test_the_commands_tell_it_and_write_nothing(
     done = subprocess.run(
         [sys.executable, "-m", "guidedstyle", *command], cwd=studio, capture_output=True, text=True, timeout=PATIENCE
     )
-    expected = f"{unfold(problems)}; nothing was written.\n"
+    expected = re.sub(r"^(.*) \| (.*)$", r"error: \1\n    hint: \2", problems, flags=re.MULTILINE)
+    expected += ". Nothing was written.\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
     assert sorted(studio.iterdir()) == before

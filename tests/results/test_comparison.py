@@ -291,7 +291,7 @@ def test_mistakes_of_all_pictures_are_told_at_once(folder: Path) -> None:
     assert "one.png.json: this record is damaged" in done.stderr
     assert "recipe.yaml: this is not an image that can be read" in done.stderr
     assert "gone.png: there is no such file" in done.stderr
-    assert done.stderr.endswith("3 errors; nothing was written.\n")
+    assert done.stderr.endswith("3 errors. Nothing was written.\n")
 
 
 def test_one_picture_is_too_few(folder: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_second_render_of_a_picture_is_refused_and_the_first_goes_on(studio: P
     wait_for(studio / "recipe.png.state", first)
     code, said = end(start(studio, *RENDER, "--resume"))
     assert code == 2
-    assert f"recipe.png: another process writes it: {first.pid}\n    wait until it has finished" in said
+    assert f"recipe.png: another process writes it: {first.pid}\n    hint: wait until it has finished" in said
     assert (studio / "recipe.png.state").exists()
     first.send_signal(signal.SIGINT)
     assert end(first)[0] == 130

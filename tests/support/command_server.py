@@ -29,9 +29,9 @@ MOST_MEMORY = 2**30
 CAPABILITIES = 0x20080522  # the version of what the kernel is told
 
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-PROBLEM = re.compile(r"\S.*: \S.*\n {4}\S.*\n")  # a place and a rule, and in a second line a remedy
+PROBLEM = re.compile(r"error: (\S.*: \S.*\n {4})hint: (\S.*\n)")  # a place and a rule, and below them a remedy
 USAGE = re.compile(r"(Usage: .*\n(?P<remedy>Try '.* --help' for help\.)\n)?╭─ Error ─*╮\n│ (?P<rule>.*?) *│\n╰─*╯\n")
-END = re.compile(r"(\d+) errors?; nothing was written\.\n")
+END = re.compile(r"(\d+) errors?\. Nothing was written\.\n")
 PYTHONS_OWN = re.compile(r"(?<!['\w])(None|True|False)(?!['\w])|<class|Error\(|object at 0x|datetime\.")
 
 
@@ -115,7 +115,7 @@ def read_problems(told: str) -> list[str]:
     end = END.fullmatch(PROBLEM.sub("", told))
     assert end, told
     assert int(end[1]) == len(found) > 0, told
-    return [match[0] for match in found]
+    return [match[1] + match[2] for match in found]
 
 
 def list_files(folder: Path) -> dict[str, tuple[int, ...]]:

@@ -1,0 +1,198 @@
+"""Commands that render: render, sweep, watch. Heavy imports happen inside the command that needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from guidedstyle.cli import options
+from guidedstyle.cli.options import QUICK, QUICK_SIZE, QUICK_STEPS, collect_settings
+from guidedstyle.errors import ExitCode, GuidedStyleError, find_worst
+
+if TYPE_CHECKING:
+    from guidedstyle.app.jobs import Failure, Job
+    from guidedstyle.app.render import Renderer
+    from guidedstyle.app.sweep import Sweep
+    from guidedstyle.cli.reporters import Verbosity
+    from guidedstyle.results.result import Result
+    from guidedstyle.run.options import RenderOptions
+
+render_app = typer.Typer()
+
+
+@render_app.command("render")
+def render_command(
+    recipes: options.RecipeFiles,
+    output: options.Output = None,
+    contents: options.Contents = None,
+    size: options.Size = None,
+    steps: options.Steps = None,
+    seed: options.Seed = None,
+    device: options.Device = "auto",
+    tile: options.Tile = "auto",
+    max_memory: options.MaxMemory = None,
+    encoder: options.Encoder = None,
+    settings: options.Settings = None,
+    sandbox: options.Sandbox = False,
+    resume: options.Resume = False,
+    preview_every: options.PreviewEvery = "5s",
+    checkpoint_every: options.CheckpointEvery = "30s",
+    save_every: options.SaveEvery = None,
+    timelapse: options.Timelapse = None,
+    report: options.Report = None,
+    json_progress: options.JsonProgress = False,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Render recipes. Ctrl-C finishes the step and saves the image; --resume continues from there.
+
+    Example: guidedstyle render recipe.yaml --size 512 --set regions.sky.strength=2
+    """
+    from guidedstyle.app.jobs import leaving_no_empty, make_jobs
+    from guidedstyle.device.environment import read_limits
+    from guidedstyle.masks.files import MaskStore
+    from guidedstyle.run.options import read_render_options
+
+    given = collect_settings(settings, size, steps, seed, encoder)
+    limits, masks = read_limits(tile, max_memory), MaskStore()
+    render_options = read_render_options(preview_every, checkpoint_every, save_every, timelapse, report, resume)
+    with leaving_no_empty(output):
+        jobs = make_jobs(recipes, contents or (), output, given, sandbox, masks)
+        if len(jobs) > 1 and (timelapse or report):
+            rule = f"there are {len(jobs)} images, and a film or a report is of one"
+            raise GuidedStyleError.of("render", rule, "leave --timelapse and --report out, or name one recipe")
+        from guidedstyle.app.render import Renderer  # errors are reported before torch is loaded
+
+        verbosity: Verbosity = "quiet" if quiet else "json" if json_progress else "bar"
+        renderer = Renderer(device, limits, masks)
+        raise typer.Exit(run_jobs(jobs, renderer, render_options, verbosity=verbosity, dry_run=dry_run))
+
+
+def run_jobs(
+    jobs: Sequence[Job | Failure],
+    renderer: Renderer,
+    render_options: RenderOptions,
+    *,
+    verbosity: Verbosity,
+    dry_run: bool,
+) -> ExitCode:
+    """Render jobs, or only plan them, and return the exit code; a single one raises GuidedStyleError."""
+    from guidedstyle.app.jobs import Job
+    from guidedstyle.app.render import attempt_jobs, find_exit_code, plan_job, render_job
+    from guidedstyle.cli.console import print_outcomes
+    from guidedstyle.cli.reporters import choose_reporter, suggesting_next_steps
+    from guidedstyle.device.distributed import join_processes
+    from guidedstyle.run.interrupts import interruptible
+
+    reporter = choose_reporter(verbosity)
+    with join_processes(), interruptible(reporter.noted) as stop:
+
+        def run(job: Job) -> Result | None:
+            if dry_run:
+                plan_job(job, renderer, reporter)
+                return None
+            return render_job(job, renderer, options=render_options, reporter=reporter, stop=stop)
+
+        if len(jobs) == 1 and isinstance(jobs[0], Job):
+            with suggesting_next_steps(reporter, jobs[0].reading.document.source):
+                return find_exit_code(run(jobs[0]))
+        codes = attempt_jobs(jobs, run, reporter, stop)
+        if verbosity == "bar" and not dry_run:
+            print_outcomes([job.name for job in jobs], codes)
+        return find_worst(codes)
+
+
+@render_app.command("sweep")
+def sweep_command(
+    recipe: options.RecipeFile,
+    vary: Annotated[list[str], typer.Option(help="KEY=A,B,C; several make a grid, the last from left to right.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The folder; default: the recipe's name + -sweep.")
+    ] = None,
+    size: options.Size = None,
+    steps: options.Steps = None,
+    seed: options.Seed = None,
+    device: options.Device = "auto",
+    tile: options.Tile = "auto",
+    max_memory: options.MaxMemory = None,
+    encoder: options.Encoder = None,
+    settings: options.Settings = None,
+    sandbox: options.Sandbox = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the variants and stop.")] = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Render a recipe over a grid of values, with a contact sheet and a table. Again: only what is missing.
+
+    Example: guidedstyle sweep recipe.yaml --vary styles.ink.scale=0.5,1,2 --vary content_strength=0.5,2
+    """
+    from guidedstyle.app.variants import check_variants, make_variants, parse_axis
+    from guidedstyle.device.environment import read_limits
+    from guidedstyle.io.files import check_folder_path
+    from guidedstyle.io.paths import SHEET, TABLE, name_sweep
+    from guidedstyle.masks.files import MaskStore
+
+    limits, masks = read_limits(tile, max_memory), MaskStore()
+    axes, folder = [parse_axis(axis) for axis in vary], output or name_sweep(recipe)
+    given = collect_settings(settings, size, steps, seed, encoder)
+    check_folder_path(folder, "--output")
+    variants = make_variants(recipe, axes, given, folder, sandbox)
+    check_variants(variants, masks)
+    if dry_run:
+        typer.echo("\n".join(variant.label for variant in variants))
+        return
+    from guidedstyle.app.render import Renderer
+    from guidedstyle.app.sweep import Sweep
+    from guidedstyle.cli.reporters import QuietReporter, SweepReporter
+
+    reporter = QuietReporter() if quiet else SweepReporter()
+    renderer = Renderer(device, limits, masks)
+    code = run_sweep(Sweep(variants, len(axes[-1][1]), folder, renderer, reporter=reporter))
+    if not code and not quiet:
+        typer.echo(f"{folder / SHEET}  {folder / TABLE}")
+    raise typer.Exit(code)
+
+
+def run_sweep(sweep: Sweep) -> ExitCode:
+    """Plan and render a sweep, and return the exit code."""
+    from guidedstyle.io.files import make_folder
+    from guidedstyle.run.interrupts import interruptible
+
+    sweep.plan()
+    make_folder(sweep.folder, "--output")
+    with interruptible(sweep.reporter.noted) as stop:
+        return find_worst(sweep.run(stop))
+
+
+@render_app.command(
+    "watch",
+    help=f"Render a quick preview ({QUICK_SIZE} px, {QUICK_STEPS} steps), and another whenever the recipe, a mask or "
+    "an image is saved.\n\nCtrl-C ends it. Example: guidedstyle watch recipe.yaml",
+)
+def watch_command(
+    recipe: options.RecipeFile,
+    size: options.Size = None,
+    steps: options.Steps = None,
+    seed: options.Seed = None,
+    device: options.Device = "auto",
+    encoder: options.Encoder = None,
+    settings: options.Settings = None,
+    sandbox: options.Sandbox = False,
+) -> None:
+    """Render a preview whenever a file is saved."""
+    from guidedstyle.recipe.loading.loader import check_settings
+
+    if recipe.exists() and not recipe.is_file():  # one that does not exist yet is waited for
+        raise GuidedStyleError.of(recipe, "it is no file", "name a recipe (.yaml)")
+    given = [*QUICK, *collect_settings(settings, size, steps, seed, encoder)]  # the last one of a key counts
+    check_settings(recipe, given)
+    from guidedstyle.app.render import Renderer
+    from guidedstyle.app.watch import Watcher
+    from guidedstyle.cli.reporters import WatchReporter
+    from guidedstyle.run.interrupts import interruptible
+
+    reporter = WatchReporter()
+    with interruptible(reporter.noted) as stop:
+        Watcher(recipe, given, Renderer(device), sandbox=sandbox, reporter=reporter, stop=stop).run()
