@@ -143,7 +143,7 @@ def test_ctrl_c_saves_the_picture_so_far(studio: Path) -> None:
 def test_a_recipe_that_is_a_pipe_does_not_hang(studio: Path) -> None:
     os.mkfifo(studio / "pipe.png")
     done = run("check", "pipe.png", folder=studio)
-    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "pipe.png: there is no such file")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: pipe.png: there is no such file")
 
 
 def test_schema_prints_json(studio: Path) -> None:

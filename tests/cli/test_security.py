@@ -15,7 +15,8 @@ from support.images import draw_image
 from typer.testing import CliRunner
 
 import guidedstyle
-from guidedstyle.cli.main import QUICK, app
+from guidedstyle.cli.main import app
+from guidedstyle.cli.options import QUICK
 from guidedstyle.io.files import lock_output
 from guidedstyle.io.layered.formats import open_layered
 from guidedstyle.recipe.loading.loader import check_settings, read_recipe
