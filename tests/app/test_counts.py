@@ -1,18 +1,21 @@
-"""Nothing is done twice: what one render, one batch and one sweep decode."""
+"""Nothing is done twice: what one render, one batch and one sweep decode and hash."""
 
 from __future__ import annotations
 
+import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from support.counting import counting_decodes
+from support.counting import counting_decodes, counting_hashes
 
 from guidedstyle.cli.main import app
 from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.io.layered.photoshop import write_photoshop
+from guidedstyle.results.record import SETTLED
 
 RECIPE = """
 content: photo.png
@@ -31,7 +34,22 @@ regions:
 solver: {steps: 1, sizes: 1}
 encoder: {name: lite}
 """
+INPUTS = {"photo.png", "ink.png", "oil.png", "round.png", "labels.png", "left.png", "layers.ora", "layers.psd"}
 MASKS = ("round.png", "labels.png", "left.png", "layers.ora/stack.xml", "layers.ora/data/layer0.png", "psd/sea")
+OTHER_RECORD = {
+    "recipe": {},
+    "seed": 0,
+    "result": {"finished": True, "reason": "", "steps": 1, "seconds": 1.0},
+    "losses": {"total": 1.0, "smoothness": 1.0, "regions": {}},
+    "plan": {
+        "stages": [],
+        "style_layers": [],
+        "device": "",
+        "precision": "",
+        "threads": 1,
+        "estimated_memory": 1,
+    },
+}
 
 
 def paint(alpha: Image.Image) -> Image.Image:
@@ -56,6 +74,9 @@ def gallery(studio: Path) -> Path:
     (studio / "photos").mkdir()
     for name in ("a.png", "b.png", "c.png"):
         shutil.copy(studio / "photo.png", studio / "photos" / name)
+    shutil.copy(studio / "photo.png", studio / "gallery.png")  # an image of another recipe, for --resume
+    (studio / "gallery.png.json").write_text(json.dumps(OTHER_RECORD))
+    time.sleep(SETTLED / 1e9)
     return studio
 
 
@@ -63,6 +84,7 @@ def gallery(studio: Path) -> Path:
     ("command", "images"),
     [
         (("render", "gallery.yaml", "--quiet"), ["gallery.png"]),
+        (("render", "gallery.yaml", "--resume", "--quiet"), ["gallery.png"]),
         (
             ("render", "gallery.yaml", "--content", "photos", "-o", "out", "--quiet"),
             ["out/a.png", "out/b.png", "out/c.png"],
@@ -72,14 +94,16 @@ def gallery(studio: Path) -> Path:
             ["out/content_strength=4.png"],
         ),
     ],
-    ids=["render", "batch", "sweep"],
+    ids=["render", "resume", "batch", "sweep"],
 )
-def test_every_mask_is_decoded_once(
+def test_every_mask_is_decoded_and_every_input_hashed_once(
     gallery: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], images: list[str]
 ) -> None:
     monkeypatch.chdir(gallery)
-    with counting_decodes() as decodes, pytest.raises(SystemExit) as ended:
+    with counting_decodes() as decodes, counting_hashes() as hashes, pytest.raises(SystemExit) as ended:
         app([*command, "--device", "cpu"])
     assert ended.value.code == 0
     assert all(Path(image).is_file() for image in images)
     assert {mask: decodes[mask] for mask in MASKS} == dict.fromkeys(MASKS, 1)
+    contents = {"a.png", "b.png", "c.png"} if "--content" in command else {"photo.png"}
+    assert hashes == dict.fromkeys(INPUTS - {"photo.png"} | contents, 1)

@@ -1,7 +1,8 @@
-"""Count what is decoded, where the libraries decode it."""
+"""Count what is decoded and hashed, where the libraries do it."""
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -41,3 +42,18 @@ def counting_decodes() -> Iterator[Counter[str]]:
         patch.setattr(zipfile.ZipFile, "read", count_read)
         patch.setattr(Layer, "topil", count_topil)
         yield decodes
+
+
+@contextmanager
+def counting_hashes() -> Iterator[Counter[str]]:
+    """Count how often each file is hashed, by its name."""
+    hashes = Counter[str]()
+    digest = hashlib.file_digest
+
+    def count_digest(stream: Any, *arguments: Any, **named: Any) -> Any:
+        hashes[Path(stream.name).name] += 1
+        return digest(stream, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hashlib, "file_digest", count_digest)
+        yield hashes
