@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from guidedstyle.cli.tables import tabulate_differences
+from guidedstyle.cli.tables import SOURCES, tabulate_differences
 from guidedstyle.errors import ExitCode
 from guidedstyle.results.comparison import Comparison
 from guidedstyle.scene.check import LayerCoverage, collect_warnings, describe_controls, describe_style, measure_coverage
@@ -22,13 +22,6 @@ from guidedstyle.scene.scene import Scene
 if TYPE_CHECKING:
     from guidedstyle.engine.plan import Plan
     from guidedstyle.evaluation.bench import Line
-
-
-ORIGINS = {
-    "record": "",
-    "picture": "  no record beside it; the recipe is the one it carries",
-    None: "  carries no recipe",
-}
 
 
 def _console() -> Console:
@@ -144,14 +137,12 @@ def print_json(data: Mapping[str, Any]) -> None:
 
 
 def print_comparison(comparison: Comparison, sheet: Path) -> None:
-    """Print the numbers of images, and what differs between those that carry a recipe."""
+    """Print the numbers of the images, and the differences between those that have a recipe."""
     console = _console()
-    for number, picture in enumerate(comparison.pictures, 1):
-        console.print(
-            f"[bold]{number}[/]  {escape(str(picture.file))}[dim]{ORIGINS[picture.source]}[/]", soft_wrap=True
-        )
+    for number, image in enumerate(comparison.images, 1):
+        console.print(f"[bold]{number}[/]  {escape(str(image.file))}[dim]{SOURCES[image.source]}[/]", soft_wrap=True)
     for table in tabulate_differences(comparison, console.width):
         console.print(table)
     if not comparison.sections["recipe"]:
-        console.print("There are no two different recipes among them.")
+        console.print("The recipes do not differ.")
     console.print(f"[bold]{escape(str(sheet))}[/]")

@@ -11,7 +11,7 @@ from rich.table import Column, Table
 
 from guidedstyle.app.doctor.packages import Finding
 from guidedstyle.recipe.loading.document import write_yaml
-from guidedstyle.results.comparison import Compared, Comparison
+from guidedstyle.results.comparison import ComparedImage, Comparison, Source
 
 COLOURS = {"ok": "green", "missing": "yellow", "problem": "bold red"}
 
@@ -27,14 +27,19 @@ def print_findings(findings: Sequence[Finding]) -> None:
             console.print(f"    {escape(finding.remedy)}")
 
 
-KEYS, PICTURE = 28, 13  # letters for keys, and at least so many for each image
-SHORT_HASH = 15  # letters
+KEYS, COLUMN = 28, 13  # characters for keys, and at least for the values of each image
+SHORT_HASH = 15  # characters
+SOURCES: dict[Source | None, str] = {
+    "record": "",
+    "picture": "  no record beside it; recipe read from the image",
+    None: "  no recipe",
+}
 
 
 def tabulate_differences(comparison: Comparison, width: int) -> Iterator[Table]:
-    """Tabulate what is known of the images that carry a recipe, in tables of at most `width` letters."""
-    shown = [index for index, picture in enumerate(comparison.pictures) if picture.known]
-    across = max(1, (width - KEYS) // PICTURE)
+    """Tabulate the values of the images that have a recipe, in tables of at most `width` characters."""
+    shown = [index for index, image in enumerate(comparison.images) if image.sections]
+    across = max(1, (width - KEYS) // COLUMN)
     for start in range(0, len(shown), across):
         yield _tabulate(comparison, shown[start : start + across])
 
@@ -46,21 +51,21 @@ def _tabulate(comparison: Comparison, shown: Sequence[int]) -> Table:
         if rows:
             table.add_row(f"[bold]{section}[/]")
         for key, values in rows.items():
-            cells = [_describe_value(values[index], section, comparison.pictures[index]) for index in shown]
+            cells = [_describe_value(values[index], section, comparison.images[index]) for index in shown]
             table.add_row(escape(_break_key(key)), *map(escape, cells))
     return table
 
 
 def _break_key(key: str) -> str:
-    """Break a long key into lines after its dots, and indent it below the name of its section."""
+    """Break a long key after its dots, indented below the name of its section."""
     lines = wrap(key.replace(".", ". "), KEYS - 2, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(lines).replace(". ", ".")
 
 
-def _describe_value(value: object, section: str, picture: Compared) -> str:
-    """Write a value short: `-` where an image lacks this key, nothing where it lacks the whole section."""
+def _describe_value(value: object, section: str, image: ComparedImage) -> str:
+    """Write a value in short: `-` where an image lacks the key, nothing where it lacks the whole section."""
     if value is None:
-        return "-" if section in picture.known else ""
+        return "-" if section in image.sections else ""
     if section == "files":
         return str(value)[:SHORT_HASH]
     return f"{value:.4g}" if isinstance(value, float) else write_yaml([value], in_line=True).strip()[1:-1]

@@ -29,7 +29,7 @@ class _Frozen(BaseModel):
 
 
 class Outcome(_Frozen):
-    """How a render ended: why, after how many steps and seconds; `stages` give the reason at each scale."""
+    """How a render ended: the reason, steps and seconds in all, and the reason at each stage."""
 
     finished: bool
     reason: str
@@ -54,7 +54,7 @@ class LossSummary(_Frozen):
 
 
 class StageSummary(_Frozen):
-    """One scale of a render: (width, height) in px, steps, octaves, and how it was computed (whole, or in tiles)."""
+    """A stage of a render: (width, height) in px, steps, octaves, and whether it was computed whole or in tiles."""
 
     size: tuple[int, int]
     steps: int
@@ -63,7 +63,7 @@ class StageSummary(_Frozen):
 
 
 class PlanSummary(_Frozen):
-    """The scales, layers and machine of a render; `estimated_memory` is in bytes."""
+    """The stages, layers and machine of a render; `estimated_memory` is in bytes."""
 
     stages: tuple[StageSummary, ...]
     style_layers: tuple[str, ...]
@@ -76,9 +76,9 @@ class PlanSummary(_Frozen):
 
 
 class Identity(_Frozen):
-    """What an image depends on: the recipe, the SHA-256 of every file that it names by key path, versions.
+    """What an image depends on: the recipe, the SHA-256 of its files by key path, and package versions.
 
-    The recipe is as `write_recipe` writes it, with the resolved number of steps and paths relative to the image.
+    The recipe is as `write_recipe` writes it, with the number of steps and with paths relative to the image.
     """
 
     recipe: dict[str, Any]
@@ -96,7 +96,7 @@ class Record(Identity):
     plan: PlanSummary
 
     def is_of(self, identity: Identity) -> bool:
-        """Whether this is the record of a finished render of the same recipe and files by the same versions."""
+        """Whether the render finished and has the same identity."""
         same = all(getattr(self, name) == getattr(identity, name) for name in Identity.model_fields)
         return self.result.finished and same
 
@@ -106,7 +106,7 @@ class Record(Identity):
 
 
 def identify_recipe(recipe: Recipe) -> Identity:
-    """Hash the files that a recipe names, as they are now; raises OSError where one cannot be read."""
+    """Identify a recipe and its files as they are now; raises OSError where a file cannot be read."""
     inputs = {".".join(map(str, path)): hash_file(file) for path, file in list_files(recipe)}
     return Identity(recipe=dump_recipe(recipe.resolve(), recipe.output.parent), inputs=inputs, versions=list_versions())
 
@@ -131,7 +131,7 @@ def _hash(file: Path) -> str:
 
 
 def find_record(recipe: Recipe) -> Record | None:
-    """Find the record of an image that was rendered completely from the same recipe and files by the same versions."""
+    """Find the record of a recipe's image; None: there is no finished image of this recipe, its files and versions."""
     try:
         record = read_record(name_record(recipe.output))
         if isinstance(record, Record) and recipe.output.is_file() and record.is_of(identify_recipe(recipe)):
@@ -142,7 +142,7 @@ def find_record(recipe: Recipe) -> Record | None:
 
 
 def read_record(file: Path) -> Record | Identity | None:
-    """Read a record, or the identity alone where the file has no more; None: there is no file, or it is not ours.
+    """Read a record, or an identity where the file holds no more; None: there is no file, or another program wrote it.
 
     Raises GuidedStyleError where the record is damaged.
     """
@@ -157,5 +157,5 @@ def read_record(file: Path) -> Record | Identity | None:
         return kind.model_validate_json(text, strict=True)
     except (OSError, ValueError) as error:
         wrong = "its keys are not a record's" if isinstance(error, ValidationError) else f"{error}"
-        remedy = "render the image again, or remove this file: then the recipe that a PNG carries is taken"
+        remedy = "render the image again, or remove this file to use the recipe in the PNG"
         raise GuidedStyleError.of(file, f"this record is damaged ({wrong})", remedy) from error

@@ -1,10 +1,9 @@
-"""What a render returns: image, record, layers, and saving them."""
+"""The result of a render: image and record, saved as a PNG or as layers."""
 
 from __future__ import annotations
 
 import io
 import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,26 +33,75 @@ from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array
 
 
-def describe_render(scene: Scene, rendering: Rendering, notes: Sequence[str], identity: Identity) -> Record:
-    """Describe a render; `identity` is that of its recipe when the render began."""
-    return Record(
-        **identity.model_dump(),
-        seed=scene.recipe.solver.seed,
-        result=Outcome(
-            finished=rendering.finished,
-            reason=rendering.reason,
-            steps=rendering.steps,
-            seconds=round(rendering.seconds, 2),
-            stages=rendering.reasons,
-        ),
-        notes=(*notes, *rendering.notes),
-        losses=summarise_losses(scene.recipe, rendering.losses),
-        plan=_summarise_plan(rendering.plan),
-    )
+@dataclass(frozen=True)
+class Result:
+    """A scene, its rendering, warnings, and the identity of its recipe when the render began.
+
+    Notebooks show the image.
+    """
+
+    scene: Scene
+    rendering: Rendering
+    notes: tuple[str, ...]
+    identity: Identity
+
+    @cached_property
+    def picture(self) -> Image.Image:
+        """The image, 8-bit RGB."""
+        return to_pillow(self.rendering.image)
+
+    @cached_property
+    def record(self) -> Record:
+        """Identity, outcome, warnings, losses and plan; `record.model_dump()` is plain data."""
+        rendering, recipe = self.rendering, self.scene.recipe
+        return Record(
+            **self.identity.model_dump(),
+            seed=recipe.solver.seed,
+            result=Outcome(
+                finished=rendering.finished,
+                reason=rendering.reason,
+                steps=rendering.steps,
+                seconds=round(rendering.seconds, 2),
+                stages=rendering.reasons,
+            ),
+            notes=(*self.notes, *rendering.notes),
+            losses=summarise_losses(recipe, rendering.losses),
+            plan=_summarise_plan(rendering.plan),
+        )
+
+    def save(self, file: Path | str | None = None) -> Path:
+        """Write the image (as layers if it is .ora) to `file`, or where the recipe says, and the record beside it.
+
+        Raises GuidedStyleError where that would overwrite an input, or is impossible.
+        """
+        recipe, record = self.scene.recipe, self.record
+        output = recipe.output
+        if file is not None:
+            output = Path(file)
+            recipe = recipe.model_copy(update={"output": output})
+            record = record.model_copy(update={"recipe": dump_recipe(recipe.resolve(), output.parent)})
+        if overwritten := find_overwritten(identify(list_given(recipe)), [output, name_record(output)]):
+            raise GuidedStyleError.of("output", overwritten, "choose another name")
+        with atomic_write(name_record(output)) as part:  # if the disk is full, neither is replaced
+            part.write_bytes(record.to_json())
+            if output.suffix.lower() == ".ora":
+                _save_layers(self.scene, self.rendering.paint, self.rendering.image, output)
+            else:
+                save_image(self.picture, output, (RECIPE_KEY, write_yaml(record.recipe)))
+        return output
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.picture.save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def __repr__(self) -> str:
+        width, height = self.picture.size
+        return f"<{width} x {height} px, {self.rendering.reason}, {self.rendering.seconds:.1f} s>"
 
 
 def summarise_losses(recipe: Recipe, losses: Losses) -> LossSummary:
-    """Summarise losses: the total, the smoothness, and style and content by region."""
+    """Summarise losses: total and smoothness, style and content by region."""
     painted = [region.name for region in recipe.regions if not region.keep]
     terms = zip(painted, losses.style.tolist(), losses.content.tolist(), strict=True)
     regions = {name: RegionLosses(style=style, content=content) for name, style, content in terms}
@@ -78,68 +126,15 @@ def _summarise_plan(plan: Plan) -> PlanSummary:
     )
 
 
-def save_layers(scene: Scene, paint: Array, result: Array, file: Path) -> None:
-    """Save a rendering as layers, as OpenRaster: the content image, and every region with its mask.
+def _save_layers(scene: Scene, paint: Array, result: Array, file: Path) -> None:
+    """Save a rendering as OpenRaster: the content image below one layer per region, with its mask as alpha.
 
-    `paint` (1, 3, H, W) is the image before it is laid over what is kept, `result` the one after.
+    `paint` (1, 3, H, W) is the image before kept regions are restored, `result` the one after.
     """
-    photograph, painted = to_pillow(scene.content), to_pillow(paint)
-    layers = [(CONTENT_LAYER, photograph.convert("RGBA"))]
+    content, painted = to_pillow(scene.content), to_pillow(paint)
+    layers = [(CONTENT_LAYER, content.convert("RGBA"))]
     for region, opacity in zip(scene.recipe.regions, unstack_weights(scene.weights), strict=True):
-        layer = (photograph if region.keep else painted).convert("RGBA")
+        layer = (content if region.keep else painted).convert("RGBA")
         layer.putalpha(Image.fromarray(np.uint8(opacity * 255 + 0.5)))
         layers.append((region.name, layer))
     write_openraster(file, layers, to_pillow(result))
-
-
-@dataclass(frozen=True)
-class Result:
-    """A scene, its rendering, warnings, and the identity of the recipe when the render began.
-
-    A notebook shows the image.
-    """
-
-    scene: Scene
-    rendering: Rendering
-    notes: tuple[str, ...]
-    identity: Identity
-
-    @cached_property
-    def picture(self) -> Image.Image:
-        """The image, 8-bit RGB."""
-        return to_pillow(self.rendering.image)
-
-    @cached_property
-    def record(self) -> Record:
-        """What the image was made of, how the render ended, losses and plan; `record.model_dump()` is plain data."""
-        return describe_render(self.scene, self.rendering, self.notes, self.identity)
-
-    def save(self, file: Path | str | None = None) -> Path:
-        """Write the image, or for .ora its layers, to `file` or where the recipe says, and its record beside it.
-
-        Raises GuidedStyleError where it cannot be written.
-        """
-        recipe, record = self.scene.recipe, self.record
-        output = recipe.output
-        if file is not None:
-            output = Path(file)
-            recipe = recipe.model_copy(update={"output": output})
-            record = record.model_copy(update={"recipe": dump_recipe(recipe.resolve(), output.parent)})
-        if overwritten := find_overwritten(identify(list_given(recipe)), [output, name_record(output)]):
-            raise GuidedStyleError.of("output", overwritten, "choose another name")
-        with atomic_write(name_record(output)) as part:  # where the disk is full, neither is new
-            part.write_bytes(record.to_json())
-            if output.suffix.lower() == ".ora":
-                save_layers(self.scene, self.rendering.paint, self.rendering.image, output)
-            else:
-                save_image(self.picture, output, (RECIPE_KEY, write_yaml(record.recipe)))
-        return output
-
-    def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.picture.save(buffer, "PNG")
-        return buffer.getvalue()
-
-    def __repr__(self) -> str:
-        width, height = self.picture.size
-        return f"<{width} x {height} px, {self.rendering.reason}, {self.rendering.seconds:.1f} s>"

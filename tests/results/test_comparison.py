@@ -1,4 +1,4 @@
-"""Comparisons: every image on the sheet, and of what made them exactly what differs."""
+"""Comparisons: every image is on the sheet, and exactly the differences of their recipes are listed."""
 
 from __future__ import annotations
 
@@ -55,27 +55,27 @@ def folder(rendered: Path, tmp_path: Path) -> Path:
     return shutil.copytree(rendered, tmp_path / "work")
 
 
-def compare(folder: Path, *pictures: object) -> dict[str, Any]:
-    done = run("compare", *pictures, "--json", folder=folder)
+def compare(folder: Path, *images: object) -> dict[str, Any]:
+    done = run("compare", *images, "--json", folder=folder)
     assert (done.returncode, done.stderr) == (0, "")
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def read_record(picture: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(picture.with_name(picture.name + ".json").read_text())
+def read_json(image: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(image.with_name(image.name + ".json").read_text())
     return found
 
 
 def change_record(folder: Path, name: str, change: object) -> None:
-    """Copy the first image, with a record in which something is changed."""
+    """Copy the first image and its record, and change the record."""
     shutil.copy(folder / "one.png", folder / name)
-    record = read_record(folder / "one.png")
+    record = read_json(folder / "one.png")
     change(record)
     (folder / f"{name}.json").write_text(json.dumps(record))
 
 
-def test_only_what_differs_is_told_and_a_missing_key_is_null(folder: Path) -> None:
+def test_only_differences_are_listed_and_a_missing_key_is_null(folder: Path) -> None:
     found = compare(folder, "one.png", "further/down/two.png")
     assert found["recipe"] == {"regions.left.strength": [None, 2.0], "solver.seed": [0, 3]}
     assert (found["files"], found["machine"], found["versions"]) == ({}, {}, {})
@@ -83,8 +83,8 @@ def test_only_what_differs_is_told_and_a_missing_key_is_null(folder: Path) -> No
 
 def test_results_are_those_of_the_records(folder: Path) -> None:
     found = compare(folder, "one.png", "further/down/two.png")["results"]
-    for index, picture in enumerate(("one.png", "further/down/two.png")):
-        record = read_record(folder / picture)
+    for index, image in enumerate(("one.png", "further/down/two.png")):
+        record = read_json(folder / image)
         assert found["total"][index] == record["losses"]["total"]
         assert found["regions.left.style"][index] == record["losses"]["regions"]["left"]["style"]
         assert found["regions.right.content"][index] == record["losses"]["regions"]["right"]["content"]
@@ -92,33 +92,33 @@ def test_results_are_those_of_the_records(folder: Path) -> None:
         assert found["steps"][index] == 2
 
 
-def test_without_a_record_the_recipe_in_the_picture_is_taken(folder: Path) -> None:
+def test_without_a_record_the_recipe_in_the_image_is_read(folder: Path) -> None:
     (folder / "further" / "down" / "two.png.json").unlink()
     found = compare(folder, "one.png", "further/down/two.png")
     assert found["recipe"] == {"regions.left.strength": [None, 2.0], "solver.seed": [0, 3]}
-    assert [picture["recipe"] for picture in found["pictures"]] == ["record", "picture"]
-    assert found["results"]["total"] == [read_record(folder / "one.png")["losses"]["total"], None]
+    assert [image["recipe"] for image in found["pictures"]] == ["record", "picture"]
+    assert found["results"]["total"] == [read_json(folder / "one.png")["losses"]["total"], None]
 
 
-def test_a_picture_without_a_recipe_is_told_and_makes_no_difference(folder: Path) -> None:
+def test_an_image_without_a_recipe_is_listed_and_makes_no_difference(folder: Path) -> None:
     found = compare(folder, "photo.png", "one.png", "further/down/two.png")
     assert found["pictures"][0] == {"file": "photo.png", "recipe": None}
     assert found["recipe"] == {"regions.left.strength": [None, None, 2.0], "solver.seed": [None, 0, 3]}
     told = run("compare", "photo.png", "one.png", folder=folder).stdout
-    assert "1  photo.png  carries no recipe" in told
-    assert "There are no two different recipes among them." in told
+    assert "1  photo.png  no recipe" in told
+    assert "The recipes do not differ." in told
 
 
-def test_another_file_of_the_same_name_differs_and_the_same_by_another_way_does_not(folder: Path) -> None:
-    (folder / "way").symlink_to(folder / "further")
+def test_another_file_of_the_same_name_differs_and_another_path_to_the_same_file_does_not(folder: Path) -> None:
+    (folder / "link").symlink_to(folder / "further")
     shutil.copy(folder / "ink.png", folder / "further" / "ink.png")
 
-    def go_other_ways(record: dict[str, Any]) -> None:
-        record["recipe"]["content"] = "way/../photo.png"
-        record["recipe"]["styles"]["oil"]["image"] = str(folder / "way" / "down" / ".." / ".." / "oil.png")
-        record["recipe"]["styles"]["ink"]["image"] = "way/ink.png"
+    def change_paths(record: dict[str, Any]) -> None:
+        record["recipe"]["content"] = "link/../photo.png"
+        record["recipe"]["styles"]["oil"]["image"] = str(folder / "link" / "down" / ".." / ".." / "oil.png")
+        record["recipe"]["styles"]["ink"]["image"] = "link/ink.png"
 
-    change_record(folder, "other.png", go_other_ways)
+    change_record(folder, "other.png", change_paths)
     found = compare(folder, "one.png", "other.png")["recipe"]
     assert found == {"styles.ink.image": ["ink.png", "further/ink.png"]}
 
@@ -136,14 +136,14 @@ def test_keys_that_name_files_are_those_of_the_schema() -> None:
     assert set(list_paths(make_schema())) == FILE_KEYS | {"output"}
 
 
-def test_regions_are_told_by_name_wherever_they_stand_and_so_is_their_order(folder: Path) -> None:
-    def turn(record: dict[str, Any]) -> None:
+def test_regions_are_compared_by_name_and_their_order_is_a_difference(folder: Path) -> None:
+    def reverse(record: dict[str, Any]) -> None:
         record["recipe"]["regions"].reverse()
         record["recipe"]["regions"][0]["border"] = "2%"
         record["inputs"]["regions.0.mask"] = record["inputs"].pop("regions.1.mask")
 
-    change_record(folder, "turned.png", turn)
-    found = compare(folder, "one.png", "turned.png")
+    change_record(folder, "reversed.png", reverse)
+    found = compare(folder, "one.png", "reversed.png")
     assert found["recipe"] == {
         "regions": [["right", "left"], ["left", "right"]],
         "regions.left.border": ["0.5%", "2%"],
@@ -151,19 +151,19 @@ def test_regions_are_told_by_name_wherever_they_stand_and_so_is_their_order(fold
     assert found["files"] == {}
 
 
-def test_versions_and_machines_are_told_where_they_differ(folder: Path) -> None:
+def test_versions_and_machines_are_listed_where_they_differ(folder: Path) -> None:
     def move(record: dict[str, Any]) -> None:
         record["versions"]["torch"] = "2.6.0"
         record["plan"]["precision"] = "float16"
 
     change_record(folder, "moved.png", move)
-    found, record = compare(folder, "one.png", "moved.png"), read_record(folder / "one.png")
+    found, record = compare(folder, "one.png", "moved.png"), read_json(folder / "one.png")
     assert found["versions"] == {"torch": [record["versions"]["torch"], "2.6.0"]}
     assert found["machine"] == {"precision": [record["plan"]["precision"], "float16"]}
     assert found["recipe"] == {}
 
 
-def test_files_that_have_changed_between_two_renders_are_told(folder: Path) -> None:
+def test_files_that_changed_between_two_renders_are_listed(folder: Path) -> None:
     changed = [folder / "oil.png", folder / "left.png"]
     before = [hashlib.sha256(file.read_bytes()).hexdigest() for file in changed]
     draw_image(90, 60, 9).save(changed[0])
@@ -176,7 +176,7 @@ def test_files_that_have_changed_between_two_renders_are_told(folder: Path) -> N
     assert found["recipe"] == {}
 
 
-def test_every_picture_is_on_the_sheet_in_turn(tmp_path: Path) -> None:
+def test_every_image_is_on_the_sheet_in_order(tmp_path: Path) -> None:
     colours = {"red.png": (255, 0, 0), "green.jpg": (0, 128, 0), "blue.tif": (0, 0, 255)}
     for name, colour in colours.items():
         Image.new("RGB", (60, 60), colour).save(tmp_path / name)
@@ -188,8 +188,8 @@ def test_every_picture_is_on_the_sheet_in_turn(tmp_path: Path) -> None:
         assert np.abs(middle - colour).max() <= 2
 
 
-def look(folder: Path, width: int, *pictures: str) -> list[str]:
-    command = [sys.executable, "-m", "guidedstyle", "compare", *pictures, "-o", "sheet.png"]
+def print_comparison(folder: Path, width: int, *images: str) -> list[str]:
+    command = [sys.executable, "-m", "guidedstyle", "compare", *images, "-o", "sheet.png"]
     environment = os.environ | {"COLUMNS": str(width)}
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, env=environment)
     assert done.returncode == 0, done.stderr
@@ -197,7 +197,7 @@ def look(folder: Path, width: int, *pictures: str) -> list[str]:
 
 
 def read_rows(lines: list[str], count: int) -> dict[str, list[str]]:
-    """Read a table back by where its heads stand: keys, whose further lines are indented more, and their cells."""
+    """Parse a table by the columns of its heads: cells by key; further lines of a key are indented more."""
     head = next(line for line in lines if line.split() == [str(number + 1) for number in range(count)])
     edges = [0, *(head.index(str(number + 1)) for number in range(count)), 999]
     rows: list[list[str]] = []
@@ -210,7 +210,7 @@ def read_rows(lines: list[str], count: int) -> dict[str, list[str]]:
     return {key: cells for key, *cells in rows}
 
 
-def test_a_table_of_four_with_long_names_can_be_read_at_80_columns(folder: Path) -> None:
+def test_a_table_of_four_images_with_long_names_fits_80_columns(folder: Path) -> None:
     def rename(record: dict[str, Any]) -> None:
         record["recipe"]["solver"]["seed"] = 7
         record["recipe"]["content"] = "a-photograph-of-a-rather-long-name.png"
@@ -219,9 +219,9 @@ def test_a_table_of_four_with_long_names_can_be_read_at_80_columns(folder: Path)
     names = [f"{'a-rather-long-name-' * 4}{number}.png" for number in (1, 2)]
     for name in names:
         change_record(folder, name, rename)
-    pictures = ["one.png", "further/down/two.png", *names]
-    lines = look(folder, 80, *pictures)
-    assert [line.split()[:2] for line in lines[:4]] == [[str(n), name] for n, name in enumerate(pictures, 1)]
+    images = ["one.png", "further/down/two.png", *names]
+    lines = print_comparison(folder, 80, *images)
+    assert [line.split()[:2] for line in lines[:4]] == [[str(n), name] for n, name in enumerate(images, 1)]
     assert max(len(line) for line in lines[4:]) <= 80
     assert not any("…" in line for line in lines)
     rows = {key.replace(" ", ""): cells for key, cells in read_rows(lines[4:-1], 4).items()}
@@ -232,11 +232,11 @@ def test_a_table_of_four_with_long_names_can_be_read_at_80_columns(folder: Path)
     assert rows["regions.aregionofaratherlongname.content_strength"] == ["-", "-", "0.125", "0.125"]
 
 
-def test_more_pictures_than_fit_side_by_side_are_told_in_several_tables(folder: Path) -> None:
+def test_more_images_than_fit_side_by_side_are_split_into_tables(folder: Path) -> None:
     names = [f"{number}.png" for number in range(10)]
     for number, name in enumerate(names):
         change_record(folder, name, lambda record, seed=number: record["recipe"]["solver"].update(seed=seed))
-    lines = look(folder, 80, *names)
+    lines = print_comparison(folder, 80, *names)
     assert max(map(len, lines)) <= 80
     heads = [line.split() for line in lines[10:] if set(line) <= set(" 0123456789")]
     assert [number for head in heads for number in head] == [str(number) for number in range(1, 11)]
@@ -250,13 +250,13 @@ def test_the_json_of_another_program_is_no_record(folder: Path, beside: str) -> 
     assert compare(folder, "photo.png", "one.png")["pictures"][0]["recipe"] is None
 
 
-HALF = r'{"recipe": {"content": "\ud800"}}'  # of a letter
+HALF = r'{"recipe": {"content": "\ud800"}}'  # a lone surrogate
 
 
 @pytest.mark.parametrize(
     "broken", ["", '{"recipe": {', '{"recipe": 3}', '{"recipe": {}, "inputs": [1]}', "\ud800", HALF]
 )
-def test_a_damaged_record_is_told_with_a_remedy_and_nothing_is_written(folder: Path, broken: str) -> None:
+def test_a_damaged_record_is_an_error_with_a_hint_and_nothing_is_written(folder: Path, broken: str) -> None:
     (folder / "one.png.json").write_bytes(broken.encode(errors="surrogatepass"))
     done = run("compare", "one.png", "photo.png", folder=folder)
     assert (done.returncode, done.stdout) == (2, "")
@@ -267,24 +267,24 @@ def test_a_damaged_record_is_told_with_a_remedy_and_nothing_is_written(folder: P
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a" * 5000])
-def test_what_no_file_can_be_called_is_compared_as_it_stands(folder: Path, name: str) -> None:
+def test_impossible_file_names_are_compared_as_text(folder: Path, name: str) -> None:
     record = {"recipe": {"content": name}, "inputs": {"content": "sha256:1"}}
     (folder / "photo.png.json").write_text(json.dumps(record))
-    for _ in range(2):  # the second time there is a sheet, which must not be one of their files
+    for _ in range(2):  # the second time the sheet exists, and must not count as one of their files
         assert compare(folder, "photo.png", "one.png")["recipe"]["content"] == [name, "photo.png"]
 
 
-def test_a_damaged_recipe_in_a_picture_is_told(folder: Path) -> None:
+def test_a_damaged_recipe_in_an_image_is_an_error(folder: Path) -> None:
     from guidedstyle.io.images import save_image
     from guidedstyle.recipe.loading.loader import RECIPE_KEY
 
     save_image(Image.open(folder / "photo.png"), folder / "odd.png", (RECIPE_KEY, "only words"))
     done = run("compare", "odd.png", "photo.png", folder=folder)
     assert done.returncode == 2
-    assert "odd.png: the recipe that it carries is damaged" in done.stderr
+    assert "odd.png: the recipe in it is damaged" in done.stderr
 
 
-def test_mistakes_of_all_pictures_are_told_at_once(folder: Path) -> None:
+def test_errors_of_all_images_are_reported_together(folder: Path) -> None:
     (folder / "one.png.json").write_text("{")
     done = run("compare", "one.png", "recipe.yaml", "gone.png", folder=folder)
     assert done.returncode == 2
@@ -294,14 +294,14 @@ def test_mistakes_of_all_pictures_are_told_at_once(folder: Path) -> None:
     assert done.stderr.endswith("3 errors. Nothing was written.\n")
 
 
-def test_one_picture_is_too_few(folder: Path) -> None:
+def test_one_image_is_too_few(folder: Path) -> None:
     done = run("compare", "one.png", folder=folder)
     assert done.returncode == 2
     assert "compare: it takes two images or more" in done.stderr
 
 
 @pytest.mark.parametrize("output", ["one.png", "further/../one.png", "photo.png", "oil.png"])
-def test_the_sheet_overwrites_nothing_that_it_is_made_of(folder: Path, output: str) -> None:
+def test_the_sheet_overwrites_none_of_its_inputs(folder: Path, output: str) -> None:
     before = (folder / output).read_bytes()
     done = run("compare", "one.png", "further/down/two.png", "-o", output, folder=folder)
     assert done.returncode == 2

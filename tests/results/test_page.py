@@ -33,7 +33,7 @@ from guidedstyle.results.page import write_page
 from guidedstyle.results.palette import make_legible, measure_palette
 from guidedstyle.results.plots import DASHES, Curve, plot_curves
 from guidedstyle.results.record import Record, identify_recipe
-from guidedstyle.results.result import describe_render
+from guidedstyle.results.result import Result
 from guidedstyle.results.sheets import TINTS
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
@@ -69,7 +69,7 @@ def report_on(recipe: dict[str, Any], folder: Path, watch: Callable[[Update], bo
     scene = open_scene(read_recipe(folder / "recipe.yaml"))
     encoder = load_encoder(scene.recipe.encoder)
     rendering = render(scene, encoder, make_plan(scene, encoder), on_update=watch)
-    record = describe_render(scene, rendering, [NOTE], identify_recipe(scene.recipe))
+    record = Result(scene, rendering, (NOTE,), identify_recipe(scene.recipe)).record
     html = write_page(scene, rendering, record)
     (folder / "report.html").write_text(html)
     return Report(html, folder / "report.html", scene, rendering, record)
