@@ -23,10 +23,10 @@ from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.scene import Scene, Stage
 from guidedstyle.types import Array, SolverMethod
 
-# Measured on CPUs with glibc, where memory that was freed in pieces counts too.
+# Measured on CPUs with glibc, whose fragmented free memory counts as used.
 RUNTIME = 700 * 2**20  # bytes that torch and its libraries take
-SHAPES = 100 * 2**20  # bytes of kernels for windows of several shapes, in tiles
-SPREAD, KEPT = 1.55, 0.9  # of what a step keeps for its way back: on the way, and waiting
+SHAPES = 100 * 2**20  # bytes of kernels for tiles of several shapes
+SPREAD, KEPT = 1.55, 0.9  # bytes per byte of features for the backward pass: while computed, and while stored
 PIXEL = 12  # bytes of three float32
 GUIDES = 10 * 4 / 3  # bytes of two indices of int32 for every position of three grids
 SIDES = (1024, 512, 256, 128)  # px
@@ -36,56 +36,56 @@ STATE: dict[SolverMethod, float] = {"lbfgs": 9, "adam": 7, "sgd": 5.8}  # images
 
 @dataclass(frozen=True)
 class Needs:
-    """What the memory of a render depends on besides its size, in bytes a pixel unless told otherwise."""
+    """What the memory of a render depends on besides its size; in bytes per pixel unless stated otherwise."""
 
-    pictures: float  # the solver's, the content image, region weights
+    images: float  # of the optimiser, the content image, region weights
     weights: Array  # of regions (R + 1, h, w), at any size
     history: float  # of L-BFGS at full length
     style_images: float  # bytes in all
-    features: float  # that a step keeps
+    features: float  # stored for the backward pass
     content: float  # the content image's features
     halo: int  # px around a tile
 
     def estimate(self, stage: Stage, tiling: Tiling) -> int:
-        """Estimate the bytes that a size takes."""
+        """Estimate the bytes that a stage needs."""
         pixels, octaves = math.prod(stage.size), sum(0.25**octave for octave in range(stage.octaves))
         guides = GUIDES * _share_mixed(self.weights, stage, tiling)
         history = self.history * min(1.0, stage.steps / HISTORY)
-        pictures = self.pictures + guides + history + self.content * tiling.content
+        images = self.images + guides + history + self.content * tiling.content
         computed = SPREAD * octaves * pixels
         if tiling.side:
             window = min(pixels, (tiling.side + 2 * self.halo) ** 2)
             computed = SPREAD * window + KEPT * tiling.kept * octaves * pixels
         runtime = RUNTIME + (SHAPES if tiling.side else 0)
-        return round(runtime + self.style_images + pictures * pixels + self.features * computed)
+        return round(runtime + self.style_images + images * pixels + self.features * computed)
 
 
 def find_needs(
-    scene: Scene, architecture: Architecture, style: Sequence[str], content: Sequence[str], itemsize: int
+    scene: Scene, architecture: Architecture, *, style: Sequence[str], content: Sequence[str], itemsize: int
 ) -> Needs:
-    """Find what a scene needs that matches these layers for style and content, features having `itemsize` bytes."""
+    """Find what a scene needs with these style and content layers and features of `itemsize` bytes."""
     recipe, count = scene.recipe, len(scene.recipe.regions)
     kept, read = [architecture.layers[name] for name in content], {*style, *content}
     return Needs(
-        pictures=PIXEL * STATE[recipe.solver.method] + 4 * (count + 1),
+        images=PIXEL * STATE[recipe.solver.method] + 4 * (count + 1),
         weights=scene.weights,
         history=2 * PIXEL * HISTORY if recipe.solver.method == "lbfgs" else 0,
         style_images=sum(_measure_style_images(scene)),
-        features=_count_features(architecture, read, style if count > 1 else (), itemsize),
+        features=_count_features(architecture, read, guided=style if count > 1 else (), itemsize=itemsize),
         content=sum(layer.channels / layer.stride**2 for layer in kept) * itemsize,
         halo=max([architecture.layers[name].receptive_field // 2 for name in read], default=0),
     )
 
 
 def _share_mixed(weights: Array, stage: Stage, tiling: Tiling) -> float:
-    """Measure the share of tiles that no region has for itself alone."""
+    """Measure the fraction of tiles that belong to more than one region."""
     across, down = (-(-length // (tiling.side or length)) for length in stage.size)
     tiles = functional.adaptive_avg_pool2d(torch.from_numpy(weights), (down, across))
     return float((tiles.amax(0) < 1 - ROUNDING).float().mean())
 
 
-def _count_features(architecture: Architecture, read: Set[str], guided: Sequence[str], itemsize: int) -> float:
-    """Count the bytes a step keeps per pixel: features, indices of max pooling, rows of guided layers."""
+def _count_features(architecture: Architecture, read: Set[str], *, guided: Sequence[str], itemsize: int) -> float:
+    """Count the bytes per pixel stored for the backward pass: features, indices of max pooling, rows of guides."""
     total, missing = 0.0, set(read)
     for block, _, layer in architecture.trace():
         if not missing:
@@ -99,16 +99,16 @@ def _count_features(architecture: Architecture, read: Set[str], guided: Sequence
 
 
 def _measure_style_images(scene: Scene) -> Iterator[float]:
-    """Measure the bytes of every style image and its mask as they are opened."""
+    """Compute the bytes of each opened style image and its mask."""
     for name, style_image in scene.style_images.items():
-        looked_at = math.prod(style_image.fit(scene.recipe.largest_scale(name) * max(scene.size)))
-        yield (PIXEL + 4.0) * min(looked_at, math.prod(style_image.size))
+        shown = math.prod(style_image.fit(scene.recipe.largest_scale(name) * max(scene.size)))
+        yield (PIXEL + 4.0) * min(shown, math.prod(style_image.size))
 
 
-def choose_tiling(needs: Needs, stage: Stage, tilings: Iterable[Tiling], limit: float) -> Tiling | None:
-    """Choose the first tiling of a size that fits within `limit` bytes; None: none does.
+def choose_tiling(needs: Needs, stage: Stage, tilings: Iterable[Tiling], *, limit: float) -> Tiling | None:
+    """Choose the first tiling of a stage that fits within `limit` bytes; None if none does.
 
-    What memory is left keeps tiles, which then need not be computed twice.
+    The memory that is left stores the graphs of tiles, which then need not be computed twice.
     """
     for tiling in tilings:
         if (taken := needs.estimate(stage, tiling)) <= limit:
@@ -118,7 +118,7 @@ def choose_tiling(needs: Needs, stage: Stage, tilings: Iterable[Tiling], limit: 
 
 
 def shrink_tiling(tiling: Tiling, stage: Stage) -> Tiling | None:
-    """Choose what takes less than a tiling that did not fit after all; None: nothing does."""
+    """Choose a tiling that needs less memory than one that did not fit; None if there is none."""
     if tiling.kept:
         return replace(tiling, kept=0.0)
     if side := next((side for side in SIDES if side < (tiling.side or max(stage.size))), None):
@@ -127,12 +127,12 @@ def shrink_tiling(tiling: Tiling, stage: Stage) -> Tiling | None:
 
 
 ANYTHING = Limits()
-LEAST_SHARE = 192  # px a side; for less, sharing costs more than it saves
+LEAST_SHARE = 192  # px a side; smaller tiles are not worth dividing between processes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The sizes, layers, device and precision of a render, how each size is computed, and the memory it takes."""
+    """The stages, layers, device and precision of a render, the tiling of each stage, and the memory it needs."""
 
     stages: tuple[Stage, ...]
     style_layers: tuple[str, ...]
@@ -146,21 +146,21 @@ class Plan:
 
     @property
     def tiled(self) -> bool:
-        """Whether a size is computed in tiles."""
+        """Whether any stage is computed in tiles."""
         return any(tiling.side for tiling in self.tilings)
 
     def tiling(self, stage: Stage) -> Tiling:
-        """Return how a size is computed."""
+        """Return the tiling of a stage."""
         return self.tilings[self.stages.index(stage)]
 
     def describe_smaller_tiles(self, planned: Plan) -> Iterator[str]:
-        """Tell which sizes did not fit as they were planned."""
+        """Describe the stages that did not fit in memory as planned."""
         for stage in self.stages:
             if self.tiling(stage) != planned.tiling(stage):
-                yield f"memory did not suffice at {max(stage.size)} px: computed in {self.tiling(stage)}"
+                yield f"not enough memory at {max(stage.size)} px: computed in {self.tiling(stage)}"
 
     def shrink(self, stage: Stage) -> Plan | None:
-        """Plan smaller tiles for a size that did not fit in memory after all; None: there are none."""
+        """Plan smaller tiles for a stage that did not fit in memory; None if there are none."""
         smaller = shrink_tiling(self.tiling(stage), stage)
         pairs = zip(self.stages, self.tilings, strict=True)
         if smaller is None:
@@ -169,39 +169,50 @@ class Plan:
 
 
 def make_plan(scene: Scene, encoder: Encoder, device: str = "auto", limits: Limits = ANYTHING) -> Plan:
-    """Plan the render of a scene; raises GuidedStyleError where the device is not there or has too little memory."""
+    """Plan the render of a scene; raises GuidedStyleError if the device is missing or has too little memory."""
     chosen, recipe = choose_device(device), scene.recipe
     style_layers, content_layers = _find_layers(recipe, encoder)
     precision = choose_precision(chosen)
-    needs = find_needs(scene, encoder.architecture, style_layers, content_layers, precision.itemsize)
-    there = limits.memory or divide_memory(measure_memory(chosen))
-    tilings = tuple(_choose_tiling(needs, stage, limits.tile, there) for stage in scene.stages)
+    needs = find_needs(
+        scene, encoder.architecture, style=style_layers, content=content_layers, itemsize=precision.itemsize
+    )
+    limit = limits.memory or divide_memory(measure_memory(chosen))
+    tilings = tuple(_choose_tiling(needs, stage, tile=limits.tile, limit=limit) for stage in scene.stages)
     memory = max(needs.estimate(stage, tiling) for stage, tiling in zip(scene.stages, tilings, strict=True))
-    published = recipe.method == "classic"
-    return Plan(scene.stages, style_layers, content_layers, published, chosen, precision, limits, tilings, memory)
+    return Plan(
+        stages=scene.stages,
+        style_layers=style_layers,
+        content_layers=content_layers,
+        published=recipe.method == "classic",
+        device=chosen,
+        precision=precision,
+        limits=limits,
+        tilings=tilings,
+        memory=memory,
+    )
 
 
-def _choose_tiling(needs: Needs, stage: Stage, tile: int | str, there: int) -> Tiling:
-    """Choose how a size is computed within the bytes that are there; raises GuidedStyleError where it cannot be."""
+def _choose_tiling(needs: Needs, stage: Stage, *, tile: int | str, limit: int) -> Tiling:
+    """Choose the tiling of a stage within `limit` bytes; raises GuidedStyleError if none fits."""
     whole = [] if isinstance(tile, int) else [Tiling(_share_side(stage))]
     sides = {"off": (), "auto": SIDES}[tile] if isinstance(tile, str) else (tile,)
     tiled = [Tiling(side, content=content) for content in (True, False) for side in sides]
-    return _fit(needs, stage, [*whole, *tiled], there)
+    return _fit(needs, stage, [*whole, *tiled], limit=limit)
 
 
 def _share_side(stage: Stage) -> int | None:
-    """Choose tiles that give every process its share; None, the whole image, where there is but one, or no need."""
+    """Choose tiles that give each process a share; None for the whole image: one process, or a small image."""
     side = round((math.prod(stage.size) / count_processes()) ** 0.5)
     return side if count_processes() > 1 and side >= LEAST_SHARE else None
 
 
-def _fit(needs: Needs, stage: Stage, tilings: Sequence[Tiling], there: int) -> Tiling:
-    """Choose the first tiling that fits; raises GuidedStyleError where none does."""
-    if found := choose_tiling(needs, stage, tilings, there):
+def _fit(needs: Needs, stage: Stage, tilings: Sequence[Tiling], *, limit: int) -> Tiling:
+    """Choose the first tiling that fits; raises GuidedStyleError if none does."""
+    if found := choose_tiling(needs, stage, tilings, limit=limit):
         return found
     least = min(needs.estimate(stage, tiling) for tiling in tilings)
-    rule = f"the render takes at least {least / 2**30:.2f} GiB, and {there / 2**30:.2f} may be taken"
-    remedy = "choose a smaller size (--size), solver.method: sgd, which remembers least, or raise --max-memory"
+    rule = f"the render needs at least {least / 2**30:.2f} GiB, and {limit / 2**30:.2f} GiB are available"
+    remedy = "choose a smaller size (--size), solver.method: sgd, which needs least, or raise --max-memory"
     raise GuidedStyleError.of("size", rule, remedy)
 
 
@@ -219,7 +230,7 @@ def _find_layers(recipe: Recipe, encoder: Encoder) -> tuple[tuple[str, ...], tup
 
 
 def choose_device(name: str) -> torch.device:
-    """Choose `auto` (the GPU where there is one), or the device named; raises GuidedStyleError if it is not there."""
+    """Choose the named device, or for `auto` a GPU if there is one; raises GuidedStyleError if it is missing."""
     if check_device(name) == "auto":
         found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         return torch.device(found)
@@ -228,7 +239,5 @@ def choose_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         rule = f"{name!r} is no device that can be used here"
-        raise GuidedStyleError.of(
-            "--device", rule, "use auto, cpu, or a GPU that is there: cuda, cuda:1, mps"
-        ) from error
+        raise GuidedStyleError.of("--device", rule, "use auto, cpu, or an available GPU: cuda, cuda:1, mps") from error
     return device

@@ -13,14 +13,14 @@ from guidedstyle.io.images import read_image, to_array
 from guidedstyle.recipe.controls import Start
 from guidedstyle.scene.scene import Scene
 
-PHOTOGRAPH = Start(content=1.0)
+CONTENT = Start(content=1.0)
 
 
 def make_start(scene: Scene, canvas: Canvas) -> Tensor:
-    """Make the image (1, 3, h, w) in [0, 1] that a recipe starts from, at the size of a canvas."""
+    """Make the image (1, 3, h, w) in [0, 1] that the optimisation starts from, at the size of a canvas."""
     pairs = zip(scene.recipe.regions, scene.recipe.controls, strict=True)
-    starts = [PHOTOGRAPH if region.keep else controls.init for region, controls in pairs]
-    if all(start == PHOTOGRAPH for start in starts):
+    starts = [CONTENT if region.keep else controls.init for region, controls in pairs]
+    if all(start == CONTENT for start in starts):
         return canvas.content
     image = canvas.content * canvas.weights[-1]
     for index, start in enumerate(starts):
@@ -29,13 +29,14 @@ def make_start(scene: Scene, canvas: Canvas) -> Tensor:
 
 
 def _blend(start: Start, scene: Scene, canvas: Canvas, index: int) -> Tensor:
-    ways: dict[str, Callable[[], Tensor]] = {
+    """Blend the images that a region starts from, by their shares."""
+    images: dict[str, Callable[[], Tensor]] = {
         "content": lambda: canvas.content,
         "noise": lambda: _draw_noise(scene.recipe.solver.seed, canvas.content),
-        "style": lambda: _lay_style_image(scene, canvas, index),
+        "style": lambda: _tile_style_image(scene, canvas, index),
         "picture": lambda: _read_start(start, canvas),
     }
-    parts: Iterator[Tensor] = (getattr(start, key) * make() for key, make in ways.items() if getattr(start, key))
+    parts: Iterator[Tensor] = (getattr(start, key) * make() for key, make in images.items() if getattr(start, key))
     return sum(parts, torch.zeros_like(canvas.content)) / start.total
 
 
@@ -45,13 +46,13 @@ def _draw_noise(seed: int, like: Tensor) -> Tensor:
 
 
 def _read_start(start: Start, canvas: Canvas) -> Tensor:
-    assert start.file  # the recipe was validated
+    assert start.file  # narrows the type: validation requires it
     height, width = canvas.content.shape[2:]
     return resize(torch.from_numpy(to_array(read_image(start.file))), (width, height)).to(canvas.content.device)
 
 
-def _lay_style_image(scene: Scene, canvas: Canvas, index: int) -> Tensor:
-    """Lay the style image that weighs most in a region at its scale, mirrored on and on where it is too small."""
+def _tile_style_image(scene: Scene, canvas: Canvas, index: int) -> Tensor:
+    """Tile the image with the style of the largest weight in a region, at its scale, mirrored at each border."""
     region = scene.recipe.regions[index]
     name = max(region.style, key=lambda style: region.style[style].weight)
     style_image, (height, width) = scene.style_images[name], canvas.content.shape[2:]

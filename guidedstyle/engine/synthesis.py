@@ -1,4 +1,4 @@
-"""Make style images of two: fine texture of one, coarse forms of another."""
+"""Synthesise style images from two: the fine texture of one and the coarse forms of another."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ Paint = Callable[[Scene], tuple[Array, bool]]  # the image, and whether it was f
 
 FINE_OCTAVES, COARSE_OCTAVES = (1.0,), (0.0, 1.0, 1.0)
 STEPS = 100
-SHORTEST = 64  # px: as much as all of these octaves take
+SHORTEST = 64  # px, for three octaves
 
 
 def make_style_images(scene: Scene, encoder: Encoder, paint: Paint) -> dict[str, StyleImage]:
-    """Make the style images of a scene that are made of two, before anything is painted with them.
+    """Return the style images of a scene, those that are made of two synthesised with `paint` or taken from the cache.
 
-    Departs from the two steps of Gatys et al. 2017, sec. 6.1, who match shallow layers of the fine style image from the
-    coarse one on and nothing else: then its colours seep into the large forms. Here the coarse style image's own
-    statistics hold the coarse octaves. `paint` renders; what was made of the same two is taken from the cache.
+    Departs from Gatys et al. 2017, sec. 6.1, who start from the coarse style image and match shallow layers of the fine
+    one alone, so that its colours spread into the large forms. Here the coarse octaves match the statistics of the
+    coarse style image.
     """
     return {
-        name: _make_style_image(_set_scene(name, style_image, scene, encoder), encoder, style_image, paint)
+        name: _make_style_image(_make_scene(name, style_image, scene, encoder), encoder, style_image, paint)
         if style_image.fine
         else style_image
         for name, style_image in scene.style_images.items()
     }
 
 
-def _set_scene(name: str, style_image: StyleImage, scene: Scene, encoder: Encoder) -> Scene:
-    """Set the scene of a synthesis: the coarse style image is the content, and each of the two styles has half."""
+def _make_scene(name: str, style_image: StyleImage, scene: Scene, encoder: Encoder) -> Scene:
+    """Make the scene of a synthesis: the coarse style image is the content, and each of two regions covers half."""
     style, recipe = scene.recipe.styles[name], scene.recipe
-    assert style_image.fine and style.fine and style.coarse
+    assert style_image.fine and style.fine and style.coarse  # narrows the types: validation requires them
     long, short = max(style_image.mask.shape), min(style_image.mask.shape)
     smallest = SHORTEST * long / short / style_image.extent
     width, height = size = style_image.fit(max(smallest, recipe.largest_scale(name) * max(scene.size)))
@@ -74,7 +74,7 @@ def _make_region(name: str, octaves: tuple[float, ...], layers: dict[str, float]
 
 
 def _make_style_image(scene: Scene, encoder: Encoder, style_image: StyleImage, paint: Paint) -> StyleImage:
-    """Paint a synthesis, or take it from the cache."""
+    """Render the scene of a synthesis, or take the image from the cache."""
     fine, key = scene.style_images["fine"], hashlib.sha256()
     made_of = (scene.recipe.model_dump(mode="json"), scene.size, fine.extent, encoder.fingerprint())
     key.update(repr(made_of).encode())

@@ -91,7 +91,9 @@ class Bench:
         """Estimate the largest size that fits into free memory, and report the peak of this run."""
         scene, free = make_scene(3, DRAWN), measure_memory(self.plan.device)
         layers, precision = (self.plan.style_layers, self.plan.content_layers), self.plan.precision
-        needs = find_needs(scene, self.encoder.architecture, *layers, precision.itemsize)
+        needs = find_needs(
+            scene, self.encoder.architecture, style=layers[0], content=layers[1], itemsize=precision.itemsize
+        )
 
         def estimate(size: int, tiling: Tiling) -> int:
             return needs.estimate(replace(scene.stages[-1], size=(size, size)), tiling)

@@ -1,4 +1,4 @@
-"""Guides on a layer's grid, laid out so that cost follows pixels and not regions."""
+"""Guides on a layer's grid, stored so that the cost grows with pixels and not with regions."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-LONGEST_BLOCK = 4096  # rows; longer ones are multiplied no faster, and by one core alone
+LONGEST_BLOCK = 4096  # rows; longer blocks are not multiplied faster, and by a single core
 SHORTEST_BLOCK = 64
-BLOCKS = 4  # at least so many for a region of average area, so that little is padding
+BLOCKS = 4  # at least, for a region of average area, to limit padding
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The M rows of N grid positions that regions own, and the way back.
+    """The M rows of guided features, one for each region at each of its positions on a grid of N.
 
-    `positions` (M,) are flat grid indices, in blocks of one region each. The last rows have `roots` (m, 1), those
-    before them 1, and padding 0. `first` (N,) is the row of the first region at each position, M where there is
-    none, and `again` (k,) are the rows of other regions there.
+    `positions` (M,) are flat grid indices, in blocks of one region each. The last rows are multiplied by `roots`
+    (m, 1), which are 0 for padding; those before them by 1. For the backward pass, `first` (N,) is the row of the first
+    region at each position, M if there is none, and `again` (k,) are the rows of further regions.
     """
 
     positions: Tensor
@@ -31,18 +31,18 @@ class Rows:
 
     @property
     def mixed(self) -> int:
-        """Where the rows with roots begin."""
+        """The index of the first row with a root."""
         return len(self.positions) - len(self.roots)
 
 
 @dataclass(frozen=True)
 class Guides:
-    """The guides of R regions on a grid, holding only the positions where a region has weight.
+    """The guides of R regions on a grid, stored at the positions where a region has weight.
 
-    A guide is t = sqrt(weight), normalised so that over the whole image the squares of each region sum to 1. Here
-    the largest t of a region is 1, and `scales` (R,) hold the square of what it was divided by. Each block of rows
-    belongs to one of the `owners` (n,). M is N plus overlaps and padding, however many regions there are; one region
-    that covers the grid evenly needs no `rows`.
+    A guide is t = sqrt(weight), normalised so that over the whole image the squares of each region sum to 1. Here the
+    largest t of a region is 1, and `scales` (R,) are the squares of the divisors. Block i of the rows belongs to
+    region `owners[i]`. M is N plus overlaps and padding, for any number of regions; a single region that covers the
+    grid evenly needs no `rows`.
     """
 
     scales: Tensor
@@ -51,43 +51,43 @@ class Guides:
 
     @cached_property
     def sums(self) -> Tensor:
-        """What sums blocks into regions (R, n): the scale of each where a block is its own."""
+        """The matrix (R, n) that sums blocks to regions: the region's scale where it owns the block, or else 0."""
         regions = torch.arange(len(self.scales), device=self.owners.device)
         return (regions[:, None] == self.owners) * self.scales[:, None]
 
 
-def make_guides(cells: Tensor) -> Guides:
-    """Make the guides of regions whose weights in the `cells` (R, N) of an image's grid sum to 1 each.
+def make_guides(grid_weights: Tensor) -> Guides:
+    """Make the guides of regions from their grid weights (R, N), which sum to 1 over the image for each region.
 
-    Departs from Gatys et al. 2017 (arXiv:1611.07865), whose guides are the masks themselves: with the square
-    root the guided Gram is linear in the mask, so that two soft masks that sum to 1 leave no unstyled seam. For
-    masks of 0 and 1 both are the same.
+    Departs from Gatys et al. 2017 (arXiv:1611.07865), whose guides are the masks themselves: with the square root the
+    guided Gram is linear in the mask, so that two soft masks that sum to 1 leave no unstyled seam. For masks of 0 and 1
+    both are the same.
     """
-    scales = cells.amax(1)
+    scales = grid_weights.amax(1)
     there = torch.nonzero(scales).flatten()
     if not len(there):
-        there = torch.nonzero(scales == 0).flatten()[:1]  # any: of nothing there is as much everywhere
-    if len(there) == 1 and bool(cells[there[0]].amin() == scales[there[0]]):
-        return Guides(scales, there.expand(_divide(cells.shape[1])))
-    block = _choose_block(cells.shape[1], len(there))
-    layouts = [_lay_out(cells[region] / scales[region], block) for region in there.tolist()]
-    return _join(scales, there, layouts, block, cells.shape[1])
+        there = torch.nonzero(scales == 0).flatten()[:1]  # any one: all are 0
+    if len(there) == 1 and bool(grid_weights[there[0]].amin() == scales[there[0]]):
+        return Guides(scales, there.expand(_divide(grid_weights.shape[1])))
+    block = _choose_block(grid_weights.shape[1], len(there))
+    layouts = [_lay_out(grid_weights[region] / scales[region], block) for region in there.tolist()]
+    return _join(scales, there, layouts, block=block, size=grid_weights.shape[1])
 
 
 def _divide(rows: int) -> int:
-    """Divide rows into the fewest equal blocks that are not too long; of a prime number of rows there is only one."""
+    """Return the smallest number of equal blocks that are not too long; one for a prime number of rows."""
     least = -(-rows // LONGEST_BLOCK)
     return next((count for count in range(least, rows // SHORTEST_BLOCK + 1) if rows % count == 0), 1)
 
 
 def _choose_block(rows: int, regions: int) -> int:
-    wanted = rows // (BLOCKS * regions)
-    return min(max(SHORTEST_BLOCK, 1 << wanted.bit_length() >> 1), LONGEST_BLOCK)
+    length = rows // (BLOCKS * regions)
+    return min(max(SHORTEST_BLOCK, 1 << length.bit_length() >> 1), LONGEST_BLOCK)
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """A region's positions: whole blocks of those with root 1, and blocks of the others, with their roots."""
+    """A region's positions: whole blocks of those with root 1, and blocks of the others with their roots."""
 
     plain: Tensor
     mixed: Tensor
@@ -97,7 +97,7 @@ class _Layout:
 def _lay_out(squares: Tensor, block: int) -> _Layout:
     everywhere = torch.nonzero(squares).flatten()
     found = squares[everywhere]
-    full = found > 1 - 4 * torch.finfo(found.dtype).eps  # as far as averaging rounds
+    full = found > 1 - 4 * torch.finfo(found.dtype).eps  # up to the rounding of averages
     even = everywhere[full]
     plain, left = even[: len(even) // block * block], even[len(even) // block * block :]
     mixed = torch.cat([left, everywhere[~full]])
@@ -106,19 +106,21 @@ def _lay_out(squares: Tensor, block: int) -> _Layout:
     return _Layout(plain, *(functional.pad(one, (0, padding)) for one in (mixed, roots)))
 
 
-def _join(scales: Tensor, there: Tensor, layouts: Sequence[_Layout], block: int, size: int) -> Guides:
+def _join(scales: Tensor, there: Tensor, layouts: Sequence[_Layout], *, block: int, size: int) -> Guides:
     parts = [one.plain for one in layouts] + [one.mixed for one in layouts]
     counts = torch.tensor([len(part) // block for part in parts], device=there.device)
     positions = torch.cat(parts)
     roots = torch.cat([one.roots for one in layouts])
-    first, again = _find_rows(positions, roots, counts.tolist(), block, size)
+    first, again = _find_rows(positions, roots, counts=counts.tolist(), block=block, size=size)
     owners = there.repeat(2).repeat_interleave(counts)
     rows = Rows(positions.int(), roots[:, None], first.int(), again.int())  # half the memory of 64 bits
     return Guides(scales, owners, rows)
 
 
-def _find_rows(positions: Tensor, roots: Tensor, counts: Sequence[int], block: int, size: int) -> tuple[Tensor, Tensor]:
-    """Find the first row of each of `size` positions, and all other rows."""
+def _find_rows(
+    positions: Tensor, roots: Tensor, *, counts: Sequence[int], block: int, size: int
+) -> tuple[Tensor, Tensor]:
+    """Return the first row (N,) of each of `size` positions, and all further rows (k,)."""
     rows, nothing = torch.arange(len(positions), device=positions.device), len(positions)
     padding = torch.zeros_like(rows, dtype=torch.bool)
     padding[nothing - len(roots) :] = roots == 0

@@ -17,21 +17,22 @@ from guidedstyle.types import Array, Propagation, Shape
 MOSTLY = 0.5  # a position with at least this weight belongs mostly to the region
 
 
-def propagate(weights: Array, octave: int, grid: Shape, layer: Layer, modes: Sequence[Propagation]) -> Array:
-    """Propagate weights (R, H, W) to the grid of a layer at an octave, each region in its mode; (R, h, w), sums are 1.
+def propagate(weights: Array, layer: Layer, *, octave: int, modes: Sequence[Propagation]) -> Array:
+    """Propagate weights (R, H, W) to the grid (R, h, w) of a layer at an octave, each region in its mode.
 
-    A region without any position `inside` is propagated by `simple` instead.
+    The grid weights of each region sum to 1. A region without any position `inside` is propagated by `simple` instead.
     """
     image = halve_shape((weights.shape[1], weights.shape[2]), octave)
+    grid = layer.grid(image)
     found = np.empty((len(weights), *grid), weights.dtype)
     for index, mode in enumerate(modes):
         region = weights[index : index + 1]
-        covered = cover_grid(region, image, grid, layer, mode)[0]
+        covered = cover_grid(region, grid, layer, image=image, mode=mode)[0]
         found[index] = covered if mode == "simple" or covered.max() >= MOSTLY else average_to_grid(region, grid)[0]
     return normalise(found)
 
 
-def cover_grid(weights: Array, image: Shape, grid: Shape, layer: Layer, mode: Propagation) -> Array:
+def cover_grid(weights: Array, grid: Shape, layer: Layer, *, image: Shape, mode: Propagation) -> Array:
     """Compute how much of each position of a grid belongs to each region (R, H, W): (R, h, w) in [0, 1].
 
     `image` is the (height, width) of the octave. `simple` averages the weights over a position's area, `inside`

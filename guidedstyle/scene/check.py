@@ -100,7 +100,7 @@ def _is_covered(weights: Array, shape: Sequence[int], layer: Layer, guides: Prop
         grid = (max(1, image[0] // layer.stride), max(1, image[1] // layer.stride))
     else:
         grid = layer.grid(image)
-    cells = cover_grid(weights[None], image, grid, layer, guides)
+    cells = cover_grid(weights[None], grid, layer, image=image, mode=guides)
     return bool(np.max(cells, initial=0) >= MOSTLY)
 
 

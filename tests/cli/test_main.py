@@ -111,7 +111,7 @@ def test_mistakes_end_with_2_and_leave_nothing(studio: Path, command: str) -> No
         (["render", "recipe.yaml", "--size", "many"], "--size: 'many' is not a whole number"),
         (["render", "recipe.yaml", "--encoder", "resnet"], "--encoder: encoder: 'resnet' is none of the choices"),
         (["render", "recipe.yaml", "-o", "no/where.png"], "--output: output: there is no folder"),
-        (["render", "recipe.yaml", "--size", "32768"], "size: the render takes at least"),
+        (["render", "recipe.yaml", "--size", "32768"], "size: the render needs at least"),
         (["render"], "Missing argument 'RECIPE...'"),
         (["paint"], "No such command 'paint'"),
     ],

@@ -109,7 +109,7 @@ def test_what_fits_nowhere_is_refused_with_what_it_takes(studio: Path) -> None:
     scene = open_large(studio)
     for limits in (Limits(memory=900 * MIB), Limits("off", 1500 * MIB)):
         with pytest.raises(
-            GuidedStyleError, match=r"the render takes at least \d\.\d\d GiB, and \d\.\d\d may be taken"
+            GuidedStyleError, match=r"the render needs at least \d\.\d\d GiB, and \d\.\d\d GiB are available"
         ):
             make_plan(scene, load_encoder(scene.recipe.encoder), "cpu", limits)
 
@@ -153,7 +153,7 @@ def test_where_memory_does_not_suffice_after_all_smaller_tiles_go_on(studio: Pat
     assert done.returncode == 0, done.stderr
     (computed,) = [stage["computed"] for stage in json.loads((studio / "a.png.json").read_text())["plan"]["stages"]]
     assert "tiles of" in computed
-    assert "warning: memory did not suffice at 1024 px: computed in tiles of" in done.stderr
+    assert "warning: not enough memory at 1024 px: computed in tiles of" in done.stderr
 
 
 def test_errors_that_say_so_are_told_from_others() -> None:

@@ -57,7 +57,7 @@ def spy_on_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     from guidedstyle.engine import synthesis
 
     found: list[tuple[float, float]] = []
-    made = synthesis._set_scene
+    made = synthesis._make_scene
 
     def note(*arguments):
         scene = made(*arguments)
@@ -67,7 +67,7 @@ def spy_on_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
         found.append((max(fine) / scene.style_images["fine"].extent, max(coarse)))
         return scene
 
-    monkeypatch.setattr(synthesis, "_set_scene", note)
+    monkeypatch.setattr(synthesis, "_make_scene", note)
     return found
 
 

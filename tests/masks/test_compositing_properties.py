@@ -113,4 +113,4 @@ def test_inside_is_the_least_that_a_position_sees(name: str, layers: list[Array]
 def test_guides_sum_to_one(layers: list[Array], kind: Any) -> None:
     weights = np.stack([np.maximum(layer, 1e-3) for layer in layers])
     layer = LITE.layers["relu2_1"]
-    np.testing.assert_allclose(propagate(weights, 0, (8, 12), layer, [kind] * 2).sum((1, 2)), 1, atol=1e-5)
+    np.testing.assert_allclose(propagate(weights, layer, octave=0, modes=[kind] * 2).sum((1, 2)), 1, atol=1e-5)

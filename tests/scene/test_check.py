@@ -109,7 +109,7 @@ def test_every_region_has_its_own_kind_of_guides_which_sum_to_1() -> None:
     weights[:2, :, :72] = np.random.default_rng(0).uniform(0.6, 1, (96, 72))
     weights[2, 20:70, 30:100] = MOSTLY
     weights[3, 20:70, 30:100] = MOSTLY - 0.01
-    found = propagate(weights, 1, (24, 32), layer, ["simple", "inside", "inside", "inside"])
+    found = propagate(weights, layer, octave=1, modes=["simple", "inside", "inside", "inside"])
     simple, inside = average_blocks(weights, 4), find_least(average_blocks(weights, 2), (24, 32), layer)
     wanted = np.stack([simple[0], inside[1], inside[2], simple[3]])
     np.testing.assert_allclose(found, wanted / wanted.sum((1, 2), keepdims=True), rtol=1e-5, atol=1e-7)
@@ -205,10 +205,10 @@ def test_the_coverage_is_that_of_the_engine(tmp_path: Path, width: int, guides: 
             for name in coverage.used:
                 layer, picture = LITE.layers[name], halve_shape(weights.shape[1:], octave)
                 grid = (picture[0] // layer.stride, picture[1] // layer.stride)
-                cells = cover_grid(weights, picture, grid, layer, guides)
+                cells = cover_grid(weights, grid, layer, image=picture, mode=guides)
                 assert (cells.max() >= MOSTLY) == (name in coverage.covered)
-                weighed = propagate(weights, octave, grid, layer, [guides])
-                simple = propagate(weights, octave, grid, layer, ["simple"])
+                weighed = propagate(weights, layer, octave=octave, modes=[guides])
+                simple = propagate(weights, layer, octave=octave, modes=["simple"])
                 assert (weighed == simple).all() == (guides == "simple" or name in coverage.lost)
 
 
@@ -236,7 +236,9 @@ def test_a_seam_at_half_opacity_keeps_its_weight_at_every_octave(tmp_path: Path)
         for layer in (LITE.layers[name] for name in LITE.style_layers):
             picture = halve_shape(PHOTO[::-1], octave)
             grid = (picture[0] // layer.stride, picture[1] // layer.stride)
-            np.testing.assert_allclose(cover_grid(weights, picture, grid, layer, "simple").sum(0), 1, atol=1e-5)
+            np.testing.assert_allclose(
+                cover_grid(weights, grid, layer, image=picture, mode="simple").sum(0), 1, atol=1e-5
+            )
 
 
 def test_inside_guides_keep_the_neighbours_edge_out_of_the_style(tmp_path: Path) -> None:

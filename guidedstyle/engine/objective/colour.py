@@ -34,7 +34,7 @@ def replace_luminance(image: Tensor, luminance: Tensor) -> Tensor:
 Matrix = NDArray[np.float64]
 
 LUMA_ROW = np.array(LUMA)
-RIDGE = 1e-5  # on the covariances: without it a grey image has no inverse
+RIDGE = 1e-5  # added to covariances: that of a grey image has no inverse
 KNOTS = 256
 ROTATIONS = 16
 DECIMALS = 9
@@ -56,10 +56,10 @@ def take_swatch(image: Array, weights: Array) -> Swatch:
 def match_colours(image: Array, mask: Array, target: Swatch, method: ColourMethod = "symmetric") -> Array:
     """Recolour an image so that its masked part has the colours of `target`.
 
-    The linear methods bring mean and covariance there, x' = A (x - mu) + mu_target: `symmetric` is optimal transport
-    between Gaussians, which moves colours least; `pca` and `cholesky` are those of Gatys et al. 2017, sec. 5.2.
-    `histogram` brings the whole distribution there, by matching it along axes turned again and again (Pitie et al.
-    2007, doi:10.1016/j.cviu.2006.11.011); it begins with the symmetric one.
+    The linear methods match mean and covariance, x' = A (x - mu) + mu_target: `symmetric` is optimal transport between
+    Gaussians, which moves colours least; `pca` and `cholesky` are those of Gatys et al. 2017, sec. 5.2.
+    `histogram` matches the whole distribution, along randomly rotated axes one after another (Pitie et al. 2007,
+    doi:10.1016/j.cviu.2006.11.011), after the symmetric map.
     """
     colours = image[0].reshape(3, -1).astype(np.float64)
     source = Swatch(colours, mask.reshape(-1).astype(np.float64))
@@ -72,10 +72,10 @@ def match_colours(image: Array, mask: Array, target: Swatch, method: ColourMetho
 
 
 def match_palette(image: Array, mask: Array, palette: Sequence[tuple[int, int, int]]) -> Array:
-    """Recolour an image towards colours of 0 to 255, its masked part using all of them alike.
+    """Recolour an image towards a palette of 0 to 255, of which the masked part uses all colours equally.
 
-    Half-way between the linear map, which makes colours that are not in the palette, and the whole distribution, which
-    is the palette's few colours and nothing between: so strokes keep their shading.
+    Returns the mean of the linear map, whose colours are not all in the palette, and the histogram's, which has only
+    the palette's few colours, so that strokes keep their shading.
     """
     target = Swatch(np.array(palette, np.float64).T / 255, np.ones(len(palette)))
     linear, flat = (match_colours(image, mask, target, method) for method in ("symmetric", "histogram"))
@@ -83,18 +83,18 @@ def match_palette(image: Array, mask: Array, palette: Sequence[tuple[int, int, i
 
 
 def match_luminance(image: Array, mask: Array, target: Swatch) -> Array:
-    """Make a grey image of an image, the luminance of its masked part with the target's mean and deviation.
+    """Make an image grey; the luminance of its masked part gets the mean and standard deviation of the target's.
 
-    As the paper has it (Gatys et al. 2017, sec. 5.1); the authors' own code matches the mean only.
+    As in the paper (Gatys et al. 2017, sec. 5.1); the authors' code matches the mean alone.
     """
     grey = np.tensordot(LUMA_ROW, image[0], 1)
-    mean, deviation = _measure_spread(grey.reshape(-1), mask.reshape(-1))
-    wanted_mean, wanted = _measure_spread(LUMA_ROW @ target.colours, target.weights)
-    matched = (grey - mean) * (wanted / deviation) + wanted_mean
+    mean, deviation = _measure_mean_and_deviation(grey.reshape(-1), mask.reshape(-1))
+    target_mean, target_deviation = _measure_mean_and_deviation(LUMA_ROW @ target.colours, target.weights)
+    matched = (grey - mean) * (target_deviation / deviation) + target_mean
     return np.broadcast_to(matched, image.shape).astype(np.float32)
 
 
-def _measure_spread(values: Matrix, weights: NDArray[np.floating]) -> tuple[float, float]:
+def _measure_mean_and_deviation(values: Matrix, weights: NDArray[np.floating]) -> tuple[float, float]:
     mean = np.average(values, weights=weights)
     return float(mean), float(np.sqrt(np.average((values - mean) ** 2, weights=weights) + RIDGE))
 
@@ -127,15 +127,15 @@ def _power(matrix: Matrix, exponent: float) -> Matrix:
 
 
 def _draw_rotations() -> list[Matrix]:
-    """Draw turned axes, always the same; the last are those of red, green and blue themselves."""
+    """Draw random rotations from a fixed seed; the last one is the identity: red, green and blue themselves."""
     noise = np.random.default_rng(0)
     turned = [np.linalg.qr(noise.normal(size=(3, 3)))[0] for _ in range(ROTATIONS - 1)]
     return [*turned, np.eye(3)]
 
 
 def _match_axes(rotation: Matrix, source: Swatch, target: Swatch) -> Matrix:
-    """Give the colours along every axis of a rotation the distribution of the target's."""
-    seen = (rotation @ source.colours).round(DECIMALS)  # so that flat stays flat
+    """Match the distribution of colours to the target's along each axis of a rotation."""
+    seen = (rotation @ source.colours).round(DECIMALS)  # so that flat areas stay flat
     wanted = rotation @ target.colours
     pairs = zip(seen, wanted, strict=True)
     matched = [
@@ -153,8 +153,8 @@ def _find_quantiles(values: Matrix, weights: Matrix) -> Matrix:
 
 
 def _look_up(values: Matrix, before: Matrix, after: Matrix) -> Matrix:
-    """Give values what stands at their place among others; those that many share stand in their middle."""
-    places = np.linspace(0, 1, KNOTS)
-    last = np.interp(values, before, places)
-    first = 1 - np.interp(-values, -before[::-1], places)
-    return np.interp((first + last) / 2, places, after)
+    """Map values to those of the same quantile; equal values get the middle of their quantiles."""
+    quantiles = np.linspace(0, 1, KNOTS)
+    last = np.interp(values, before, quantiles)
+    first = 1 - np.interp(-values, -before[::-1], quantiles)
+    return np.interp((first + last) / 2, quantiles, after)

@@ -76,6 +76,4 @@ class GuideBuilder:
         return torch.from_numpy(self._propagate(weights, (0, layer), modes)).to(self.plan.device)
 
     def _propagate(self, weights: Array, key: OctaveLayer, modes: Sequence[Propagation]) -> Array:
-        octave, layer = key[0], self.architecture.layers[key[1]]
-        grid = layer.grid(halve_shape((weights.shape[1], weights.shape[2]), octave))
-        return propagate(weights, octave, grid, layer, modes)
+        return propagate(weights, self.architecture.layers[key[1]], octave=key[0], modes=modes)
