@@ -1,10 +1,10 @@
-"""What the tests share: small images made here, with structure at several scales."""
+"""Fixtures that tests share: a cache, a server of commands, and a folder with a small recipe."""
 
 from __future__ import annotations
 
 import os
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch is loaded: tests run beside each other
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch is loaded, since tests may run beside other processes
 
 import signal
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ from support.processes import end_all
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 
-for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):  # ignored where a shell runs the tests aside
+for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):  # a shell ignores them for background jobs
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep what tests measure in a folder of their own."""
+    """Use a cache of style statistics of our own."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GUIDEDSTYLE_CACHE", str(folder))
@@ -42,7 +42,7 @@ def _end_processes() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def server(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandServer]:
-    """Lend a process that runs commands one after another, each in a child of its own."""
+    """Start a process that runs commands one after another, each in a forked child."""
     with start_command_server(tmp_path_factory.mktemp("server") / "scratch") as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""What the project is compared with does what it claims: the classic formulas by hand, and our own losses."""
+"""The baselines against the classic formulas, written out by hand, and against our own losses."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def vgg19() -> Encoder:
     return load_by_name("vgg19", WEIGHTS).double()
 
 
-def look(encoder: Encoder, picture: Tensor) -> dict[str, Wide]:
-    """Encode an image as this project does, in float64: (C, N) by layer."""
+def encode(encoder: Encoder, image: Tensor) -> dict[str, Wide]:
+    """Encode an image with our encoder in float64: (C, N) by layer."""
     with torch.no_grad():
-        return {layer: found[0].flatten(1).numpy() for layer, found in encoder.encode(picture, LAYERS).items()}
+        return {layer: found[0].flatten(1).numpy() for layer, found in encoder.encode(image, LAYERS).items()}
 
 
 def gram_by_loops(features: Wide) -> Wide:
-    """Sum the products of channels over all positions, one pair after the other, over the number of elements."""
+    """Sum the products of each pair of channels over all positions, divided by the number of elements."""
     channels = len(features)
     gram = np.zeros((channels, channels))
     for i in range(channels):
@@ -53,7 +53,7 @@ def gram_by_loops(features: Wide) -> Wide:
 
 
 def variation_by_loops(image: Wide) -> float:
-    """Sum the absolute differences of neighbours (3, H, W), one pair after the other."""
+    """Sum the absolute differences of neighbouring pixels of (3, H, W)."""
     _, height, width = image.shape
     below = [abs(image[:, y + 1, x] - image[:, y, x]).sum() for y in range(height - 1) for x in range(width)]
     beside = [abs(image[:, y, x + 1] - image[:, y, x]).sum() for y in range(height) for x in range(width - 1)]
@@ -61,15 +61,15 @@ def variation_by_loops(image: Wide) -> float:
 
 
 @needs_data
-def test_neural_style_is_its_formulas(vgg19: Encoder) -> None:
+def test_neural_style_equals_its_formulas(vgg19: Encoder) -> None:
     """100 times the error of every Gram matrix, 5 times that of the features, 1e-3 times the variation."""
     picture, content, style_image = draw(0), draw(1), draw(2, 24, 16)
     classic = NeuralStyle(vgg19, content, style_image)
-    mine, kept, wanted = (look(vgg19, image * 256 / 255) for image in (picture, content, style_image))
-    expected = 5 * np.mean((mine["relu3_1"] - kept["relu3_1"]) ** 2)
+    own, content_features, targets = (encode(vgg19, image * 256 / 255) for image in (picture, content, style_image))
+    expected = 5 * np.mean((own["relu3_1"] - content_features["relu3_1"]) ** 2)
     expected += 1e-3 * variation_by_loops(picture[0].numpy() * 256 - MEAN)
     for layer in LAYERS:
-        expected += 100 * np.mean((gram_by_loops(mine[layer]) - gram_by_loops(wanted[layer])) ** 2)
+        expected += 100 * np.mean((gram_by_loops(own[layer]) - gram_by_loops(targets[layer])) ** 2)
     assert float(classic.loss(classic.enter(picture))) == pytest.approx(expected, rel=1e-6)
 
 
@@ -94,7 +94,7 @@ def assert_slope(loss: Callable[[Tensor], Tensor], image: Tensor, reach: float) 
 
 
 @needs_data
-def test_plain_networks_see_what_ours_see() -> None:
+def test_plain_networks_equal_our_encoders() -> None:
     picture = draw(0, 32, 40).float()
     for encoder in (load_by_name("vgg19", WEIGHTS), load_by_name("lite")):
         with torch.no_grad():
@@ -106,7 +106,7 @@ def test_plain_networks_see_what_ours_see() -> None:
             assert plain[layer].dtype == torch.float32
 
 
-def test_a_plain_network_of_an_encoder_in_use_is_plain() -> None:
+def test_plain_network_of_a_used_encoder_is_plain() -> None:
     """A render leaves its encoder in another layout and precision."""
     used = load_by_name("lite").to(torch.bfloat16).to(memory_format=torch.channels_last)
     with torch.no_grad():
@@ -114,7 +114,7 @@ def test_a_plain_network_of_an_encoder_in_use_is_plain() -> None:
     assert all(found.is_contiguous() and found.dtype == torch.float32 for found in seen.values())
 
 
-def test_plain_adam_minimises_what_a_render_minimises(studio: Path) -> None:
+def test_plain_adam_minimises_the_loss_of_a_render(studio: Path) -> None:
     (studio / "a.yaml").write_text("content: photo.png\nstyle: ink.png\n")
     scene = open_scene(read_recipe(studio / "a.yaml"))
     encoder = load_by_name("lite")
@@ -143,7 +143,7 @@ def collect(paint: Callable[..., None], iterations: int, **options: str) -> list
 
 
 @needs_data
-def test_neural_style_starts_where_it_is_told_to(vgg19: Encoder) -> None:
+def test_neural_style_starts_from_noise_or_the_content(vgg19: Encoder) -> None:
     classic = NeuralStyle(vgg19, draw(1), draw(2))
     mean = torch.from_numpy(MEAN / 256)
     assert (collect(classic.paint, 1)[0] - mean).abs().max() < 1e-4
@@ -152,7 +152,7 @@ def test_neural_style_starts_where_it_is_told_to(vgg19: Encoder) -> None:
     assert classic.loss(classic.enter(pictures[-1])) < classic.loss(classic.enter(pictures[0]))
 
 
-def test_plain_adam_steps_from_the_photograph() -> None:
+def test_plain_adam_starts_from_the_content() -> None:
     plain = PlainAdam(load_by_name("lite"), draw(1, 32, 40).float(), draw(2, 32, 40).float())
     pictures = collect(plain.paint, 6)
     assert float((pictures[0] - plain.content).abs().max()) == pytest.approx(plain.rate, rel=1e-3)

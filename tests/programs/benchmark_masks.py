@@ -1,4 +1,4 @@
-"""How long `check` and `masks` take on one core for documents of 24 megapixels with six layers: a program, not a test.
+"""Measure `check` and `masks` on one core for documents of 24 megapixels with six layers: a program, not a test.
 
 python tests/programs/benchmark_masks.py [--repeat 3]
 """
@@ -26,7 +26,7 @@ Bytes = np.ndarray
 
 
 def paint_regions() -> list[Bytes]:
-    """Paint soft blots that overlap."""
+    """Draw soft ellipses that overlap."""
     noise = np.random.default_rng(0)
     blots = []
     for _ in range(LAYERS):
@@ -38,7 +38,7 @@ def paint_regions() -> list[Bytes]:
 
 
 def write_inputs(folder: Path) -> dict[str, list[str]]:
-    """Write the content image, a style image and the documents; return the masks of each kind."""
+    """Write a content image, a style image and the documents; return the masks of each kind."""
     small = np.random.default_rng(1).integers(0, 255, (HEIGHT // 20, WIDTH // 20, 3), np.uint8)
     photo = Image.fromarray(cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC))
     photo.save(folder / "photo.jpg", quality=90)

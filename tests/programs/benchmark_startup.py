@@ -1,4 +1,4 @@
-"""Measure how soon the commands answer: `python tests/programs/benchmark_startup.py`.
+"""Measure the start-up time of commands: `python tests/programs/benchmark_startup.py`.
 
 Times `--help`, and `check` on a 12-megapixel content image with three masks, beside a bare `python -c pass` in the
 same run, and prints medians.

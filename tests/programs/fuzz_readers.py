@@ -1,9 +1,9 @@
-"""Fuzz what reads files from elsewhere, guided by coverage: a program, not a test.
+"""Fuzz the readers of files, guided by coverage: a program, not a test.
 
 python tests/programs/fuzz_readers.py recipe --seconds 300
 
-Only GuidedStyleError may come out of a reader, within 5 seconds and 1 GiB. What breaks that is printed once for
-each place that it came from, kept in the folder `--findings`, and the program ends with 1.
+A reader may raise only GuidedStyleError, within 5 seconds and 1 GiB. Violations are printed once for each place in
+the code and saved in the folder `--findings`; the program then exits with 1.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from types import FrameType
 
 import atheris
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the tests' own helpers
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests/support
 
 from torch._weights_only_unpickler import Unpickler
 
@@ -50,13 +50,13 @@ with atheris.instrument_imports(include=["guidedstyle", "PIL", "psd_tools", "yam
 
 SLOW = 5  # seconds of the processor
 LARGE = 2**30  # bytes
-PIXELS = 2**22  # of an image: by the rule of 400 million a right one takes more than `LARGE`
+PIXELS = 2**22  # of an image; the default limit of 400 million would need more than `LARGE`
 SCRATCH = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is fuzzed: `read` is given the bytes as a file, of this name, in the working folder."""
+    """A reader to fuzz: `read` gets the bytes as a file of this name in the working folder."""
 
     name: str
     read: Callable[[Path], object]
@@ -65,7 +65,7 @@ class Target:
 
 
 def attempt(action: Callable[[], object]) -> object:
-    """Do what may be refused."""
+    """Call an action that may raise GuidedStyleError."""
     try:
         return action()
     except GuidedStyleError:
@@ -73,7 +73,7 @@ def attempt(action: Callable[[], object]) -> object:
 
 
 def read_and_write_recipe(file: Path) -> None:
-    """Read a recipe; what is right in it must come back the same when it is written and read again."""
+    """Read a recipe; a valid one must be the same after it is written and read again."""
     reading = read_recipe(file)
     if not reading.document.problems:
         file.write_text(write_recipe(reading.recipe, file.parent), encoding="utf-8")
@@ -83,7 +83,7 @@ def read_and_write_recipe(file: Path) -> None:
 
 
 def read_settings(file: Path) -> None:
-    """Parse every line as a setting and as an axis, and set a recipe's keys so."""
+    """Parse every line as a setting and as an axis, and apply it to a recipe."""
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines()[:3]:
         attempt(lambda line=line: parse_axis(line))
         if setting := attempt(lambda line=line: parse_setting(line)):
@@ -91,7 +91,7 @@ def read_settings(file: Path) -> None:
 
 
 def read_masks(file: Path) -> None:
-    """Read an image as a grey mask, and as the opacity of one."""
+    """Read an image as a grey mask and as an opacity."""
     attempt(lambda: read_grey(file))
     attempt(lambda: read_alpha(file))
 
@@ -105,7 +105,7 @@ def select_labels(file: Path) -> None:
 
 
 def read_pictures(file: Path) -> None:
-    """Read an image small and whole, and its frame."""
+    """Read an image at a small and at full size, and its frame."""
     attempt(lambda: read_frame(file))
     attempt(lambda: read_image(file, 16))
     attempt(lambda: read_image(file))
@@ -119,13 +119,13 @@ def read_layers(file: Path) -> None:
 
 
 def compare_records(file: Path) -> None:
-    """Compare an image that has this record with one that has none."""
+    """Compare an image with this record to an image without one."""
     comparison = compare_images([Path("a.png"), Path("plain.png")])
     assert list(tabulate_differences(comparison, 80)) is not None
 
 
 def compare_carried(file: Path) -> None:
-    """Compare an image that carries this recipe with one that carries none, and read it."""
+    """Compare an image that carries this recipe to an image without one, and read the recipe."""
     picture, text = Path("carrier.png"), file.read_text(encoding="utf-8", errors="replace")
     save_image(Image.new("RGB", (16, 16)), picture, (RECIPE_KEY, text))
     attempt(lambda: list(tabulate_differences(compare_images([picture, Path("plain.png")]), 80)))
@@ -148,17 +148,17 @@ TARGETS = {
 
 
 class Overtime(BaseException):
-    """A reader took too long; no error of its own, which it could catch."""
+    """A reader took too long; not an Exception, which it could catch."""
 
 
 def give_up(signal_number: int, frame: FrameType | None) -> None:
-    """End what takes too long."""
+    """Interrupt a reader that takes too long."""
     raise Overtime
 
 
 @contextmanager
 def noting(content: bytes, findings: Path) -> Iterator[None]:
-    """Note what a reader must not do, by the place that it came from."""
+    """Report violations by the place in the code that raised them."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     signal.setitimer(signal.ITIMER_VIRTUAL, SLOW)
     try:
@@ -176,7 +176,7 @@ def noting(content: bytes, findings: Path) -> Iterator[None]:
 
 
 def note(content: bytes, findings: Path, what: str) -> None:
-    """Keep a finding and print it, unless one of its kind is known."""
+    """Save and print a finding, unless one of its kind is known."""
     file = findings / sha256(what.encode()).hexdigest()[:12]
     if not file.exists():
         file.write_bytes(content)
@@ -185,9 +185,9 @@ def note(content: bytes, findings: Path, what: str) -> None:
 
 
 def fuzz(target: Target, seconds: int, findings: Path) -> None:
-    """Fuzz for so long; never returns."""
+    """Fuzz for `seconds`; never returns."""
     images.MOST_PIXELS = paper.MOST_PIXELS = PIXELS
-    PngImagePlugin.ChunkStream.crc = PngImagePlugin.ChunkStream.crc_skip  # mutations must get behind it
+    PngImagePlugin.ChunkStream.crc = PngImagePlugin.ChunkStream.crc_skip  # mutations must get past it
     Unpickler.load = atheris.instrument_func(Unpickler.load)
     signal.signal(signal.SIGVTALRM, give_up)
     resource.setrlimit(resource.RLIMIT_AS, (64 * LARGE, 64 * LARGE))
@@ -204,7 +204,7 @@ def fuzz(target: Target, seconds: int, findings: Path) -> None:
 
 
 def prepare(target: Target) -> None:
-    """Write the seeds, and what recipes name, into the working folder."""
+    """Write the seeds, and the files recipes name, into the working folder."""
     Path("corpus").mkdir()
     for index, seed in enumerate(target.seeds()):
         Path(f"corpus/{index}").write_bytes(seed)
@@ -214,7 +214,7 @@ def prepare(target: Target) -> None:
 
 
 def main() -> None:
-    """Fuzz in a process of its own, begun anew where it crashes, and end with 1 where anything was found."""
+    """Fuzz in a child process, restarted after crashes; exit with 1 if anything was found."""
     parser = argparse.ArgumentParser()
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--seconds", type=int, default=300)
@@ -228,7 +228,7 @@ def main() -> None:
         while (left := round(until - time.monotonic())) > 2:
             if (child := os.fork()) == 0:
                 fuzz(TARGETS[chosen.target], left, findings)
-            os.waitpid(child, 0)  # once more where it crashed
+            os.waitpid(child, 0)  # restarted after a crash
     raise SystemExit(any(findings.iterdir()))
 
 

@@ -1,4 +1,4 @@
-"""Small whole files of every kind that is read, for `fuzz_readers.py` to begin with."""
+"""Small valid files of every kind, as seeds for `fuzz_readers.py`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def make_recipes() -> Iterator[bytes]:
 
 
 def make_settings() -> Iterator[bytes]:
-    """Write settings and axes, one a line."""
+    """Write settings and axes, one per line."""
     yield from (settings.encode() for settings in SETTINGS)
 
 
@@ -99,7 +99,7 @@ def make_openrasters() -> Iterator[bytes]:
 
 
 def pack_copies(pixels: bytes) -> bytes:
-    """Pack a tile as if all its bytes were like the first: that one, and copies of the one before."""
+    """Pack a tile as its first byte and references to the byte before: valid if all bytes are equal."""
     packed, left = b"\x01\x00" + pixels[:1], len(pixels) - 1
     while left >= 9:
         count = min(264, left)
@@ -109,7 +109,7 @@ def pack_copies(pixels: bytes) -> bytes:
 
 
 def make_kritas() -> Iterator[bytes]:
-    """Write Krita documents, packed and unpacked, the one with a mask."""
+    """Write Krita documents, packed and unpacked, one with a mask."""
     file = Path("seed.kra")
     for pack_tile in (lambda pixels: pack_planes(pixels, 2), pack_copies, lambda pixels: b"\0" + pixels):
         write_krita(file, 2, pack_tile)
@@ -135,13 +135,13 @@ def make_photoshops() -> Iterator[bytes]:
         buffer = io.BytesIO()
         document.save(buffer)
         yield buffer.getvalue()
-        if not mask:  # a new group takes one only once it was saved
+        if not mask:  # a new group accepts one only after it was saved
             document = PSDImage.open(io.BytesIO(buffer.getvalue()))
             document[0].create_mask(Image.linear_gradient("L").resize((18, 20)))
 
 
 def make_checkpoints() -> Iterator[bytes]:
-    """Write the state of a render, in torch's zip."""
+    """Write the checkpoint of a render, in torch's zip format."""
     import torch
 
     from guidedstyle.run.checkpoint import FORMAT
@@ -171,12 +171,12 @@ def read_parts(archive: bytes) -> dict[str, bytes]:
 
 
 def list_parts(parts: dict[str, bytes]) -> bytes:
-    """List the parts of a zip as plain bytes, in which mutations strike what is within."""
+    """List the parts of a zip as plain bytes, so that mutations reach their contents."""
     return PART.join(name.encode() + PART + content for name, content in parts.items())
 
 
 def join_parts(listed: bytes) -> bytes:
-    """Make the zip of listed parts; bytes that list none are a file as it is."""
+    """Make a zip of listed parts; other bytes are returned as they are."""
     pieces = listed.split(PART)
     if len(pieces) < 2:
         return listed

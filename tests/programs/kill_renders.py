@@ -1,4 +1,4 @@
-"""Kill renders at random moments, go on, and compare with one that ran through: a program, not a test.
+"""Kill renders at random moments, resume them, and compare with an uninterrupted one: a program, not a test.
 
 python tests/programs/kill_renders.py --runs 50 --seed 1 recipes/strokes.yaml
 """
@@ -25,7 +25,7 @@ ENDS = (signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def polling(files: list[Path], broken: list[str]) -> Iterator[list[int]]:
-    """Read images again and again, as a viewer does; note those that are not whole."""
+    """Read images repeatedly, like a viewer; note those that are incomplete."""
     ended, reads = threading.Event(), [0]
 
     def poll() -> None:
@@ -50,7 +50,7 @@ def polling(files: list[Path], broken: list[str]) -> Iterator[list[int]]:
 
 
 def render_with_kills(command: list[str], output: Path, noise: random.Random, longest: float) -> list[str]:
-    """Render until it is through, with an end at a random moment of every attempt; returns the ends, at least one."""
+    """Render to the end, killing each attempt at a random moment; returns the signals, at least one."""
     ends: list[str] = []
     while True:
         began = time.monotonic()
@@ -62,18 +62,18 @@ def render_with_kills(command: list[str], output: Path, noise: random.Random, lo
             process.send_signal(end)
             process.communicate()
             ends.append(end.name)
-            longest *= 1.2  # so that it comes to an end
+            longest *= 1.2  # so that it ends at some point
             continue
         if process.returncode != 0:
             raise SystemExit(f"ended with {process.returncode}:\n{said}")
         if ends:
             return ends
-        output.unlink()  # it was through before its end
+        output.unlink()  # it was finished before it was killed
         longest = min(longest, time.monotonic() - began)
 
 
 def main() -> None:
-    """Run, print a line for each render, and end with 1 if an image differed or was ever seen half-written."""
+    """Run, print a line for each render, and exit with 1 if an image differed or was read incomplete."""
     parser = argparse.ArgumentParser()
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--runs", type=int, default=50)

@@ -1,9 +1,9 @@
-"""Render hundreds of small images in one process, with all that a render can write: memory stays flat, files closed.
+"""Render hundreds of small images in one process with every kind of output, and watch memory and open files.
 
     python tests/programs/soak.py recipes/everything.yaml recipes/colours.yaml --runs 200
 
-Prints resident memory and open files on the way; exits with 1 where memory grew by more than GROWTH after the first
-quarter, or a file stays open.
+Prints resident memory and open files on the way; exits with 1 if memory grew by more than GROWTH after the first
+quarter, or if files stay open.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def measure() -> tuple[int, int]:
 
 
 def render(recipe: Path, number: int, folder: Path, size: int) -> None:
-    """Render a recipe with all features, every third time as layers, every fifth with a report, film and resumption."""
+    """Render with previews and checkpoints; every third time as layers, every fifth with report, film and resume."""
     output = folder / f"{recipe.stem}{'.ora' if number % 3 == 0 else '.png'}"
     arguments = ["render", str(recipe), "-o", str(output), "--size", str(size), "--steps", "6", *ALL]
     if number % 5 == 0:
@@ -45,7 +45,7 @@ def render(recipe: Path, number: int, folder: Path, size: int) -> None:
 
 
 def soak(recipes: list[Path], runs: int, size: int) -> Iterator[tuple[int, int]]:
-    """Render again and again; yields memory and open files after each run."""
+    """Render repeatedly; yield memory and open files after each run."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["GUIDEDSTYLE_CACHE"] = f"{folder}/cache"
         for number, recipe in enumerate(islice(cycle(recipes), runs), 1):
@@ -54,7 +54,7 @@ def soak(recipes: list[Path], runs: int, size: int) -> Iterator[tuple[int, int]]
 
 
 def main() -> int:
-    """Soak, print what was measured, and return the exit code."""
+    """Run, print the measurements, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="+", type=Path)
     parser.add_argument("--runs", type=int, default=200)

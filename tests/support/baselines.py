@@ -1,6 +1,6 @@
-"""Two plain ways to paint a content image in a style, as anybody would write them: what this project is compared with.
+"""Two plain implementations of style transfer to compare with.
 
-Both run in float32 and torch's default memory format, at a single size, and see through networks of their own.
+Both run in float32 and torch's default memory format, at a single size, with networks of their own.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from guidedstyle.encoders.architecture import Pooling
 from guidedstyle.encoders.encoder import ConvEncoder
 
 Watch = Callable[[int, Callable[[], Tensor]], None]
-"""Is handed each iteration's number from 1 and a function that shows its image (1, 3, H, W) in [0, 1]."""
+"""Called with the number of each iteration, from 1, and a function that returns its image (1, 3, H, W) in [0, 1]."""
 
 
 def ignore(number: int, show: Callable[[], Tensor]) -> None:
-    """Watch nothing."""
+    """Do nothing."""
 
 
 def build_network(encoder: ConvEncoder) -> nn.Sequential:
-    """Build a plain network of an encoder's convolutions, whose ReLUs bear the names of its layers."""
+    """Build a plain network of an encoder's convolutions, with ReLUs named like its layers."""
     modules, stride = OrderedDict[str, nn.Module](), 1
     kinds = {block.kind for block in encoder.architecture.blocks if isinstance(block, Pooling)}
     for layer in encoder.layers.values():
@@ -39,7 +39,7 @@ def build_network(encoder: ConvEncoder) -> nn.Sequential:
 
 
 def see(network: nn.Sequential, image: Tensor) -> dict[str, Tensor]:
-    """Return what all layers of a network make of an image (1, 3, H, W), by their names."""
+    """Return the outputs of all layers of a network for an image (1, 3, H, W), by name."""
     seen = {}
     for name, module in network.named_children():
         image = seen[name] = module(image)
@@ -53,13 +53,13 @@ def multiply(features: Tensor) -> Tensor:
 
 
 class NeuralStyle:
-    """What ProGamerGov's neural-style-pt does by default, as far as the weights at hand go.
+    """The defaults of ProGamerGov's neural-style-pt, with weights that end at relu3_4.
 
-    Published are the style layers relu1_1 to relu5_1 and the content layer relu4_2; the weights of the original VGG-19
-    at hand end at relu3_4, so it is these layers instead. The rest are facts of its `neural_style.py`: images of
+    Its style layers are relu1_1 to relu5_1, its content layer relu4_2; the original weights in the test data end at
+    relu3_4, so these layers are used instead. The rest follows its `neural_style.py`: images of
     0..256 less the mean pixel, max pooling, F F^T over the number of elements C H W, mean squared errors with weights
     of 100 for every style layer and 5 for content, the total variation (sum of absolute differences) with 1e-3, and
-    one call of L-BFGS without a line search. Nothing is clamped before the image is shown.
+    one call of L-BFGS without a line search. Values are clamped only in the result.
     """
 
     style_layers, content_layer = ("relu1_1", "relu2_1", "relu3_1", "relu3_4"), "relu3_1"
@@ -67,21 +67,21 @@ class NeuralStyle:
     history, whole_range, noise = 100, 256, 0.001
 
     def __init__(self, encoder: ConvEncoder, content: Tensor, style_image: Tensor) -> None:
-        """Take the targets, in the precision of the images (1, 3, H, W) in [0, 1]; `encoder` holds the weights."""
+        """Measure the targets in the precision of the images (1, 3, H, W) in [0, 1]; `encoder` has the weights."""
         self.network = build_network(encoder).to(content.dtype)
         self.mean = torch.tensor((123.68, 116.779, 103.939), dtype=content.dtype).view(1, 3, 1, 1)
         self.content = self.enter(content)
         with torch.no_grad():
-            self.kept = see(self.network, self.content)[self.content_layer]
+            self.content_features = see(self.network, self.content)[self.content_layer]
             painted = see(self.network, self.enter(style_image))
-            self.wanted = {layer: self.gram(painted[layer]) for layer in self.style_layers}
+            self.targets = {layer: self.gram(painted[layer]) for layer in self.style_layers}
 
     def enter(self, picture: Tensor) -> Tensor:
-        """Turn an image in [0, 1] into what the network takes."""
+        """Convert an image in [0, 1] to the input of the network."""
         return picture * self.whole_range - self.mean
 
     def show(self, image: Tensor) -> Tensor:
-        """Turn what the network takes into an image in [0, 1]."""
+        """Convert an input of the network to an image in [0, 1]."""
         return ((image.detach() + self.mean) / self.whole_range).clamp(0, 1)
 
     def gram(self, features: Tensor) -> Tensor:
@@ -89,10 +89,10 @@ class NeuralStyle:
         return multiply(features) / features.numel()
 
     def loss(self, image: Tensor) -> Tensor:
-        """Compute the loss of an image that has been entered."""
+        """Compute the loss of an input of the network."""
         seen = see(self.network, image)
-        style = sum(functional.mse_loss(self.gram(seen[layer]), wanted) for layer, wanted in self.wanted.items())
-        content = functional.mse_loss(seen[self.content_layer], self.kept)
+        style = sum(functional.mse_loss(self.gram(seen[layer]), wanted) for layer, wanted in self.targets.items())
+        content = functional.mse_loss(seen[self.content_layer], self.content_features)
         down, right = image[:, :, 1:] - image[:, :, :-1], image[:, :, :, 1:] - image[:, :, :, :-1]
         variation = down.abs().sum() + right.abs().sum()
         return self.style_weight * style + self.content_weight * content + self.variation_weight * variation
@@ -100,7 +100,7 @@ class NeuralStyle:
     def paint(
         self, iterations: int, watch: Watch = ignore, start: Literal["noise", "image"] = "noise", seed: int = 0
     ) -> None:
-        """Paint from noise (its default) or the content image; what is shown is the image that was evaluated last."""
+        """Optimise from noise (its default) or the content; `watch` gets the image that was evaluated last."""
         noise = torch.randn(self.content.shape, generator=torch.Generator().manual_seed(seed), dtype=self.content.dtype)
         image = (self.content.clone() if start == "image" else self.noise * noise).requires_grad_()
         optimiser = torch.optim.LBFGS(
@@ -119,25 +119,25 @@ class NeuralStyle:
 
 
 class PlainAdam:
-    """The losses of a recipe that names a content image and a style image and nothing else, minimised by plain Adam."""
+    """The default losses of a recipe with one content and one style image, minimised by plain Adam."""
 
     octaves, rate = 3, 0.02
     content_weight, smoothness_weight = 0.03, 0.1
 
     def __init__(self, encoder: ConvEncoder, content: Tensor, style_image: Tensor) -> None:
-        """Take the targets, in the precision of the images (1, 3, H, W) in [0, 1]."""
+        """Measure the targets in the precision of the images (1, 3, H, W) in [0, 1]."""
         self.encoder, self.content, self.network = encoder, content, build_network(encoder).to(content.dtype)
         self.style_layers, self.content_layer = encoder.architecture.style_layers, encoder.architecture.content_layer
         with torch.no_grad():
-            self.kept = self.see(content)[self.content_layer]
-            self.wanted = self.measure([self.see(octave) for octave in self.halve(style_image)])
+            self.content_features = self.see(content)[self.content_layer]
+            self.targets = self.measure([self.see(octave) for octave in self.halve(style_image)])
 
     def see(self, picture: Tensor) -> dict[str, Tensor]:
         """Return the features of an image by layer."""
         return see(self.network, (picture - self.encoder.mean) / self.encoder.std)
 
     def halve(self, picture: Tensor) -> list[Tensor]:
-        """Halve an image again and again, the finest first."""
+        """Return an image and its halvings, the finest first."""
         pictures = [picture]
         while len(pictures) < self.octaves:
             size = [side // 2 for side in pictures[-1].shape[2:]]
@@ -155,17 +155,19 @@ class PlainAdam:
         return grams
 
     def loss(self, picture: Tensor) -> Tensor:
-        """Compute the loss of an image: style and content relative to what is wanted, and the mean variation."""
+        """Compute the loss of an image: style and content relative to their targets, and the mean variation."""
         seen = [self.see(octave) for octave in self.halve(picture)]
-        pairs = list(zip(self.measure(seen), self.wanted, strict=True))
+        pairs = list(zip(self.measure(seen), self.targets, strict=True))
         style = sum((gram - wanted).square().sum() / wanted.square().sum() for gram, wanted in pairs) / len(pairs)
-        content = (seen[0][self.content_layer] - self.kept).square().sum() / self.kept.square().sum()
+        content = (
+            seen[0][self.content_layer] - self.content_features
+        ).square().sum() / self.content_features.square().sum()
         down, right = picture[:, :, 1:] - picture[:, :, :-1], picture[:, :, :, 1:] - picture[:, :, :, :-1]
         variation = (down.square().sum() + right.square().sum()) / picture.numel()
         return style + self.content_weight * content + self.smoothness_weight * variation
 
     def paint(self, iterations: int, watch: Watch = ignore) -> None:
-        """Paint from the content image, clamping after each step."""
+        """Optimise from the content, clamping after each step."""
         image = self.content.clone().requires_grad_()
         optimiser = torch.optim.Adam([image], lr=self.rate)
         for number in range(1, iterations + 1):

@@ -1,4 +1,4 @@
-"""Real images with painted masks as recipes, and the judge of them: VGG-19 itself."""
+"""Recipes of real images with painted masks, from the test data, and the real VGG-19."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ needs_data = pytest.mark.skipif(not WEIGHTS.is_file(), reason="GUIDEDSTYLE_TEST_
 
 NAMED = {"black": (0, 0, 0), "white": (255, 255, 255), "red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 NAMED |= {"yellow": (255, 255, 0), "cyan": (0, 255, 255), "magenta": (255, 0, 255)}
-SMALLEST_SHARE = 0.001  # less is the anti-aliased edge between two other colours
+SMALLEST_SHARE = 0.001  # smaller areas are anti-aliased edges between two other colours
 
 
 def split_colours(file: Path, folder: Path) -> dict[str, Path]:
-    """Split a colour-coded mask into black-and-white ones, every pixel going to the nearest named colour."""
+    """Split a colour-coded mask into black-and-white ones by the nearest named colour."""
     pixels = np.asarray(Image.open(file).convert("RGB"), np.int32)
     distances = [np.square(pixels - colour).sum(2) for colour in np.array(list(NAMED.values()))]
     nearest = np.argmin(distances, axis=0)
@@ -33,7 +33,7 @@ def split_colours(file: Path, folder: Path) -> dict[str, Path]:
 
 
 def write_pair(name: str, folder: Path, **settings: object) -> Path:
-    """Write the recipe of a content/style pair whose regions share colours; other colours of the content are kept."""
+    """Write a recipe whose content and style masks share colours: one region for each; the rest is left as it is."""
     parts = {part: DATA / "cases" / f"{name}_{part}.png" for part in ("content", "style", "content_mask", "style_mask")}
     inside, source = (split_colours(parts[part], folder) for part in ("content_mask", "style_mask"))
     shared = [colour for colour in inside if colour in source]
@@ -43,7 +43,7 @@ def write_pair(name: str, folder: Path, **settings: object) -> Path:
 
 
 def write_city(folder: Path, **settings: object) -> Path:
-    """Write the recipe of the city by night: one style image for its lit part, another for the dark."""
+    """Write the recipe of a city at night: one style image for its lit part, another for the dark."""
     images = DATA / "images"
     styles = {"candy": str(images / "jfns_candy.jpg"), "wheat": str(images / "gor_vg_wheat_field.jpg")}
     regions = [
@@ -55,7 +55,7 @@ def write_city(folder: Path, **settings: object) -> Path:
 
 
 def write_recipe(file: Path, **keys: object) -> Path:
-    """Write a recipe of `keys`."""
+    """Write a recipe with these keys."""
     plain = {key: str(value) if isinstance(value, Path) else value for key, value in keys.items()}
     file.write_text(yaml.safe_dump(plain, sort_keys=False))
     return file

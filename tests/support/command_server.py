@@ -1,4 +1,4 @@
-"""Runs commands in forked children that are measured, so that a case takes milliseconds; and what a refusal must be."""
+"""Run commands in forked, measured children, so that a case takes milliseconds, and check their error messages."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from typing import IO, Any
 
 from PIL import Image
 
-PATIENCE = 20  # seconds of the clock, after which a command counts as hanging
-MOST_SECONDS = 2  # of work; the clock also tells what else the machine does
+TIMEOUT = 20  # seconds by the clock
+MOST_SECONDS = 2  # of processor time, which other processes do not change
 MOST_MEMORY = 2**30
-CAPABILITIES = 0x20080522  # the version of what the kernel is told
+CAPABILITIES = 0x20080522  # version 3 of the kernel's interface
 
-UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 PROBLEM = re.compile(r"error: (\S.*: \S.*\n {4})hint: (\S.*\n)")  # a place and a rule, and below them a remedy
 USAGE = re.compile(r"(Usage: .*\n(?P<remedy>Try '.* --help' for help\.)\n)?╭─ Error ─*╮\n│ (?P<rule>.*?) *│\n╰─*╯\n")
 END = re.compile(r"(\d+) errors?\. Nothing was written\.\n")
-PYTHONS_OWN = re.compile(r"(?<!['\w])(None|True|False)(?!['\w])|<class|Error\(|object at 0x|datetime\.")
+PYTHON = re.compile(r"(?<!['\w])(None|True|False)(?!['\w])|<class|Error\(|object at 0x|datetime\.")
 
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended: what it wrote, seconds of work and by the clock, and bytes at most."""
+    """The result of a command: its output, seconds of processor time and by the clock, and peak memory in bytes."""
 
     code: int
     out: str
@@ -48,7 +48,7 @@ class Done:
 
 
 class CommandServer:
-    """A process that has imported the commands once, without torch, and forks a child for each."""
+    """A process that has imported the commands, without torch, and forks a child for each run."""
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
@@ -64,7 +64,7 @@ class CommandServer:
         return Done(**json.loads(self.process.stdout.readline()))
 
     def refuse(self, folder: Path, *arguments: object) -> list[str]:
-        """Run a command that is wrong; return its problems, once all that every refusal must be is seen to hold."""
+        """Run a command that must fail; check its error message and return the problems. No file may change."""
         before = list_files(folder)
         done = self.run(folder, *arguments)
         check_refusal(done)
@@ -87,7 +87,7 @@ def start_command_server(scratch: Path) -> Iterator[CommandServer]:
 
 
 def write_images(folder: Path) -> Path:
-    """Write a content image (96 x 64), a style image, and a mask of the content image's left half."""
+    """Write a content image (96 x 64), a style image, and a mask of the left half of the content."""
     left = Image.new("L", (96, 64))
     left.paste(255, (0, 0, 48, 64))
     left.save(folder / "left.png")
@@ -97,29 +97,29 @@ def write_images(folder: Path) -> Path:
 
 
 def check_refusal(done: Done) -> None:
-    """Examine what holds for every refusal, whichever words it is told in."""
+    """Check what every error message must be: readable, from this program, quick, and the only output."""
     assert done.code == 2, (done.code, done.out, done.err)
     assert done.out == ""
     assert "Traceback" not in done.err
-    assert not {unicodedata.category(letter) for letter in done.err.replace("\n", "")} & UNSEEN, repr(done.err)
-    assert not PYTHONS_OWN.search(done.err), done.err
+    assert not {unicodedata.category(letter) for letter in done.err.replace("\n", "")} & INVISIBLE, repr(done.err)
+    assert not PYTHON.search(done.err), done.err
     assert done.seconds < MOST_SECONDS, done
     assert done.memory < MOST_MEMORY, done
 
 
-def read_problems(told: str) -> list[str]:
-    """Read problems, each of a place, a rule and a remedy, and their number, and nothing else; or a wrong call."""
-    if usage := USAGE.fullmatch(told):
+def read_problems(message: str) -> list[str]:
+    """Parse an error message into its problems (place, rule, remedy); it holds nothing else but their number."""
+    if usage := USAGE.fullmatch(message):
         return [f"{usage['rule']}\n    {usage['remedy']}"]
-    found = list(PROBLEM.finditer(told))
-    end = END.fullmatch(PROBLEM.sub("", told))
-    assert end, told
-    assert int(end[1]) == len(found) > 0, told
+    found = list(PROBLEM.finditer(message))
+    end = END.fullmatch(PROBLEM.sub("", message))
+    assert end, message
+    assert int(end[1]) == len(found) > 0, message
     return [match[1] + match[2] for match in found]
 
 
 def list_files(folder: Path) -> dict[str, tuple[int, ...]]:
-    """List all that is in a folder, with what would change where something was written."""
+    """List everything in a folder, with mode, size and time of change."""
     names = [Path(root, name) for root, folders, files in os.walk(folder) for name in (*folders, *files)]
     stats = {str(name): name.lstat() for name in names}
     return {name: (stat.st_mode, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
@@ -155,7 +155,7 @@ def _run(folder: str, arguments: Sequence[str]) -> dict[str, Any]:
         began = time.monotonic()
         child = os.fork()
         if not child:
-            _be_the_command(folder, arguments, out, err)
+            _run_command(folder, arguments, out, err)
         _, status, usage = os.wait4(child, 0)
         clock = time.monotonic() - began
         texts = {name: _read(stream) for name, stream in (("out", out), ("err", err))}
@@ -168,16 +168,16 @@ def _read(stream: IO[bytes]) -> str:
     return stream.read().decode(errors="backslashreplace")
 
 
-def _be_the_command(folder: str, arguments: Sequence[str], out: IO[bytes], err: IO[bytes]) -> None:
+def _run_command(folder: str, arguments: Sequence[str], out: IO[bytes], err: IO[bytes]) -> None:
     code: Any = 1
     try:
-        signal.alarm(PATIENCE)
+        signal.alarm(TIMEOUT)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.chdir(folder)
-        _give_up_powers()
+        _drop_capabilities()
         for target, stream in enumerate((Path(os.devnull).open(), out, err)):  # noqa: SIM115
             os.dup2(stream.fileno(), target)
-        sys.modules["torch"] = None  # type: ignore[assignment]  # errors are told before it is loaded
+        sys.modules["torch"] = None  # type: ignore[assignment]  # errors are reported before it is loaded
         sys.argv = ["guidedstyle", *arguments]
         sys.modules["guidedstyle.cli.main"].main()
     except SystemExit as error:
@@ -188,8 +188,8 @@ def _be_the_command(folder: str, arguments: Sequence[str], out: IO[bytes], err: 
         os._exit(code or 0)
 
 
-def _give_up_powers() -> None:
-    """Let permissions count for the superuser too."""
+def _drop_capabilities() -> None:
+    """Make file permissions apply to root too."""
     if os.geteuid() == 0:
         library = ctypes.CDLL(None, use_errno=True)
         none = (ctypes.c_uint32 * 6)()

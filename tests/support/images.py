@@ -1,4 +1,4 @@
-"""Small images made here, with structure at several scales."""
+"""Small test images and noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def draw_image(width: int, height: int, seed: int) -> Image.Image:
-    """Draw waves of random direction and colour."""
+    """Draw waves of random direction and colour, with structure at several scales."""
     noise = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     waves = [np.sin((x * noise.normal() + y * noise.normal()) / noise.uniform(2, 9)) for _ in range(9)]

@@ -13,7 +13,7 @@ DISC = np.hypot(*(np.indices(SIZE[::-1]) - np.array([[[30]], [[40]]]))) < 20
 
 
 def write_krita(file: Path, depth: int, pack: Callable[[bytes], bytes]) -> None:
-    """Write a layer of one tile of 64 x 64 px by hand, the disc at (8, 6) in its last byte, and 200 elsewhere."""
+    """Write a document with one layer of one 64 x 64 tile: a disc at (8, 6) in its last byte, 200 elsewhere."""
     xml = (
         '<!DOCTYPE DOC PUBLIC "-//KDE//DTD krita 2.0//EN" "http://www.calligra.org/DTD/krita-2.0.dtd">'
         '<DOC xmlns="http://www.calligra.org/DTD/krita"><IMAGE width="90" height="70" name="x"><layers>'
@@ -33,7 +33,7 @@ def write_krita(file: Path, depth: int, pack: Callable[[bytes], bytes]) -> None:
 
 
 def pack_planes(pixels: bytes, depth: int) -> bytes:
-    """Pack as Krita does: all first bytes, then all second ones; here in runs that are copied as they are."""
+    """Pack like Krita: all first bytes, then all second ones; here in literal runs."""
     planes = np.frombuffer(pixels, np.uint8).reshape(-1, depth).T.tobytes()
     runs = (planes[start : start + 32] for start in range(0, len(planes), 32))
     return b"\x01" + b"".join(bytes([len(run) - 1]) + run for run in runs)

@@ -1,4 +1,4 @@
-"""Processes that tests start, none of which outlives its test, and waiting for what they leave."""
+"""Start processes that do not outlive their test, and wait for their files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ STARTED = list["subprocess.Popen[str]"]()
 
 
 def spawn(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-    """Start a process; what it says is kept for `communicate`, unless it is sent elsewhere."""
+    """Start a process; its output is kept for `communicate`, unless redirected."""
     STARTED.append(subprocess.Popen(command, **{"stdout": -1, "stderr": -1, "text": True, **options}))
     return STARTED[-1]
 
 
 def end_all() -> None:
-    """End what still runs: of a test that failed."""
+    """Kill processes that a failed test left running."""
     while STARTED:
         process = STARTED.pop()
         process.kill()
@@ -27,10 +27,10 @@ def end_all() -> None:
 
 
 def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
-    """Wait until a file is there; a process that does not make it is ended."""
+    """Wait until a file exists; kill a process that does not write it."""
     end = time.monotonic() + 60
     while not file.exists():
         if process.poll() is not None or time.monotonic() > end:
             process.kill()
-            raise AssertionError(f"{file} is not made: {process.communicate()}")
+            raise AssertionError(f"{file} was not written: {process.communicate()}")
         time.sleep(0.02)

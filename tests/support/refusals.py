@@ -1,4 +1,4 @@
-"""What is reported of a recipe with errors."""
+"""The problems of a wrong recipe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from guidedstyle.scene.opening import open_scene
 
 
 def refuse(file: Path, text: str | bytes, *settings: str) -> list[str]:
-    """Return the problems of a recipe, each as one line without the folder."""
+    """Return the problems of a recipe, each on one line, without the folder."""
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(GuidedStyleError) as caught:
         open_scene(read_recipe(file, [parse_setting(setting) for setting in settings]))

@@ -1,4 +1,4 @@
-"""Render in this process, and break off a render in another."""
+"""Render in this process, or in another that can be interrupted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAIN = "import sys\n{fault}\nfrom guidedstyle.__main__ import main\nmain()"
 
 
 def start(studio: Path, *arguments: object, fault: str = "") -> subprocess.Popen[str]:
-    """Start the command line, with a fault of the machine prepared."""
+    """Start the command line; `fault` is code that runs first, to simulate a fault of the machine."""
     command = [sys.executable, "-c", MAIN.format(fault=fault), *map(str, arguments)]
     (studio / "tmp").mkdir(exist_ok=True)
     environment = os.environ | {"TMPDIR": str(studio / "tmp"), "OMP_NUM_THREADS": "1"}
@@ -39,7 +39,7 @@ def start(studio: Path, *arguments: object, fault: str = "") -> subprocess.Popen
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Wait for the end; tells the exit code and what was said, of which no line is a traceback or half-written."""
+    """Wait for the end; return the exit code and the output, which must not contain a traceback."""
     out, err = process.communicate(timeout=200)
     assert "Traceback" not in out + err
     return process.returncode, out + err

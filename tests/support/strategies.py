@@ -1,4 +1,7 @@
-"""Any recipe whose every key is right by itself, as plain data, and any layers; a key without a strategy breaks it."""
+"""Hypothesis strategies: recipes in which each key is valid by itself, as plain data, and layers of opacity.
+
+A key without a strategy is an error.
+"""
 
 from __future__ import annotations
 
@@ -79,12 +82,12 @@ files = names.filter(_is_name) | st.just("/elsewhere/a.png")
 
 
 def keys(model: type[BaseModel], needed: tuple[str, ...] = (), **values: Strategy) -> Strategy:
-    """Make the data of a model, each of its keys given or not."""
+    """Make the data of a model; keys that are not `needed` may be missing."""
     assert {name.removesuffix("_") for name in values} == {name.removesuffix("_") for name in model.model_fields}
     aliases = {name: field.alias or name for name, field in model.model_fields.items()}
     named = {aliases[name]: value for name, value in values.items()}
-    wanted = {key: named.pop(key) for key in needed}
-    return st.fixed_dictionaries(wanted, optional=named)
+    required = {key: named.pop(key) for key in needed}
+    return st.fixed_dictionaries(required, optional=named)
 
 
 def lists(values: Strategy, least: int = 0, most: int = 3) -> Strategy:
@@ -207,6 +210,6 @@ recipes = keys(
 
 
 def opacities(count: int, size: tuple[int, int] = (5, 4)) -> SearchStrategy[list[Array]]:
-    """Make so many layers, many of their pixels all or nothing."""
+    """Make `count` layers; many pixels are 0, a half or 1."""
     levels = st.sampled_from([0, 0.5, 1]) | units
     return st.lists(arrays.arrays(np.float32, size[::-1], elements=levels), min_size=count, max_size=count)
