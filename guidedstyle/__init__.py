@@ -7,12 +7,37 @@ from typing import TYPE_CHECKING, Any
 from guidedstyle.device.environment import limit_spinning
 
 if TYPE_CHECKING:
-    from guidedstyle.app.api import Check, check, load_recipe, render
-    from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
+    from guidedstyle.app.api import (
+        Check,
+        Every,
+        GuidedStyleError,
+        RenderFailedError,
+        RenderOptions,
+        Reporter,
+        SilentReporter,
+        StoppedEarlyError,
+        StopRequest,
+        check,
+        load_recipe,
+        render,
+    )
 
 
 __version__ = "0.1.0"
-__all__ = ["Check", "GuidedStyleError", "StoppedEarlyError", "check", "load_recipe", "render"]
+__all__ = [
+    "Check",
+    "Every",
+    "GuidedStyleError",
+    "RenderFailedError",
+    "RenderOptions",
+    "Reporter",
+    "SilentReporter",
+    "StopRequest",
+    "StoppedEarlyError",
+    "check",
+    "load_recipe",
+    "render",
+]
 
 limit_spinning()
 

@@ -5,30 +5,47 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
+from guidedstyle.app.jobs import Job
 from guidedstyle.device.environment import read_limits
-from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
+from guidedstyle.errors import GuidedStyleError, RenderFailedError, StoppedEarlyError
 from guidedstyle.recipe.loading import loader
 from guidedstyle.recipe.loading.loader import Reading, read_recipe, wrap_recipe
 from guidedstyle.recipe.model import Recipe
+from guidedstyle.run.interrupts import StopRequest
+from guidedstyle.run.options import Every, RenderOptions
+from guidedstyle.run.reporter import SILENT, Reporter, SilentReporter
 from guidedstyle.scene.check import Check, check_reading
 from guidedstyle.types import Setting
 
 if TYPE_CHECKING:
-    from guidedstyle.engine.rendering import OnUpdate, Update
+    from guidedstyle.engine.rendering import OnUpdate
     from guidedstyle.results.result import Result
 
 
-__all__ = ["Check", "GuidedStyleError", "StoppedEarlyError", "check", "load_recipe", "render"]
+__all__ = [
+    "Check",
+    "Every",
+    "GuidedStyleError",
+    "RenderFailedError",
+    "RenderOptions",
+    "Reporter",
+    "SilentReporter",
+    "StopRequest",
+    "StoppedEarlyError",
+    "check",
+    "load_recipe",
+    "render",
+]
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
-def load_recipe(file: Path | str, settings: Mapping[str, object] = NOTHING, sandbox: bool = False) -> Recipe:
+def load_recipe(file: Path | str, settings: Mapping[str, object] = NOTHING, *, sandbox: bool = False) -> Recipe:
     """Read a recipe from YAML, or from a PNG that was rendered; `settings` set keys: {"regions.sky.strength": 2}.
 
-    In a `sandbox` it may name nothing outside its folder. Raises GuidedStyleError with all problems.
+    With `sandbox` it may name nothing outside its folder. Raises GuidedStyleError with all problems.
     """
     given = [Setting(key, value, f"{key}={value}") for key, value in settings.items()]
     return loader.load_recipe(file, given, sandbox)
@@ -39,30 +56,66 @@ def check(recipe: Recipe | Path | str) -> Check:
     return check_reading(_read(recipe))
 
 
+@overload
 def render(
     recipe: Recipe | Path | str,
     on_update: OnUpdate | None = None,
+    *,
+    options: None = None,
     device: str = "auto",
     tile: int | str = "auto",
     max_memory: float | None = None,
-) -> Result:
-    """Render a recipe; nothing is written until the result is saved.
+    reporter: Reporter = SILENT,
+    stop: StopRequest | None = None,
+) -> Result: ...
 
-    `on_update` is told of every step and ends the render by returning False. `device` is auto, cpu, cuda or mps,
-    `tile` auto, off or px, `max_memory` GiB. Raises GuidedStyleError with all problems, StoppedEarlyError where
-    `on_update` returns False before the first step.
+
+@overload
+def render(
+    recipe: Recipe | Path | str,
+    on_update: OnUpdate | None = None,
+    *,
+    options: RenderOptions,
+    device: str = "auto",
+    tile: int | str = "auto",
+    max_memory: float | None = None,
+    reporter: Reporter = SILENT,
+    stop: StopRequest | None = None,
+) -> Result | None: ...
+
+
+def render(
+    recipe: Recipe | Path | str,
+    on_update: OnUpdate | None = None,
+    *,
+    options: RenderOptions | None = None,
+    device: str = "auto",
+    tile: int | str = "auto",
+    max_memory: float | None = None,
+    reporter: Reporter = SILENT,
+    stop: StopRequest | None = None,
+) -> Result | None:
+    """Render a recipe, as the command `render` does.
+
+    Without `options` nothing is written until the result is saved. With `options` the image and its record are written
+    where the recipe says, under a lock, and what the options ask for: previews, frames, checkpoints, a time-lapse, a
+    report; with `resume` an interrupted render continues, and None is returned if the output exists already, rendered
+    from the same recipe and files.
+
+    `on_update` is called after every step; the render ends when it returns False, or when `stop` is set, also from
+    another thread. `reporter` receives plan, progress, warnings and end. `device` is auto, cpu, cuda or mps, `tile`
+    auto, off or a number of px, `max_memory` is in GiB.
+
+    Raises GuidedStyleError with all problems, RenderFailedError if a render with `options` fails after it has begun,
+    StoppedEarlyError if it is stopped before the first step.
     """
-    from guidedstyle.app.render import Renderer
+    from guidedstyle.app.render import Renderer, render_job
+    from guidedstyle.device.distributed import join_processes
 
-    read = _read(recipe)
-    renderer = Renderer(device, read_limits(str(tile), max_memory))
-    checked = check_reading(read, renderer.masks)
-    plan = renderer.plan(checked.scene)
-
-    def watch(update: Update) -> bool:
-        return on_update is None or on_update(update) is not False
-
-    return renderer.render(renderer.open(read, plan), plan, watch, notes=checked.warnings)
+    reading, renderer = _read(recipe), Renderer(device, read_limits(str(tile), max_memory))
+    job = Job(reading.document.source, reading, check_reading(reading, renderer.masks))
+    with join_processes():
+        return render_job(job, renderer, options=options, reporter=reporter, stop=stop, on_update=on_update)
 
 
 def _read(recipe: Recipe | Path | str) -> Reading:

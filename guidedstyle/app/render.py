@@ -95,10 +95,17 @@ class Renderer:
         return self.encoders[choice]
 
 
-def watch_until(stop: StopRequest, callbacks: Sequence[Callback] = ()) -> OnUpdate:
-    """Make the `on_update` of a render that ends when it is interrupted; `callbacks` get every update."""
+def watch_until(
+    stop: StopRequest, callbacks: Sequence[Callback] = (), on_update: Callable[[Update], object] | None = None
+) -> OnUpdate:
+    """Make the `on_update` of a render that ends when `stop` is set, which this `on_update` can do by returning False.
+
+    `callbacks` get every update.
+    """
 
     def watch(update: Update) -> bool:
+        if on_update and on_update(update) is False:
+            stop.set()
         stopping = stop.is_set()  # read once, before the callbacks: they must see what stops the render
         for callback in callbacks:
             callback(update)
@@ -116,13 +123,24 @@ def plan_job(job: Job, renderer: Renderer, reporter: Reporter) -> tuple[Check, P
 
 
 def render_job(
-    job: Job, renderer: Renderer, *, options: RenderOptions, reporter: Reporter, stop: StopRequest
+    job: Job,
+    renderer: Renderer,
+    *,
+    options: RenderOptions | None,
+    reporter: Reporter = SILENT,
+    stop: StopRequest | None = None,
+    on_update: OnUpdate | None = None,
 ) -> Result | None:
-    """Render a job, write the image and its record; None: with `resume` it was there already.
+    """Render a job; with `options` the image and its record are written. None: with `resume` they existed already.
 
     Raises GuidedStyleError with all problems; RenderFailedError where the work had begun and something of it is kept;
     StoppedEarlyError where it was interrupted before its first step.
     """
+    stop = stop or StopRequest()
+    if options is None:
+        check, plan = plan_job(job, renderer, reporter)
+        scene, watch = renderer.open(job.reading, plan), watch_until(stop, on_update=on_update)
+        return renderer.render(scene, plan, watch, notes=check.warnings, reporter=reporter)
     if options.resume and (record := find_record(job.reading.recipe)):
         reporter.ended(job.name, job.output, record, known=True)
         if options.timelapse or options.report:
@@ -132,7 +150,7 @@ def render_job(
         check, plan = plan_job(job, renderer, reporter)
         files = RunFiles(renderer.open(job.reading, plan), options, Path(job.reading.document.source))
         try:
-            result = _render(renderer, plan, files, check.warnings, reporter, stop)
+            result = _render(renderer, plan, files, check.warnings, reporter, stop, on_update)
             if is_first():
                 _save(job, files, result, reporter, stop)
             return result
@@ -149,12 +167,13 @@ def _render(
     notes: tuple[str, ...],
     reporter: Reporter,
     stop: StopRequest,
+    on_update: OnUpdate | None,
 ) -> Result:
     plan, snapshot, note = files.begin(plan)
     if note:
         reporter.noted(note)
         notes += (note,)
-    watch = watch_until(stop, list(files.watch(plan, stop, reporter)))
+    watch = watch_until(stop, list(files.watch(plan, stop, reporter)), on_update)
     return renderer.render(files.scene, plan, watch, snapshot=snapshot, notes=notes, reporter=reporter)
 
 

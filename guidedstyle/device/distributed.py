@@ -26,7 +26,7 @@ def is_first() -> bool:
 @contextmanager
 def join_processes() -> Iterator[None]:
     """Connect the processes that torchrun started; does nothing for a single process."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or distributed.is_initialized():
         yield
         return
     if torch.cuda.is_available():

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from PIL import Image
 import guidedstyle
 from guidedstyle.engine.rendering import Update
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.files import lock_output
+from guidedstyle.results.record import Record
+from guidedstyle.run.options import Every, RenderOptions
 
 
 def test_a_render_from_python_is_that_of_the_command_line(studio: Path) -> None:
@@ -65,17 +69,17 @@ def test_check_tells_shares_and_notes(studio: Path) -> None:
 
 
 def test_an_update_tells_and_stops(studio: Path) -> None:
-    seen: list[Update] = []
+    seen, shapes = list[Update](), list[tuple[int, ...]]()
 
     def note(update: Update) -> bool:
         seen.append(update)
+        shapes.extend(update.preview(longest).shape for longest in (1000, 48))
         return update.done < 2
 
     result = guidedstyle.render(studio / "recipe.yaml", note, device="cpu")
     assert [update.done for update in seen] == [1, 2]
     assert not result.rendering.finished
-    assert seen[-1].show(1000).shape == (1, 3, 64, 96)
-    assert seen[-1].show(48).shape == (1, 3, 32, 48)
+    assert shapes == [(1, 3, 64, 96), (1, 3, 32, 48)] * 2
     assert guidedstyle.render(studio / "recipe.yaml", lambda update: None, device="cpu").rendering.finished
 
 
@@ -101,3 +105,50 @@ def test_importing_it_is_light() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
     with pytest.raises(AttributeError):
         _ = guidedstyle.nothing
+
+
+class Events(guidedstyle.SilentReporter):
+    """Keeps the name of every event, once in a row, and what ended."""
+
+    def __init__(self) -> None:
+        self.names, self.known = list[str](), list[bool]()
+
+    def __getattribute__(self, name: str) -> object:
+        if name in ("planned", "began", "progressed", "stopped") and self.names[-1:] != [name]:
+            self.names.append(name)
+        return super().__getattribute__(name)
+
+    def ended(self, name: str, output: Path, record: Record, *, known: bool) -> None:
+        self.names.append("ended")
+        self.known.append(known)
+
+
+def test_with_options_it_writes_stops_and_resumes_as_the_command_does(studio: Path) -> None:
+    """Stopped after two steps and resumed, the image is that of a render without options, which writes nothing."""
+    whole = guidedstyle.render(studio / "recipe.yaml", device="cpu")
+    before, events = {*studio.iterdir()}, Events()
+    options = RenderOptions(previews=Every(steps=1), states=Every(steps=1), resume=True)
+    cut = guidedstyle.render(
+        studio / "recipe.yaml", lambda update: update.done < 2, options=options, device="cpu", reporter=events
+    )
+    assert cut and cut.rendering.steps == 2
+    names = ("recipe.png", "recipe.png.json", "recipe.png.state")
+    assert {*studio.iterdir()} == before | {studio / name for name in names}
+    resumed = guidedstyle.render(studio / "recipe.yaml", options=options, device="cpu", reporter=events)
+    assert resumed and np.array_equal(resumed.rendering.image, whole.rendering.image)
+    assert {*studio.iterdir()} == before | {studio / name for name in names[:2]}
+    assert guidedstyle.render(studio / "recipe.yaml", options=options, device="cpu", reporter=events) is None
+    assert events.names == ["planned", "began", "progressed", "stopped", "ended"] * 2 + ["ended"]
+    assert events.known == [False, False, True]
+
+
+def test_with_options_an_output_that_is_being_written_is_refused(studio: Path) -> None:
+    with lock_output(studio / "recipe.png"), pytest.raises(GuidedStyleError, match="another process writes it"):
+        guidedstyle.render(studio / "recipe.yaml", options=RenderOptions(), device="cpu")
+
+
+def test_a_stop_request_ends_a_render_from_another_thread(studio: Path) -> None:
+    stop = guidedstyle.StopRequest()
+    threading.Timer(0.5, stop.set).start()
+    recipe = guidedstyle.load_recipe(studio / "recipe.yaml", {"solver.steps": 100_000, "solver.tolerance": 0})
+    assert guidedstyle.render(recipe, stop=stop, device="cpu").rendering.steps < 100_000
