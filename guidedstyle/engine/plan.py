@@ -17,11 +17,12 @@ from guidedstyle.encoders.architecture import Architecture, Convolution, Pooling
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.solvers.lbfgs import HISTORY
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.losses.propagation import halve
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.masks.compositing import ROUNDING
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.scene import Scene, Stage
-from guidedstyle.types import Array, SolverMethod
+from guidedstyle.types import Array, Size, SolverMethod
 
 # Measured on CPUs with glibc, whose fragmented free memory counts as used.
 RUNTIME = 700 * 2**20  # bytes that torch and its libraries take
@@ -172,6 +173,7 @@ def make_plan(scene: Scene, encoder: Encoder, device: str = "auto", limits: Limi
     """Plan the render of a scene; raises GuidedStyleError if the device is missing or has too little memory."""
     chosen, recipe = choose_device(device), scene.recipe
     style_layers, content_layers = _find_layers(recipe, encoder)
+    _check_grids(scene, encoder.architecture, style_layers, content_layers)
     precision = choose_precision(chosen)
     needs = find_needs(
         scene, encoder.architecture, style=style_layers, content=content_layers, itemsize=precision.itemsize
@@ -227,6 +229,28 @@ def _find_layers(recipe: Recipe, encoder: Encoder) -> tuple[tuple[str, ...], tup
         rule = f"the weights end before {', '.join(missing)}"
         raise GuidedStyleError.of(f"encoder: {architecture.name}", rule, "name weights that go at least as deep")
     return tuple(filter(style.__contains__, encoder.layers)), tuple(filter(content.__contains__, encoder.layers))
+
+
+def _check_grids(scene: Scene, architecture: Architecture, style: Sequence[str], content: Sequence[str]) -> None:
+    """Raise GuidedStyleError where an image, or its coarsest octave, is too small to have features at a layer."""
+    for stage in scene.stages:
+        looked_at = [
+            (name, halve(size[::-1], stage.octaves - 1)) for size in _list_sizes(scene, stage) for name in style
+        ]
+        for name, shape in [*looked_at, *((name, stage.size[::-1]) for name in content)]:
+            if 0 in architecture.layers[name].grid(shape):
+                rule = f"{shape[1]} x {shape[0]} px, at its coarsest, is too small for layer {name}"
+                raise GuidedStyleError.of(
+                    "size", rule, "choose a larger size, fewer octaves or sizes, or earlier layers"
+                )
+
+
+def _list_sizes(scene: Scene, stage: Stage) -> Iterator[Size]:
+    """List the sizes of the image and of all style images at a stage."""
+    yield stage.size
+    for region in scene.recipe.regions:
+        for name, use in region.style.items():
+            yield scene.style_images[name].fit(scene.recipe.scale(name, use) * max(stage.size))
 
 
 def choose_device(name: str) -> torch.device:
