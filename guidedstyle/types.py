@@ -29,6 +29,8 @@ class Setting(NamedTuple):
 
 # Option words, each list once; `typing.get_args` gives the words.
 Convention = Literal["torchvision", "original"]  # input of an encoder: 0..1 normalised, or 0..255 minus the mean
+ComputedPrecision = Literal["float32", "bfloat16"]
+Precision = Literal["auto", ComputedPrecision]  # of features
 Method = Literal["octaves", "classic"]
 SolverMethod = Literal["lbfgs", "adam", "sgd"]
 Propagation = Literal["simple", "inside"]  # of masks to the layers' grids: the recipe's key `guides`

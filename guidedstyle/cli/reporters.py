@@ -11,9 +11,9 @@ from guidedstyle.cli.console import print_line, print_next, print_plan, print_sc
 from guidedstyle.cli.messages import print_error
 from guidedstyle.cli.progress import Display, JsonLines, print_end, tell
 from guidedstyle.device.distributed import is_first
-from guidedstyle.engine.cache import find_cache
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Update
+from guidedstyle.io.paths import find_cache
 from guidedstyle.results.record import Record
 from guidedstyle.run.reporter import Reporter, SilentReporter
 from guidedstyle.scene.check import Check

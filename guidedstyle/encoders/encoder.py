@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from importlib.metadata import version
 from typing import Protocol, Self
 
@@ -54,7 +55,7 @@ class Encoder(Protocol):
         """Return a hash of all that its features depend on: weights, precision, kind of device, versions."""
 
     def move(self, device: torch.device, precision: torch.dtype) -> Self:
-        """Move it, in place, to a device and a precision."""
+        """Return it on a device and in a precision; it keeps its own, so that no precision of weights is lost."""
 
 
 class ConvEncoder(nn.Module):
@@ -142,8 +143,9 @@ class ConvEncoder(nn.Module):
         return 255 * float(self.std.mean())
 
     def move(self, device: torch.device, precision: torch.dtype) -> Self:
-        """Move it, in place, to a device and a precision, with weights laid out as features are."""
-        return self.to(device, precision).to(memory_format=torch.channels_last)
+        """Return it on a device and in a precision, with weights laid out as features are; a copy if these differ."""
+        same = self.mean.device == device and self.dtype == precision
+        return (self if same else deepcopy(self)).to(device, precision).to(memory_format=torch.channels_last)
 
     def fingerprint(self) -> str:
         """Return a hash of all that its features depend on: weights, precision, kind of device, versions."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import torch
 from PIL import Image
-from platformdirs import user_cache_path
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -18,17 +16,11 @@ from guidedstyle.device.distributed import all_agree, is_first
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import write_file
 from guidedstyle.io.images import read_image, save_image, to_pillow
+from guidedstyle.io.paths import find_cache
 from guidedstyle.losses.pyramid import OctaveLayer
 from guidedstyle.types import Array
 
-FOLDER = "GUIDEDSTYLE_CACHE"  # the environment variable that names another folder
 MAX_BYTES = 2**30  # of all files; the least recently used are deleted first
-
-
-def find_cache() -> Path:
-    """Find the folder of the cache."""
-    named = os.environ.get(FOLDER)
-    return Path(named) if named else user_cache_path("guidedstyle")
 
 
 def load_or_make_image(key: str, make: Callable[[], tuple[Array, bool]]) -> Image.Image:

@@ -17,7 +17,7 @@ from guidedstyle.encoders.architecture import Architecture, Convolution, Pooling
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.solvers.lbfgs import HISTORY
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.losses.propagation import halve
+from guidedstyle.losses.pyramid import halve_shape
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.masks.compositing import ROUNDING
 from guidedstyle.recipe.model import Recipe
@@ -174,7 +174,7 @@ def make_plan(scene: Scene, encoder: Encoder, device: str = "auto", limits: Limi
     chosen, recipe = choose_device(device), scene.recipe
     style_layers, content_layers = _find_layers(recipe, encoder)
     _check_grids(scene, encoder.architecture, style_layers, content_layers)
-    precision = choose_precision(chosen)
+    precision = choose_precision(chosen, recipe.precision)
     needs = find_needs(
         scene, encoder.architecture, style=style_layers, content=content_layers, itemsize=precision.itemsize
     )
@@ -235,7 +235,7 @@ def _check_grids(scene: Scene, architecture: Architecture, style: Sequence[str],
     """Raise GuidedStyleError where an image, or its coarsest octave, is too small to have features at a layer."""
     for stage in scene.stages:
         looked_at = [
-            (name, halve(size[::-1], stage.octaves - 1)) for size in _list_sizes(scene, stage) for name in style
+            (name, halve_shape(size[::-1], stage.octaves - 1)) for size in _list_sizes(scene, stage) for name in style
         ]
         for name, shape in [*looked_at, *((name, stage.size[::-1]) for name in content)]:
             if 0 in architecture.layers[name].grid(shape):

@@ -59,6 +59,7 @@ def _make_scene(name: str, style_image: StyleImage, scene: Scene, encoder: Encod
         styles=styles,
         regions=(_make_region("fine", FINE_OCTAVES, fine_layers), _make_region("coarse", COARSE_OCTAVES, None)),
         encoder=recipe.encoder,
+        precision=recipe.precision,
         content_strength=0.0,
         smoothness=0.0,
         solver=SolverChoice(steps=STEPS, sizes=1),

@@ -1,11 +1,21 @@
-"""Names of the files beside an output: record, checkpoint, preview, lock, frames."""
+"""Paths of the cache and of the files beside an output: record, checkpoint, preview, lock, frames."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 SHEET, TABLE = "sheet.png", "table.csv"  # of a sweep
 PREVIEW, WATCHED = ".preview.png", ".watch.png"
+CACHE_VARIABLE = "GUIDEDSTYLE_CACHE"  # the environment variable that names another cache
+
+
+def find_cache() -> Path:
+    """Return the folder of the cache, whether it exists or not."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named) if named else user_cache_path("guidedstyle")
 
 
 def name_record(output: Path) -> Path:

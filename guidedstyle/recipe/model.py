@@ -12,7 +12,7 @@ from guidedstyle.recipe.controls import Controls, RegionControls
 from guidedstyle.recipe.mask import Mask, SharedMasks
 from guidedstyle.recipe.shorthand import expand
 from guidedstyle.recipe.values import EncoderName, Length, Model, Name, RecipePath, Scale, Share, Side, Weight, unit
-from guidedstyle.types import Balance, Convention, Flip, Method, SolverMethod
+from guidedstyle.types import Balance, Convention, Flip, Method, Precision, SolverMethod
 
 MOST_REGIONS, MOST_STYLES = 64, 256
 LONGEST_REGION_NAME = 80  # letters
@@ -204,6 +204,10 @@ class Recipe(Controls):
     )
     balance: Balance = Field(
         "area", description="`area`: every pixel weighs the same; `equal`: every region weighs the same"
+    )
+    precision: Precision = Field(
+        "auto",
+        description="of features: `float32`, `bfloat16` (less exact), or `auto`: bfloat16 where it is faster",
     )
     solver: SolverChoice = Field(
         SolverChoice(), description="{method, steps, sizes, rate, tolerance, seed}", json_schema_extra=unit("keys")

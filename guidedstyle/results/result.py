@@ -72,6 +72,7 @@ class Result:
     def save(self, file: Path | str | None = None) -> Path:
         """Write the image (as layers if it is .ora) to `file`, or where the recipe says, and the record beside it.
 
+        A PNG carries the recipe with the precision that was used, so that another machine computes in it too.
         Raises GuidedStyleError where that would overwrite an input, or is impossible.
         """
         recipe, record = self.scene.recipe, self.record
@@ -87,7 +88,8 @@ class Result:
             if output.suffix.lower() == ".ora":
                 _save_layers(self.scene, self.rendering.paint, self.rendering.image, output)
             else:
-                save_image(self.picture, output, (RECIPE_KEY, write_yaml(record.recipe)))
+                computed = record.recipe | {"precision": record.plan.precision}
+                save_image(self.picture, output, (RECIPE_KEY, write_yaml(computed)))
         return output
 
     def _repr_png_(self) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from guidedstyle.device.distributed import count_processes
-from guidedstyle.device.precision import name_precision
+from guidedstyle.device.precision import PRECISIONS, name_precision
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import LossHistory, Snapshot
 from guidedstyle.engine.solvers.minimise import Ending, EndReason
@@ -115,7 +115,7 @@ def _read_snapshot(data: dict[str, Any], stages: Sequence[tuple[int, int, int]])
         raise ValueError("image, solver, tiles and loss history do not go together")
     endings = tuple(Ending(ending["steps"], EndReason(ending["reason"])) for ending in data["endings"])
     tilings = tuple(Tiling(**tiling) for tiling in data["tilings"])
-    precision = getattr(torch, data["precision"])
+    precision = PRECISIONS[data["precision"]]
     return Snapshot(endings, image, state, tilings, precision, history, data["seconds"])
 
 
@@ -136,6 +136,7 @@ def resume(file: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], plan
     From the same recipe and files it goes on exactly; from others of the same sizes and steps the image so far is
     what the size that it had come to is begun with. Raises GuidedStyleError where the sizes or steps are others.
     """
+    plan = replace(plan, precision=_choose_precision(checkpoint, identity, plan))
     snapshot, done = checkpoint.snapshot, f"step {checkpoint.steps} of {sum(stage.steps for stage in plan.stages)}"
     changed = list_differences(checkpoint.identity, identity)
     if checkpoint.identity["stages"] != identity["stages"]:
@@ -150,7 +151,15 @@ def resume(file: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], plan
     note = f"goes on from {done}"
     if changed:
         return Resumption(plan, snapshot, f"{note}; not to the same bits, as this has changed: {_list(changed)}")
-    return Resumption(replace(plan, tilings=snapshot.tilings, precision=snapshot.precision), snapshot, note)
+    return Resumption(replace(plan, tilings=snapshot.tilings), snapshot, note)
+
+
+def _choose_precision(checkpoint: Checkpoint, identity: Mapping[str, Any], plan: Plan) -> torch.dtype:
+    """Choose the checkpoint's precision, whatever this machine would choose by itself, on the same kind of device."""
+    auto = identity["recipe"].get("precision", "auto") == "auto"
+    return (
+        checkpoint.snapshot.precision if auto and checkpoint.machine["device"] == str(plan.device) else plan.precision
+    )
 
 
 def _list(differences: Sequence[Difference]) -> str:

@@ -16,7 +16,7 @@ from support.cases import DATA
 from support.squeezenet import SQUEEZENET
 
 from guidedstyle.app.api import check, load_recipe
-from guidedstyle.encoders.architecture import Architecture, Block, Fork, Layer, Pooling
+from guidedstyle.encoders.architecture import Architecture, Block, Fork, Layer, Pooling, Window
 from guidedstyle.encoders.encoder import ConvEncoder
 from guidedstyle.encoders.registry import list_encoders, register, unregister
 from guidedstyle.encoders.vgg import IMAGENET, LITE, VGG19
@@ -26,7 +26,7 @@ from guidedstyle.engine.plan import Plan, make_plan
 from guidedstyle.engine.render import render
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.losses.measure import tile_octave
-from guidedstyle.losses.propagation import enclose_fields
+from guidedstyle.losses.propagation import erode_to_grid
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.recipe.schema import make_schema
@@ -110,6 +110,16 @@ def test_a_window_counts_its_positions_as_torch_does(length: int) -> None:
         assert layer.count(length) == counted, name
 
 
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(1, 2, 0), (2, 2, 0), (2, 2, 1), (3, 2, 0), (3, 2, 1), (5, 3, 2)]
+)
+@pytest.mark.parametrize("ceil", [False, True])
+def test_a_pooling_counts_its_windows_as_torch_does(kernel: int, stride: int, padding: int, ceil: bool) -> None:
+    for length in range(kernel, 20):
+        pooled = torch.nn.functional.max_pool2d(torch.zeros(1, 1, length, 9), kernel, stride, padding, ceil_mode=ceil)
+        assert Window(kernel, stride, padding, ceil).count(length) == pooled.shape[2], length
+
+
 def test_the_described_network_is_torchvisions(weights: Path) -> None:
     from torchvision.models import squeezenet1_0
 
@@ -174,7 +184,7 @@ def test_inside_guides_ask_for_the_whole_receptive_field(shape: tuple[int, int])
     weights[0, noise.integers(0, shape[0], 3), noise.integers(0, shape[1], 3)] = 0
     for name in ("relu1", "fire2", "fire4", "fire5"):
         layer = SQUEEZENET.layers[name]
-        found = enclose_fields(weights, layer.grid(shape), layer)
+        found = erode_to_grid(weights, layer.grid(shape), layer)
         assert found.shape[1:] == layer.grid(shape)
         assert (found == find_least(weights, layer)).all(), name
 

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from guidedstyle.encoders.encoder import Encoder
-from guidedstyle.engine.cache import find_cache
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.render import make_style_images_for, render
 from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.errors import StoppedEarlyError
+from guidedstyle.io.paths import find_cache
 from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene

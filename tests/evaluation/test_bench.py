@@ -1,4 +1,4 @@
-"""`guidedstyle bench`, and the choice of precision."""
+"""`guidedstyle bench`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-import guidedstyle.device.precision
-from guidedstyle.device.precision import choose_precision
 from guidedstyle.evaluation.bench import REGIONS, find_largest, make_scene
 from guidedstyle.losses.tiles import Tiling
 
@@ -49,15 +46,3 @@ def test_scene_of_a_benchmark_is_covered_by_its_regions() -> None:
 def test_largest_square_is_the_last_that_fits() -> None:
     size = find_largest(lambda side, tiling: 100 * side**2, Tiling(), 10**9)
     assert 100 * size**2 <= 10**9 < 100 * (size + 64) ** 2
-
-
-@pytest.mark.parametrize(("ratio", "chosen"), [(0.5, torch.bfloat16), (0.95, torch.float32), (9, torch.float32)])
-def test_bfloat16_is_chosen_only_if_it_is_faster(
-    ratio: float, chosen: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    times = {torch.float32: 1.0, torch.bfloat16: ratio}
-    measured = "_time_convolutions"
-    monkeypatch.setattr(
-        guidedstyle.device.precision, measured, lambda device, dtypes: [times[dtype] for dtype in dtypes]
-    )
-    assert choose_precision.__wrapped__(torch.device("cpu")) == chosen

@@ -36,11 +36,11 @@ from torch import Tensor
 from guidedstyle.device.memory import keep_freed_memory
 from guidedstyle.device.precision import choose_precision
 from guidedstyle.encoders.weights import load_by_name
-from guidedstyle.engine.cache import FOLDER
 from guidedstyle.engine.objective.canvas import resize
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.render import render
+from guidedstyle.io.paths import CACHE_VARIABLE
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
@@ -108,7 +108,7 @@ def make_methods(iterations: int) -> dict[str, Method]:
             solver = scene.recipe.solver.model_copy(update={"steps": steps})
             short = replace(scene, recipe=scene.recipe.model_copy(update={"solver": solver}))
             with TemporaryDirectory() as cache:  # empty: each run measures its style images
-                os.environ[FOLDER] = cache
+                os.environ[CACHE_VARIABLE] = cache
                 recorder.restart()
                 rendering = render(short, ours, make_plan(short, ours, "cpu"))
             recorder.store(rendering.steps, partial(torch.from_numpy, rendering.image))

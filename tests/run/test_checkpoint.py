@@ -22,10 +22,12 @@ from support.images import draw_image
 from support.processes import spawn, wait_for
 
 from guidedstyle.app.render import Renderer, watch_until
+from guidedstyle.device import precision
 from guidedstyle.device.environment import Limits
+from guidedstyle.device.precision import name_precision
 from guidedstyle.engine.rendering import Rendering, Snapshot, Update
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.paths import name_checkpoint
+from guidedstyle.io.paths import CACHE_VARIABLE, name_checkpoint
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.run.checkpoint import Checkpoint, describe_scene, read_checkpoint, resume, write_checkpoint
 from guidedstyle.run.interrupts import ECHO, StopRequest
@@ -276,6 +278,35 @@ def test_the_same_recipe_goes_on_exactly(studio: Path) -> None:
     snapshot, note = resume_with(scene, keep_state(studio, scene))
     assert snapshot.state
     assert note == "goes on from step 2 of 4"
+
+
+def store_ratio(folder: Path, ratio: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretend to be on a machine on which bfloat16 was measured to take `ratio` of the time of float32."""
+    monkeypatch.setattr(precision, "has_bfloat16_instructions", lambda: True)
+    monkeypatch.setenv(CACHE_VARIABLE, str(folder))
+    folder.mkdir()
+    precision.find_file().write_text(f'{{"ratio": {ratio}}}')
+
+
+@pytest.mark.parametrize(("ratio", "other"), [(0.5, 2.0), (2.0, 0.5)])
+def test_a_render_is_resumed_in_its_precision_on_a_machine_that_would_choose_another(
+    ratio: float, other: float, studio: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_ratio(studio / "one", ratio, monkeypatch)
+    scene, renderer = open_studio(studio), Renderer("cpu")
+    planned, file = renderer.plan(scene), keep_state(studio, scene)
+    whole = renderer.render(scene, planned, lambda update: True).rendering
+    store_ratio(studio / "other", other, monkeypatch)
+    checkpoint, plan = read_checkpoint(file), renderer.plan(scene)
+    assert checkpoint
+    assert plan.precision != planned.precision
+    found = resume(file, checkpoint, describe_scene(scene), plan)
+    assert found.plan.precision == planned.precision
+    assert found.note == "goes on from step 2 of 4"
+    again = renderer.render(scene, found.plan, lambda update: True, snapshot=found.snapshot).rendering
+    assert (again.image == whole.image).all()
+    chosen = open_studio(studio, precision=name_precision(plan.precision))
+    assert resume(file, checkpoint, describe_scene(chosen), renderer.plan(chosen)).plan.precision == plan.precision
 
 
 def test_a_comment_and_other_spaces_are_no_change(studio: Path) -> None:

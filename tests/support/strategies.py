@@ -28,6 +28,7 @@ from guidedstyle.types import (
     Convention,
     Flip,
     Method,
+    Precision,
     Propagation,
     SolverMethod,
     Statistic,
@@ -193,6 +194,7 @@ recipes = keys(
     output=files,
     size=sides,
     method=words_of(Method),
+    precision=words_of(Precision),
     encoder=st.sampled_from(list_encoders())
     | keys(
         EncoderChoice,

@@ -7,20 +7,19 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from math import isfinite
 
 import torch
 from safetensors import SafetensorError
 
 from guidedstyle.app.doctor.packages import Finding, examine_folder
 from guidedstyle.device.memory import measure_memory
-from guidedstyle.device.precision import compare_precisions, decide_precision, name_precision
+from guidedstyle.device.precision import check_computes, find_choice, find_file, name_precision
 from guidedstyle.encoders.architecture import Download, Embedded
 from guidedstyle.encoders.registry import find_architecture, list_encoders
 from guidedstyle.encoders.weights import find_download, load_by_name
-from guidedstyle.engine.cache import FOLDER, find_cache
 from guidedstyle.engine.plan import RUNTIME, choose_device
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.paths import CACHE_VARIABLE, find_cache
 
 NEW_DRIVER = "install NVIDIA's driver, and a torch built for it: https://pytorch.org/get-started"
 
@@ -59,10 +58,11 @@ def examine_device(device: torch.device) -> Iterator[Finding]:
     """Describe a device, and let it compute; a problem of the one that `auto` chooses prevents renders."""
     chosen = device.type == choose_device("auto").type and not device.index
     try:
-        free, precision = measure_memory(device), _examine_precision(device)
+        check_computes(device)
+        free = measure_memory(device)
         yield Finding("ok", str(device), f"{_describe(device)}{', the default' if chosen else ''}")
         yield examine_memory(device, free, chosen)
-        yield precision
+        yield _examine_precision(device)
     except (RuntimeError, AssertionError) as error:  # what a driver or a kernel that does not fit the GPU comes to
         said = " ".join(str(error).split())[:LONGEST_REASON]
         remedy = f"render with --device cpu, or {NEW_DRIVER}"
@@ -90,10 +90,15 @@ def examine_memory(device: torch.device, free: int, chosen: bool) -> Finding:
 
 
 def _examine_precision(device: torch.device) -> Finding:
-    share = compare_precisions(device)
-    precision = name_precision(decide_precision(share))
-    why = f"time of bfloat16 / float32: {share:.2f}" if isfinite(share) else "bfloat16 is not used there"
-    return Finding("ok", f"{device} precision", f"{precision} ({why})")
+    """Report what `precision: auto` chooses, without measuring."""
+    choice, override = find_choice(device), "a recipe's key precision overrides it"
+    if choice is None:
+        found = f"not measured yet; the first render with precision: auto measures and stores it in {find_file()}"
+        return Finding("ok", f"{device} precision", found)
+    stored = f", stored in {choice.file}" if choice.file else ""
+    return Finding(
+        "ok", f"{device} precision", f"{name_precision(choice.precision)} ({choice.reason}{stored}; {override})"
+    )
 
 
 def examine_weights() -> Iterator[Finding]:
@@ -120,4 +125,4 @@ def _examine_embedded(name: str) -> Finding:
 
 def examine_cache() -> Finding:
     """Look whether what is measured of style images can be kept; without, it is measured at every render."""
-    return examine_folder("cache", find_cache(), f"let {FOLDER} name a folder that can be written")
+    return examine_folder("cache", find_cache(), f"let {CACHE_VARIABLE} name a folder that can be written")
