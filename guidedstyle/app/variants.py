@@ -8,7 +8,7 @@ import io
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations, product
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.files import find_overwritten, identify, leads_out, list_given
 from guidedstyle.recipe.loading.document import Document, read_value, write_yaml
 from guidedstyle.recipe.loading.loader import Reading, read_recipe
+from guidedstyle.recipe.loading.settings import find_path
 from guidedstyle.results.record import Record
 from guidedstyle.scene.check import check_reading
 from guidedstyle.types import Setting
@@ -128,13 +129,13 @@ def _check_axes(axes: Sequence[Axis]) -> None:
 
 def _check_overlaps(document: Document, axes: Sequence[Axis], settings: Sequence[Setting]) -> None:
     """Raise GuidedStyleError where a key would be varied in vain, or set in vain."""
-    varied = [(key, document.resolve(key, f"--vary {key}")) for key, _ in axes]
+    varied = [(key, find_path(document, Setting(key, None, f"--vary {key}"))) for key, _ in axes]
     for (key, path), (other, inner) in permutations(varied, 2):
         if inner[: len(path)] == path:
             rule = f"{key} is varied twice" if inner == path else f"{other} lies within {key}, which is varied too"
             raise GuidedStyleError.of("--vary", rule, "give one of them all of its values at once")
     for (key, path), setting in product(varied, settings):
-        if document.resolve(setting.key, setting.place)[: len(path)] == path:
+        if find_path(document, setting)[: len(path)] == path:
             raise GuidedStyleError.of(setting.place, f"{key} is varied already (--vary)", "leave one of the two out")
 
 
@@ -144,7 +145,7 @@ def _make_variant(
     written = {key: write_yaml([value], in_line=True).strip()[1:-1] for key, value in chosen.items()}
     varied = [Setting(key, value, f"--vary {key}={written[key]}") for key, value in chosen.items()]
     reading, output = read_recipe(recipe, [*settings, *varied], sandbox), folder / f"{_name_file(written)}.png"
-    return Variant(written, reading._replace(recipe=reading.recipe.model_copy(update={"output": output})))
+    return Variant(written, replace(reading, recipe=reading.recipe.model_copy(update={"output": output})))
 
 
 def _name_file(written: Mapping[str, str]) -> str:

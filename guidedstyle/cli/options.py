@@ -123,7 +123,7 @@ def collect_settings(
     encoder: str | None = None,
 ) -> list[Setting]:
     """Collect what the command line says about keys of the recipe."""
-    from guidedstyle.recipe.loading.loader import parse_setting
+    from guidedstyle.recipe.loading.settings import parse_setting
 
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
     found = [parse_setting(setting) for setting in settings or ()]

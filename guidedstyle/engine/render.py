@@ -120,7 +120,7 @@ class _Solver:
             method=solver.method,
             steps=stage.steps,
             on_step=on_step,
-            learning_rate=solver.rate,
+            learning_rate=solver.learning_rate,
             tolerance=solver.tolerance,
             state=progress.state,
         )
@@ -133,7 +133,7 @@ def collect_warnings(progress: Progress, planned: Plan) -> Iterator[str]:
     yield from progress.plan.describe_smaller_tiles(planned)
     for stage, ending in zip(progress.plan.stages, progress.endings, strict=False):
         if ending.reason in (EndReason.DIVERGED, EndReason.NOT_FINITE):
-            hint = "the best image so far is kept; a smaller solver.rate or smaller strengths may help"
+            hint = "the best image so far is kept; a smaller solver.learning_rate or smaller strengths may help"
             yield f"at {max(stage.size)} px {ending.reason.phrase}: {hint}"
 
 

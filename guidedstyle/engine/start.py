@@ -34,7 +34,7 @@ def _blend(start: Start, scene: Scene, canvas: Canvas, index: int) -> Tensor:
         "content": lambda: canvas.content,
         "noise": lambda: _draw_noise(scene.recipe.solver.seed, canvas.content),
         "style": lambda: _tile_style_image(scene, canvas, index),
-        "picture": lambda: _read_start(start, canvas),
+        "image": lambda: _read_start(start, canvas),
     }
     parts: Iterator[Tensor] = (getattr(start, key) * make() for key, make in images.items() if getattr(start, key))
     return sum(parts, torch.zeros_like(canvas.content)) / start.total

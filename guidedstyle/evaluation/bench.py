@@ -20,6 +20,7 @@ from guidedstyle.engine.plan import SIDES, find_needs, make_plan
 from guidedstyle.losses.measure import build_octaves
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.model import Recipe
+from guidedstyle.recipe.shorthand import expand
 from guidedstyle.scene.scene import Scene
 from guidedstyle.scene.styles import StyleImage
 
@@ -140,7 +141,9 @@ def make_scene(count: int, size: int) -> Scene:
     weights = np.stack([nearest == region for region in [*range(count), 255]]).astype(np.float32)
     style = (noise.random((1, 3, DRAWN, DRAWN), np.float32), np.ones((DRAWN, DRAWN), np.float32), (DRAWN, DRAWN))
     regions = [{"name": f"{index}", "mask": "rest", "style": "ab"[index % 2]} for index in range(count)]
-    recipe = Recipe.model_validate({"content": "noise", "styles": {"a": "noise", "b": "noise"}, "regions": regions})
+    recipe = Recipe.model_validate(
+        expand({"content": "noise", "styles": {"a": "noise", "b": "noise"}, "regions": regions})
+    )
     shares = tuple(float(share) for share in weights.mean((1, 2)))
     content = noise.random((1, 3, size, size), np.float32)
     style_images = {name: StyleImage(*style) for name in "ab"}

@@ -12,57 +12,63 @@ from guidedstyle.recipe.values import Box, Colour, Corners, Length, Model, Name,
 from guidedstyle.types import KeyPath
 
 TOLERANCE = 60.0
-SOURCES = ("rest", "all", "file", "rectangle", "ellipse", "polygon", "gradient", "any", "both", "except")
-
+COMBINATIONS = ("any", "both", "except")
+SOURCES = ("rest", "all", "file", "rectangle", "ellipse", "polygon", "gradient", *COMBINATIONS)
 
 Colours = Annotated[tuple[Colour, ...], Field(strict=False, max_length=100)]
 
 
 class Gradient(Model):
-    """A slope from nothing to all."""
+    """A linear ramp from 0 to 1."""
 
     start: Point = Field(
         alias="from",
-        description="[x, y] where it is nothing, in fractions of the image",
+        description="[x, y] where it starts, at 0, in fractions of the image",
         json_schema_extra=unit("-10 to 10 fractions"),
     )
-    end: Point = Field(alias="to", description="[x, y] where it is all", json_schema_extra=unit("-10 to 10 fractions"))
+    end: Point = Field(
+        alias="to", description="[x, y] where it ends, at 1", json_schema_extra=unit("-10 to 10 fractions")
+    )
 
 
 class SharedMasks(Model):
-    """A file that serves all regions, whose masks name only its `colour`, `layer` or `channel`."""
+    """A file shared by all regions: their masks name only a `colour`, `layer` or `channel` of it."""
 
     file: RecipePath = Field(description="a colour-coded image or a layered document")
-    ignore: Colours = Field((), description="colours that mean no region", json_schema_extra=unit("up to 100 colours"))
+    ignore: Colours = Field(
+        (), description="colours that belong to no region", json_schema_extra=unit("up to 100 colours")
+    )
     tolerance: float = Field(
         TOLERANCE,
         ge=0,
         le=442,
-        description="how far, in RGB, a pixel may be from a named colour",
+        description="largest distance in RGB of a pixel from a named colour",
         json_schema_extra=unit("levels of 255"),
     )
 
 
 class Mask(Model):
-    """A part of an image: a source, and what is done to it: inverted, cut off, widened or narrowed, then softened."""
+    """A part of an image: a source and, in this order: invert, threshold, grow or shrink, feather."""
 
-    rest: bool = Field(False, description="what no other region covers")
+    rest: bool = Field(False, description="everything that no other region covers")
     all: bool = Field(False, description="the whole image")
-    file: RecipePath | None = Field(None, description="a grey image, white where the region is")
-    channel: Literal["alpha"] | None = Field(None, description="take the file's opacity instead of its grey")
+    file: RecipePath | None = Field(None, description="a greyscale image, white inside the region")
+    channel: Literal["alpha"] | None = Field(None, description="use the file's opacity instead of its grey level")
     colour: Colour | None = Field(
         None,
         description="one colour of a colour-coded file: '#ff0000' or a CSS name",
         json_schema_extra=unit("a colour"),
     )
     ignore: Colours = Field(
-        (), description="colours of a colour-coded file that mean nothing", json_schema_extra=unit("up to 100 colours")
+        (),
+        description="colours of a colour-coded file that belong to no region",
+        json_schema_extra=unit("up to 100 colours"),
     )
     tolerance: float = Field(
         TOLERANCE,
         ge=0,
         le=442,
-        description="how far, in RGB, a pixel may be from a named colour before it is reported",
+        description="largest distance in RGB of a pixel from a named colour; others are reported",
         json_schema_extra=unit("levels of 255"),
     )
     layer: Name | None = Field(
@@ -77,39 +83,45 @@ class Mask(Model):
         json_schema_extra=unit("-10 to 10 fractions"),
     )
     ellipse: Box | None = Field(
-        None, description="the box around it, [left, top, right, bottom]", json_schema_extra=unit("-10 to 10 fractions")
+        None, description="its bounding box, [left, top, right, bottom]", json_schema_extra=unit("-10 to 10 fractions")
     )
     polygon: Corners | None = Field(
         None, description="its corners, [[x, y], ...]", json_schema_extra=unit("-10 to 10 fractions")
     )
     gradient: Gradient | None = Field(
-        None, description="{from: [x, y], to: [x, y]}: from nothing to all", json_schema_extra=unit("keys")
+        None, description="{from: [x, y], to: [x, y]}: a ramp from 0 to 1", json_schema_extra=unit("keys")
     )
     any: Annotated[tuple[Mask, ...], Field(strict=False, min_length=1)] | None = Field(
-        None, description="all of these masks together", json_schema_extra=unit("a list of masks")
+        None, description="the union of these masks", json_schema_extra=unit("a list of masks")
     )
     both: Annotated[tuple[Mask, ...], Field(strict=False, min_length=1)] | None = Field(
-        None, description="only where all of these masks are", json_schema_extra=unit("a list of masks")
+        None, description="the intersection of these masks", json_schema_extra=unit("a list of masks")
     )
     except_: Annotated[tuple[Mask, ...], Field(strict=False, min_length=2, max_length=2)] | None = Field(
         None,
         alias="except",
-        description="the first of two masks without the second",
+        description="the first of two masks minus the second",
         json_schema_extra=unit("two masks"),
     )
-    invert: bool = Field(False, description="white and black change places")
+    invert: bool = Field(False, description="swap white and black")
     threshold: float | None = Field(
-        None, gt=0, le=1, description="all from here up is in, the rest is out", json_schema_extra=unit("opacity")
+        None,
+        gt=0,
+        le=1,
+        description="opacities from this value up become 1, others 0",
+        json_schema_extra=unit("opacity"),
     )
     grow: Length = Field(
         0.0,
-        description="widen by so many px of the image, or % of its longest side",
+        description="widen the mask by px of the image, or % of its longest side",
         json_schema_extra=unit("px, or % of the longest side"),
     )
-    shrink: Length = Field(0.0, description="narrow, likewise", json_schema_extra=unit("px, or % of the longest side"))
+    shrink: Length = Field(
+        0.0, description="narrow the mask, likewise", json_schema_extra=unit("px, or % of the longest side")
+    )
     feather: Length = Field(
         0.0,
-        description="soften the edge over so much to each side",
+        description="soften the edge by this much to each side",
         json_schema_extra=unit("px, or % of the longest side"),
     )
 
@@ -124,12 +136,12 @@ class Mask(Model):
 
     @property
     def parts(self) -> dict[str, tuple[Mask, ...]]:
-        """The masks it combines, by the key that holds them."""
+        """The masks that it combines, by key."""
         held = {"any": self.any, "both": self.both, "except": self.except_}
         return {key: masks for key, masks in held.items() if masks}
 
     def walk(self, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Mask]]:
-        """Walk over this mask and all within it, each with the keys that lead to it."""
+        """List this mask and all masks within it with their paths."""
         yield path, self
         for key, masks in self.parts.items():
             for index, mask in enumerate(masks):
@@ -137,7 +149,7 @@ class Mask(Model):
 
     @property
     def label_file(self) -> Path | None:
-        """The colour-coded file of which this is a part that no other part overlaps."""
+        """The colour-coded file that this mask comes from: masks of one such file do not overlap."""
         if self.invert:
             return None
         if self.colour:
@@ -152,7 +164,7 @@ DEFAULTS: dict[str, tuple[Any, ...]] = {
 
 
 def share_file(mask: Mask, shared: SharedMasks) -> Mask:
-    """Give a mask that names a colour, layer or channel of no file the file that all regions share."""
+    """Fill in the shared file in a mask that names a colour, layer or channel but no file."""
     filled: dict[str, Any] = {
         "except_" if key == "except" else key: tuple(share_file(part, shared) for part in parts)
         for key, parts in mask.parts.items()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from guidedstyle.encoders.registry import describe_encoder, list_encoders
 from guidedstyle.recipe.controls import Controls, RegionControls
 from guidedstyle.recipe.mask import Mask, SharedMasks
-from guidedstyle.recipe.shorthand import expand
 from guidedstyle.recipe.values import EncoderName, Length, Model, Name, RecipePath, Scale, Share, Side, Weight, unit
 from guidedstyle.types import Balance, Convention, Flip, Method, Precision, SolverMethod
 
@@ -21,11 +21,11 @@ LONGEST_REGION_NAME = 80  # letters
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 OUTPUT_SUFFIXES = (*IMAGE_SUFFIXES, ".ora")
 FORMAT = 1  # of recipes; raised when a recipe means something else than it did before
-STEPS: dict[SolverMethod, int] = {"lbfgs": 150, "adam": 300, "sgd": 500}  # what each takes to get as far as the others
+STEPS: dict[SolverMethod, int] = {"lbfgs": 150, "adam": 300, "sgd": 500}  # each reaches about the same loss
 
 
 class EncoderChoice(Model):
-    """Which network judges the style."""
+    """The network whose features are compared."""
 
     name: EncoderName = Field(
         list_encoders()[0],
@@ -41,45 +41,47 @@ class EncoderChoice(Model):
 
 
 class StyleChoice(Model):
-    """A style image, or the masked part of it, to take a style from; or one made of two."""
+    """A style: a style image or a masked part of it, or two styles combined."""
 
     image: RecipePath | None = Field(None, description="the style image's file")
     fine: str | None = Field(
         None,
-        description="instead of `image`: the style whose fine texture is laid on the forms of `coarse`",
+        description="instead of `image`: the style whose fine texture is combined with the shapes of `coarse`",
         json_schema_extra=unit("a style's name"),
     )
     coarse: str | None = Field(
         None,
-        description="instead of `image`: the style whose forms carry the texture of `fine`",
+        description="instead of `image`: the style whose shapes carry the texture of `fine`",
         json_schema_extra=unit("a style's name"),
     )
     scale: Scale = Field(
         1.0,
-        description="size of strokes; 1: the style image is as long as the output; times its parts', where made of two",
+        description="size of strokes; 1: the style image is as long as the output; of two combined styles, a factor",
         json_schema_extra=unit("times"),
     )
-    rotate: float = Field(0.0, ge=-360, le=360, description="turn it anticlockwise", json_schema_extra=unit("degrees"))
+    rotate: float = Field(
+        0.0, ge=-360, le=360, description="rotate it anticlockwise", json_schema_extra=unit("degrees")
+    )
     flip: Flip | None = Field(None, description="mirror it")
     mask: Mask | None = Field(
         None,
-        description="only this part of it is used; as a region's mask, over the style image",
+        description="use only this part of it: a mask, as of a region, over the style image",
         json_schema_extra=unit("a mask"),
     )
 
     @property
     def parts(self) -> list[str]:
-        """The styles that it is made of, where it is no style image itself."""
+        """The names of the two styles that it combines; empty for a style image."""
         return [part for part in (self.fine, self.coarse) if part]
 
 
 class StyleUse(Model):
     """How a region uses a style."""
 
-    weight: Weight = Field(1.0, description="its share of a mix", json_schema_extra=unit("share"))
+    weight: Weight = Field(1.0, description="its weight in a mix", json_schema_extra=unit("share"))
     where: Mask | None = Field(
         None,
-        description="its weight times this mask, over the image, so that a mix can vary; its keys may stand here",
+        description="multiplies its weight by this mask over the image; the mask's keys may stand here directly",
         json_schema_extra=unit("a mask"),
     )
     scale: Scale | None = Field(
@@ -92,16 +94,16 @@ class StyleUse(Model):
 
 
 class Region(RegionControls):
-    """A part of the image and what happens to it."""
+    """A part of the image, its styles and its controls."""
 
     name: Name = Field(
         min_length=1,
         max_length=LONGEST_REGION_NAME,
-        description="what plans, messages and records call it",
+        description="its name in plans, messages and records",
         json_schema_extra=unit("1 to 80 letters"),
     )
     mask: Mask = Field(
-        description="where it is: a file, white there; `rest`, `all`, or a mask's keys",
+        description="where it is: a file, white inside it; `rest`, `all`, or a mask's keys",
         json_schema_extra=unit("a file, or keys"),
     )
     style: dict[str, StyleUse] = Field(
@@ -109,10 +111,10 @@ class Region(RegionControls):
         description="a style's name, or several with weights: {ink: 0.7, oil: 0.3}; not needed with strength 0",
         json_schema_extra=unit("names with weights"),
     )
-    keep: bool = Field(False, description="leave these pixels exactly as they are in the content image")
+    keep: bool = Field(False, description="keep the pixels of the content image unchanged")
     border: Length = Field(
         "0.5%",
-        description="how far around it a kept region fades into the paint",
+        description="width of the fade from a kept region into its surroundings",
         json_schema_extra=unit("px, or % of the longest side"),
     )
 
@@ -125,38 +127,41 @@ class SolverChoice(Model):
         None,
         ge=1,
         le=100_000,
-        description="in all; most at small sizes, few at the last; default: 150 (lbfgs), 300 (adam), 500 (sgd)",
+        description="total number, most of them at small sizes; default: 150 (lbfgs), 300 (adam), 500 (sgd)",
         json_schema_extra=unit("steps"),
     )
     sizes: int | None = Field(
         None,
         ge=1,
         le=12,
-        description="from coarse to fine, each half the next; default: as many as pay",
+        description="number of sizes, from coarse to fine, each half the next; default: by the size of the image",
         json_schema_extra=unit("sizes"),
     )
-    rate: float | None = Field(
+    learning_rate: float | None = Field(
         None,
         gt=0,
         le=10,
-        description="size of its first steps; default: 0.02 (lbfgs), 0.03 (adam), 0.01 (sgd)",
+        description="size of the first steps; default: 0.02 (lbfgs), 0.03 (adam), 0.01 (sgd)",
         json_schema_extra=unit("of the range of a pixel"),
     )
     tolerance: Share = Field(
         0.001,
-        description="a size is done when ten steps lower its loss by less than this share; 0: take all steps",
+        description="a size ends when ten steps lower its loss by less than this share; 0: take all steps",
         json_schema_extra=unit("share"),
     )
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of the noise", json_schema_extra=unit("number"))
 
     @property
     def most_steps(self) -> int:
-        """The steps asked for, or the method's own."""
+        """The steps of the recipe, or the method's default."""
         return self.steps or STEPS[self.method]
 
 
 class Recipe(Controls):
-    """A whole recipe. Paths are relative to the recipe file until it is read, then to the working folder."""
+    """A recipe in its canonical form: `shorthand.expand` makes it of what people write.
+
+    Paths are relative to the recipe file in YAML, and to the working folder once it is read.
+    """
 
     format: int = Field(
         FORMAT,
@@ -168,7 +173,7 @@ class Recipe(Controls):
     content: RecipePath | None = Field(None, description="the content image to paint")
     canvas: Annotated[tuple[Side, Side], Field(strict=False)] | None = Field(
         None,
-        description="instead of `content`, for a texture without a content image: [width, height]",
+        description="size of a texture without a content image, instead of `content`: [width, height]",
         json_schema_extra=unit("px"),
     )
     output: RecipePath = Field(Path("picture.png"), description="the image to write; default: the recipe's name + .png")
@@ -177,7 +182,7 @@ class Recipe(Controls):
     )
     method: Method = Field(
         "octaves",
-        description="`octaves`: shallow layers at several sizes; `classic`: deep ones at one, published defaults",
+        description="`octaves`: shallow layers at several octaves; `classic`: deep layers at one, published settings",
     )
     encoder: EncoderChoice = Field(
         EncoderChoice(),
@@ -210,17 +215,14 @@ class Recipe(Controls):
         description="of features: `float32`, `bfloat16` (less exact), or `auto`: bfloat16 where it is faster",
     )
     solver: SolverChoice = Field(
-        SolverChoice(), description="{method, steps, sizes, rate, tolerance, seed}", json_schema_extra=unit("keys")
+        SolverChoice(),
+        description="{method, steps, sizes, learning_rate, tolerance, seed}",
+        json_schema_extra=unit("keys"),
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_short_forms(cls, data: object) -> object:
-        return expand(data) if isinstance(data, dict) else data
-
-    @property
+    @cached_property
     def controls(self) -> tuple[Controls, ...]:
-        """What each region is asked for, by itself or as the whole image."""
+        """The controls of each region, those of the whole image where it has none of its own."""
         return tuple(region.over(self) for region in self.regions)
 
     def resolve(self) -> Recipe:
@@ -228,18 +230,18 @@ class Recipe(Controls):
         return self.model_copy(update={"solver": self.solver.model_copy(update={"steps": self.solver.most_steps})})
 
     def users(self, name: str) -> list[Controls]:
-        """Return what each region that uses a style is asked for."""
+        """Return the controls of each region that uses a style."""
         pairs = zip(self.regions, self.controls, strict=True)
         return [controls for region, controls in pairs if name in region.style]
 
     def scale(self, name: str, use: StyleUse | None = None) -> float:
-        """Return the size of a style's strokes, where it is used or on its own; 1: as long as the image."""
+        """Return the scale of a style, in one `use` of it or in general; 1: its image is as long as the output."""
         style = self.styles[name]
         base = self.styles[style.coarse].scale if style.coarse in self.styles else 1.0
         return base * ((use and use.scale) or style.scale)
 
     def largest_scale(self, name: str) -> float:
-        """Return the largest size at which a style's style image is looked at."""
+        """Return the largest scale at which a style's image is needed."""
         uses = [self.scale(name, region.style[name]) for region in self.regions if name in region.style]
         own = not self.styles[name].parts
         made = [self.largest_scale(other) for other, style in self.styles.items() if own and style.coarse == name]

@@ -1,67 +1,57 @@
-"""The JSON schema of recipes, for editors to complete and check them as they are written, and the table of all keys."""
+"""The JSON schema of recipes, with which editors complete and check them, and the table of all keys."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from guidedstyle.recipe.controls import EVEN, OCTAVES, ColourChoice, Controls, Start
-from guidedstyle.recipe.mask import Gradient, Mask, SharedMasks
+from guidedstyle.recipe.controls import EVEN, ColourChoice, Controls, Start
+from guidedstyle.recipe.mask import COMBINATIONS, Gradient, Mask, SharedMasks
 from guidedstyle.recipe.model import EncoderChoice, Recipe, Region, SolverChoice, StyleChoice, StyleUse
+from guidedstyle.recipe.shorthand import MASK, SHORTHAND, Pattern, Shorthand
 
-STRING: dict[str, Any] = {"type": "string"}
-STRINGS: dict[str, Any] = {"type": "array", "items": STRING}
-SHORT_CONTROLS: dict[str, list[dict[str, Any]]] = {
-    "style_layers": [STRING, STRINGS],
-    "content_layers": [STRING, STRINGS],
-    "octaves": [{"enum": list(OCTAVES)}],
-    "colour": [{"enum": ["style", "match", "content"]}],
-    "init": [STRING],
-}
+STYLE = "without regions: a style image's file, or one or several of `styles`, for the whole image"
 
 
 def make_schema() -> dict[str, Any]:
-    """Make the schema of what people may write: the models' own, and the short forms that stand for them."""
+    """Make the JSON schema of a recipe as people write it: the models' own, with shorthand."""
     schema = Recipe.model_json_schema()
-    keys, parts = schema["properties"], schema["$defs"]
-    names = parts["EncoderChoice"]["properties"]["name"]["enum"]
-    _shorten(keys["encoder"], {"enum": names})
-    keys["styles"]["additionalProperties"] = {"anyOf": [STRING, keys["styles"]["additionalProperties"]]}
-    style = parts["Region"]["properties"]["style"]
-    style["additionalProperties"] = {"anyOf": [{"type": "number"}, STRING, style["additionalProperties"]]}
-    parts["StyleUse"]["properties"] |= parts["Mask"]["properties"]
-    _shorten(style, STRING)
-    _shorten(keys["masks"], STRING)
-    for entries in (keys, parts["Region"]["properties"]):
-        for key, forms in SHORT_CONTROLS.items():
-            _shorten(entries[key], *forms)
-    for model in ("StyleChoice", "Region"):
-        _shorten(parts[model]["properties"]["mask"], STRING)
-    _shorten(parts["StyleUse"]["properties"]["where"], STRING)
-    for key in ("any", "both", "except"):
-        _shorten(parts["Mask"]["properties"][key]["anyOf"][0]["items"], STRING)
-    keys["style"] = style | {"description": STYLE}
+    models, keys = schema["$defs"], schema["properties"]
+    for key in COMBINATIONS:
+        _add_forms(models["Mask"]["properties"][key]["anyOf"][0]["items"], MASK)
+    for pattern, shorthand in sorted(SHORTHAND.items(), key=lambda item: -len(item[0])):  # inner entries first
+        _add_forms(_find_entry(schema, models, pattern), shorthand)
+    models["StyleUse"]["properties"] |= models["Mask"]["properties"]
+    keys["style"] = models["Region"]["properties"]["style"] | {"description": STYLE}
     schema["anyOf"] = [{"required": ["content"]}, {"required": ["canvas"]}]
     schema["allOf"] = [{"anyOf": [{"required": [key]} for key in ("style", "styles", "regions", "strength")]}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "guidedstyle recipe"} | schema
 
 
-STYLE = "without regions: a style image's file, or one or several of `styles`, for the whole image"
+def _find_entry(entry: dict[str, Any], models: Mapping[str, Any], pattern: Pattern) -> dict[str, Any]:
+    """Find the schema of the keys that match a pattern."""
+    for key in pattern:
+        kind = next((kind for kind in entry.get("anyOf", ()) if kind.get("type") != "null"), entry)
+        whole = models[kind["$ref"].rsplit("/", 1)[-1]] if "$ref" in kind else kind
+        entry = (
+            whole["items"] if key is int else whole["additionalProperties"] if key is str else whole["properties"][key]
+        )
+    return entry
 
 
-def _shorten(entry: dict[str, Any], *short: dict[str, Any]) -> None:
-    """Let an entry also be written in its short forms."""
+def _add_forms(entry: dict[str, Any], shorthand: Shorthand) -> None:
+    """Allow an entry to be written in its short forms too."""
     about = {key: entry.pop(key) for key in ("description", "default", "title", "unit") if key in entry}
-    whole = dict(entry)
+    canonical = dict(entry)
     entry.clear()
-    entry.update(about | {"anyOf": [*short, whole]})
+    entry.update(about | {"anyOf": [*shorthand.forms, canonical]})
 
 
 class Key(NamedTuple):
-    """A key of a recipe: its default, what it may be, and what it means, as a line of a table."""
+    """A line of the table of keys."""
 
     name: str
     default: str
@@ -125,7 +115,7 @@ def _show(default: object) -> str:
 
 
 def _describe_values(entry: dict[str, Any]) -> str:
-    """Describe what a key may be: its choices, or its range and unit."""
+    """Describe the values of a key: its choices, or its range and unit."""
     kinds = [kind for kind in entry.get("anyOf", [entry]) if kind.get("type") != "null"]
     kind, unit = kinds[0], entry.get("unit", "")
     if "const" in kind:

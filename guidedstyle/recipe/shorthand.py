@@ -1,28 +1,58 @@
-"""Short forms of keys and the canonical forms they stand for."""
+"""Shorthand of recipes and the canonical form it stands for; presets; old names of keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from guidedstyle.encoders.registry import list_encoders
 from guidedstyle.recipe.controls import OCTAVES
-from guidedstyle.recipe.mask import Mask
+from guidedstyle.recipe.mask import COMBINATIONS, Mask
+from guidedstyle.types import KeyPath
+
+Pattern = tuple[str | type, ...]  # of key paths; `str` is any name, `int` any entry of a list
+
+RENAMED: dict[Pattern, str] = {  # old names, which are still read, and the new ones
+    ("solver", "rate"): "learning_rate",
+    ("init", "picture"): "image",
+    ("regions", int, "init", "picture"): "image",
+}
+
+
+def find_new_name(path: KeyPath) -> str | None:
+    """Find the new name of the key at a path; None where it has no other."""
+    return next((name for pattern, name in RENAMED.items() if _matches(path, pattern)), None)
+
+
+def _matches(path: KeyPath, pattern: Pattern) -> bool:
+    return len(path) == len(pattern) and all(
+        isinstance(key, part) if isinstance(part, type) else key == part
+        for key, part in zip(path, pattern, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class Shorthand:
+    """Shorter ways to write a value: how they are expanded, which leaves any other value as it is; their schema."""
+
+    expand: Callable[[Any], Any]
+    forms: tuple[Mapping[str, Any], ...]
+
+
+def _entry(key: str) -> Callable[[Any], Any]:
+    """Expand a text to an entry with one key."""
+    return lambda value: {key: value} if isinstance(value, str) else value
 
 
 def expand_mask(mask: object) -> object:
-    """Rewrite the short forms of a mask: a file's name, `rest` or `all`."""
+    """Expand the shorthand of a mask and of those it combines: a file's name, `rest` or `all`."""
     if isinstance(mask, str):
         return {mask: True} if mask in ("rest", "all") else {"file": mask}
     if not isinstance(mask, dict):
         return mask
-    combined = {key: mask[key] for key in ("any", "both", "except") if isinstance(mask.get(key), list | tuple)}
+    combined = {key: mask[key] for key in COMBINATIONS if isinstance(mask.get(key), list | tuple)}
     return mask | {key: [expand_mask(part) for part in parts] for key, parts in combined.items()}
-
-
-def expand_controls(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Rewrite the short forms of controls, where a word or a list stands for an entry, as the long ones."""
-    found = {key: expand(data[key]) for key, expand in LONG_FORMS.items() if key in data}
-    return {**data, **found}
 
 
 def _expand_layers(layers: object) -> object:
@@ -37,29 +67,65 @@ def _expand_octaves(octaves: object) -> object:
     return list(OCTAVES[octaves]) if isinstance(octaves, str) and octaves in OCTAVES else octaves
 
 
+COLOURS: dict[str, dict[str, Any]] = {
+    "style": {"style": True},
+    "match": {"match": "symmetric"},
+    "content": {"content": True},
+}
+
+
 def _expand_colour(colour: object) -> object:
-    if isinstance(colour, str):
-        return {colour: "symmetric" if colour == "match" else True}
-    return colour
+    return COLOURS.get(colour, {colour: True}) if isinstance(colour, str) else colour
 
 
 def _expand_start(start: object) -> object:
     if isinstance(start, str):
-        return {start: 1.0} if start in ("content", "noise", "style") else {"file": start, "picture": 1.0}
+        return {start: 1.0} if start in ("content", "noise", "style") else {"file": start, "image": 1.0}
     if isinstance(start, dict) and "file" in start:
-        return {"picture": 1.0, **start}
+        return {"image": 1.0, **start}
     return start
 
 
-LONG_FORMS = {
-    "style_layers": _expand_layers,
-    "content_layers": _expand_layers,
-    "octaves": _expand_octaves,
-    "colour": _expand_colour,
-    "init": _expand_start,
+def _expand_styles(styles: object) -> object:
+    return {styles: 1.0} if isinstance(styles, str) else styles
+
+
+def _expand_use(use: object) -> object:
+    """Expand a style's weight, or the mask that its weight follows, whose keys may stand beside `weight`."""
+    if isinstance(use, str):
+        return {"where": expand_mask(use)}
+    if isinstance(use, int | float) and not isinstance(use, bool):
+        return {"weight": use}
+    if not isinstance(use, dict) or "where" in use:  # mask keys beside `where` are an error
+        return use
+    mask = {key: value for key, value in use.items() if key in MASK_KEYS}
+    others = {key: value for key, value in use.items() if key not in MASK_KEYS}
+    return others | {"where": mask} if mask else others
+
+
+TEXT: dict[str, Any] = {"type": "string"}
+TEXTS: dict[str, Any] = {"type": "array", "items": TEXT}
+MASK_KEYS = {field.alias or key for key, field in Mask.model_fields.items()}
+MASK = Shorthand(expand_mask, (TEXT,))
+CONTROLS = {
+    "style_layers": Shorthand(_expand_layers, (TEXT, TEXTS)),
+    "content_layers": Shorthand(_expand_layers, (TEXT, TEXTS)),
+    "octaves": Shorthand(_expand_octaves, ({"enum": list(OCTAVES)},)),
+    "colour": Shorthand(_expand_colour, ({"enum": list(COLOURS)},)),
+    "init": Shorthand(_expand_start, (TEXT,)),
 }
-
-
+SHORTHAND: dict[Pattern, Shorthand] = {  # every key that has one; what an entry holds comes after the entry
+    ("encoder",): Shorthand(_entry("name"), ({"enum": [*list_encoders()]},)),
+    ("masks",): Shorthand(_entry("file"), (TEXT,)),
+    **{(key,): shorthand for key, shorthand in CONTROLS.items()},
+    **{("regions", int, key): shorthand for key, shorthand in CONTROLS.items()},
+    ("styles", str): Shorthand(_entry("image"), (TEXT,)),
+    ("styles", str, "mask"): MASK,
+    ("regions", int, "mask"): MASK,
+    ("regions", int, "style"): Shorthand(_expand_styles, (TEXT,)),
+    ("regions", int, "style", str): Shorthand(_expand_use, ({"type": "number"}, TEXT)),
+    ("regions", int, "style", str, "where"): MASK,
+}
 CANVAS = {"init": "noise", "content_strength": 0.0}  # there is no content image to start from, or to keep
 CLASSIC_ENCODER = "vgg19"
 CLASSIC = {  # Gatys et al. 2016 and the authors' own code
@@ -70,103 +136,88 @@ CLASSIC = {  # Gatys et al. 2016 and the authors' own code
     "smoothness": 0.0,
     "solver": {"method": "lbfgs", "steps": 500, "sizes": 1, "tolerance": 0.0},
 }
-MASK_KEYS = {field.alias or key for key, field in Mask.model_fields.items()}
 
 
-def expand(data: dict[str, Any]) -> dict[str, Any]:
-    """Rewrite the short forms of a recipe, and fill in the defaults of a preset where nothing else is given."""
-    data = _expand_style(data)
-    for key, long_form in (("encoder", "name"), ("masks", "file")):
-        if isinstance(word := data.get(key), str):
-            data[key] = {long_form: word}
-    if data.get("canvas"):
-        data = CANVAS | data
-    if data.get("method") == "classic":
-        data = _prefer(data, CLASSIC)
-    data = expand_controls(data)
-    if isinstance(styles := data.get("styles"), dict):
-        data["styles"] = {key: _expand_style_image(style) for key, style in styles.items()}
-    if isinstance(regions := data.get("regions"), list | tuple):
-        data["regions"] = [_expand_region(region, data.setdefault("styles", {})) for region in regions]
+def expand(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Expand the shorthand of a recipe, and fill in the defaults of its preset where nothing else is given."""
+    found = _combine_styles(expand_style(data))
+    if found.get("canvas"):
+        found = CANVAS | found
+    if found.get("method") == "classic":
+        found = _fill_in(found, CLASSIC)
+    for pattern, shorthand in SHORTHAND.items():
+        found = _expand_all(found, pattern, shorthand.expand)
+    return found
+
+
+def expand_at(path: KeyPath, value: Any) -> Any:
+    """Expand the value at a path of a recipe."""
+    for pattern, shorthand in SHORTHAND.items():
+        if _matches(path, pattern):
+            return shorthand.expand(value)
+    return value
+
+
+def _expand_all(data: Any, pattern: Pattern, expand: Callable[[Any], Any]) -> Any:
+    """Expand the values at all paths that match a pattern."""
+    if not pattern:
+        return expand(data)
+    key, within = pattern[0], pattern[1:]
+    if key is int and isinstance(data, list | tuple):
+        return [_expand_all(value, within, expand) for value in data]
+    if key is str and isinstance(data, dict):
+        return {name: _expand_all(value, within, expand) for name, value in data.items()}
+    if isinstance(key, str) and isinstance(data, dict) and key in data:
+        return {**data, key: _expand_all(data[key], within, expand)}
     return data
 
 
-def _prefer(given: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
+def expand_style(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Expand the smallest recipe, `style:` and no regions, to one region that covers the image.
+
+    `style` is a file, the name of one of `styles`, or a mix of their names. A recipe with a single one of `styles`
+    needs no `style`; with `strength: 0` nothing is painted, and no style is needed.
+    """
+    found = dict(data)
+    styles = found.get("styles", {})
+    if not isinstance(styles, dict) or found.get("regions") or found.get("style", "") is None:
+        return found
+    style = found.pop("style", None)
+    if isinstance(style, str) and style not in styles:
+        found["styles"], style = {**styles, "style": style}, "style"
+    if style is None and len(styles) == 1:
+        (style,) = styles
+    if style or found.get("strength") == 0:
+        found["regions"] = [{"name": "picture", "mask": "rest", "style": style or {}}]
+    return found
+
+
+def _combine_styles(data: dict[str, Any]) -> dict[str, Any]:
+    """Expand `style: {fine: A, coarse: B}` of regions to a style of its own, made of the two."""
+    regions, styles = data.get("regions"), data.get("styles", {})
+    if not isinstance(regions, list | tuple) or not isinstance(styles, dict):
+        return data
+    found, pairs = [], dict[str, Any]()
+    for region in regions:
+        style = region.get("style") if isinstance(region, dict) else None
+        mix = style if isinstance(style, dict) else {}
+        pair = {key: mix[key] for key in ("fine", "coarse") if isinstance(mix.get(key), str)}
+        if len(pair) == 2:
+            name = f"{pair['fine']} on {pair['coarse']}"
+            pairs[name] = pair
+            region = {**region, "style": {name: 1.0} | {key: use for key, use in mix.items() if key not in pair}}
+        found.append(region)
+    new = {name: pair for name, pair in pairs.items() if name not in styles}
+    return data | {"styles": styles | new, "regions": found}
+
+
+def _fill_in(given: dict[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in what is not given, or given without a value, also within entries."""
     given = {key: value for key, value in given.items() if value is not None or key not in preset}
     both = {
-        key: _prefer(given[key], preset[key])
+        key: _fill_in(given[key], preset[key])
         for key in given
         if isinstance(preset.get(key), dict)
         if isinstance(given[key], dict)
     }
-    return preset | given | both
-
-
-def _expand_style_image(style: object) -> object:
-    style = _expand_entry(style, lambda image: {"image": image})
-    return {**style, "mask": expand_mask(style["mask"])} if isinstance(style, dict) and "mask" in style else style
-
-
-def _expand_region(region: object, styles: Any) -> object:
-    if not isinstance(region, dict):
-        return region
-    region = expand_controls(region)
-    if "mask" in region:
-        region["mask"] = expand_mask(region["mask"])
-    if "style" in region:
-        style = _expand_entry(region["style"], lambda name: {name: 1.0})
-        region["style"] = _expand_mix(style, styles) if isinstance(style, dict) else style
-    return region
-
-
-def _expand_mix(mix: dict[str, Any], styles: Any) -> dict[str, Any]:
-    """Rewrite a region's mix; `{fine: A, coarse: B}` becomes a style of its own, made of the two."""
-    parts = {key: mix[key] for key in ("fine", "coarse") if isinstance(mix.get(key), str)}
-    if len(parts) == 2:
-        made = f"{parts['fine']} on {parts['coarse']}"
-        if isinstance(styles, dict):
-            styles.setdefault(made, parts)
-        mix = {made: 1.0, **{name: use for name, use in mix.items() if name not in parts}}
-    return {name: _expand_use(use) for name, use in mix.items()}
-
-
-def _expand_use(use: object) -> object:
-    if isinstance(use, str):
-        return {"where": expand_mask(use)}
-    if isinstance(use, int | float) and not isinstance(use, bool):
-        return {"weight": use}
-    if not isinstance(use, dict):
-        return use
-    where = {key: value for key, value in use.items() if key in MASK_KEYS}
-    others = {key: value for key, value in use.items() if key not in MASK_KEYS}
-    if where and "where" in use:
-        return use  # one of the two is too much, and will be told
-    mask = where or others.get("where")
-    return others | {"where": expand_mask(mask)} if mask is not None else others
-
-
-def _expand_entry(entry: object, long_form: Callable[[str], object]) -> object:
-    return long_form(entry) if isinstance(entry, str) else entry
-
-
-def _expand_style(data: dict[str, Any]) -> dict[str, Any]:
-    """Rewrite the smallest recipe, `style:` and no regions, as one region that covers the image.
-
-    `style` is a file, the name of one of `styles`, or a mix of their names. A recipe with `styles` of which there
-    is only one needs no `style` at all; with `strength: 0` nothing is painted, and no style is needed.
-    """
-    data = dict(data)
-    styles = data.get("styles", {})
-    if not isinstance(styles, dict) or data.get("regions"):
-        return data
-    if data.get("style", "") is None:
-        return data  # which will be told
-    style = data.pop("style", None)
-    if isinstance(style, str) and style not in styles:
-        data["styles"], style = {**styles, "style": style}, "style"
-    if style is None and len(styles) == 1:
-        (style,) = styles
-    if style or data.get("strength") == 0:
-        data["regions"] = [{"name": "picture", "mask": "rest", "style": style or {}}]
-    return data
+    return {**preset, **given, **both}

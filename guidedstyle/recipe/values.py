@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from PIL import ImageColor
 from pydantic import (
@@ -31,13 +32,20 @@ class Model(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy without what was computed from the old values (cached properties)."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name in copy.__dict__.keys() - type(self).model_fields.keys():
+            del copy.__dict__[name]
+        return copy
+
 
 class Terse(Model):
-    """Written without what is not given: false, nothing or 0 in all of its keys but those `kept`."""
+    """Leaves out values of false, None or 0 when it is written, except for the keys in `kept`."""
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Keys that are written whatever they hold."""
+        """Keys that are always written."""
         return ()
 
     @model_serializer(mode="wrap")
@@ -62,7 +70,7 @@ def _limit_length(path: Path) -> Path:
 
 
 def is_too_long(path: Path) -> bool:
-    """Tell whether no file can have this name."""
+    """Whether a path is too long for any file."""
     return any(len(part.encode(errors="replace")) > LONGEST_NAME for part in path.parts) or len(str(path)) > 3000
 
 
@@ -109,13 +117,13 @@ def _check_corners(value: Any) -> tuple[tuple[float, ...], ...]:
 
 
 def parse_colour(colour: str) -> RGB:
-    """Turn `#ff0000`, `#f00`, a CSS name or `rgb(255, 0, 0)` into red, green and blue of 0 to 255."""
+    """Convert `#ff0000`, `#f00`, a CSS name or `rgb(255, 0, 0)` to red, green and blue, 0 to 255."""
     red, green, blue = ImageColor.getrgb(colour)[:3]
     return red, green, blue
 
 
 def name_colour(colour: RGB) -> str:
-    """Name a colour as people write it: `#ff0000 (red)`, or only the number of one without a name."""
+    """Write a colour with its CSS name if it has one: `#ff0000 (red)`."""
     number = "#{:02x}{:02x}{:02x}".format(*colour)
     names = [name for name in ImageColor.colormap if parse_colour(name) == colour]
     return f"{number} ({names[0]})" if names else number
@@ -132,12 +140,12 @@ def _check_length(value: Any) -> float | str:
 
 
 def measure_length(length: float | str, longest: int) -> float:
-    """Turn a length in px, or in % of the `longest` side, into px."""
+    """Convert a length in px, or in % of the `longest` side, to px."""
     return float(length[:-1]) / 100 * longest if isinstance(length, str) else length
 
 
 def unit(name: str) -> dict[str, Any]:
-    """Note the unit of a key's values for the JSON schema."""
+    """Add the unit of a key's values to the JSON schema."""
     return {"unit": name}
 
 

@@ -14,7 +14,8 @@ from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.io.images import read_image, read_note, save_image
 from guidedstyle.io.paths import name_record
 from guidedstyle.recipe.files import find_overwritten, identify
-from guidedstyle.recipe.loading.document import flatten, name_entry, read_document, walk
+from guidedstyle.recipe.loading.document import read_document
+from guidedstyle.recipe.loading.keys import flatten, list_values, name_key
 from guidedstyle.recipe.loading.loader import RECIPE_KEY, relate_path
 from guidedstyle.recipe.values import is_too_long
 from guidedstyle.results.record import Identity, Record, read_record
@@ -101,13 +102,13 @@ def _describe_recipe(recipe: Mapping[str, Any], folder: Path) -> Values:
     """Flatten a recipe, with files relative to the working folder and without its output, the image itself."""
     rest = {"format": 1} | {key: value for key, value in recipe.items() if key != "output"}
     return flatten(rest) | {
-        name_entry(rest, path): _locate(value, folder) for path, value in walk(rest) if is_file_name(path, value)
+        name_key(path, rest): _locate(value, folder) for path, value in list_values(rest) if is_file_name(path, value)
     }
 
 
 def _find_hashes(record: Identity, folder: Path) -> Iterator[tuple[str, str]]:
     """Find the files of a recipe, relative to the working folder, and their hashes."""
-    for path, value in walk(record.recipe):
+    for path, value in list_values(record.recipe):
         key = ".".join(map(str, path))
         found = record.inputs.get(key) or record.inputs.get(key.removesuffix(".file"))
         if found and is_file_name(path, value):

@@ -17,7 +17,7 @@ from guidedstyle.engine.solvers.minimise import Ending, EndReason
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory
 from guidedstyle.io.files import atomic_write
 from guidedstyle.losses.tiles import Tiling
-from guidedstyle.recipe.loading.document import Difference, list_differences
+from guidedstyle.recipe.loading.keys import Difference, list_differences
 from guidedstyle.results.record import identify_recipe
 from guidedstyle.scene.scene import Scene
 

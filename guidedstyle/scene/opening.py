@@ -50,7 +50,7 @@ class Opener:
 
     def attempt(self, path: KeyPath, action: Callable[[], T]) -> T | None:
         """Return what `action` returns for the key at `path`; None if it fails, or if that key has an error already."""
-        if self.reading.is_mistaken(path):
+        if self.reading.has_errors(path):
             return None
         try:
             return action()
@@ -99,7 +99,7 @@ def open_scene(reading: Reading, largest: int | None = None, *, masks: MaskStore
         style_images,
         *(layout.weights, layout.mixes, content[1].size, layout.shares, layout.overlaps),
         unnamed_pixels=opener.masks.unnamed_pixels,
-        mask_warnings=opener.masks.warnings,
+        opening_warnings=(*reading.document.warnings, *opener.masks.warnings),
     )
     _check_octaves(opener, scene)
     return scene
@@ -206,7 +206,7 @@ def _open_regions(opener: Opener, frame: Frame | None, working: Size) -> Layout 
     weights = stack_weights(settle_neighbours(opacities, files), size)
     shares = [float(share) for share in weights.mean((1, 2), dtype=np.float64)]
     weights = _resize_weights(opener, weights, frame, working)
-    if not opener.reading.is_mistaken(("regions",)):
+    if not opener.reading.has_errors(("regions",)):
         _check_coverage(opener, weights)
     mixes = tuple(_open_mix(opener, index, frame, weights[index]) for index in range(len(regions)))
     return Layout(weights, mixes, tuple(shares), tuple(overlaps))

@@ -68,7 +68,7 @@ class Scene:
     shares: tuple[float, ...]
     overlaps: tuple[float, ...] = ()
     unnamed_pixels: int = 0  # of colours that no mask names
-    mask_warnings: tuple[str, ...] = ()
+    opening_warnings: tuple[str, ...] = ()  # about the recipe and its masks
 
     @property
     def size(self) -> Size:
@@ -83,8 +83,8 @@ class Scene:
 
     @property
     def warnings(self) -> Iterator[str]:
-        """Warnings about masks, uncovered pixels and style images that are enlarged."""
-        yield from self.mask_warnings
+        """Warnings about the recipe, masks, uncovered pixels and style images that are enlarged."""
+        yield from self.opening_warnings
         if self.shares[-1] > NEGLIGIBLE_SHARE:
             yield f"{self.shares[-1]:.1%} of the image is in no region and stays unchanged (mask: rest covers it)"
         for name, style_image in self.style_images.items():

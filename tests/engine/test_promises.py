@@ -20,7 +20,8 @@ from guidedstyle.io.images import read_image, to_array, to_pillow
 from guidedstyle.losses.gram import STATISTICS
 from guidedstyle.losses.guides import make_guides
 from guidedstyle.losses.pyramid import OctaveLayer
-from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.recipe.loading.settings import parse_setting
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array, SolverMethod, Statistic

@@ -11,7 +11,8 @@ from PIL import Image
 
 from guidedstyle.engine.objective.canvas import Canvas
 from guidedstyle.engine.start import make_start
-from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.recipe.loading.settings import parse_setting
 from guidedstyle.scene.opening import open_scene
 
 TEXT = "content: photo.png\nstyles: {ink: {image: ink.png, scale: %s}}\nregions:\n"

@@ -15,7 +15,8 @@ from guidedstyle.engine.render import make_style_images_for, render
 from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.errors import StoppedEarlyError
 from guidedstyle.io.paths import find_cache
-from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.recipe.loading.settings import parse_setting
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 

@@ -21,7 +21,8 @@ from guidedstyle.engine.render import render
 from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.losses.measure import tile_octave
 from guidedstyle.losses.tiles import Tiling, make_tiles, sum_tiles
-from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.recipe.loading.settings import parse_setting
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 

@@ -321,8 +321,8 @@ NO_PHOTOSHOP = f"this is not a Photoshop document | {DAMAGED}"
 TRUNCATED = "the image is damaged (image file is truncated) | save it again"
 NOT_PROCESSED = "the image is damaged (image file is truncated (N bytes not processed)) | save it again"
 PATHS = "paths are relative to the recipe file; check the name and the folder"
-NOT_PLAIN = f"is no plain file | {PATHS}"
-LINK = f"is a link that leads nowhere | {PATHS}"
+NOT_PLAIN = f"is not a regular file | {PATHS}"
+LINK = f"is a broken link | {PATHS}"
 NO_FILE = "does not fit | file must be the name of a file"
 TOO_LARGE = "px is too large | scale it to at most 400,000,000 pixels"
 ONE_FLOAT = "its values are not all between 0 and 1 | save the mask as a grey image of 8 or 16 bits"
@@ -333,22 +333,22 @@ NOTHING = "region 'a' covers nothing: its mask is black or empty, or regions in 
 HIDDEN = "is hidden, or its group is | show it and save again, or remove the region"
 EMPTY = "is empty | paint where the region is, in any colour, and save again"
 ALL_LAYERS = "sky, blank, unseen, clear, twin, twin, group/inner, left/tree, right/tree, pale/ghost, far"
-NAMES_NOTHING = "this mask names nothing | give it a file, rest, all, a shape, or any, both or except"
+NAMES_NOTHING = "this mask has no source | give it file, rest, all, a shape, or any, both or except"
 WHICH_FILE = "of which file? | add file: to the mask, or masks: {file: ...} at the top for all regions"
 KINDS = "does not fit | a mask is a file, rest, all, or keys such as {file: labels.png, colour: red}"
 KEEP_ONE = "at once | keep one, or combine them: {any: [...]}, {both: [...]}, {except: [..., ...]}"
-REST = "rest is what the other regions leave over, which only a whole region can be | use all, or {except: [all, ...]}"
-NO_REST = "rest cannot be changed: it is what the other regions leave over | change their masks instead"
+REST = "rest is everything that no other region covers: it can only be a region's whole mask | use all, or {except: [all, ...]}"
+NO_REST = "rest cannot be modified: it is everything that no other region covers | modify the other masks instead"
 NO_AREA = "has no area | give [left, top, right, bottom] with left < right and top < bottom"
 LENGTH = "px, such as 8, or a share of the longest side, such as 2%"
 BOX = "must be [left, top, right, bottom], four numbers from -10 to 10"
 CORNERS = "does not fit | polygon must be three or more corners, [[x, y], ...], of numbers from -10 to 10"
 POINT = "must be [x, y], two numbers from -10 to 10"
-ONE_LINE = ".polygon: its corners lie on one line | give it an area"
+ONE_LINE = ".polygon: its corners lie on a line | move a corner"
 COLOUR = "must be a colour in quotes, such as '#ff0000', or a CSS name such as red"
-NO_VALUE = "it has no value | write one, or remove the key; a colour needs quotes, '#ff0000', since # begins a comment"
-LONG_NAME = "... does not fit | file must be a path whose names have at most 200 bytes"
-WITHIN_ITSELF = ".any[0]: this alias stands within what it repeats | write out what is meant"
+NO_VALUE = "it has no value | give it one, or remove the key; colours need quotes, '#ff0000', since # starts a comment"
+LONG_NAME = "... is not valid | file must be a path whose names have at most 200 bytes"
+WITHIN_ITSELF = ".any[0]: this alias refers to a value that contains it | write the value out instead"
 TOO_DEEP = "a.yaml: it is nested too deeply | write it with fewer levels"
 FINITE = "is not a number one can reckon with | give"
 
@@ -386,7 +386,7 @@ PICTURES = [
     ("{any: [pipe.png]}", f".any[0]: pipe.png {NOT_PLAIN}"),
     ("{any: [gone.png]}", f".any[0]: there is no file gone.png | {PATHS}"),
     ("{any: [folder, left.png]}", f".any[0]: folder is a folder | {PATHS}"),
-    ("http://example.com/mask.png", ": addresses of the web are not read | paths are relative to the recipe file; check the name and the folder"),
+    ("http://example.com/mask.png", ": web addresses are not supported | paths are relative to the recipe file; check the name and the folder"),
     ('"a\\0b.png"', f".file: 'a\\x00b.png' {NO_FILE}"),
     ('""', f".file: '' {NO_FILE}"),
     ("giant.png", f": giant.png: 100000 x 100000 {TOO_LARGE}"),
@@ -447,8 +447,8 @@ LAYERS_NAMED = [
     ("{file: picture.xcf, layer: sky}", ": picture.xcf: layers of GIMP's own files cannot be read | export it as .psd or .ora, or the layer as .png"),
     ("picture.xcf", ": picture.xcf: layers of GIMP's own files cannot be read | export it as .psd or .ora, or the layer as .png"),
     ("picture.clip", ": picture.clip: layers of Clip Studio Paint's own files cannot be read | export it as .psd or .ora, or the layer as .png"),
-    ("{file: good.ora, layer: sky, colour: red}", ": a mask cannot be colour and layer of a file at once | keep one"),
-    ("{file: good.ora, layer: sky, channel: alpha}", ": a mask cannot be channel and layer of a file at once | keep one"),
+    ("{file: good.ora, layer: sky, colour: red}", ": a mask cannot use colour and layer of a file at once | keep one"),
+    ("{file: good.ora, layer: sky, channel: alpha}", ": a mask cannot use channel and layer of a file at once | keep one"),
     ("png.psd", f": png.psd: {NO_PHOTOSHOP}"),
 ]  # fmt: skip
 
@@ -515,71 +515,71 @@ KEYS = [
     ("{colour: red}", f": colour {WHICH_FILE}"),
     ("{layer: sky}", f": layer {WHICH_FILE}"),
     ("{channel: alpha}", f": channel {WHICH_FILE}"),
-    ("{all: true, colour: red}", ": colour belongs to a file, not to all | remove colour, or all"),
-    ("{rectangle: [0, 0, 1, 1], layer: sky}", ": layer belongs to a file, not to rectangle | remove layer, or rectangle"),
+    ("{all: true, colour: red}", ": `colour` needs a file, not all | remove colour, or all"),
+    ("{rectangle: [0, 0, 1, 1], layer: sky}", ": `layer` needs a file, not rectangle | remove layer, or rectangle"),
     ("{rest: true, feather: 3}", f": {NO_REST}"),
     ("{rest: true, invert: true}", f": {NO_REST}"),
     ("{any: [rest, left.png]}", f".any[0]: {REST}"),
     ("{both: [left.png, rest]}", f".both[1]: {REST}"),
     ("{any: [{}]}", f".any[0]: {NAMES_NOTHING}"),
-    ("{file: left.png, channel: red}", ".channel: 'red' is none of the choices | channel must be 'alpha'"),
-    ("{file: [left.png, left.png]}", ".file: ['left.png', 'left.png'] does not fit | file must be the name of a file"),
+    ("{file: left.png, channel: red}", ".channel: 'red' is not one of the choices | channel must be 'alpha'"),
+    ("{file: [left.png, left.png]}", ".file: ['left.png', 'left.png'] is not valid | file must be the name of a file"),
     ("{file: left.png, fether: 3}", ".fether: there is no key 'fether' here | did you mean 'feather'?"),
     ("{file: left.png, invret: true}", ".invret: there is no key 'invret' here | did you mean 'invert'?"),
     ("{file: left.png, blur: 3}", ".blur: there is no key 'blur' here | use one of rest, all, file, channel, colour, ignore, tolerance, layer, rectangle, ellipse, polygon, gradient, any, both, except, invert, threshold, grow, shrink, feather"),
     ("{file: labels.png, color: red}", ".color: there is no key 'color' here | did you mean 'colour'?"),
-    ("{file: labels.png, colour: crimsonish}", f".colour: 'crimsonish' does not fit | colour {COLOUR}"),
-    ("{file: labels.png, colour: 16711680}", f".colour: 16711680 does not fit | colour {COLOUR}"),
-    ("{file: labels.png, colour: [255, 0, 0]}", f".colour: [255, 0, 0] does not fit | colour {COLOUR}"),
-    ("{file: labels.png, colour: 'rgb(300, 0, 0)'}", f".colour: 'rgb(300, 0, 0)' does not fit | colour {COLOUR}"),
+    ("{file: labels.png, colour: crimsonish}", f".colour: 'crimsonish' is not valid | colour {COLOUR}"),
+    ("{file: labels.png, colour: 16711680}", f".colour: 16711680 is not valid | colour {COLOUR}"),
+    ("{file: labels.png, colour: [255, 0, 0]}", f".colour: [255, 0, 0] is not valid | colour {COLOUR}"),
+    ("{file: labels.png, colour: 'rgb(300, 0, 0)'}", f".colour: 'rgb(300, 0, 0)' is not valid | colour {COLOUR}"),
     ("{file: labels.png, colour: }", f".colour: {NO_VALUE}"),
     ("{any: [left.png, {file: labels.png, colour: }]}", f".any[1].colour: {NO_VALUE}"),
     ("{file: left.png, feather: }", f".feather: {NO_VALUE}"),
-    ("{file: good.ora, layer: 3}", ".layer: 3 does not fit | layer must be text"),
+    ("{file: good.ora, layer: 3}", ".layer: 3 is not valid | layer must be text"),
     ("{file: 3}", f".file: 3 {NO_FILE}"),
-    ("{file: left.png, colour: ff0000}", f".colour: 'ff0000' does not fit | colour {COLOUR}"),
-    ("{file: left.png, layer: 3}", ".layer: 3 does not fit | layer must be text"),
-    ("{file: left.png, ignore: [red]}", ": ignore belongs to a colour-coded file | add colour:, or remove ignore"),
-    ("{file: labels.png, colour: red, ignore: [white, pruple]}", f".ignore[1]: 'pruple' does not fit | ignore[1] {COLOUR}"),
-    ("{file: labels.png, colour: red, ignore: white}", ".ignore: 'white' does not fit | ignore must be a list"),
+    ("{file: left.png, colour: ff0000}", f".colour: 'ff0000' is not valid | colour {COLOUR}"),
+    ("{file: left.png, layer: 3}", ".layer: 3 is not valid | layer must be text"),
+    ("{file: left.png, ignore: [red]}", ": ignore needs a colour-coded file | add colour:, or remove ignore"),
+    ("{file: labels.png, colour: red, ignore: [white, pruple]}", f".ignore[1]: 'pruple' is not valid | ignore[1] {COLOUR}"),
+    ("{file: labels.png, colour: red, ignore: white}", ".ignore: 'white' is not valid | ignore must be a list"),
     ("{file: labels.png, colour: red, tolerance: -1}", ".tolerance: -1 is too small | tolerance must be at least 0"),
     ("{file: labels.png, colour: red, tolerance: 500}", ".tolerance: 500 is too large | tolerance must be at most 442"),
     ("{file: labels.png, colour: red, tolerance: .nan}", f".tolerance: nan {FINITE} tolerance a finite number"),
     ("{rectangle: [1, 0, 0, 1]}", f".rectangle: [1, 0, 0, 1] {NO_AREA}"),
     ("{rectangle: [0, 1, 1, 0]}", f".rectangle: [0, 1, 1, 0] {NO_AREA}"),
     ("{ellipse: [0.5, 0, 0.5, 1]}", f".ellipse: [0.5, 0, 0.5, 1] {NO_AREA}"),
-    ("{rectangle: [0, 0, 1, 1, 1]}", f".rectangle: [0, 0, 1, 1, 1] does not fit | rectangle {BOX}"),
-    ("{rectangle: [0, 0, 1, .nan]}", f".rectangle: [0, 0, 1, nan] does not fit | rectangle {BOX}"),
-    ("{rectangle: [0, 0, .inf, 1]}", f".rectangle: [0, 0, inf, 1] does not fit | rectangle {BOX}"),
-    ("{rectangle: [0, 0, 96, 1]}", f".rectangle: [0, 0, 96, 1] does not fit | rectangle {BOX}"),
-    ("{rectangle: [0, 0, one, 1]}", f".rectangle: [0, 0, 'one', 1] does not fit | rectangle {BOX}"),
-    ("{rectangle: {left: 0}}", f".rectangle: {{'left': 0}} does not fit | rectangle {BOX}"),
+    ("{rectangle: [0, 0, 1, 1, 1]}", f".rectangle: [0, 0, 1, 1, 1] is not valid | rectangle {BOX}"),
+    ("{rectangle: [0, 0, 1, .nan]}", f".rectangle: [0, 0, 1, nan] is not valid | rectangle {BOX}"),
+    ("{rectangle: [0, 0, .inf, 1]}", f".rectangle: [0, 0, inf, 1] is not valid | rectangle {BOX}"),
+    ("{rectangle: [0, 0, 96, 1]}", f".rectangle: [0, 0, 96, 1] is not valid | rectangle {BOX}"),
+    ("{rectangle: [0, 0, one, 1]}", f".rectangle: [0, 0, 'one', 1] is not valid | rectangle {BOX}"),
+    ("{rectangle: {left: 0}}", f".rectangle: {{'left': 0}} is not valid | rectangle {BOX}"),
     ("{rectangle: [2, 2, 3, 3]}", f": {NOTHING}"),
     ("{ellipse: [-3, -3, -2, -2]}", f": {NOTHING}"),
-    ("{rectangle: [0, 0, 1]}", f".rectangle: [0, 0, 1] does not fit | rectangle {BOX}"),
-    ("{ellipse: [0, 0, 1]}", f".ellipse: [0, 0, 1] does not fit | ellipse {BOX}"),
-    ("{rectangle: []}", f".rectangle: [] does not fit | rectangle {BOX}"),
-    ("{rectangle: 0 0 1 1}", f".rectangle: '0 0 1 1' does not fit | rectangle {BOX}"),
+    ("{rectangle: [0, 0, 1]}", f".rectangle: [0, 0, 1] is not valid | rectangle {BOX}"),
+    ("{ellipse: [0, 0, 1]}", f".ellipse: [0, 0, 1] is not valid | ellipse {BOX}"),
+    ("{rectangle: []}", f".rectangle: [] is not valid | rectangle {BOX}"),
+    ("{rectangle: 0 0 1 1}", f".rectangle: '0 0 1 1' is not valid | rectangle {BOX}"),
     ("{polygon: []}", f".polygon: [] {CORNERS}"),
     ("{polygon: [[0, 0], [1, 1]]}", f".polygon: [[0, 0], [1, 1]] {CORNERS}"),
     ("{polygon: [[0, 0], [1, 1], [0.5]]}", f".polygon: [[0, 0], [1, 1], [0.5]] {CORNERS}"),
     ("{polygon: [[0, 0], [1, 0], [0, 11]]}", f".polygon: [[0, 0], [1, 0], [0, 11]] {CORNERS}"),
     ("{polygon: [0, 0, 1, 1, 0, 1]}", f".polygon: [0, 0, 1, 1, 0, 1] {CORNERS}"),
     ("{polygon: [[0, 0], [1, 1], [2, 2]]}", ONE_LINE),
-    ("{gradient: [[0, 0]]}", ".gradient: [[0, 0]] does not fit | gradient must be keys with values"),
+    ("{gradient: [[0, 0]]}", ".gradient: [[0, 0]] is not valid | gradient must be keys with values"),
     ("{gradient: {from: [0, 0], to: [0, 1], over: 3}}", ".gradient.over: there is no key 'over' here | use one of from, to"),
     ("{gradient: {from: [5, 0], to: [6, 0]}}", f": {NOTHING}"),
     ("{gradient: {from: [0, 0]}}", ".gradient.to: to is missing | add to:"),
     ("{gradient: {to: [0, 0]}}", ".gradient.from: from is missing | add from:"),
-    ("{gradient: {from: [0, 0], to: [1]}}", f".gradient.to: [1] does not fit | to {POINT}"),
-    ("{gradient: {from: [0, 0], to: [0, 0]}}", ".gradient: it begins where it ends | let from and to be two points"),
+    ("{gradient: {from: [0, 0], to: [1]}}", f".gradient.to: [1] is not valid | to {POINT}"),
+    ("{gradient: {from: [0, 0], to: [0, 0]}}", ".gradient: from and to are the same point | give two different points"),
     ("{any: []}", ".any: [] has too few entries | any must have at least 1"),
     ("{both: []}", ".both: [] has too few entries | both must have at least 1"),
     ("{any: [left.png, {any: []}]}", ".any[1].any: [] has too few entries | any must have at least 1"),
     ("{any: [3]}", f".any[0]: 3 {KINDS}"),
     ("{any: [left.png, {fyle: left.png}]}", ".any[1].fyle: there is no key 'fyle' here | did you mean 'file'?"),
     ("{except: [left.png, 3]}", f".except[1]: 3 {KINDS}"),
-    ("{any: left.png}", ".any: 'left.png' does not fit | any must be a list"),
+    ("{any: left.png}", ".any: 'left.png' is not valid | any must be a list"),
     ("{except: [left.png]}", ".except: [{'file': 'left.png'}] has too few entries | except must have at least 2"),
     ("{except: []}", ".except: [] has too few entries | except must have at least 2"),
     ("{except: [all, all, all]}", ".except: [{'all': true}, {'all': true}, {'all': true}] has too many entries | except must have at most 2"),
@@ -588,19 +588,19 @@ KEYS = [
     ("{all: true, invert: true}", f": {NOTHING}"),
     ("{file: left.png, threshold: 0}", ".threshold: 0 is too small | threshold must be above 0"),
     ("{file: left.png, threshold: 2}", ".threshold: 2 is too large | threshold must be at most 1"),
-    ("{file: left.png, threshold: half}", ".threshold: 'half' does not fit | threshold must be a number"),
-    ("{file: left.png, grow: 3, shrink: 3}", ": a mask cannot grow and shrink at once | keep one of the two"),
+    ("{file: left.png, threshold: half}", ".threshold: 'half' is not valid | threshold must be a number"),
+    ("{file: left.png, grow: 3, shrink: 3}", ": a mask cannot both grow and shrink | remove one"),
     ("{file: left.png, shrink: 60}", f": {NOTHING}"),
-    ("{file: left.png, grow: 1e9}", f".grow: 1000000000.0 does not fit | grow must be {LENGTH}"),
-    ("{file: left.png, feather: -3}", f".feather: -3 does not fit | feather must be {LENGTH}"),
-    ("{file: left.png, feather: 200%}", f".feather: '200%' does not fit | feather must be {LENGTH}"),
-    ("{file: left.png, feather: abc}", f".feather: 'abc' does not fit | feather must be {LENGTH}"),
-    ("{file: left.png, feather: 5 px}", f".feather: '5 px' does not fit | feather must be {LENGTH}"),
-    ("{file: left.png, feather: '%'}", f".feather: '%' does not fit | feather must be {LENGTH}"),
-    ("{file: left.png, feather: true}", f".feather: true does not fit | feather must be {LENGTH}"),
-    ("{file: left.png, feather: .nan}", f".feather: nan does not fit | feather must be {LENGTH}"),
-    ("{file: left.png, feather: [3]}", f".feather: [3] does not fit | feather must be {LENGTH}"),
-    ("{file: left.png, invert: 'yes'}", ".invert: 'yes' does not fit | invert must be true or false"),
+    ("{file: left.png, grow: 1e9}", f".grow: 1000000000.0 is not valid | grow must be {LENGTH}"),
+    ("{file: left.png, feather: -3}", f".feather: -3 is not valid | feather must be {LENGTH}"),
+    ("{file: left.png, feather: 200%}", f".feather: '200%' is not valid | feather must be {LENGTH}"),
+    ("{file: left.png, feather: abc}", f".feather: 'abc' is not valid | feather must be {LENGTH}"),
+    ("{file: left.png, feather: 5 px}", f".feather: '5 px' is not valid | feather must be {LENGTH}"),
+    ("{file: left.png, feather: '%'}", f".feather: '%' is not valid | feather must be {LENGTH}"),
+    ("{file: left.png, feather: true}", f".feather: true is not valid | feather must be {LENGTH}"),
+    ("{file: left.png, feather: .nan}", f".feather: nan is not valid | feather must be {LENGTH}"),
+    ("{file: left.png, feather: [3]}", f".feather: [3] is not valid | feather must be {LENGTH}"),
+    ("{file: left.png, invert: 'yes'}", ".invert: 'yes' is not valid | invert must be true or false"),
     (f"{'x' * 201}.png", f".file: '{'x' * 56}{LONG_NAME}"),
 ]  # fmt: skip
 
@@ -614,11 +614,11 @@ RECIPES = {  # whole recipes, and all that is said of them
     ),
     "guides": (
         HEAD + "regions:\n  - {name: a, mask: left.png, guides: outside, style: ink}\n",
-        "a.yaml:4: regions[0].guides: 'outside' is none of the choices | guides must be 'simple' or 'inside'",
+        "a.yaml:4: regions[0].guides: 'outside' is not one of the choices | guides must be 'simple' or 'inside'",
     ),
     "border": (
         HEAD + "regions:\n  - {name: a, mask: left.png, border: x, style: ink}\n",
-        f"a.yaml:4: regions[0].border: 'x' does not fit | border must be {LENGTH}",
+        f"a.yaml:4: regions[0].border: 'x' is not valid | border must be {LENGTH}",
     ),
     "an operation beside the mask": (
         HEAD + "regions:\n  - {name: a, mask: left.png, feather: 3, style: ink}\n",
@@ -626,7 +626,7 @@ RECIPES = {  # whole recipes, and all that is said of them
     ),
     "two masks": (
         HEAD + "regions:\n  - {name: a, mask: left.png, mask: all, style: ink}\n",
-        "a.yaml:4: regions[0].mask: this key stands here twice | remove one",
+        "a.yaml:4: regions[0].mask: this key appears twice | remove one",
     ),
     "rest hidden by white": (
         HEAD + "regions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: white.png, style: ink}\n",
@@ -638,8 +638,8 @@ RECIPES = {  # whole recipes, and all that is said of them
     ),
     "two rests": (
         HEAD + "regions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: rest, style: ink}\n",
-        "a.yaml:4: regions[0].mask: 2 regions have mask: rest | leave it to one region\n"
-        "a.yaml:5: regions[1].mask: 2 regions have mask: rest | leave it to one region",
+        "a.yaml:4: regions[0].mask: 2 regions have mask: rest | keep it for one region\n"
+        "a.yaml:5: regions[1].mask: 2 regions have mask: rest | keep it for one region",
     ),
     "masks with an unknown key": (
         HEAD + "masks: {file: labels.png, fyle: 3}\n" + REGION,
@@ -655,19 +655,19 @@ RECIPES = {  # whole recipes, and all that is said of them
     ),
     "masks that ignore one colour": (
         HEAD + "masks: {file: labels.png, ignore: white}\n" + REGION,
-        "a.yaml:3: masks.ignore: 'white' does not fit | ignore must be a list",
+        "a.yaml:3: masks.ignore: 'white' is not valid | ignore must be a list",
     ),
     "masks: 3": (
         HEAD + "masks: 3\n" + REGION,
-        "a.yaml:3: masks: 3 does not fit | masks must be a file, or {file: labels.png}",
+        "a.yaml:3: masks: 3 is not valid | masks must be a file, or {file: labels.png}",
     ),
     "masks: []": (
         HEAD + "masks: []\n" + REGION,
-        "a.yaml:3: masks: [] does not fit | masks must be a file, or {file: labels.png}",
+        "a.yaml:3: masks: [] is not valid | masks must be a file, or {file: labels.png}",
     ),
     "wrong masks that regions use": (
         HEAD + "masks: 3\n" + COLOURS,
-        "a.yaml:3: masks: 3 does not fit | masks must be a file, or {file: labels.png}",
+        "a.yaml:3: masks: 3 is not valid | masks must be a file, or {file: labels.png}",
     ),
     "shared masks that no region uses": (
         HEAD + "masks: gone.png\n" + REGION,
@@ -720,7 +720,7 @@ RECIPES = {  # whole recipes, and all that is said of them
     ),
     "a style's mask of the shared file": (
         "content: photo.png\nstyles: {ink: {image: ink.png, mask: {colour: red}}}\nmasks: labels.png\n" + REGION,
-        "a.yaml:2: styles.ink.mask: colour of which file? | add file: to the mask",
+        "a.yaml:2: styles.ink.mask: `colour` needs `file:` | add file: to the mask",
     ),
     "a style's mask of a long name": (
         f"content: photo.png\nstyles: {{ink: {{image: ink.png, mask: {'x' * 201}.png}}}}\n" + REGION,
@@ -831,7 +831,7 @@ def test_masks_that_are_odd_but_clear_are_read(studio: Path, mask: str) -> None:
         (["pipe.png"], f"a.yaml:4: regions[0].mask: pipe.png {NOT_PLAIN}\n1 error"),
         (
             ["{file: no_stack.ora, layer: sky}", "{file: left.png, grow: -1}", "square.png"],
-            f"a.yaml:5: regions[1].mask.grow: -1 does not fit | grow must be {LENGTH}\n"
+            f"a.yaml:5: regions[1].mask.grow: -1 is not valid | grow must be {LENGTH}\n"
             f"a.yaml:4: regions[0].mask: no_stack.ora: its part stack.xml is missing | {DAMAGED}\n"
             f"a.yaml:6: regions[2].mask: square.png: the mask is 80 x 80 px, {SHAPE}\n3 errors",
         ),

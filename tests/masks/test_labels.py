@@ -156,7 +156,7 @@ def test_labels_in_a_recipe_with_rest_without_and_with_one_name_alone(studio: Pa
     ignoring = "masks: {file: labels.png, ignore: [white]}\n"
     scene = write_scene(studio, red + blue, ignoring)
     assert scene.shares == pytest.approx([0.5, 0.2, 0.3], abs=1e-3)
-    assert (scene.mask_warnings, scene.unnamed_pixels) == ((), 0)
+    assert (scene.opening_warnings, scene.unnamed_pixels) == ((), 0)
     assert write_scene(studio, red + blue).unnamed_pixels == 4500
     assert write_scene(studio, red + blue, "masks: {file: labels.png, tolerance: 362}\n").unnamed_pixels == 0
 

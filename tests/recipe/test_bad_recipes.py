@@ -57,12 +57,12 @@ NUMBERS = {"too little", "infinite", "beyond numbers", "minutes", "of eights"}
 TEXTS = {  # what is wrong wherever it stands, and what is told of it
     "digits": ("9" * 5000, "'999"),
     "laughs": (f"{LAUGHS}]", "more than 20,000 values"),
-    "an alias of itself": ("&a [gibberish, *a]", "this alias stands within what it repeats"),
+    "an alias of itself": ("&a [gibberish, *a]", "this alias refers to a value that contains it"),
     "an alias of nothing": ("*nowhere", "found undefined alias"),
-    "a call": ("!!python/object/apply:os.system [id]", "the tag !!python/object/apply:os.system is not understood"),
-    "bytes": ("!!binary aGk=", "the tag !!binary is not understood"),
+    "a call": ("!!python/object/apply:os.system [id]", "the tag !!python/object/apply:os.system is not supported"),
+    "bytes": ("!!binary aGk=", "the tag !!binary is not supported"),
     "no flag": ("!!bool maybe", "'maybe' cannot be read as bool"),
-    "merged keys": ("{<<: {gibberish: 3}}", "keys cannot be merged (<<)"),
+    "merged keys": ("{<<: {gibberish: 3}}", "merged keys (<<) are not supported"),
     "a list as a key": ("{[a]: 3}", "this key is not a plain word"),
     "an open list": ("[1, 2", "this is not YAML"),
     "a tab": ("\n\t- 3", "spaces, not tabs"),
@@ -154,7 +154,7 @@ def test_what_cannot_be_read_at_all(server: CommandServer, folder: Path, prefix:
     written, seen = TEXTS[value]
     text, line = write_key(FIRST[prefix], written)
     told = render(server, folder, text)
-    near = re.compile(rf"a\.yaml(:{line}|:{line + 1}|(?=: this is not YAML: it holds)): ")
+    near = re.compile(rf"a\.yaml(:{line}|:{line + 1}|(?=: this is not YAML: it has)): ")
     assert any(near.match(one) and seen in one for one in told), (told, line)
 
 
@@ -163,7 +163,7 @@ def test_a_key_that_stands_twice(server: CommandServer, folder: Path, name: str)
     prefix, key, _ = ENTRIES[name]
     text, line = write_key(name, f"3\n{' ' * HOMES[prefix][1]}{key}: 3")
     told = render(server, folder, text)
-    assert any(one.startswith(f"a.yaml:{line + 1}: ") and f"{key}: this key stands here twice" in one for one in told)
+    assert any(one.startswith(f"a.yaml:{line + 1}: ") and f"{key}: this key appears twice" in one for one in told)
 
 
 def test_every_key_is_tried() -> None:

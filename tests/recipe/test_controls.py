@@ -13,7 +13,8 @@ from support.refusals import refuse
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.recipe.controls import Controls, RegionControls
 from guidedstyle.recipe.files import list_files
-from guidedstyle.recipe.loading.loader import load_recipe, parse_setting, read_recipe, write_recipe
+from guidedstyle.recipe.loading.loader import load_recipe, read_recipe, write_recipe
+from guidedstyle.recipe.loading.settings import parse_setting
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.opening import open_scene
 
@@ -82,7 +83,7 @@ regions:
     assert recipe.content_layers == {"relu2_2": 1}
     assert recipe.octaves[0] < recipe.octaves[1] < recipe.octaves[2]
     assert (recipe.colour.match, recipe.colour.ways) == ("symmetric", ["match"])
-    assert (recipe.init.file, recipe.init.picture, recipe.init.content) == (studio / "photo.png", 1, 0)
+    assert (recipe.init.file, recipe.init.image, recipe.init.content) == (studio / "photo.png", 1, 0)
     first, second, third = recipe.regions
     assert first.style["ink"].weight == 2
     use = first.style["oil"]
@@ -152,59 +153,59 @@ SMALL = "content: photo.png\nstyle: ink.png\n"
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (SMALL + "colour: {match: pca, palette: [red]}\n", "a.yaml:3: colour: colours cannot be match and palette at once | choose one of style, match, content and palette"),
-        (SMALL + "colour: {}\n", "a.yaml:3: colour: this chooses nothing | choose one of style, match, content and palette"),
+        (SMALL + "colour: {match: pca, palette: [red]}\n", "a.yaml:3: colour: colour cannot have match and palette at the same time | give one of style, match, content and palette"),
+        (SMALL + "colour: {}\n", "a.yaml:3: colour: no source of colours is given | give one of style, match, content and palette"),
         (SMALL + "colour: gold\n", "a.yaml:3: colour.gold: there is no key 'gold' here | use one of style, content, match, palette"),
-        (SMALL + "colour: {match: lab}\n", "a.yaml:3: colour.match: 'lab' is none of the choices | match must be 'symmetric', 'pca', 'cholesky' or 'histogram'"),
-        (SMALL + "colour: {palette: [red, 7]}\n", "a.yaml:3: colour.palette[1]: 7 does not fit | palette[1] must be a colour in quotes, such as '#ff0000', or a CSS name such as red"),
-        (SMALL + "colour_strength: 0.5\n", "a.yaml:3: colour_strength: it has nothing to do: colour is style | choose a colour, such as match, or remove colour_strength"),
+        (SMALL + "colour: {match: lab}\n", "a.yaml:3: colour.match: 'lab' is not one of the choices | match must be 'symmetric', 'pca', 'cholesky' or 'histogram'"),
+        (SMALL + "colour: {palette: [red, 7]}\n", "a.yaml:3: colour.palette[1]: 7 is not valid | palette[1] must be a colour in quotes, such as '#ff0000', or a CSS name such as red"),
+        (SMALL + "colour_strength: 0.5\n", "a.yaml:3: colour_strength: it has no effect: colour is style | set colour, for example to match, or remove colour_strength"),
         (SMALL + "colour_strength: 2\n", "a.yaml:3: colour_strength: 2 is too large | colour_strength must be at most 1"),
-        (HEAD + "colour: match\n" + REGIONS % "colour: style, colour_strength: 0.5", "a.yaml:6: regions[1].colour_strength: it has nothing to do: colour is style | choose a colour, such as match, or remove colour_strength"),
-        (SMALL + "init: {noise: 0}\n", "a.yaml:3: init: the weights of the start sum to 0 | give at least one a weight above 0"),
-        (SMALL + "init: {content: 1, picture: 1}\n", "a.yaml:3: init.picture: the weight of which image? | add file:"),
+        (HEAD + "colour: match\n" + REGIONS % "colour: style, colour_strength: 0.5", "a.yaml:6: regions[1].colour_strength: it has no effect: colour is style | set colour, for example to match, or remove colour_strength"),
+        (SMALL + "init: {noise: 0}\n", "a.yaml:3: init: its weights sum to 0 | give at least one a weight above 0"),
+        (SMALL + "init: {content: 1, image: 1}\n", "a.yaml:3: init.image: `image` needs `file:` | add file:"),
         (SMALL + "init: gone.png\n", "a.yaml:3: init.file: there is no file gone.png | paths are relative to the recipe file; check the name and the folder"),
         (SMALL + "octaves: [0, 0]\n", "a.yaml:3: octaves: its weights sum to 0 | give at least one a weight above 0"),
-        (SMALL + "octaves: middle\n", "a.yaml:3: octaves: 'middle' does not fit | octaves must be a list"),
-        (SMALL + "octaves: [1, x]\n", "a.yaml:3: octaves[1]: 'x' does not fit | octaves[1] must be a number"),
+        (SMALL + "octaves: middle\n", "a.yaml:3: octaves: 'middle' is not valid | octaves must be a list"),
+        (SMALL + "octaves: [1, x]\n", "a.yaml:3: octaves[1]: 'x' is not valid | octaves[1] must be a number"),
         (SMALL + "octaves: []\n", "a.yaml:3: octaves: [] has too few entries | octaves must have at least 1"),
         (SMALL + "style_layers: {relu1_1: 0}\n", "a.yaml:3: style_layers: its weights sum to 0 | give at least one a weight above 0"),
         (SMALL + "style_layers: [relu4_1]\n", "a.yaml:3: style_layers.relu4_1: lite has no layer 'relu4_1' | use relu1_1 to relu3_4"),
         (SMALL + "content_layers: conv3\nencoder: vgg19\n", "a.yaml:3: content_layers.conv3: vgg19 has no layer 'conv3' | use relu1_1 to relu5_4"),
-        (HEAD + REGIONS.replace("style: ink, ", "") % "keep: true, strength: 2", "a.yaml:5: regions[1].strength: a kept region is not painted | remove strength, or keep"),
-        (HEAD + REGIONS % "border: 3%", "a.yaml:5: regions[1].border: only a kept region has a border | remove border, or add keep: true"),
-        (HEAD + REGIONS.replace("style: ink, ", "") % "strength: 0, content_strength: 0", "a.yaml:5: regions[1]: region 'b' has neither style nor drawing: strength and content_strength are 0 | give it one of the two"),
+        (HEAD + REGIONS.replace("style: ink, ", "") % "keep: true, strength: 2", "a.yaml:5: regions[1].strength: it has no effect: a kept region is not painted | remove strength, or keep"),
+        (HEAD + REGIONS % "border: 3%", "a.yaml:5: regions[1].border: it has no effect: only kept regions have a border | remove border, or add keep: true"),
+        (HEAD + REGIONS.replace("style: ink, ", "") % "strength: 0, content_strength: 0", "a.yaml:5: regions[1]: region 'b' would stay as it starts: strength and content_strength are 0 | set one of them"),
         (HEAD + REGIONS.replace("style: ink, ", "") % "smoothness: 2", "a.yaml:5: regions[1]: region 'b' has no style | add style: NAME, or keep: true, or strength: 0"),
         (HEAD + REGIONS.replace("style: ink", "style: {ink: {gradient: {from: [0, 0], to: [1, 0]}, threshold: 0.6}}") % "strength: 1", "a.yaml:5: regions[1].style: the weights of its styles sum to 0 over 100.0% of the region | give one of them a weight there, or cut the region's mask"),
-        (HEAD + REGIONS.replace("style: ink", "style: {ink: rest}") % "strength: 1", "a.yaml:5: regions[1].style.ink.where: rest is what the other regions leave over, which only a whole region can be | use all, or {except: [all, ...]}"),
+        (HEAD + REGIONS.replace("style: ink", "style: {ink: rest}") % "strength: 1", "a.yaml:5: regions[1].style.ink.where: rest is everything that no other region covers: it can only be a region's whole mask | use all, or {except: [all, ...]}"),
         (HEAD + REGIONS.replace("style: ink", "style: {ink: gone.png}") % "strength: 1", "a.yaml:5: regions[1].style.ink.where: there is no file gone.png | paths are relative to the recipe file; check the name and the folder"),
         (HEAD + REGIONS.replace("style: ink", "style: {ink: {weight: -1}}") % "strength: 1", "a.yaml:5: regions[1].style.ink.weight: -1 is too small | weight must be at least 0"),
-        (HEAD + REGIONS.replace("style: ink", "style: {ink: [1]}") % "strength: 1", "a.yaml:5: regions[1].style.ink: [1] does not fit | ink must be keys with values"),
-        (HEAD + REGIONS % "strength: 0, statistics: mean", "a.yaml:5: regions[1].statistics: it has nothing to do: strength is 0, so nothing is painted | remove statistics, or set strength"),
-        (HEAD + REGIONS % "content_strength: 0, content_layers: relu1_1", "a.yaml:5: regions[1].content_layers: it has nothing to do: content_strength is 0, so no drawing is kept | remove content_layers, or set content_strength"),
-        (SMALL + "strength: 0\noctaves: fine\n", "a.yaml:4: octaves: it has nothing to do: strength is 0 everywhere | remove octaves, or set strength"),
-        (SMALL + "content_strength: 0\ncontent_layers: relu1_1\n", "a.yaml:4: content_layers: it has nothing to do: content_strength is 0 everywhere | remove content_layers, or set content_strength"),
-        (HEAD + REGIONS.replace("style: ink", "style: {ink: left.png}") % "strength: 1", "a.yaml:5: regions[1].style: a mix of one style cannot vary: its share is all of the region | add a second style, or give the region the mask"),
-        (HEAD + REGIONS.replace("style: ink, ", "") % "strength: 0, init: style", "a.yaml:5: regions[1].init: there is no style image to start from | give it a style"),
+        (HEAD + REGIONS.replace("style: ink", "style: {ink: [1]}") % "strength: 1", "a.yaml:5: regions[1].style.ink: [1] is not valid | ink must be keys with values"),
+        (HEAD + REGIONS % "strength: 0, statistics: mean", "a.yaml:5: regions[1].statistics: it has no effect: strength is 0, so no style is painted | remove statistics, or set strength"),
+        (HEAD + REGIONS % "content_strength: 0, content_layers: relu1_1", "a.yaml:5: regions[1].content_layers: it has no effect: content_strength is 0, so no content is kept | remove content_layers, or set content_strength"),
+        (SMALL + "strength: 0\noctaves: fine\n", "a.yaml:4: octaves: it has no effect: strength is 0 everywhere | remove octaves, or set strength"),
+        (SMALL + "content_strength: 0\ncontent_layers: relu1_1\n", "a.yaml:4: content_layers: it has no effect: content_strength is 0 everywhere | remove content_layers, or set content_strength"),
+        (HEAD + REGIONS.replace("style: ink", "style: {ink: left.png}") % "strength: 1", "a.yaml:5: regions[1].style: a mask has no effect on a region's only style | add a second style, or use it as the region's mask"),
+        (HEAD + REGIONS.replace("style: ink, ", "") % "strength: 0, init: style", "a.yaml:5: regions[1].init: there is no style image to start from | give the region a style"),
         (HEAD + REGIONS.replace("style: ink", "style: {ink: 1, oil: {where: left.png, grow: 2}}") % "strength: 1", "a.yaml:5: regions[1].style.oil.grow: there is no key 'grow' here"),
         (HEAD + REGIONS.replace("style: ink", "style: {fine: ink, coarse: oil, scale: 2}") % "strength: 1", "a.yaml:5: regions[1].style.scale: there is no style 'scale'"),
-        (SMALL + "method: classic\nencoder: lite\n", "a.yaml:3: method: the classic set-up is made of layers of vgg19, not of lite | set encoder: vgg19, or remove method"),
-        (SMALL + "method: classic\nstatistics: mean\n", "a.yaml:4: statistics: the published weights of the classic set-up are for gram, not for mean | remove it, or set method: octaves"),
-        (CANVAS + "content: photo.png\n", "a.yaml:1: canvas: an image cannot have both content and canvas | remove one of the two"),
-        (CANVAS + "content_strength: 1\n", "a.yaml:3: content_strength: it needs a content image, and there is only a canvas | change content_strength, or give content:"),
-        (CANVAS + "init: content\n", "a.yaml:3: init: it needs a content image, and there is only a canvas | change init, or give content:"),
-        (CANVAS + "colour: match\n", "a.yaml:3: colour: it needs a content image, and there is only a canvas | change colour, or give content:"),
+        (SMALL + "method: classic\nencoder: lite\n", "a.yaml:3: method: method: classic uses layers of vgg19, not of lite | set encoder: vgg19, or remove method"),
+        (SMALL + "method: classic\nstatistics: mean\n", "a.yaml:4: statistics: method: classic uses gram, not mean | remove it, or set method: octaves"),
+        (CANVAS + "content: photo.png\n", "a.yaml:1: canvas: a recipe cannot have both content and canvas | remove one of the two"),
+        (CANVAS + "content_strength: 1\n", "a.yaml:3: content_strength: it needs a content image, but the recipe has only a canvas | change content_strength, or use content: instead of canvas:"),
+        (CANVAS + "init: content\n", "a.yaml:3: init: it needs a content image, but the recipe has only a canvas | change init, or use content: instead of canvas:"),
+        (CANVAS + "colour: match\n", "a.yaml:3: colour: it needs a content image, but the recipe has only a canvas | change colour, or use content: instead of canvas:"),
         ("canvas: [64]\nstyle: ink.png\n", "a.yaml:1: canvas[1]: canvas[1] is missing | add canvas[1]:"),
         ("canvas: [64, 8]\nstyle: ink.png\n", "a.yaml:1: canvas[1]: 8 is too small | canvas[1] must be at least 16"),
-        ("canvas: [64, 64]\nstyles: {ink: ink.png}\nregions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: {rectangle: [0, 0, 1, 0.5]}, keep: true}\n", "a.yaml:5: regions[1].keep: there is no content image to keep | remove keep, or give content: instead of canvas:"),
-        (HEAD + "style: {fine: ink, coarse: ink}\n", "both of its parts are the same style | name two styles, or use that one"),
-        (HEAD + "style: {fine: ink, coarse: inc}\n", "there is no style image 'inc' | name a style that has an image"),
-        ("content: photo.png\nstyle: made\nstyles: {ink: ink.png, made: {fine: ink}}\n", "a.yaml:3: styles.made: it takes two styles to make one | name both: {fine: NAME, coarse: NAME}"),
-        ("content: photo.png\nstyle: made\nstyles: {ink: ink.png, oil: oil.png, made: {fine: ink, coarse: oil, flip: both}}\n", "a.yaml:3: styles.made.flip: a style made of others has no flip of its own | give flip to one of its parts"),
-        ("content: photo.png\nstyle: more\nstyles: {ink: ink.png, oil: oil.png, made: {fine: ink, coarse: oil}, more: {fine: made, coarse: oil}}\n", "a.yaml:3: styles.more.fine: 'made' is made of others itself | name a style that has an image"),
-        ("content: photo.png\nstyle: made\nstyles: {ink: ink.png, made: {image: oil.png, fine: ink, coarse: ink}}\n", "a.yaml:3: styles.made: a style cannot be an image and be made of others at once | remove image, or fine and coarse"),
-        ("content: photo.png\nstyle: a\nstyles: {ink: ink.png, a: {fine: b, coarse: b}, b: {fine: a, coarse: a}}\n", "a.yaml:3: styles.a.fine: 'b' is made of others itself | name a style that has an image"),
-        ("content: photo.png\nstyle: ink\nstyles: {ink: {scale: 2}}\n", "a.yaml:3: styles.ink: image is missing | add image: PAINTING"),
-        (SMALL + "solver: {rate: 0}\n", "a.yaml:3: solver.rate: 0 is too small | rate must be above 0"),
+        ("canvas: [64, 64]\nstyles: {ink: ink.png}\nregions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: {rectangle: [0, 0, 1, 0.5]}, keep: true}\n", "a.yaml:5: regions[1].keep: there is no content image to keep | remove keep, or use content: instead of canvas:"),
+        (HEAD + "style: {fine: ink, coarse: ink}\n", "fine and coarse are the same style | give two different styles, or use that style alone"),
+        (HEAD + "style: {fine: ink, coarse: inc}\n", "there is no style image 'inc' | use a style that has an image"),
+        ("content: photo.png\nstyle: made\nstyles: {ink: ink.png, made: {fine: ink}}\n", "a.yaml:3: styles.made: fine and coarse must both be given | give both: {fine: NAME, coarse: NAME}"),
+        ("content: photo.png\nstyle: made\nstyles: {ink: ink.png, oil: oil.png, made: {fine: ink, coarse: oil, flip: both}}\n", "a.yaml:3: styles.made.flip: a style that combines two others has no flip of its own | give flip to one of the two"),
+        ("content: photo.png\nstyle: more\nstyles: {ink: ink.png, oil: oil.png, made: {fine: ink, coarse: oil}, more: {fine: made, coarse: oil}}\n", "a.yaml:3: styles.more.fine: 'made' combines two styles itself | use a style that has an image"),
+        ("content: photo.png\nstyle: made\nstyles: {ink: ink.png, made: {image: oil.png, fine: ink, coarse: ink}}\n", "a.yaml:3: styles.made: a style cannot have both image and fine or coarse | remove image, or fine and coarse"),
+        ("content: photo.png\nstyle: a\nstyles: {ink: ink.png, a: {fine: b, coarse: b}, b: {fine: a, coarse: a}}\n", "a.yaml:3: styles.a.fine: 'b' combines two styles itself | use a style that has an image"),
+        ("content: photo.png\nstyle: ink\nstyles: {ink: {scale: 2}}\n", "a.yaml:3: styles.ink: image is missing | add image: IMAGE"),
+        (SMALL + "solver: {learning_rate: 0}\n", "a.yaml:3: solver.learning_rate: 0 is too small | learning_rate must be above 0"),
         (SMALL + "solver: {sizes: 0}\n", "a.yaml:3: solver.sizes: 0 is too small | sizes must be at least 1"),
     ],
 )  # fmt: skip

@@ -12,22 +12,24 @@ from support.strategies import recipes, words
 from guidedstyle.app.variants import parse_axis
 from guidedstyle.recipe.files import share_masks
 from guidedstyle.recipe.loading.document import write_yaml
-from guidedstyle.recipe.loading.loader import move_paths, parse_setting, read_recipe, write_recipe
+from guidedstyle.recipe.loading.loader import move_paths, read_recipe, write_recipe
+from guidedstyle.recipe.loading.settings import parse_setting
 from guidedstyle.recipe.model import Recipe
+from guidedstyle.recipe.shorthand import expand
 
 
 @settings(max_examples=120, suppress_health_check=list(HealthCheck))
-@example({"init": {"content": 1, "picture": 0, "file": "a.png"}})
+@example({"init": {"content": 1, "image": 0, "file": "a.png"}})
 @example({"method": "classic", "content_layers": None, "solver": {"steps": None}})
 @example({"style_layers": ["\x85", "\u2028"]})
 @given(recipes)
 def test_any_recipe_is_the_same_when_it_is_written_and_read(tmp_path_factory: Any, data: dict[str, Any]) -> None:
     folder: Path = tmp_path_factory.getbasetemp()
-    recipe = share_masks(move_paths(Recipe.model_validate(data), lambda path: folder / path))
+    recipe = share_masks(move_paths(Recipe.model_validate(expand(data)), lambda path: folder / path))
     file = folder / "recipe.yaml"
     file.write_text(write_recipe(recipe, folder), encoding="utf-8")
     reading = read_recipe(file)
-    assert not reading.broken
+    assert not reading.invalid
     assert reading.recipe == recipe
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.recipe.loading.settings import parse_setting
 from guidedstyle.scene.opening import open_scene
 
 

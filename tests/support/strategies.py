@@ -152,7 +152,7 @@ controls: dict[str, Strategy] = {
         palette=lists(colours),
     ),
     "colour_strength": shares,
-    "init": files | keys(Start, content=weights, noise=weights, style=weights, picture=weights, file=files),
+    "init": files | keys(Start, content=weights, noise=weights, style=weights, image=weights, file=files),
 }
 assert controls.keys() == Controls.model_fields.keys() == RegionControls.model_fields.keys()
 
@@ -182,7 +182,7 @@ solvers = keys(
     method=words_of(SolverMethod),
     steps=st.none() | st.integers(1, 100_000),
     sizes=st.none() | st.integers(1, 12),
-    rate=st.none() | st.floats(0, 10, exclude_min=True),
+    learning_rate=st.none() | st.floats(0, 10, exclude_min=True),
     tolerance=shares,
     seed=st.integers(0, 2**63 - 1),
 )

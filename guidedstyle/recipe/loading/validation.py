@@ -1,8 +1,7 @@
-"""Validate plain data against the recipe models, with the line of every error."""
+"""Validate plain data against the recipe's models, with the line of every error."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
@@ -11,73 +10,63 @@ from pydantic_core import ErrorDetails
 
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.recipe.controls import RegionControls
-from guidedstyle.recipe.loading.document import Document, lies_within, name_key
+from guidedstyle.recipe.loading.document import Document
+from guidedstyle.recipe.loading.keys import find_value, lies_within, name_key, step_into, walk
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.types import KeyPath
 
 PLACEHOLDER = "?"
-OPTIONAL = {
-    *RegionControls.model_fields,
-    "where",
-    "canvas",
-}  # entries that are left out where something in them is wrong
-WANTED = {  # by pydantic's name of the error
+OPTIONAL = {*RegionControls.model_fields, "where", "canvas"}  # entries that are left out where they are invalid
+EXPECTED = {  # by pydantic's error type
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
     "bool_type": "true or false",
     "string_type": "text",
     "path_length": "a path whose names have at most 200 bytes",
-    "path_type": "the name of a file",
+    "path_type": "a file name",
     "dict_type": "keys with values",
     "model_type": "keys with values",
     "tuple_type": "a list",
-    "string_too_short": "at least one letter",
-    "hidden": "written in letters that can be seen",
+    "string_too_short": "at least one character",
+    "hidden": "text without control characters",
     "colour": "a colour in quotes, such as '#ff0000', or a CSS name such as red",
     "box": "[left, top, right, bottom], four numbers from -10 to 10",
     "point": "[x, y], two numbers from -10 to 10",
     "corners": "three or more corners, [[x, y], ...], of numbers from -10 to 10",
-    "length": "px, such as 8, or a share of the longest side, such as 2%",
+    "length": "px, such as 8, or a percentage of the longest side, such as 2%",
 }
 
 
 def validate(document: Document) -> tuple[Recipe, set[KeyPath]]:
-    """Validate, note what is wrong, and validate again without it, so that later checks still run.
+    """Validate a recipe's data; where it is invalid, collect the errors and validate the rest, for later checks.
 
-    Returns the recipe and the paths that were wrong; raises GuidedStyleError where nothing can be made of the rest.
+    Returns the recipe and the paths that were invalid; raises GuidedStyleError where the rest is no recipe.
     """
-    data, broken = document.data, set[KeyPath]()
-    _refuse_empty_keys(document, broken)
+    data, invalid, known = document.data, set[KeyPath](), set[KeyPath]()
+    _refuse_empty_keys(document, invalid)
     while True:
         try:
-            return Recipe.model_validate(data), broken
+            return Recipe.model_validate(data), invalid
         except ValidationError as error:
             details = _sort_out({_own_path(detail, data): detail for detail in error.errors()})
             document.problems += [_describe(detail, path, document) for path, detail in details.items()]
-            mended = [_mend(data, path, detail["type"], broken) for path, detail in details.items()]
-            if not all(mended):
+            repaired = [_repair(data, path, detail["type"], invalid) for path, detail in details.items()]
+            if not all(repaired) or details.keys() <= known:
                 raise GuidedStyleError(document.problems) from error
+            known |= details.keys()
 
 
-def _refuse_empty_keys(document: Document, broken: set[KeyPath]) -> None:
-    for path in list(_find_empty(document.data)):
-        remedy = "write one, or remove the key; a colour needs quotes, '#ff0000', since # begins a comment"
+def _refuse_empty_keys(document: Document, invalid: set[KeyPath]) -> None:
+    for path in [path for path, value in walk(document.data) if value is None]:
+        remedy = "give it one, or remove the key; colours need quotes, '#ff0000', since # starts a comment"
         document.problems.append(Problem(document.locate(path), "it has no value", remedy))
-        if not lies_within(path, broken) and not _mend(document.data, path, "empty", broken):
+        if not lies_within(path, invalid) and not _repair(document.data, path, "empty", invalid):
             raise GuidedStyleError(document.problems)
 
 
-def _find_empty(data: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
-    entries = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    for key, value in entries:
-        if value is None:
-            yield (*path, key)
-        yield from _find_empty(value, (*path, key))
-
-
 def _sort_out(details: dict[KeyPath, ErrorDetails]) -> dict[KeyPath, ErrorDetails]:
-    """Leave out lists that are too short since pydantic does not count their wrong entries."""
+    """Leave out lists that are too short only because pydantic does not count their invalid entries."""
 
     def follows(path: KeyPath) -> bool:
         short = details[path]["type"] == "too_short"
@@ -87,42 +76,36 @@ def _sort_out(details: dict[KeyPath, ErrorDetails]) -> dict[KeyPath, ErrorDetail
 
 
 def _own_path(detail: ErrorDetails, data: Any) -> KeyPath:
-    """Drop what pydantic adds to a path for the branches of a union."""
+    """Drop the parts that pydantic adds to a path for the branches of a union."""
     path: list[str | int] = []
     for key in detail["loc"]:
         known = isinstance(key, int) if isinstance(data, list) else isinstance(data, dict) and key in data
         if not known and detail["type"] != "missing":
             break
         path.append(key)
-        data = _step_into(data, key)
+        data = step_into(data, key)
     return tuple(path)
 
 
-def _step_into(data: Any, key: Any) -> Any:
-    if isinstance(data, dict):
-        return data.get(key)
-    return data[key] if isinstance(data, list) and isinstance(key, int) and key < len(data) else None
-
-
-def _mend(data: Any, path: KeyPath, kind: str, broken: set[KeyPath]) -> bool:
-    """Take what is wrong out of `data`, or put a placeholder where something is missing, and note it as broken."""
+def _repair(data: Any, path: KeyPath, kind: str, invalid: set[KeyPath]) -> bool:
+    """Remove an invalid value from `data`, or put a placeholder for a missing one; returns whether it was possible."""
     if not path:
         return False
     if path[0] == "masks":
-        return _replace_shared_masks(data, broken)
+        return _replace_shared_masks(data, invalid)
     if path[0] in ("regions", "styles") and path[2:3] == ("mask",):
-        return _replace_mask(data, path[:3], broken)
+        return _replace_mask(data, path[:3], invalid)
     path = _cut_to_control(path)
-    broken.add(path)
-    data, last = _walk_to(data, path[:-1]), path[-1]
+    invalid.add(path)
+    data, last = find_value(data, path[:-1]), path[-1]
     if not isinstance(data, dict):
         return False
     if last in OPTIONAL:
         data.pop(last, None)
     elif kind == "missing":
         data[last] = PLACEHOLDER
-    elif path[0] == "regions" and path[-2:-1] == ("style",):  # not a style image that is called style
-        data[last] = 1.0
+    elif path[0] == "regions" and path[-2:-1] == ("style",):  # not a style whose name is style
+        data[last] = {"weight": 1.0}
     elif isinstance(data.get(last), dict | list) or last in ("content", "image", "mask", "name"):
         return False
     else:
@@ -131,34 +114,28 @@ def _mend(data: Any, path: KeyPath, kind: str, broken: set[KeyPath]) -> bool:
 
 
 def _cut_to_control(path: KeyPath) -> KeyPath:
-    """Cut a path off at an entry that can be left out as a whole."""
+    """Shorten a path to the entry that can be left out as a whole."""
     ends = [index for index, key in enumerate(path, 1) if key in OPTIONAL]
     return path[: ends[0]] if ends else path
 
 
-def _walk_to(data: Any, path: KeyPath) -> Any:
-    for key in path:
-        data = _step_into(data, key)
-    return data
-
-
-def _replace_mask(data: Any, path: KeyPath, broken: set[KeyPath]) -> bool:
-    """Put the whole image in the place of a wrong mask; one that was replaced already is beyond that."""
-    if path in broken:
+def _replace_mask(data: Any, path: KeyPath, invalid: set[KeyPath]) -> bool:
+    """Replace an invalid mask by the whole image, once."""
+    if path in invalid:
         return False
-    broken.add(path)
-    _walk_to(data, path[:-1])["mask"] = {"all": True}
+    invalid.add(path)
+    find_value(data, path[:-1])["mask"] = {"all": True}
     return True
 
 
-def _replace_shared_masks(data: Any, broken: set[KeyPath]) -> bool:
-    """Take out `masks`, and the regions' masks that it was for."""
+def _replace_shared_masks(data: Any, invalid: set[KeyPath]) -> bool:
+    """Remove `masks`, and the masks of regions that use it."""
     regions = data["regions"] if isinstance(data.get("regions"), list) else []
     for index, region in enumerate(regions):
         mask = region.get("mask") if isinstance(region, dict) else None
-        if isinstance(mask, dict) and "file" not in mask and ("regions", index, "mask") not in broken:
-            _replace_mask(data, ("regions", index, "mask"), broken)
-    broken.add(("masks",))
+        if isinstance(mask, dict) and "file" not in mask and ("regions", index, "mask") not in invalid:
+            _replace_mask(data, ("regions", index, "mask"), invalid)
+    invalid.add(("masks",))
     known = "masks" in data
     data.pop("masks", None)
     return known
@@ -174,7 +151,7 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
     key = name_key(path[-2:] if isinstance(path[-1], int) else path[-1:]) if path else "the recipe"
     match detail["type"]:
         case "extra_forbidden" if path == ("style",):
-            return "style is for the whole image, and there are regions or no styles", "give it to a region"
+            return "style at the top is for recipes without regions", "give each region its own style"
         case "extra_forbidden":
             return f"there is no key {key!r} here", _suggest(path)
         case "missing":
@@ -189,22 +166,22 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
         case "greater_than":
             return f"{value} is too small", f"{key} must be above {context['gt']:g}"
         case "string_too_long":
-            return f"{value} is too long", f"{key} must have at most {context['max_length']} letters"
+            return f"{value} is too long", f"{key} must have at most {context['max_length']} characters"
         case "too_short":
             return f"{value} has too few entries", f"{key} must have at least {context['min_length']}"
         case "too_long":
             return f"{value} has too many entries", f"{key} must have at most {context['max_length']}"
         case "model_type" if path == ("masks",):
-            return f"{value} does not fit", "masks must be a file, or {file: labels.png}"
+            return f"{value} is not valid", "masks must be a file, or {file: labels.png}"
         case "model_type" if path[-1] in ("mask", "where") or path[-2:-1] in (("any",), ("both",), ("except",)):
             remedy = "a mask is a file, rest, all, or keys such as {file: labels.png, colour: red}"
-            return f"{value} does not fit", remedy
+            return f"{value} is not valid", remedy
         case "literal_error":
-            return f"{value} is none of the choices", f"{key} must be {context['expected']}"
+            return f"{value} is not one of the choices", f"{key} must be {context['expected']}"
         case "finite_number":
-            return f"{value} is not a number one can reckon with", f"give {key} a finite number"
-    wanted = WANTED.get(detail["type"])
-    return f"{value} does not fit", f"{key} must be {wanted}" if wanted else f"{key}: {detail['msg']}"
+            return f"{value} is not finite", f"{key} must be a finite number"
+    expected = EXPECTED.get(detail["type"])
+    return f"{value} is not valid", f"{key} must be {expected}" if expected else f"{key}: {detail['msg']}"
 
 
 def _shorten(value: object) -> str:
@@ -213,7 +190,7 @@ def _shorten(value: object) -> str:
 
 
 def _write(value: object) -> str:
-    """Write a value as it may stand in a recipe, a text in quotes."""
+    """Write a value as in YAML, text in quotes."""
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key!r}: {_write(item)}' for key, item in value.items())}}}"
     if isinstance(value, list | tuple):
@@ -222,7 +199,7 @@ def _write(value: object) -> str:
 
 
 def _suggest(path: KeyPath) -> str:
-    """Suggest the key of this place that is spelt alike, the place of the key, or all keys of this place."""
+    """Suggest a key with a similar name, the entry that has this key, or all keys that are known here."""
     key, model = str(path[-1]), _find_model(path[:-1])
     fields = [(name, field.annotation) for name, field in model.model_fields.items()]
     inner = [

@@ -24,7 +24,8 @@ from guidedstyle.io.images import to_array
 from guidedstyle.losses.measure import build_octaves
 from guidedstyle.losses.pyramid import OctaveLayer
 from guidedstyle.losses.terms import StyleTerm
-from guidedstyle.recipe.loading.loader import parse_setting, read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.recipe.loading.settings import parse_setting
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import ColourMethod

@@ -1,0 +1,102 @@
+"""Settings, values for keys of a recipe from the command line or from Python; old names of keys."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from guidedstyle.errors import GuidedStyleError, Problem
+from guidedstyle.recipe.loading.document import Document, read_value
+from guidedstyle.recipe.loading.keys import find_entry, find_value, step_into, walk
+from guidedstyle.recipe.shorthand import expand, expand_at, expand_style, find_new_name
+from guidedstyle.types import KeyPath, Setting
+
+IMPLIED = ("styles", "regions")  # that `style:` stands for
+
+
+def parse_setting(text: str) -> Setting:
+    """Parse `KEY=VALUE` of the command line, the value written as in YAML."""
+    key, equals, value = text.partition("=")
+    place = f"--set {text}"
+    if not key or not equals:
+        raise GuidedStyleError.of(place, "this is not KEY=VALUE", "write, for example, --set smoothness=2")
+    return Setting(key.strip(), read_value(place, value) if value else None, place)
+
+
+def apply_setting(document: Document, setting: Setting) -> None:
+    """Set a key of a recipe, or remove it where the value is None."""
+    path, parent = _descend(document, setting)
+    if setting.value is None and isinstance(parent, dict):
+        parent.pop(path[-1], None)
+    else:
+        parent[path[-1]] = deepcopy(setting.value)  # later settings may change it
+    document.places = {key: place for key, place in document.places.items() if key[: len(path)] != path}
+    for length in range(1, len(path) + 1):  # also of the entries that were added on the way
+        document.places.setdefault(path[:length], setting.place)
+
+
+def find_path(document: Document, setting: Setting) -> KeyPath:
+    """Find the path of a setting's key; raises GuidedStyleError where there is no entry to hold it."""
+    return _descend(document, setting)[0]
+
+
+def _descend(document: Document, setting: Setting) -> tuple[KeyPath, Any]:
+    """Walk to a setting's key, expanding shorthand on the way; returns its path and the entry that holds it."""
+    *above, last = setting.key.split(".")
+    if (above or [last])[0] in IMPLIED:
+        _expand_style(document)
+    path, node = KeyPath(()), document.data
+    for key in above:
+        path = _step(document, setting, path, node, key)
+        value = step_into(node, path[-1])
+        node[path[-1]] = {} if value is None else expand_at(path, value)
+        node = node[path[-1]]
+    return _step(document, setting, path, node, last), node
+
+
+def _step(document: Document, setting: Setting, path: KeyPath, node: Any, key: str) -> KeyPath:
+    step = find_entry(node, key) if isinstance(node, list) else key if isinstance(node, dict) else None
+    if step is None:
+        rule = f"{'.'.join(map(str, path))} has no entry {key!r}"
+        raise GuidedStyleError.of(setting.place, rule, "use a key of the recipe, such as regions.sky.strength")
+    path = (*path, step)
+    if not (name := find_new_name(path)):
+        return path
+    _warn(document, f"{setting.place}: {setting.key}", key, name)
+    return (*path[:-1], name)
+
+
+def rename_keys(document: Document) -> None:
+    """Give the keys of a recipe their new names, with a warning for each that was renamed."""
+    for path, value in list(walk(document.data)):
+        if name := find_new_name(path):
+            _warn(document, document.locate(path), path[-1], name)
+            parent, place = find_value(document.data, path[:-1]), document.locate(path)
+            del parent[path[-1]]
+            if name in parent:
+                rule = f"{path[-1]} is the old name of {name}, which is given too"
+                document.problems.append(Problem(place, rule, f"remove {path[-1]}"))
+            else:
+                parent[name] = value
+                document.places = {_rename(key, path, name): at for key, at in document.places.items()}
+
+
+def _rename(key: KeyPath, path: KeyPath, name: str) -> KeyPath:
+    return (*path[:-1], name, *key[len(path) :]) if key[: len(path)] == path else key
+
+
+def _warn(document: Document, place: str, old: str | int, new: str) -> None:
+    document.warnings.append(f"{place}: the key {old} is now called {new}; the old name still works")
+
+
+def expand_document(document: Document) -> None:
+    """Expand the shorthand of a recipe."""
+    _expand_style(document)
+    document.data = expand(document.data)
+
+
+def _expand_style(document: Document) -> None:
+    """Expand `style:` to the styles and regions that it stands for; their place is that of `style`."""
+    document.data = expand_style(document.data)
+    if place := document.places.get(("style",)):
+        document.places = dict.fromkeys([("styles", "style"), ("regions",)], place) | document.places
