@@ -323,7 +323,7 @@ NOT_PROCESSED = "the image is damaged (image file is truncated (N bytes not proc
 PATHS = "paths are relative to the recipe file; check the name and the folder"
 NOT_PLAIN = f"is not a regular file | {PATHS}"
 LINK = f"is a broken link | {PATHS}"
-NO_FILE = "does not fit | file must be the name of a file"
+NO_FILE = "is not valid | file must be a file name"
 TOO_LARGE = "px is too large | scale it to at most 400,000,000 pixels"
 ONE_FLOAT = "its values are not all between 0 and 1 | save the mask as a grey image of 8 or 16 bits"
 ONE_INT = "its values are not all between 0 and 65535 | save the mask as a grey image of 8 or 16 bits"
@@ -334,23 +334,23 @@ HIDDEN = "is hidden, or its group is | show it and save again, or remove the reg
 EMPTY = "is empty | paint where the region is, in any colour, and save again"
 ALL_LAYERS = "sky, blank, unseen, clear, twin, twin, group/inner, left/tree, right/tree, pale/ghost, far"
 NAMES_NOTHING = "this mask has no source | give it file, rest, all, a shape, or any, both or except"
-WHICH_FILE = "of which file? | add file: to the mask, or masks: {file: ...} at the top for all regions"
-KINDS = "does not fit | a mask is a file, rest, all, or keys such as {file: labels.png, colour: red}"
+WHICH_FILE = "needs `file:` | add file: to the mask, or masks: {file: ...} at the top for all regions"
+KINDS = "is not valid | a mask is a file, rest, all, or keys such as {file: labels.png, colour: red}"
 KEEP_ONE = "at once | keep one, or combine them: {any: [...]}, {both: [...]}, {except: [..., ...]}"
 REST = "rest is everything that no other region covers: it can only be a region's whole mask | use all, or {except: [all, ...]}"
 NO_REST = "rest cannot be modified: it is everything that no other region covers | modify the other masks instead"
 NO_AREA = "has no area | give [left, top, right, bottom] with left < right and top < bottom"
-LENGTH = "px, such as 8, or a share of the longest side, such as 2%"
+LENGTH = "px, such as 8, or a percentage of the longest side, such as 2%"
 BOX = "must be [left, top, right, bottom], four numbers from -10 to 10"
-CORNERS = "does not fit | polygon must be three or more corners, [[x, y], ...], of numbers from -10 to 10"
+CORNERS = "is not valid | polygon must be three or more corners, [[x, y], ...], of numbers from -10 to 10"
 POINT = "must be [x, y], two numbers from -10 to 10"
 ONE_LINE = ".polygon: its corners lie on a line | move a corner"
 COLOUR = "must be a colour in quotes, such as '#ff0000', or a CSS name such as red"
 NO_VALUE = "it has no value | give it one, or remove the key; colours need quotes, '#ff0000', since # starts a comment"
 LONG_NAME = "... is not valid | file must be a path whose names have at most 200 bytes"
 WITHIN_ITSELF = ".any[0]: this alias refers to a value that contains it | write the value out instead"
-TOO_DEEP = "a.yaml: it is nested too deeply | write it with fewer levels"
-FINITE = "is not a number one can reckon with | give"
+TOO_DEEP = "a.yaml: it is nested too deeply | use fewer levels"
+FINITE = "is not finite | give"
 
 PICTURES = [
     ("cut.png", f": cut.png: {TRUNCATED}"),
@@ -512,9 +512,9 @@ KEYS = [
     ("{feather: 3}", f": {NAMES_NOTHING}"),
     ("{file: left.png, rectangle: [0, 0, 1, 1]}", f": a mask cannot be file and rectangle {KEEP_ONE}"),
     ("{any: [left.png], both: [left.png]}", f": a mask cannot be any and both {KEEP_ONE}"),
-    ("{colour: red}", f": colour {WHICH_FILE}"),
-    ("{layer: sky}", f": layer {WHICH_FILE}"),
-    ("{channel: alpha}", f": channel {WHICH_FILE}"),
+    ("{colour: red}", f": `colour` {WHICH_FILE}"),
+    ("{layer: sky}", f": `layer` {WHICH_FILE}"),
+    ("{channel: alpha}", f": `channel` {WHICH_FILE}"),
     ("{all: true, colour: red}", ": `colour` needs a file, not all | remove colour, or all"),
     ("{rectangle: [0, 0, 1, 1], layer: sky}", ": `layer` needs a file, not rectangle | remove layer, or rectangle"),
     ("{rest: true, feather: 3}", f": {NO_REST}"),
@@ -523,7 +523,7 @@ KEYS = [
     ("{both: [left.png, rest]}", f".both[1]: {REST}"),
     ("{any: [{}]}", f".any[0]: {NAMES_NOTHING}"),
     ("{file: left.png, channel: red}", ".channel: 'red' is not one of the choices | channel must be 'alpha'"),
-    ("{file: [left.png, left.png]}", ".file: ['left.png', 'left.png'] is not valid | file must be the name of a file"),
+    ("{file: [left.png, left.png]}", ".file: ['left.png', 'left.png'] is not valid | file must be a file name"),
     ("{file: left.png, fether: 3}", ".fether: there is no key 'fether' here | did you mean 'feather'?"),
     ("{file: left.png, invret: true}", ".invret: there is no key 'invret' here | did you mean 'invert'?"),
     ("{file: left.png, blur: 3}", ".blur: there is no key 'blur' here | use one of rest, all, file, channel, colour, ignore, tolerance, layer, rectangle, ellipse, polygon, gradient, any, both, except, invert, threshold, grow, shrink, feather"),
