@@ -109,7 +109,10 @@ def test_mistakes_end_with_2_and_leave_nothing(studio: Path, command: str) -> No
         (["render", "recipe.yaml", "--device", "cuda:77"], "--device: 'cuda:77' is no device"),
         (["render", "recipe.yaml", "--device", "abacus"], "--device: 'abacus' is no device"),
         (["render", "recipe.yaml", "--size", "many"], "--size: 'many' is not a whole number"),
-        (["render", "recipe.yaml", "--encoder", "resnet"], "--encoder: encoder.name: 'resnet' is not one of the choices"),
+        (
+            ["render", "recipe.yaml", "--encoder", "resnet"],
+            "--encoder: encoder.name: 'resnet' is not one of the choices",
+        ),
         (["render", "recipe.yaml", "-o", "no/where.png"], "--output: output: there is no folder"),
         (["render", "recipe.yaml", "--size", "32768"], "size: the render needs at least"),
         (["render"], "Missing argument 'RECIPE...'"),

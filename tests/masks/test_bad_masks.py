@@ -350,7 +350,7 @@ NO_VALUE = "it has no value | give it one, or remove the key; colours need quote
 LONG_NAME = "... is not valid | file must be a path whose names have at most 200 bytes"
 WITHIN_ITSELF = ".any[0]: this alias refers to a value that contains it | write the value out instead"
 TOO_DEEP = "a.yaml: it is nested too deeply | use fewer levels"
-FINITE = "is not finite | give"
+FINITE = "is not finite | tolerance must be a finite number"
 
 PICTURES = [
     ("cut.png", f": cut.png: {TRUNCATED}"),
@@ -544,7 +544,7 @@ KEYS = [
     ("{file: labels.png, colour: red, ignore: white}", ".ignore: 'white' is not valid | ignore must be a list"),
     ("{file: labels.png, colour: red, tolerance: -1}", ".tolerance: -1 is too small | tolerance must be at least 0"),
     ("{file: labels.png, colour: red, tolerance: 500}", ".tolerance: 500 is too large | tolerance must be at most 442"),
-    ("{file: labels.png, colour: red, tolerance: .nan}", f".tolerance: nan {FINITE} tolerance a finite number"),
+    ("{file: labels.png, colour: red, tolerance: .nan}", f".tolerance: nan {FINITE}"),
     ("{rectangle: [1, 0, 0, 1]}", f".rectangle: [1, 0, 0, 1] {NO_AREA}"),
     ("{rectangle: [0, 1, 1, 0]}", f".rectangle: [0, 1, 1, 0] {NO_AREA}"),
     ("{ellipse: [0.5, 0, 0.5, 1]}", f".ellipse: [0.5, 0, 0.5, 1] {NO_AREA}"),
