@@ -19,7 +19,6 @@ from guidedstyle.io.images import fit_size, to_pillow
 from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.results.palette import Palette, make_legible, measure_chroma, measure_palette, pick_pixels, to_lab
 from guidedstyle.results.plots import CURRENT, DASHES, Curve, plot_curves, plot_distributions, require_matplotlib
-from guidedstyle.results.record import Record
 from guidedstyle.results.sheets import cut_out, draw_overview, tint
 from guidedstyle.scene.check import describe_controls, describe_style
 from guidedstyle.scene.scene import NEGLIGIBLE_SHARE, Scene
@@ -27,6 +26,7 @@ from guidedstyle.types import RGB, Array
 
 if TYPE_CHECKING:
     from guidedstyle.engine.rendering import LossHistory, Rendering
+    from guidedstyle.results.result import Result
 
 
 LONGEST, CARD = 1600, 640  # longest side, px: of content image and result, and of other images
@@ -42,13 +42,13 @@ class Plot(NamedTuple):
     curves: Sequence[Curve] = ()
 
 
-def write_page(scene: Scene, rendering: Rendering, record: Record) -> str:
+def write_page(result: Result) -> str:
     """Write the report of a render as one HTML file that loads nothing else.
 
-    `record` is that of the same render. Raises GuidedStyleError where matplotlib is missing.
+    Raises GuidedStyleError where matplotlib is missing.
     """
     require_matplotlib()
-    script = _read("page.js")
+    script, scene, rendering, record = _read("page.js"), result.scene, result.rendering, result.record
     return _open_template().render(
         scene=scene,
         recipe=scene.recipe,

@@ -66,7 +66,7 @@ def plot_curves(curves: Sequence[Curve], stages: Values, sizes: Sequence[int], *
 
     def draw(axes: Axes) -> None:
         for curve in curves:
-            _draw_curve(axes, curve, stages, logarithmic)
+            _draw_curve(axes, curve, stages, logarithmic=logarithmic)
         _mark_sizes(axes, stages, sizes)
         axes.set_xlabel("step")
         axes.set_xlim(0.5, len(stages) + 0.5)
@@ -79,7 +79,7 @@ def plot_curves(curves: Sequence[Curve], stages: Values, sizes: Sequence[int], *
     return _plot(draw, HEIGHT, name)
 
 
-def _draw_curve(axes: Axes, curve: Curve, stages: Values, logarithmic: bool) -> None:
+def _draw_curve(axes: Axes, curve: Curve, stages: Values, *, logarithmic: bool) -> None:
     """Draw one line per stage: losses at different sizes are not comparable."""
     values = np.where(np.isfinite(curve.values) & ((curve.values > 0) | (not logarithmic)), curve.values, np.nan)
     colour = INK if curve.colour == CURRENT else curve.colour

@@ -30,7 +30,6 @@ from guidedstyle.recipe.loading.loader import RECIPE_KEY, dump_recipe
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.results.record import Identity, LossSummary, Outcome, PlanSummary, Record, RegionLosses, StageSummary
 from guidedstyle.scene.scene import Scene
-from guidedstyle.types import Array
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Result:
         with atomic_write(name_record(output)) as part:  # if the disk is full, neither is replaced
             part.write_bytes(record.to_json())
             if output.suffix.lower() == ".ora":
-                _save_layers(self.scene, self.rendering.paint, self.rendering.image, output)
+                _save_layers(self.scene, self.rendering, output)
             else:
                 computed = record.recipe | {"precision": record.plan.precision}
                 save_image(self.picture, output, (RECIPE_KEY, write_yaml(computed)))
@@ -128,15 +127,12 @@ def _summarise_plan(plan: Plan) -> PlanSummary:
     )
 
 
-def _save_layers(scene: Scene, paint: Array, result: Array, file: Path) -> None:
-    """Save a rendering as OpenRaster: the content image below one layer per region, with its mask as alpha.
-
-    `paint` (1, 3, H, W) is the image before kept regions are restored, `result` the one after.
-    """
-    content, painted = to_pillow(scene.content), to_pillow(paint)
+def _save_layers(scene: Scene, rendering: Rendering, file: Path) -> None:
+    """Save a rendering as OpenRaster: the content image below one layer per region, with its mask as alpha."""
+    content, painted = to_pillow(scene.content), to_pillow(rendering.paint)
     layers = [(CONTENT_LAYER, content.convert("RGBA"))]
     for region, opacity in zip(scene.recipe.regions, unstack_weights(scene.weights), strict=True):
         layer = (content if region.keep else painted).convert("RGBA")
         layer.putalpha(Image.fromarray(np.uint8(opacity * 255 + 0.5)))
         layers.append((region.name, layer))
-    write_openraster(file, layers, to_pillow(result))
+    write_openraster(file, layers, to_pillow(rendering.image))

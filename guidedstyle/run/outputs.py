@@ -113,7 +113,7 @@ class RunFiles:
         if self.render_options.report:
             from guidedstyle.results.page import write_page  # few renders need it
 
-            write_file(self.render_options.report, write_page(self.scene, result.rendering, result.record).encode())
+            write_file(self.render_options.report, write_page(result).encode())
 
     def describe_kept(self) -> Iterator[str]:
         """Describe what is kept of a render that failed."""

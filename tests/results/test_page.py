@@ -25,18 +25,17 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 import guidedstyle
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.render import render
-from guidedstyle.engine.rendering import Rendering, Update, load_encoder
+from guidedstyle.engine.rendering import Update, load_encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import to_pillow
 from guidedstyle.recipe.loading.loader import load_recipe, read_recipe
 from guidedstyle.results.page import write_page
 from guidedstyle.results.palette import make_legible, measure_palette
 from guidedstyle.results.plots import DASHES, Curve, plot_curves
-from guidedstyle.results.record import Record, identify_recipe
+from guidedstyle.results.record import identify_recipe
 from guidedstyle.results.result import Result
 from guidedstyle.results.sheets import TINTS
 from guidedstyle.scene.opening import open_scene
-from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array
 
 pytestmark = pytest.mark.slow
@@ -54,13 +53,11 @@ NOTE = "<b>bold</b> & $x$ {{ 7 * 7 }}"
 
 @dataclass(frozen=True)
 class Report:
-    """A report, its file, and what it was made of."""
+    """A report, its file, and its result."""
 
     html: str
     file: Path
-    scene: Scene
-    rendering: Rendering
-    record: Record
+    result: Result
 
 
 def report_on(recipe: dict[str, Any], folder: Path, watch: Callable[[Update], bool] = lambda update: True) -> Report:
@@ -69,10 +66,10 @@ def report_on(recipe: dict[str, Any], folder: Path, watch: Callable[[Update], bo
     scene = open_scene(read_recipe(folder / "recipe.yaml"))
     encoder = load_encoder(scene.recipe.encoder)
     rendering = render(scene, encoder, make_plan(scene, encoder), on_update=watch)
-    record = Result(scene, rendering, (NOTE,), identify_recipe(scene.recipe)).record
-    html = write_page(scene, rendering, record)
+    result = Result(scene, rendering, (NOTE,), identify_recipe(scene.recipe))
+    html = write_page(result)
     (folder / "report.html").write_text(html)
-    return Report(html, folder / "report.html", scene, rendering, record)
+    return Report(html, folder / "report.html", result)
 
 
 def find_image(name: str) -> str:
@@ -191,7 +188,7 @@ def test_the_slider_moves_the_line_between_content_image_and_result(
         assert abs(float(page.locator("#split").input_value()) - 25) < 1
         assert page.locator("#split").get_attribute("aria-valuetext") == "25% content image"
         seen = Image.open(io.BytesIO(comparison.screenshot())).convert("RGB")
-        before, after = (to_pillow(image) for image in (report.scene.content, report.rendering.image))
+        before, after = (to_pillow(image) for image in (report.result.scene.content, report.result.rendering.image))
         assert differ(seen, before, 0.02, 0.22) < differ(seen, after, 0.02, 0.22) / 3
         assert differ(seen, after, 0.28, 0.48) < differ(seen, before, 0.28, 0.48) / 3
 
@@ -235,7 +232,7 @@ def test_the_button_copies_the_rendered_recipe(report: Report, browser: Browser,
         pasted = page.locator("textarea").input_value()
     file = report.file.with_name("pasted.yaml")
     file.write_text(pasted)
-    assert load_recipe(file) == report.scene.recipe
+    assert load_recipe(file) == report.result.scene.recipe
 
 
 @needs_chromium
@@ -287,9 +284,11 @@ def test_large_images_are_scaled_down(report: Report) -> None:
     def enlarge(layers: Array) -> Array:
         return layers.repeat(10, -1).repeat(10, -2)
 
-    scene = replace(report.scene, content=enlarge(report.scene.content), weights=enlarge(report.scene.weights))
-    rendering = replace(report.rendering, image=enlarge(report.rendering.image))
-    html = write_page(scene, rendering, report.record)
+    scene = replace(
+        report.result.scene, content=enlarge(report.result.scene.content), weights=enlarge(report.result.scene.weights)
+    )
+    rendering = replace(report.result.rendering, image=enlarge(report.result.rendering.image))
+    html = write_page(replace(report.result, scene=scene, rendering=rendering))
     sources = [attributes["src"] or "" for tag, attributes in Tags(html).found if tag == "img"]
     pictures = [Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) for source in sources]
     sizes = [picture.size for picture in pictures]
@@ -319,7 +318,7 @@ def test_a_texture_has_no_content_image_to_compare_with(tmp_path: Path, browser:
 def test_a_missing_matplotlib_is_an_error_with_a_hint(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(GuidedStyleError) as raised:
-        write_page(report.scene, report.rendering, report.record)
+        write_page(report.result)
     rule = "--report: it needs the library matplotlib, which is not installed"
     assert str(raised.value) == f"{rule}\n    pip install matplotlib"
 
@@ -386,7 +385,7 @@ def test_a_palette_has_the_colours_and_shares_of_the_weighted_part() -> None:
 
 def test_the_table_has_the_final_losses(report: Report) -> None:
     text = Tags(report.html).text
-    losses = report.rendering.losses
+    losses = report.result.rendering.losses
     for region, style, content in zip(("land", SCRIPT, "sea"), losses.style, losses.content, strict=True):
         assert [f"{style:.4f}", f"{content:.4f}"] in [text[place + 1 : place + 3] for place in find(text, region)]
 
