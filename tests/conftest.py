@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch is loaded, since tests may run beside other processes
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import signal
 from collections.abc import Iterator

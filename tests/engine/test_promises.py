@@ -35,7 +35,7 @@ TUBINGEN, STARRY = IMAGES / "nspt_tubingen.jpg", IMAGES / "nspt_starry_night.jpg
 WHEAT, CANDY, WAVE = IMAGES / "gor_vg_wheat_field.jpg", IMAGES / "jfns_candy.jpg", IMAGES / "titu_wave_kanagawa.jpg"
 TILES = Path(__file__).parents[2] / "recipes" / "images" / "tiles.jpg"
 LEFT = {"rectangle": [0, 0, 0.5, 1]}
-SIZE = 192
+SIZE, STEPS = 192, 60
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def read_encoder():
 
 
 def open_(folder: Path, *settings: str, **keys: object) -> Scene:
-    keys = {"size": SIZE, "encoder": vgg19(), **keys}
+    keys = {"size": SIZE, "encoder": vgg19(), "solver": {"steps": STEPS}, **keys}
     file = write_recipe(folder / "recipe.yaml", **keys)
     return open_scene(read_recipe(file, [parse_setting(setting) for setting in settings]))
 
@@ -221,7 +221,7 @@ SOLVERS = get_args(SolverMethod)
 
 def test_every_solver_ends_near_the_best_with_its_defaults(encoder: Encoder, tmp_path: Path) -> None:
     recipe = {"content": TUBINGEN, "style": str(STARRY)}
-    ended = {method: paint(encoder, tmp_path, f"solver.method={method}", **recipe) for method in SOLVERS}
+    ended = {method: paint(encoder, tmp_path, f"solver.method={method}", solver={}, **recipe) for method in SOLVERS}
     totals = {method: float(rendering.losses.total) for method, rendering in ended.items()}
     print("solvers", totals, {method: rendering.reasons for method, rendering in ended.items()})
     assert max(totals.values()) < 1.1 * min(totals.values())
