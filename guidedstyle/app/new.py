@@ -1,4 +1,4 @@
-"""New documents for style image masks, new recipes, sample folders."""
+"""New layered documents with their recipes, and sample folders."""
 
 from __future__ import annotations
 
@@ -24,41 +24,42 @@ from guidedstyle.results.sheets import tint
 from guidedstyle.types import Pixels
 
 DOCUMENTS = (".ora", ".psd")
+SAMPLE = "harbour.yaml"  # the recipe of a sample folder
 
 HEAD = """\
-# 1. Paint every region on its own layer of {document}, in any colour; what is opaque is the region. Save.
+# 1. Paint every region on its own layer of {document}, in any colour: opaque pixels are the region. Save.
 # 2. Name your style images below.
-# 3. Look at what was understood:  guidedstyle masks {recipe} -o sheet.png
+# 3. Check the masks:  guidedstyle masks {recipe} -o sheet.png
 # 4. guidedstyle render {recipe}
 """
 
 
-def begin_masks(photo: Path, names: Sequence[str], styles: Sequence[Path], document: Path) -> Path:
-    """Write a document with the content image and an empty layer for each region, and the recipe that uses it.
+def begin_masks(content: Path, names: Sequence[str], *, styles: Sequence[Path], document: Path) -> Path:
+    """Write a document with the content image and an empty layer for each region, and a recipe that uses it.
 
-    Returns the recipe's file; raises GuidedStyleError where a name cannot be used or a file is there already.
+    Returns the file of the recipe; raises GuidedStyleError if a name cannot be used or a file exists already.
     """
     masks = dict.fromkeys(_check_names(names))
-    _check_places(document)
+    _check_output(document)
     _check_style_images(styles)
-    return _write_masks(photo, read_image(photo), masks, styles, document)
+    return _write_masks(content, read_image(content), masks=masks, styles=styles, document=document)
 
 
-def suggest_masks(photo: Path, count: int, styles: Sequence[Path], document: Path) -> Path:
-    """Write the same with a first guess at `count` regions painted in."""
+def suggest_masks(content: Path, count: int, *, styles: Sequence[Path], document: Path) -> Path:
+    """Write the same as `begin_masks`, with `count` suggested regions painted on the layers."""
     if not 2 <= count <= MOST_REGIONS:
         raise GuidedStyleError.of("--regions", f"{count} is not from 2 to {MOST_REGIONS}", "choose another number")
-    _check_places(document)
+    _check_output(document)
     _check_style_images(styles)
-    picture = read_image(photo)
-    masks = {f"region {index}": mask for index, mask in enumerate(suggest_regions(np.asarray(picture), count), 1)}
-    return _write_masks(photo, picture, masks, styles, document)
+    image = read_image(content)
+    masks = {f"region {index}": mask for index, mask in enumerate(suggest_regions(np.asarray(image), count), 1)}
+    return _write_masks(content, image, masks=masks, styles=styles, document=document)
 
 
 def _check_names(names: Sequence[str]) -> list[str]:
     cleaned = [name.strip() for name in names]
-    unfit = [name for name in cleaned if not 1 <= len(name) <= LONGEST_REGION_NAME or not name.isprintable()]
-    if unfit or len(set(cleaned)) < len(cleaned) or {CONTENT_LAYER, "rest"} & set(cleaned):
+    invalid = [name for name in cleaned if not 1 <= len(name) <= LONGEST_REGION_NAME or not name.isprintable()]
+    if invalid or len(set(cleaned)) < len(cleaned) or {CONTENT_LAYER, "rest"} & set(cleaned):
         remedy = f"give each its own name, and none {CONTENT_LAYER} or rest: --regions sky,sea,boat"
         raise GuidedStyleError.of("--regions", f"{','.join(names)!r} does not name regions", remedy)
     if len(cleaned) > MOST_REGIONS:
@@ -67,31 +68,38 @@ def _check_names(names: Sequence[str]) -> list[str]:
 
 
 def _write_masks(
-    photo: Path, picture: Image.Image, masks: Mapping[str, Pixels | None], styles: Sequence[Path], document: Path
+    content: Path,
+    image: Image.Image,
+    *,
+    masks: Mapping[str, Pixels | None],
+    styles: Sequence[Path],
+    document: Path,
 ) -> Path:
+    """Write the document of a content image, with a layer for each mask by its name, and its recipe."""
     recipe = document.with_suffix(".yaml")
-    layers = [(CONTENT_LAYER, picture.convert("RGBA"))]
-    layers += [(name, _paint_flat(mask, picture.size, index)) for index, (name, mask) in enumerate(masks.items())]
+    layers = [(CONTENT_LAYER, image.convert("RGBA"))]
+    layers += [(name, _paint_flat(mask, image.size, index)) for index, (name, mask) in enumerate(masks.items())]
     if document.suffix.lower() == ".psd":
         write_photoshop(document, layers)
     else:
-        write_openraster(document, layers, picture)
-    write_file(recipe, _write_recipe(photo, list(masks), styles, recipe, document.name).encode())
+        write_openraster(document, layers, image)
+    text = _write_recipe(recipe, content=content, names=list(masks), styles=styles, document=document.name)
+    write_file(recipe, text.encode())
     return recipe
 
 
-def _check_places(document: Path) -> None:
+def _check_output(document: Path) -> None:
     if document.suffix.lower() not in DOCUMENTS:
-        raise GuidedStyleError.of("--output", f"{document.name!r} is no layered document", "let it end in .ora or .psd")
+        raise GuidedStyleError.of("--output", f"{document.name!r} is not a layered document", "use .ora or .psd")
     with explaining_errors(document, "it cannot be written"):
         document.parent.stat()
     for file in (document, document.with_suffix(".yaml")):
         if is_too_long(file):
-            raise GuidedStyleError.of("--output", f"{file.name} is too long for a name", "choose a shorter one")
+            raise GuidedStyleError.of("--output", f"the name {file.name} is too long", "choose a shorter one")
         if HIDDEN.search(file.name):
-            raise GuidedStyleError.of("--output", f"{file.name!r} holds what cannot be seen", "choose a plain name")
+            raise GuidedStyleError.of("--output", f"{file.name!r} contains invisible characters", "choose another name")
         if file.exists():
-            raise GuidedStyleError.of("--output", f"{file} is there already", "choose another name, or remove it")
+            raise GuidedStyleError.of("--output", f"{file} exists already", "choose another name, or remove it")
 
 
 def _check_style_images(styles: Sequence[Path]) -> None:
@@ -102,7 +110,7 @@ def _check_style_images(styles: Sequence[Path]) -> None:
 
 
 def _paint_flat(mask: Pixels | None, size: tuple[int, int], index: int) -> Image.Image:
-    """Paint a mask in a colour of its own on a transparent layer; none leaves it empty."""
+    """Paint a mask on a transparent layer, in a colour chosen by `index`; without a mask the layer is empty."""
     if mask is None:
         return Image.new("RGBA", size)
     layer = Image.new("RGBA", size, tint(index))
@@ -110,11 +118,12 @@ def _paint_flat(mask: Pixels | None, size: tuple[int, int], index: int) -> Image
     return layer
 
 
-def _write_recipe(photo: Path, names: Sequence[str], styles: Sequence[Path], recipe: Path, document: str) -> str:
+def _write_recipe(recipe: Path, *, content: Path, names: Sequence[str], styles: Sequence[Path], document: str) -> str:
+    """Write the text of a new recipe, whose regions are the layers of a document, with the styles in turn."""
     style_images = {f"style{index}" if len(styles) > 1 else "painting": style for index, style in enumerate(styles, 1)}
     style_images = style_images or {"painting": recipe.parent / "painting.jpg"}
     lines = [HEAD.format(document=document, recipe=recipe.name)]
-    lines += [f"content: {_quote(relate_path(photo, recipe.parent))}", f"masks: {_quote(document)}", "", "styles:"]
+    lines += [f"content: {_quote(relate_path(content, recipe.parent))}", f"masks: {_quote(document)}", "", "styles:"]
     lines += [f"  {name}: {_quote(relate_path(style, recipe.parent))}" for name, style in style_images.items()]
     lines += ["", "regions:                         # back to front, as the layers"]
     for index, name in enumerate(names):
@@ -124,15 +133,12 @@ def _write_recipe(photo: Path, names: Sequence[str], styles: Sequence[Path], rec
 
 
 def _quote(text: object) -> str:
-    """Write a text as YAML, quoted where it has to be."""
+    """Write a text as YAML, quoted if necessary."""
     return write_yaml([str(text)], in_line=True).strip()[1:-1]
 
 
-RECIPE = "harbour.yaml"
-
-
 def write_starter(folder: Path) -> Path:
-    """Fill a new or empty folder and return its recipe; raises GuidedStyleError where that cannot be done."""
+    """Fill a new or empty folder with samples, and return its recipe; raises GuidedStyleError if that fails."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         rule = "it is not empty" if folder.is_dir() else "it is a file"
         raise GuidedStyleError.of(folder, rule, "name a new folder")
@@ -140,7 +146,7 @@ def write_starter(folder: Path) -> Path:
     try:
         shutil.copytree(samples / "recipes" / "images", folder / "images")
         shutil.copytree(samples / "masks", folder / "masks", ignore=shutil.ignore_patterns("*.md"))
-        text = (samples / "recipes" / RECIPE).read_text(encoding="utf-8")
+        text = (samples / "recipes" / SAMPLE).read_text(encoding="utf-8")
         (folder / "recipe.yaml").write_text(text.replace("../masks/", "masks/"), encoding="utf-8")
     except OSError as error:
         raise GuidedStyleError.of(folder, f"it cannot be written: {error}", "name another folder") from error
@@ -148,6 +154,6 @@ def write_starter(folder: Path) -> Path:
 
 
 def _find_samples() -> Path:
-    """Find the samples: in the installed package, or beside it in a working copy."""
+    """Find the samples in the installed package, or beside it in a working copy."""
     package = Path(__file__).parents[1]
     return next(root for root in (package / "starter", package.parent) if (root / "recipes").is_dir())

@@ -27,7 +27,11 @@ def mask_new_command(
     """
     from guidedstyle.app.new import begin_masks
 
-    _print_next(output, begin_masks(photo, regions.split(","), style or (), output), "Paint each region's layer in")
+    _print_next(
+        output,
+        begin_masks(photo, regions.split(","), styles=style or (), document=output),
+        "Paint each region's layer in",
+    )
 
 
 @mask_app.command("suggest")
@@ -43,7 +47,7 @@ def mask_suggest_command(
     """
     from guidedstyle.app.new import suggest_masks
 
-    _print_next(output, suggest_masks(photo, regions, style or (), output), "Correct the layers of")
+    _print_next(output, suggest_masks(photo, regions, styles=style or (), document=output), "Correct the layers of")
 
 
 def _print_next(document: Path, recipe: Path, task: str) -> None:

@@ -1,4 +1,4 @@
-"""Write videos from frames."""
+"""Write films from the frames of a render."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from guidedstyle.io.files import write_file
 from guidedstyle.io.images import fit_size, read_image
 from guidedstyle.types import Size
 
-SECONDS, FASTEST, SLOWEST = 10, 30, 4  # how long a film is meant to be; frames a second
-LAST = 1.5  # seconds that the last frame stays
+SECONDS, FASTEST, SLOWEST = 10, 30, 4  # a film's intended length; frames per second
+LAST = 1.5  # seconds that the last frame is shown
 LARGEST = 1920  # px
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 
 
 def check_timelapse(file: Path) -> None:
-    """Raise GuidedStyleError where a film cannot be called so."""
+    """Raise GuidedStyleError if the suffix is not that of a film."""
     if file.suffix.lower() not in CODECS:
-        rule = f"{file.name!r} does not end like a film's name"
-        raise GuidedStyleError.of("--timelapse", rule, f"let it end in {', '.join(CODECS)}")
+        rule = f"{file.name!r} does not have the suffix of a film"
+        raise GuidedStyleError.of("--timelapse", rule, f"use {' or '.join(CODECS)}")
 
 
 def write_timelapse(frames: Sequence[Path], last: Image.Image, file: Path) -> None:
-    """Write a film of frames, and of the `last` image, which stays; raises GuidedStyleError where it cannot be."""
-    rate = min(FASTEST, max(SLOWEST, len(frames) / SECONDS))
+    """Write a film of frames that ends with the `last` image; raises GuidedStyleError if it cannot be written."""
+    frame_rate = min(FASTEST, max(SLOWEST, len(frames) / SECONDS))
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder) / f"film{file.suffix.lower()}"
         size = _make_even(fit_size(last.size, min(LARGEST, max(last.size))))
-        writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*CODECS[file.suffix.lower()]), rate, size)
+        writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*CODECS[file.suffix.lower()]), frame_rate, size)
         if not writer.isOpened():
-            raise GuidedStyleError.of(file, "this OpenCV cannot write such a film", "let it end in .avi")
-        for picture in chain(map(read_image, frames), [last] * round(rate * LAST)):
+            raise GuidedStyleError.of(file, "this OpenCV cannot write this format", "use .avi")
+        for picture in chain(map(read_image, frames), [last] * round(frame_rate * LAST)):
             writer.write(cv2.cvtColor(np.asarray(picture.resize(size)), cv2.COLOR_RGB2BGR))
         writer.release()
         write_file(file, film.read_bytes())
 
 
 def _make_even(size: Size) -> Size:
-    """Make both sides even, as films have them."""
+    """Make both sides even, as codecs require."""
     width, height = (side - side % 2 for side in size)
     return width, height

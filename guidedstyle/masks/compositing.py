@@ -1,4 +1,4 @@
-"""Composite region opacities, back to front, to weights that sum to 1."""
+"""Composite region opacities, from back to front, into weights that sum to 1 (Porter-Duff "over")."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ ROUNDING = 1e-6  # of weights that sum to 1
 
 
 def settle_neighbours(opacities: Sequence[Array | None], files: Sequence[Path | None]) -> list[Array | None]:
-    """Turn colours of one file, which meet but never overlap, into opacities of layers, listed from back to front.
+    """Convert the colours of one file, which meet but never overlap, to opacities of layers, from back to front.
 
-    Where two of them meet at a half, the one behind gets all that the one in front leaves over, so no gap shows.
+    Where two colours meet at a half, the layer behind gets everything that the one in front leaves, so there is no gap.
     """
-    taken: dict[Path, Array] = {}
+    covered: dict[Path, Array] = {}
     settled = list(opacities)
     for index in reversed(range(len(opacities))):
         opacity, file = opacities[index], files[index]
         if opacity is None or file is None:
             continue
-        before = taken.get(file, np.zeros_like(opacity))
+        before = covered.get(file, np.zeros_like(opacity))
         left = 1 - before
         settled[index] = np.clip(np.divide(opacity, left, out=np.zeros_like(opacity), where=left > 1e-4), 0, 1)
-        taken[file] = np.minimum(before + opacity, 1)
+        covered[file] = np.minimum(before + opacity, 1)
     return settled
 
 
 def stack_weights(opacities: Sequence[Array | None], size: Size) -> Array:
-    """Stack layers from back to front into weights (R + 1, H, W) that sum to 1 at every pixel.
+    """Stack layers, from back to front, into weights (R + 1, H, W) that sum to 1 at every pixel.
 
-    A weight is an opacity times what the layers in front leave over. `None` is `rest`, which takes what nobody
-    covers; the last entry is what even `rest` does not take: 0 where there is a `rest`, else what is left.
+    A weight is an opacity times what the layers in front leave uncovered. `None` is `rest`: it gets what all layers
+    leave. The last weight is the uncovered part: 0 if there is a `rest`.
     """
     left = np.ones(size[::-1], np.float32)
     weights = np.zeros((len(opacities) + 1, *size[::-1]), np.float32)
@@ -50,7 +50,7 @@ def stack_weights(opacities: Sequence[Array | None], size: Size) -> Array:
 
 
 def unstack_weights(weights: Array) -> list[Array]:
-    """Turn weights (R + 1, H, W) back into opacities of layers, from back to front, that give them when stacked."""
+    """Return the opacities of layers, from back to front, that stack to these weights (R + 1, H, W)."""
     left = np.ones_like(weights[0])
     opacities: list[Array] = []
     for weight in weights[-2::-1]:
@@ -60,14 +60,14 @@ def unstack_weights(weights: Array) -> list[Array]:
 
 
 def measure_overlaps(opacities: Sequence[Array | None]) -> list[float]:
-    """Measure the share of the image where each layer lies over or under another; `rest` does neither."""
+    """Measure the share of the image where each layer is over or under another; 0 for `rest`."""
     solid = [None if opacity is None else opacity > 0.5 for opacity in opacities]
     depth = sum((layer.astype(np.uint8) for layer in solid if layer is not None), np.zeros((), np.uint8))
     return [0.0 if layer is None else float((layer & (depth > 1)).mean()) for layer in solid]
 
 
 def add_borders(weights: Array, widths: dict[int, float]) -> Array:
-    """Let kept regions, by index, fade over `widths` px into the paint around them; inside them nothing changes."""
+    """Let kept regions, by index, fade over `widths` px into the styled regions around them; inside nothing changes."""
     if not any(widths.values()):
         return weights
     kept = weights[list(widths)].sum(0)

@@ -10,11 +10,11 @@ import numpy as np
 
 from guidedstyle.types import Array
 
-MOST_STEPS = 4  # from one style to another, where there are two; fewer for more styles
+MOST_STEPS = 4  # of the lattice, from one of two styles to the other; fewer for more styles
 
 
 class Part(NamedTuple):
-    """A part of a region with one mix: the weights (h, w) of its pixels, and the share of each style."""
+    """A part of a region with a constant mix: the weights (h, w) of its pixels, and the share of each style."""
 
     region: int
     weights: Array
@@ -24,9 +24,9 @@ class Part(NamedTuple):
 def split_region(region: int, weights: Array, shares: Array) -> Iterator[Part]:
     """Split a region's weights (h, w) by the `shares` (S,) or (S, h, w) of its styles, which sum to 1.
 
-    Shares that vary are rounded to the corners of a lattice of mixes, each pixel belonging to those around its own
-    mix by its distance to them (barycentric, on Kuhn's triangulation), so that the parts' weights sum to the
-    region's, and the mean of their mixes at a pixel is the mix asked for.
+    Shares that vary are expressed in a lattice of mixes: each pixel is divided between the corners around its own mix
+    by barycentric coordinates (on Kuhn's triangulation). The parts' weights sum to the region's, and the weighted mean
+    of their mixes at a pixel is its mix.
     """
     if shares.ndim == 1:
         yield Part(region, weights, tuple(shares.tolist()))
@@ -40,7 +40,7 @@ def split_region(region: int, weights: Array, shares: Array) -> Iterator[Part]:
 
 
 def _spread(shares: Array, steps: int) -> tuple[Array, Array]:
-    """Return the numbers of the lattice corners around every pixel's mix, and how much it has of each: (S, h, w)."""
+    """Return the indices of the lattice corners around each pixel's mix, and its barycentric coordinates: (S, h, w)."""
     sums = steps * np.cumsum(shares[:0:-1], axis=0)[::-1].clip(0, 1)  # of the shares from each style on
     base = np.floor(sums)
     order = np.argsort(base - sums, axis=0, kind="stable")

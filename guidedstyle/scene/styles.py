@@ -1,4 +1,4 @@
-"""Style images: size, rotation, mask, and images made of two."""
+"""Style images: rotated, mirrored and masked; or one made of two."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from guidedstyle.types import Array, Size
 
 @dataclass(frozen=True)
 class StyleImage:
-    """A style's image (1, 3, h, w) in [0, 1] and the opacities (h, w) of the part that is used.
+    """A style image (1, 3, h, w) in [0, 1], and the opacities (h, w) of the part that is used.
 
-    `size` is that of the file, (width, height), as far as it is turned; `extent` how much longer turning made it.
-    A style made of two is the image of the coarse one until the `fine` one's texture is laid on.
+    `size` (width, height) is that of the file after rotation; `extent` is the factor by which rotation made its longest
+    side longer. A style made of two holds the coarse image here, and the other, whose texture it gets, in `fine`.
     """
 
     image: Array
@@ -27,17 +27,17 @@ class StyleImage:
     fine: StyleImage | None = None
 
     def fit(self, longest: float) -> Size:
-        """Return the (width, height) at which the style image, before it was turned, is `longest`."""
+        """Return the (width, height) at which the longest side is `longest` px, measured before the rotation."""
         height, width = self.mask.shape
         scale = longest * self.extent / max(height, width)
         return max(SMALLEST_SIDE, round(width * scale)), max(SMALLEST_SIDE, round(height * scale))
 
 
 def turn_style_image(style_image: StyleImage, style: StyleChoice) -> StyleImage:
-    """Mirror a style image, then turn it anticlockwise; what turning leaves empty is not used."""
+    """Mirror a style image, then rotate it anticlockwise; corners that the rotation leaves empty are not used."""
     image, mask = style_image.image[0].transpose(1, 2, 0), style_image.mask
-    for way, axis in (("horizontal", 1), ("vertical", 0)):
-        if style.flip in (way, "both"):
+    for direction, axis in (("horizontal", 1), ("vertical", 0)):
+        if style.flip in (direction, "both"):
             image, mask = np.flip(image, axis), np.flip(mask, axis)
     if style.rotate % 90 == 0:
         turns = round(style.rotate / 90)
@@ -51,13 +51,13 @@ def turn_style_image(style_image: StyleImage, style: StyleChoice) -> StyleImage:
 
 
 def _rotate(image: Array, mask: Array, degrees: float) -> tuple[Array, Array]:
-    """Turn onto a larger sheet; the image goes on mirrored beyond its edges, so that features there are no frame."""
+    """Rotate onto a larger canvas, the image reflected beyond its edges so that no frame appears in its features."""
     height, width = mask.shape
-    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
-    cosine, sine = abs(turn[0, 0]), abs(turn[0, 1])
-    sheet = (round(width * cosine + height * sine), round(width * sine + height * cosine))
-    turn[:, 2] += (sheet[0] - width) / 2, (sheet[1] - height) / 2
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    cosine, sine = abs(matrix[0, 0]), abs(matrix[0, 1])
+    canvas = (round(width * cosine + height * sine), round(width * sine + height * cosine))
+    matrix[:, 2] += (canvas[0] - width) / 2, (canvas[1] - height) / 2
     image = np.ascontiguousarray(image)
-    turned = cv2.warpAffine(image, turn, sheet, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
-    used = cv2.warpAffine(np.ascontiguousarray(mask), turn, sheet, flags=cv2.INTER_LINEAR, borderValue=0)
-    return np.clip(turned, 0, 1).astype(np.float32), used.astype(np.float32)
+    rotated = cv2.warpAffine(image, matrix, canvas, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    used = cv2.warpAffine(np.ascontiguousarray(mask), matrix, canvas, flags=cv2.INTER_LINEAR, borderValue=0)
+    return np.clip(rotated, 0, 1).astype(np.float32), used.astype(np.float32)

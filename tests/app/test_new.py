@@ -1,4 +1,4 @@
-"""Documents for paint programs: new masks, first guesses, results in layers; and the sheet of masks."""
+"""Documents for paint programs: new masks, suggested masks, results in layers; and the sheet of masks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from guidedstyle.scene.scene import CHECK_SIZE
 
 
 @pytest.mark.parametrize("suffix", [".ora", ".psd"])
-def test_a_new_document_has_the_photograph_and_an_empty_layer_for_each_region(studio: Path, suffix: str) -> None:
+def test_a_new_document_has_the_content_image_and_an_empty_layer_for_each_region(studio: Path, suffix: str) -> None:
     before = files(studio)
     names = "sky, the sea,yes,Öl: 1,1e5,[x]"
     command = ["mask", "new", "photo.png", "--regions", names, "-o", f"scene{suffix}", "--style", "ink.png"]
@@ -31,7 +31,6 @@ def test_a_new_document_has_the_photograph_and_an_empty_layer_for_each_region(st
     assert done.returncode == 0, done.stderr
     assert files(studio) - before == {f"scene{suffix}", "scene.yaml"}
     document = open_layered(studio / f"scene{suffix}")
-    assert document is not None
     assert {layer.name for layer in document.layers} == {"photograph", "sky", "the sea", "yes", "Öl: 1", "1e5", "[x]"}
     assert {layer.name for layer in document.layers if layer.read().any()} == {"photograph"}
     recipe = load_recipe(studio / "scene.yaml")
@@ -55,8 +54,8 @@ NAMES = "give each its own name, and none photograph or rest: --regions sky,sea,
         ("--regions a,a -o b.ora", "--regions: 'a,a' does not name regions", NAMES),
         ("--regions a,,b -o b.ora", "--regions: 'a,,b' does not name regions", NAMES),
         ("--regions rest -o b.ora", "--regions: 'rest' does not name regions", NAMES),
-        ("--regions a -o b.png", "--output: 'b.png' is no layered document", "let it end in .ora or .psd"),
-        ("--regions a -o recipe.ora", "--output: recipe.yaml is there already", "choose another name, or remove it"),
+        ("--regions a -o b.png", "--output: 'b.png' is not a layered document", "use .ora or .psd"),
+        ("--regions a -o recipe.ora", "--output: recipe.yaml exists already", "choose another name, or remove it"),
         (
             "--regions a -o no/b.ora",
             "no/b.ora: it cannot be written: No such file or directory",
@@ -64,14 +63,14 @@ NAMES = "give each its own name, and none photograph or rest: --regions sky,sea,
         ),
     ],
 )
-def test_nothing_is_overwritten_and_mistakes_are_told(studio: Path, arguments: str, rule: str, remedy: str) -> None:
+def test_nothing_is_overwritten_and_errors_are_reported(studio: Path, arguments: str, rule: str, remedy: str) -> None:
     before = files(studio)
     done = run("mask", "new", "photo.png", *arguments.split(), folder=studio)
     assert (done.returncode, done.stdout, files(studio)) == (2, "", before)
     assert done.stderr == f"error: {rule}\n    hint: {remedy}\n1 error. Nothing was written.\n"
 
 
-def test_a_suggestion_can_be_rendered_as_it_is(studio: Path) -> None:
+def test_a_suggestion_can_be_rendered_unchanged(studio: Path) -> None:
     pixels = np.asarray(draw_image(96, 64, 5)) // 4
     pixels[:32] += np.uint8([20, 60, 180])
     pixels[32:, :60] += np.uint8([10, 150, 20])
@@ -88,21 +87,21 @@ def test_a_suggestion_can_be_rendered_as_it_is(studio: Path) -> None:
 
 @needs_data
 @pytest.mark.parametrize("count", [2, 4, 7])
-def test_suggested_regions_share_a_photograph_out_along_its_edges(count: int) -> None:
-    """Every pixel is in one region, and colours differ more between regions than two halves cut at random would."""
-    photograph = np.asarray(Image.open(DATA / "cases" / "pair07_content.png").convert("RGB"))
-    masks = suggest_regions(photograph, count)
+def test_suggested_regions_divide_an_image_along_its_edges(count: int) -> None:
+    """Every pixel is in one region, and most of the variance of its colours is between regions."""
+    content = np.asarray(Image.open(DATA / "cases" / "pair07_content.png").convert("RGB"))
+    masks = suggest_regions(content, count)
     assert len(masks) == count
     assert (np.sum(masks, axis=0, dtype=int) == 255).all()
     assert min(mask.mean() for mask in masks) > 0.255
     shares = [(mask > 0).mean() for mask in masks]
-    means = [photograph[mask > 0].mean(0) for mask in masks]
-    between = sum(share * np.square(mean - photograph.mean((0, 1))) for share, mean in zip(shares, means, strict=True))
-    assert between.sum() > 0.5 * photograph.var((0, 1)).sum()
+    means = [content[mask > 0].mean(0) for mask in masks]
+    between = sum(share * np.square(mean - content.mean((0, 1))) for share, mean in zip(shares, means, strict=True))
+    assert between.sum() > 0.5 * content.var((0, 1)).sum()
 
 
 def test_a_result_in_layers(studio: Path) -> None:
-    """Its layers, laid over each other, make the image; their masks are read again as they were."""
+    """Its layers, composited, are the image; their masks are read back unchanged."""
     regions = "  - {name: back, mask: rest, style: ink}\n"
     regions += "  - {name: half, mask: {rectangle: [0, 0, 1, 0.5], feather: 6}, style: oil}\n"
     regions += "  - {name: kept, mask: {ellipse: [0.3, 0.2, 0.7, 0.8]}, keep: true}\n"
@@ -115,10 +114,10 @@ def test_a_result_in_layers(studio: Path) -> None:
         merged = np.asarray(Image.open(io.BytesIO(archive.read("mergedimage.png"))), int)
         assert archive.infolist()[0].filename == "mimetype"
         assert archive.read("mimetype") == b"image/openraster"
-    laid = parts[0]
+    composite = parts[0]
     for part in parts[1:]:
-        laid = Image.alpha_composite(laid, part)
-    assert np.abs(np.asarray(laid.convert("RGB"), int) - merged).max() <= 2
+        composite = Image.alpha_composite(composite, part)
+    assert np.abs(np.asarray(composite.convert("RGB"), int) - merged).max() <= 2
     assert (merged == np.asarray(Image.open(studio / "flat.png"), int)).all()
     scene = open_scene(read_recipe(studio / "layers.yaml"))
     kept = read_layer(open_layered(studio / "out.ora"), "kept")
@@ -149,17 +148,17 @@ def test_the_sheet_overwrites_nothing_of_the_recipe(studio: Path, file: str, wha
     assert done.stderr == f"error: {rule}\n1 error. Nothing was written.\n"
 
 
-def test_the_sheet_tints_every_region_in_its_place(studio: Path) -> None:
+def test_the_sheet_tints_every_region(studio: Path) -> None:
     Image.new("RGB", (96, 64), (100, 100, 100)).save(studio / "photo.png")
     sheet = np.asarray(draw_mask_sheet(open_scene(read_recipe(studio / "recipe.yaml"), CHECK_SIZE)), float)
     middle = sheet[100:500]
     for column, colour in ((100, TINTS[1]), (900, TINTS[0])):
-        wanted = 0.45 * 100 + 0.55 * np.array(colour)
-        assert np.abs(np.median(middle[:, column - 20 : column + 20], axis=(0, 1)) - wanted).max() < 2
+        expected = 0.45 * 100 + 0.55 * np.array(colour)
+        assert np.abs(np.median(middle[:, column - 20 : column + 20], axis=(0, 1)) - expected).max() < 2
 
 
-def test_the_extra_library_is_asked_for_by_name(studio: Path) -> None:
-    """Where scikit-image is not installed, its absence is told with the remedy."""
+def test_a_missing_library_is_named(studio: Path) -> None:
+    """If scikit-image is not installed, the error names it and how to install it."""
     (studio / "skimage.py").write_text("raise ImportError('no', name='skimage')\n")
     code = "import sys; sys.path.insert(0, '.'); sys.argv[1:] = ['mask', 'suggest', 'photo.png', '-o', 'a.ora']; "
     code += "from guidedstyle.__main__ import main; main()"

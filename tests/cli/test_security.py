@@ -109,7 +109,7 @@ def write_document(file: Path, xml: str, parts: dict[str, bytes]) -> Path:
 )
 def test_xml_follows_no_entities(tmp_path: Path, entity: str) -> None:
     file = write_document(tmp_path / "a.ora", XML.format(entity=entity, name="&x;"), {})
-    with pytest.raises(guidedstyle.GuidedStyleError, match="entities, which are not followed"):
+    with pytest.raises(guidedstyle.GuidedStyleError, match="entities, which are not read"):
         open_layered(file)
 
 

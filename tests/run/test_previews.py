@@ -58,7 +58,7 @@ def test_a_film_has_every_frame_and_ends_with_the_picture(studio: Path) -> None:
 
 @pytest.mark.parametrize("name", ["film.gif", "film", "film.png"])
 def test_a_film_by_another_name_is_refused_before_the_work(name: str) -> None:
-    with pytest.raises(GuidedStyleError, match="does not end like a film's name"):
+    with pytest.raises(GuidedStyleError, match="does not have the suffix of a film"):
         check_timelapse(Path(name))
 
 
@@ -109,7 +109,7 @@ def test_a_frame_that_cannot_be_written_is_told_once_and_the_render_goes_on(stud
         (("--report", "page.yaml"), "does not end like a page's name"),
         (("--report", "folder.html"), "folder.html is a folder"),
         (("--report", "none/page.html"), "there is no folder none"),
-        (("--timelapse", "film.gif"), "does not end like a film's name"),
+        (("--timelapse", "film.gif"), "does not have the suffix of a film"),
         (("--preview-every", "often"), "neither a number of steps"),
         (("--set", "init={file: recipe.preview.png}"), "would overwrite init.file"),
         (("-o", "/proc/picture.png"), "nothing can be written here"),

@@ -1,4 +1,4 @@
-"""Layers of a document and the bounded reading of its archive."""
+"""Layers of a document, and bounded reading of its archive."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import MOST_PIXELS
 from guidedstyle.types import Pixels, Size
 
-LARGEST_PART = 2**31  # of one part, unpacked
-ROOM = 2**28  # bytes that a layer may hold whatever its document's size: it may reach far beyond the edges
+LARGEST_PART = 2**31  # bytes of one part, unpacked
+ROOM = 2**28  # bytes that a layer may have in any document: it may reach far beyond the edges
 MOST_XML = 2**24
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError, RuntimeError)
 DAMAGED = "open it in its program and save it again"
@@ -27,11 +27,11 @@ DAMAGED = "open it in its program and save it again"
 
 @dataclass(frozen=True)
 class PaintLayer:
-    """A layer as its program shows it: `read` gives its alpha (H, W) in 8 bits over the whole document.
+    """A layer of a document: `read` decodes its alpha (H, W), 8 bits, over the whole document.
 
-    One that cannot be a mask has a `problem` ("a group") and a `remedy` instead; a group has `members`. `path`
-    is its name with those of its groups; once flattened, opacity and visibility are those of its groups too. It
-    shows only `within` the masks of its groups and the layer that it is clipped to.
+    A layer that cannot be a mask has a `problem` ("a group") and a `remedy` instead; a group has `members`. `path` is
+    its name after those of its groups. Once flattened, opacity and visibility include those of its groups, and
+    `within` decodes the masks of its groups and the layer that it is clipped to, which limit it.
     """
 
     name: str
@@ -47,7 +47,7 @@ class PaintLayer:
 
 @dataclass(frozen=True)
 class LayeredDocument:
-    """A file's (width, height) and its layers, groups among them."""
+    """A file, its (width, height) and its layers, including groups."""
 
     file: Path
     size: Size
@@ -61,14 +61,14 @@ def make_group(
     members: tuple[PaintLayer, ...],
     within: tuple[Callable[[], Pixels], ...] = (),
 ) -> PaintLayer:
-    """Make a group, which is no mask itself, but may have masks that its members show within."""
+    """Make a group: it cannot be a mask itself; `within` are its own masks, which limit its members."""
     named = ", ".join(f"{name}/{member.name}" for member in members)
     remedy = f"name one of its layers: {named}" if named else "it is empty: name a layer"
     return PaintLayer(name, opacity, visible, None, "a group", remedy, members, within=within)
 
 
 def flatten(layers: Iterable[PaintLayer], above: PaintLayer | None = None) -> Iterator[PaintLayer]:
-    """List layers and all within them, each with the opacity and visibility that its groups leave it."""
+    """List layers and the members of groups, each with the opacity, visibility and masks of its groups."""
     for layer in layers:
         if above:
             path, opacity, visible = f"{above.path}/{layer.name}", above.opacity * layer.opacity, above.visible
@@ -81,7 +81,7 @@ def flatten(layers: Iterable[PaintLayer], above: PaintLayer | None = None) -> It
 
 
 def multiply(alphas: Sequence[Pixels]) -> Pixels:
-    """Multiply alphas (H, W) of 8 bits."""
+    """Multiply alphas (H, W), 8 bits."""
     product = alphas[0]
     for alpha in alphas[1:]:
         product = np.round(product * (alpha / np.float32(255))).astype(np.uint8)
@@ -89,7 +89,7 @@ def multiply(alphas: Sequence[Pixels]) -> Pixels:
 
 
 def place(pixels: Pixels, corner: tuple[int, int], size: Size) -> Pixels:
-    """Lay pixels (h, w) with their upper left `corner` at (x, y) onto a document of (width, height)."""
+    """Place pixels (h, w) in a document of (width, height), their upper left `corner` at (x, y); 0 elsewhere."""
     (x, y), (height, width) = corner, pixels.shape
     if (x, y, width, height) == (0, 0, *size):
         return pixels
@@ -101,13 +101,13 @@ def place(pixels: Pixels, corner: tuple[int, int], size: Size) -> Pixels:
 
 
 def check_size(file: Path, width: object, height: object) -> Size:
-    """Check the size that a document claims before anything is made of it."""
+    """Parse and check the size that a document states, before it is decoded."""
     try:
         size = (int(str(width)), int(str(height)))
     except ValueError as error:
-        raise GuidedStyleError.of(file, "it does not say how large it is", DAMAGED) from error
+        raise GuidedStyleError.of(file, "it does not state its size", DAMAGED) from error
     if min(size) < 1:
-        raise GuidedStyleError.of(file, f"{size[0]} x {size[1]} px is no size", DAMAGED)
+        raise GuidedStyleError.of(file, f"{size[0]} x {size[1]} px is not a size", DAMAGED)
     if size[0] * size[1] > MOST_PIXELS:
         remedy = f"scale it to at most {MOST_PIXELS:,} pixels"
         raise GuidedStyleError.of(file, f"{size[0]} x {size[1]} px is too large", remedy)
@@ -115,7 +115,7 @@ def check_size(file: Path, width: object, height: object) -> Size:
 
 
 def read_part(file: Path, name: str, most: int = LARGEST_PART) -> bytes:
-    """Read one part of a zipped document; nothing is unpacked to the disk."""
+    """Read one part of a zipped document into memory, if it unpacks to at most `most` bytes."""
     try:
         with zipfile.ZipFile(file) as archive:
             if archive.getinfo(name).file_size > most:
@@ -128,18 +128,18 @@ def read_part(file: Path, name: str, most: int = LARGEST_PART) -> bytes:
 
 
 def read_layer_part(file: Path, name: str, size: Size) -> bytes:
-    """Read the pixels of a layer of a document of `size`, which bounds what they may unpack to."""
+    """Read the pixels of a layer; the `size` of its document bounds the bytes they may unpack to."""
     return read_part(file, name, min(LARGEST_PART, ROOM + 32 * size[0] * size[1]))
 
 
 def read_xml(file: Path, name: str) -> Any:
-    """Read the XML part of a zipped document, without entities or anything from elsewhere."""
+    """Read an XML part of a zipped document; entities and external references are refused."""
     try:
         return fromstring(read_part(file, name, MOST_XML))
     except DefusedXmlException as error:
-        raise GuidedStyleError.of(file, f"its {name} uses entities, which are not followed", DAMAGED) from error
+        raise GuidedStyleError.of(file, f"its {name} uses entities, which are not read", DAMAGED) from error
     except (ParseError, ValueError, LookupError) as error:
         raise GuidedStyleError.of(file, f"its {name} cannot be read ({error})", DAMAGED) from error
 
 
-CONTENT_LAYER = "photograph"  # the layer at the bottom
+CONTENT_LAYER = "photograph"  # the bottom layer of documents that we write

@@ -44,10 +44,10 @@ def open_layered(file: Path) -> LayeredDocument:
 
 
 def read_layer(document: LayeredDocument, name: str) -> Pixels:
-    """Read the opacity (H, W) of a layer, groups and its own opacity taken into account.
+    """Decode the opacity (H, W) of a layer, including its own opacity setting and those of its groups.
 
-    `name` is a layer's own or, where several have it, `group/layer`. Raises GuidedStyleError where there is no
-    such layer, or it is hidden, empty, or a group.
+    `name` is that of the layer or, if several have it, `group/layer`. Raises GuidedStyleError if there is no such
+    layer, or if it is hidden, empty, or a group.
     """
     layer = _find_layer(document, name)
     if not layer.visible:
@@ -70,8 +70,8 @@ def _find_layer(document: LayeredDocument, name: str) -> PaintLayer:
     if len(found) > 1:
         paths = ", ".join(layer.path for layer in found)
         rule = f"{len(found)} layers are called {name!r}: {paths}"
-        apart = len({layer.path for layer in found}) > 1
-        remedy = "rename one, or write its group too: group/layer" if apart else "rename one"
+        distinct = len({layer.path for layer in found}) > 1
+        remedy = "rename one, or write its group too: group/layer" if distinct else "rename one"
         raise GuidedStyleError.of(document.file, rule, remedy)
     if found[0].problem:
         raise GuidedStyleError.of(document.file, f"layer {name!r} is {found[0].problem}", found[0].remedy)

@@ -1,4 +1,4 @@
-"""Krita documents: a zip of XML and of layers in tiles, as docs.krita.org and the program's own files show it."""
+"""Krita documents: a zip of XML and of layers in tiles, after docs.krita.org and files that the program wrote."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LARGEST_TILE = 512  # px; Krita's are 64
 
 
 def open_krita(file: Path) -> LayeredDocument:
-    """Open a .kra; raises GuidedStyleError where it is damaged."""
+    """Open a .kra; raises GuidedStyleError if it is damaged."""
     image = read_xml(file, "maindoc.xml").find(f"{SPACE}IMAGE")
     if image is None:
         raise GuidedStyleError.of(file, "its maindoc.xml names no image", DAMAGED)
@@ -61,20 +61,20 @@ def _list(file: Path, size: Size, parent: Any) -> Iterator[PaintLayer]:
 
 
 def _find_masks(element: Any) -> Iterator[tuple[str, Any]]:
-    """Find the transparency masks of a layer that are shown: the part that holds each, and its element."""
+    """Find the visible transparency masks of a layer: the name of each one's part, and its element."""
     for mask in element.iterfind(f"{SPACE}masks/{SPACE}mask"):
         if mask.get("nodetype") == "transparencymask" and mask.get("visible") != "0":
             yield f"{mask.get('filename')}.pixelselection", mask
 
 
 def _read(file: Path, element: Any, size: Size) -> Pixels:
-    """Read what a layer shows: its own alpha times its transparency masks."""
+    """Read the visible alpha of a layer: its own times its transparency masks."""
     parts = [(str(element.get("filename")), element), *_find_masks(element)]
     return multiply([_read_tiles(file, name, at, size) for name, at in parts])
 
 
 def _read_tiles(file: Path, name: str, element: Any, size: Size) -> Pixels:
-    """Read the last byte of every pixel, which is its alpha or the high byte of it, over the whole document."""
+    """Read the last byte of every pixel, its alpha or the high byte of it, over the whole document."""
     data = read_layer_part(file, _find_part(file, name), size)
     header = HEADER.match(data)
     if not header:
@@ -99,7 +99,7 @@ def _read_tiles(file: Path, name: str, element: Any, size: Size) -> Pixels:
 
 
 def _find_part(file: Path, name: str) -> str:
-    """Find a part by its end: the folder that holds it is called after the image."""
+    """Find a part by the end of its path: its folder has the name of the image."""
     try:
         with zipfile.ZipFile(file) as archive:
             return next((part for part in archive.namelist() if part.endswith(f"/layers/{name}")), f"layers/{name}")
@@ -113,9 +113,9 @@ def _paste(canvas: Pixels, tile: Pixels, corner: tuple[int, int]) -> None:
     canvas[max(y, 0) : max(y, 0) + inner.shape[0], max(x, 0) : max(x, 0) + inner.shape[1]] = inner
 
 
-@lru_cache(maxsize=64)  # most tiles are all of one colour
+@lru_cache(maxsize=64)  # most tiles have one colour
 def _unpack_tile(packed: bytes, pixels: int, depth: int) -> Pixels:
-    """Unpack the last byte of each pixel; a packed tile holds all first bytes, then all second ones, and so on."""
+    """Unpack the last byte of each pixel; a packed tile holds all first bytes, then all second bytes, and so on."""
     if packed[0] == 0:
         return np.frombuffer(packed[1 : 1 + pixels * depth], np.uint8)[depth - 1 :: depth]
     planes = _unpack_lzf(packed[1:], pixels * depth)
@@ -123,7 +123,7 @@ def _unpack_tile(packed: bytes, pixels: int, depth: int) -> Pixels:
 
 
 def _unpack_lzf(packed: bytes, length: int) -> bytes:
-    """Unpack LZF (M. Lehmann): runs as they are, and copies of what was unpacked before."""
+    """Unpack LZF (M. Lehmann): literal runs, and copies of earlier output."""
     out, at = bytearray(), 0
     while at < len(packed):
         control = packed[at]
@@ -140,7 +140,7 @@ def _unpack_lzf(packed: bytes, length: int) -> bytes:
         at += 1
         count += 2
         if start < 0 or len(out) + count > length:
-            raise ValueError("a copy of what is not there")
+            raise ValueError("a copy from before the beginning")
         before = out[start : start + count]
         out += (before * (count // len(before) + 1))[:count]
     if len(out) != length:

@@ -33,7 +33,7 @@ THUMBNAIL = 256  # px, longest side
 
 
 def open_openraster(file: Path) -> LayeredDocument:
-    """Open an .ora; raises GuidedStyleError where it is damaged."""
+    """Open an .ora; raises GuidedStyleError if it is damaged."""
     root = read_xml(file, "stack.xml")
     size = check_size(file, root.get("w"), root.get("h"))
     layers = (layer for stack in root.findall("stack") for layer in _list(file, size, stack))
@@ -72,7 +72,7 @@ def _read(file: Path, element: Any, corner: tuple[int, int], size: Size) -> Pixe
 
 
 def write_openraster(file: Path, layers: Sequence[tuple[str, Image.Image]], merged: Image.Image) -> None:
-    """Write RGBA layers by name, listed from back to front, and the image they make, atomically."""
+    """Write RGBA layers by name, from back to front, and the merged image, atomically."""
     root = Xml.Element("image", version="0.0.3", w=str(merged.width), h=str(merged.height))
     stack = Xml.SubElement(root, "stack")
     parts = {f"data/layer{index}.png": layer for index, layer in enumerate(layers)}
@@ -80,7 +80,9 @@ def write_openraster(file: Path, layers: Sequence[tuple[str, Image.Image]], merg
         Xml.SubElement(stack, "layer", name=name, src=part, x="0", y="0", opacity="1.0", visibility="visible")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("mimetype", "image/openraster")  # first and unpacked, so that programs know the file by it
+        archive.writestr(
+            "mimetype", "image/openraster"
+        )  # first and uncompressed, by which programs recognise the format
         archive.writestr("stack.xml", Xml.tostring(root, "utf-8", xml_declaration=True), zipfile.ZIP_DEFLATED)
         for part, (_, picture) in parts.items():
             archive.writestr(part, _pack(picture))
