@@ -1,4 +1,4 @@
-"""Sample images painted by the project's own code: a content image, its masks and style images."""
+"""Paint the sample images: a content image, its masks and style images. Not installed with the package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["paint_samples", "write_samples"]
 
 
 def paint_samples() -> dict[str, Bytes]:
-    """Paint every sample: path below the samples' folder -> image (RGB) or mask (grey)."""
+    """Paint every sample: {path relative to the repository: image (RGB) or mask (grey)}."""
     scene = paint_scene()
     tiles, glazed = paint_tiles()
     return {
@@ -37,7 +37,7 @@ def paint_samples() -> dict[str, Bytes]:
 
 
 def write_samples(folder: Path) -> list[Path]:
-    """Write every sample below the folder and return the paths."""
+    """Write every sample below a folder and return the paths."""
     written = []
     for name, picture in paint_samples().items():
         path = folder / name

@@ -9,7 +9,7 @@ from guidedstyle.samples import write_samples
 
 
 def main() -> None:
-    """Read the folder from the command line and fill it."""
+    """Write the samples into the folder named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m guidedstyle.samples", description="Write the sample images.")
     parser.add_argument("folder", type=Path)
     for path in write_samples(parser.parse_args().folder):

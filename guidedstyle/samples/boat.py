@@ -44,7 +44,7 @@ def tube(start: ArrayLike, end: ArrayLike, radii: tuple[float, float], colour: C
 
 
 def rope(start: ArrayLike, end: ArrayLike, thickness: float = 0.017) -> Mesh:
-    """Make a piece of the rigging."""
+    """Make a rope of the rigging."""
     return tube(start, end, (thickness, thickness), ROPE, 3)
 
 
@@ -71,7 +71,7 @@ def hull(livery: Livery, length: float = 10.0, beam: float = 2.9) -> Mesh:
 
 
 def sail(tack: ArrayLike, clew: ArrayLike, peak: ArrayLike, throat: ArrayLike, belly: float, tint: Colour) -> Mesh:
-    """Make a cloth between four corners, bulging to leeward, with its seams."""
+    """Make a sail between four corners, curved to leeward, with seams."""
     corners = [np.asarray(corner, np.float32) for corner in (tack, clew, peak, throat)]
     s, t = np.linspace(0, 1, 31)[None, :, None], np.linspace(0, 1, 43)[:, None, None]
     flat = (corners[0] * (1 - s) + corners[1] * s) * (1 - t) + (corners[3] * (1 - s) + corners[2] * s) * t
@@ -132,7 +132,7 @@ def sailing_boat() -> Mesh:
 
 
 def moored_boat(rng: np.random.Generator) -> Mesh:
-    """Build a small boat with bare poles."""
+    """Build a small boat without sails."""
     paint = hexes("b8c4c8", "d9d2c0", "274b63", "7a2a22", "2f6b62")[rng.integers(5)] ** 2.2
     colours = hull(Livery(side=tuple(paint.tolist())))
     height = rng.uniform(7, 12)

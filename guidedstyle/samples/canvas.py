@@ -1,4 +1,4 @@
-"""What all the sample images are painted with: noise, blur, look-ups and colour."""
+"""Tools to paint with: noise, blur, look-ups and colour."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def resize(image: Floats, height: int, width: int) -> Floats:
 
 
 def look_up(image: Floats, rows: Floats, columns: Floats, wrap: bool = False) -> Floats:
-    """Sample an image bilinearly at the given places; outside it repeats or keeps its edge."""
+    """Sample an image bilinearly at the given positions; outside, it repeats or keeps its edge."""
     if wrap:
         rows, columns = rows % image.shape[0], columns % image.shape[1]
     border = cv2.BORDER_WRAP if wrap else cv2.BORDER_REPLICATE
@@ -58,7 +58,7 @@ def look_up(image: Floats, rows: Floats, columns: Floats, wrap: bool = False) ->
 
 
 def slopes(height: Floats) -> tuple[Floats, Floats]:
-    """Return how a relief rises downwards and to the right."""
+    """Return the slope of a relief downwards and to the right."""
     down, right = np.gradient(height)
     return np.asarray(down), np.asarray(right)
 

@@ -30,7 +30,7 @@ GROUND = hexes("e7d6b4")[0]
 
 
 def _scenery(rng: np.random.Generator) -> Floats:
-    """Return the colours that the dots shall add up to."""
+    """Return the colours the dots should add up to."""
     rows, columns = grid(HEIGHT, WIDTH)
     drift = fractal((HEIGHT, WIDTH), rng, 240, 1.0)
     colours = ramp(SKY, np.clip(rows / 360 + 0.07 * drift, 0, 1))
@@ -60,7 +60,7 @@ def _scenery(rng: np.random.Generator) -> Floats:
 
 
 def _trees(colours: Floats, rows: Floats, columns: Floats, rng: np.random.Generator) -> Floats:
-    """Stand trees on the bank, each a heap of sunlit clouds of leaves."""
+    """Paint trees on the bank, each of several sunlit masses of leaves."""
     for x, foot, tall in ((95, 520, 330), (255, 610, 250), (880, 640, 420), (745, 668, 190)):
         trunk = (
             (np.abs(columns - x - 6 * np.sin(rows / 50)) < tall * 0.028) & (rows < foot) & (rows > foot - tall * 0.7)
@@ -92,7 +92,7 @@ def _dot_colours(wanted: Floats, rng: np.random.Generator) -> Floats:
 
 
 def paint_dots() -> Bytes:
-    """Dab from large dots to small ones, then light their little bumps."""
+    """Paint dots from large to small, then light their relief."""
     rng = np.random.default_rng(1886)
     colours = _scenery(rng)
     ground = mix(GROUND, blur(colours, 12), 0.45)

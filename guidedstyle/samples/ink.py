@@ -43,7 +43,7 @@ HATCHES: tuple[Hatch, ...] = (
 
 
 class Drawing:
-    """What the pen shall follow (tone 0..1 and direction of the hatching) and the outlines drawn so far."""
+    """The tone (0..1) and hatching direction the pen should follow, and the outlines drawn so far."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -51,14 +51,14 @@ class Drawing:
         self.lines = np.zeros((HEIGHT * SCALE, WIDTH * SCALE), np.uint8)
 
     def put(self, inside: Mask, dark: Floats, angle: Floats, window: Window = EVERYWHERE) -> None:
-        """Cover a part with its own tone and direction; outlines behind it vanish."""
+        """Cover a part with its own tone and direction; outlines behind it disappear."""
         for mine, new in ((self.dark, dark), (self.angle, angle)):
             mine[window] = np.where(inside, new, mine[window])
         rows, columns = (slice(side.start * SCALE, side.stop * SCALE) for side in window)
         self.lines[rows, columns][np.kron(inside, np.ones((SCALE, SCALE), bool))] = 0
 
     def outline(self, columns: Floats, rows: Floats, width: int = 2) -> None:
-        """Draw a curve twice with an unsteady hand, lifting the pen now and then."""
+        """Draw a curve twice with small deviations and gaps."""
         for _ in range(2):
             shaky = np.stack([columns, rows], 1) + blur(
                 self.rng.normal(0, 2.2, (len(rows), 2)).astype(np.float32), 0.1, 3.0
@@ -157,7 +157,7 @@ def _compose(rng: np.random.Generator) -> Drawing:
 
 
 def _lines(drawing: Drawing, hatch: Hatch, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Trace wobbling lines along the hatching: (N, points, 2) places and by how much each is dark enough."""
+    """Trace irregular lines along the hatching: positions (N, points, 2), and how dark each is."""
     turn, threshold, spacing, length = hatch
     rows, columns = (a.ravel() for a in np.mgrid[-10 : HEIGHT + 10 : spacing, -10 : WIDTH + 10 : spacing])
     places = np.stack([columns, rows], 1) + rng.uniform(-0.5, 0.5, (len(rows), 2)) * spacing
@@ -173,7 +173,7 @@ def _lines(drawing: Drawing, hatch: Hatch, rng: np.random.Generator) -> tuple[Fl
 
 
 def _hatch(plate: Bytes, drawing: Drawing, hatch: Hatch, rng: np.random.Generator) -> None:
-    """Draw each line until it comes into the light; it swells where it is darkest."""
+    """Draw each line as far as the tone is dark enough, thicker in darker tones."""
     lines, excess = _lines(drawing, hatch, rng)
     points = np.rint(lines * SCALE * 16).astype(np.int32)
     ends = np.where((excess <= 0).any(1), (excess <= 0).argmax(1), points.shape[1])
@@ -185,7 +185,7 @@ def _hatch(plate: Bytes, drawing: Drawing, hatch: Hatch, rng: np.random.Generato
 
 
 def paint_ink() -> Bytes:
-    """Hatch in several directions, each for darker tones than the one before."""
+    """Hatch in several directions, each for darker tones than the last."""
     rng = np.random.default_rng(1650)
     drawing = _compose(rng)
     plate = drawing.lines

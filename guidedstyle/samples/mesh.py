@@ -1,4 +1,4 @@
-"""Surfaces of quadrilaterals, and how to build, place and join them."""
+"""Surfaces of quadrilaterals: build, place and join them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from guidedstyle.samples.canvas import Floats
 
 @dataclass(frozen=True)
 class Mesh:
-    """Quads with a colour each; `anchors` are the points that settle which one is painted first."""
+    """Quads with one colour each, painted in the order of the distance of their `anchors`."""
 
     corners: Floats  # (N, 4, 3)
     colours: Floats
@@ -42,15 +42,15 @@ class Mesh:
 
     @classmethod
     def join(cls, meshes: Sequence[Mesh]) -> Mesh:
-        """Make one mesh of many."""
+        """Join meshes."""
         return cls(*(np.concatenate([getattr(mesh, name) for mesh in meshes]) for name in cls.__annotations__))
 
     def anchored(self, anchor: ArrayLike) -> Mesh:
-        """Return it painted as one thing that lies at a single point."""
+        """Return the mesh with a single anchor, so that it is painted as one object."""
         return replace(self, anchors=np.broadcast_to(np.asarray(anchor, np.float32), self.anchors.shape))
 
     def placed(self, place: ArrayLike, turn: float = 0.0, scale: float = 1.0) -> Mesh:
-        """Return it scaled, turned about the vertical and moved."""
+        """Return the mesh scaled, rotated about the vertical axis and moved."""
         c, s = np.cos(turn), np.sin(turn)
         matrix = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]], np.float32)
         shift = np.asarray(place, np.float32)

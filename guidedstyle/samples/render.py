@@ -20,7 +20,7 @@ HAZE_DISTANCE = 1800.0  # metres over which the air swallows two thirds
 
 @dataclass(frozen=True)
 class Camera:
-    """A level camera at the origin's height `eye`; a negative eye sees what the water mirrors."""
+    """A level camera at height `eye` above the origin; a negative height renders the reflection in the water."""
 
     width: int
     height: int
@@ -53,7 +53,7 @@ class Camera:
 
 
 class SunView:
-    """The scene as the sun sees it, without perspective; whatever it does not see lies in shadow."""
+    """The scene seen from the sun, without perspective; what it does not see is in shadow."""
 
     def __init__(self, mesh: Mesh) -> None:
         right = np.cross([0, 1, 0], -TO_SUN)
@@ -79,7 +79,7 @@ class Layer:
 
 
 def _paint_ids(mesh: Mesh, view: Camera | SunView) -> Ints:
-    """Paint the number of each quad from the farthest to the nearest; -1 is left where there is none."""
+    """Paint the index of each quad from the farthest to the nearest; -1 where there is none."""
     ids = np.full(view.shape, -1, np.int32)
     points = np.rint(view.project(mesh.corners)[..., :2] * 16).astype(np.int32)
     for index in np.argsort(-view.project(mesh.anchors)[:, 2], kind="stable"):
@@ -88,7 +88,7 @@ def _paint_ids(mesh: Mesh, view: Camera | SunView) -> Ints:
 
 
 def _meet(mesh: Mesh, quads: Ints, origins: Floats, rays: Floats) -> Floats:
-    """Return how far along each ray the plane of its quad lies."""
+    """Return the distance along each ray to the plane of its quad."""
     normals = mesh.normals[quads]
     slant = np.einsum("ij,ij->i", np.broadcast_to(rays, normals.shape), normals)
     drop = np.einsum("ij,ij->i", mesh.corners[quads, 0] - origins, normals)
@@ -96,7 +96,7 @@ def _meet(mesh: Mesh, quads: Ints, origins: Floats, rays: Floats) -> Floats:
 
 
 def _sunlit(mesh: Mesh, quads: Ints, places: Floats, bias: float, rng: np.random.Generator) -> Floats:
-    """Return the share of the sun that each place sees."""
+    """Return the share of sunlight at each position."""
     sun = SunView(mesh)
     shadows, reach = _paint_ids(mesh, sun), np.array(sun.shape[::-1]) - 1
     spots, lit = sun.project(places)[:, :2], np.zeros(len(quads), np.float32)
@@ -109,7 +109,7 @@ def _sunlit(mesh: Mesh, quads: Ints, places: Floats, bias: float, rng: np.random
 
 
 def _shade(mesh: Mesh, quads: Ints, places: Floats, rays: Floats, bias: float) -> Floats:
-    """Return the light that each place of a quad sends back along the ray that sees it."""
+    """Return the light each position reflects along its ray."""
     rng = np.random.default_rng(5)
     normals = mesh.normals[quads]
     away = np.einsum("ij,ij->i", rays, normals) > 0
@@ -123,7 +123,7 @@ def _shade(mesh: Mesh, quads: Ints, places: Floats, rays: Floats, bias: float) -
 
 
 def _weather(places: Floats, rng: np.random.Generator) -> Floats:
-    """Stain surfaces at all sizes, stretched downwards as the rain does."""
+    """Add stains at all scales to surfaces, stretched downwards as by rain."""
     noise = fractal((512, 512), rng, 120, 0.2)
     across = (places[:, 0] + 0.73 * places[:, 2]) * 12
     count = -(-len(across) // 1000) * 1000  # a look-up wants an image, so fold the list into one

@@ -1,4 +1,4 @@
-"""A content image that was never taken: a harbour in the late afternoon, with its exact masks."""
+"""The content image: a rendered harbour in the late afternoon, with its exact masks."""
 
 from __future__ import annotations
 

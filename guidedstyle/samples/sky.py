@@ -34,7 +34,7 @@ def _cloud_volume(rng: np.random.Generator) -> tuple[Floats, Floats]:
 
 
 def _clouds(elevation: Floats, azimuth: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Look through the slices from the nearest to the farthest; return light and what remains of the sky."""
+    """Composite the slices from the nearest to the farthest; return their light and the remaining share of the sky."""
     near = np.stack(_cloud_volume(rng), -1)
     detail = fractal((512, 512), rng, 60, 0.35)
     light, clear = np.zeros((*elevation.shape, 3), np.float32), np.ones_like(elevation)
@@ -60,7 +60,7 @@ def _clouds(elevation: Floats, azimuth: Floats, rng: np.random.Generator) -> tup
 
 
 def sky(camera: Camera, rows_above: int) -> Floats:
-    """Paint the linear light of the sky over so many rows above the horizon (the last one touches it)."""
+    """Paint the linear light of the sky in `rows` rows, of which the last touches the horizon."""
     rng = np.random.default_rng(29)
     rows, columns = grid(rows_above, camera.width)
     elevation = (rows_above - rows - 0.5) / camera.focal
@@ -76,7 +76,7 @@ def sky(camera: Camera, rows_above: int) -> Floats:
 
 
 def hills(camera: Camera, rows_above: int) -> Layer:
-    """Paint ranges of far hills, the nearer the less haze."""
+    """Paint ranges of distant hills; nearer ones have less haze."""
     rng = np.random.default_rng(8)
     rows, columns = grid(rows_above, camera.width)
     above = rows_above - rows

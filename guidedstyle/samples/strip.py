@@ -1,4 +1,4 @@
-"""The README's image strip: content image, masks, style images and the image that they make."""
+"""The README's strip: content, masks, style images and the result."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def scale(picture: Bytes, width: int, height: int) -> Bytes:
 
 
 def lay_row(pictures: list[Bytes], height: int) -> Bytes:
-    """Lay images side by side at one height, with white gaps."""
+    """Arrange images side by side at one height, with white gaps."""
     sized = [scale(picture, round(picture.shape[1] * height / picture.shape[0]), height) for picture in pictures]
     gap = np.full((height, GAP, 3), 255, np.uint8)
     return np.concatenate([part for picture in sized for part in (picture, gap)][:-1], 1)
 
 
 def lay_strip(content: Bytes, masks: dict[str, Bytes], style_images: list[Bytes], result: Bytes) -> Bytes:
-    """Lay content image, masks and style images in a column beside the result."""
+    """Arrange content, masks and style images in a column beside the result."""
     above = lay_row([content, tint_masks(content, masks)], HEIGHT)
     row = lay_row(style_images, HEIGHT)
     width = above.shape[1]
@@ -48,20 +48,20 @@ def lay_strip(content: Bytes, masks: dict[str, Bytes], style_images: list[Bytes]
 
 
 def main() -> None:
-    """Read a rendered image and write the strip: python -m guidedstyle.samples.strip PICTURE OUT."""
+    """Write the strip of a render: python -m guidedstyle.samples.strip ROOT PICTURE OUT."""
     parser = argparse.ArgumentParser(prog="python -m guidedstyle.samples.strip", description=__doc__)
     parser.add_argument("root", type=Path, help="the folder with recipes/ and masks/")
     parser.add_argument("picture", type=Path)
     parser.add_argument("out", type=Path)
-    asked = parser.parse_args()
-    images = asked.root / "recipes" / "images"
-    masks = {name: np.asarray(Image.open(asked.root / "masks" / f"harbour_{name}.png")) for name in TINTS}
+    options = parser.parse_args()
+    images = options.root / "recipes" / "images"
+    masks = {name: np.asarray(Image.open(options.root / "masks" / f"harbour_{name}.png")) for name in TINTS}
     names = ("strokes", "watercolour", "dots")
     style_images = [np.asarray(Image.open(images / f"{name}.jpg")) for name in names]
     strip = lay_strip(
-        np.asarray(Image.open(images / "harbour.jpg")), masks, style_images, np.asarray(Image.open(asked.picture))
+        np.asarray(Image.open(images / "harbour.jpg")), masks, style_images, np.asarray(Image.open(options.picture))
     )
-    Image.fromarray(strip).save(asked.out, quality=88, optimize=True)
+    Image.fromarray(strip).save(options.out, quality=88, optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""An expressionist oil: thick brush strokes that follow a whirling sky over a field of wheat."""
+"""An expressionist oil painting: thick brush strokes along a sky of vortices over a field of wheat."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LAYERS = (
 
 
 def _sky(rows: Floats, columns: Floats, swell: Floats) -> tuple[Floats, Floats]:
-    """Return the colours of a night full of whirls and the flow (across, down) of the brush."""
+    """Return the colours of a night sky with vortices, and the flow (across, down) of the brush."""
     flow = np.stack([1.0 + 0.5 * swell, 0.5 * np.sin(columns / 130 + 1.2 * swell)])
     glow, rings = np.zeros_like(rows), np.zeros_like(rows)
     for column, row, radius, turn, light in WHIRLS:
@@ -73,7 +73,7 @@ def _landscape(rng: np.random.Generator) -> tuple[Floats, Floats]:
 
 
 def _trace(angle: Floats, starts: Floats, steps: int, stride: float) -> Floats:
-    """Follow the flow from every start: (N, steps, 2) places as (column, row)."""
+    """Follow the flow from every start: positions (N, steps, 2) as (column, row)."""
     path = [starts]
     for _ in range(steps - 1):
         turn = look_up(angle, path[-1][:, 1:], path[-1][:, :1])
@@ -99,7 +99,7 @@ def _draw_stroke(
 
 
 def _light(canvas: Bytes, rng: np.random.Generator) -> Floats:
-    """Let light fall on the ridges of paint from the upper left."""
+    """Light the ridges of paint from the upper left."""
     height = canvas[..., 3].astype(np.float32) / 255 + 0.02 * fractal((HEIGHT, WIDTH), rng, 6, 0.2)
     down, right = slopes(blur(height, 0.8))
     facing = -(down + right)

@@ -34,7 +34,7 @@ CLAY = hexes("a9593a", "b76845", "9a4e33", "c07a55", "8f4a34")
 
 
 def _seeds(rng: np.random.Generator) -> Floats:
-    """Lay the tesserae in rings within the medallion and in bending rows outside: (N, 2) places."""
+    """Place the tesserae in rings inside the medallion and in curved rows outside: positions (N, 2)."""
     places = [np.array([[CENTRE, CENTRE]])]
     for radius in np.arange(15, RADIUS - 4, 15.5):
         count = int(2 * np.pi * radius / rng.uniform(14, 19))
@@ -66,7 +66,7 @@ def _cells(seeds: Floats) -> tuple[Ints, Floats]:
 
 
 def _glaze_of(away: Floats, turn: Floats) -> Ints:
-    """Tell which glaze the design asks for at each distance and angle from the centre."""
+    """Return the glaze of the design at each distance and angle from the centre."""
     petal = 196 + 80 * np.abs(np.cos(turn * PETALS / 2)) ** 0.8
     heart = 95 + 55 * np.abs(np.sin(turn * PETALS / 2)) ** 0.8
     rays = (away > 292) & (away < 322) & (np.sin(turn * 4 * PETALS) > 0)
@@ -100,7 +100,7 @@ def paint_tiles() -> tuple[Bytes, Bytes]:
 
 
 def _fire(tints: Floats, glazed: Mask, distance: Floats, tilt: Floats, rng: np.random.Generator) -> Floats:
-    """Give glaze its depth and shine, clay its pores, and lay grout between them."""
+    """Add depth and shine to the glaze, pores to the clay, and grout between them."""
     stains, speckle = fractal((SIZE, SIZE), rng, 200, 0.6), fractal((SIZE, SIZE), rng, 7, 0.1)
     vivid = 0.72 + 0.34 * smoothstep(1, 8, distance) + 0.035 * stains + 0.02 * speckle
     matt = 0.92 + 0.07 * stains + 0.10 * speckle

@@ -24,13 +24,13 @@ STONE = np.array([0.30, 0.26, 0.21], np.float32)
 
 
 class Ground:
-    """The hillside: height as a function of the place."""
+    """The hillside: height as a function of the position."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.bumps = fractal((256, 256), rng, 90, 1.2)
 
     def __call__(self, x: ArrayLike, z: ArrayLike) -> Floats:
-        """Return the height at each place."""
+        """Return the height at each position."""
         across, away = np.broadcast_arrays(np.asarray(x, np.float32), np.asarray(z, np.float32))
         rise = 78 * smoothstep(150, 520, away) * smoothstep(-40, 190, across - 0.10 * (away - 150))
         bump = look_up(self.bumps, np.atleast_2d(away) / 2, np.atleast_2d(across) / 2, wrap=True).reshape(across.shape)
@@ -79,7 +79,7 @@ def _window(door: bool, rng: np.random.Generator, shutter: Floats) -> list[tuple
 
 
 def _windows(wall: ArrayLike, floors: int, rng: np.random.Generator) -> Mesh:
-    """Furnish a wall with a door or two and rows of shuttered windows."""
+    """Add doors and rows of shuttered windows to a wall."""
     start, end = np.asarray(wall, float)
     length = float(np.linalg.norm(end - start))
     columns = max(int(length / 2.7), 1)
@@ -139,7 +139,7 @@ def _church(ground: Ground) -> Mesh:
 
 
 def tree(rng: np.random.Generator, slim: bool) -> Mesh:
-    """Build a tree out of leafy flakes lit like a ball."""
+    """Build a tree of small leaf quads, lit like a ball."""
     count = 110
     radii = np.array([1.0, 5.0, 1.0] if slim else [2.9, 2.4, 2.9]) * rng.uniform(0.75, 1.25)
     outward = rng.normal(size=(count, 3))
@@ -195,7 +195,7 @@ def _lighthouse() -> Mesh:
 
 
 def _mole(rng: np.random.Generator) -> list[Mesh]:
-    """Heap a breakwater of boulders with the lighthouse at its end."""
+    """Build a breakwater of boulders with a lighthouse at its end."""
     x = np.linspace(-112, SHORE + 10, 190)[None, :]
     t = np.linspace(-1, 1, 9)[:, None]
     rough = rng.normal(0, 0.35, (9, 190))

@@ -1,4 +1,4 @@
-"""The harbour's water: a sea of small waves that mirrors what stands above it."""
+"""The harbour's water: small waves that reflect the scene above."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _slopes(camera: Camera, rng: np.random.Generator) -> tuple[Floats, Floats, F
 
 
 def _mirror(ray: Floats, tilt_x: Floats, tilt_z: Floats) -> tuple[Floats, Floats]:
-    """Reflect rays by tilted water; return where they go and the cosine under which they meet it."""
+    """Reflect rays at tilted water; return their directions and the cosines of incidence."""
     normal = np.stack([-tilt_x, np.ones_like(tilt_x), -tilt_z], -1)
     normal /= np.linalg.norm(normal, axis=2, keepdims=True)
     cosine = np.minimum(np.einsum("ijk,ijk->ij", ray, normal), -0.01)
@@ -45,7 +45,7 @@ def _mirror(ray: Floats, tilt_x: Floats, tilt_z: Floats) -> tuple[Floats, Floats
 
 
 def water(camera: Camera, mirrored: Floats, boat: Layer) -> Floats:
-    """Paint the water below the horizon; `mirrored` and `boat` are what a flat calm would show."""
+    """Paint the water below the horizon; `mirrored` and `boat` are the reflections in calm water."""
     rng = np.random.default_rng(41)
     slope_x, slope_z, hidden = _slopes(camera, rng)
     rows, columns = grid(*slope_x.shape)

@@ -23,12 +23,12 @@ TEAL, DEEP, ROSE, OCHRE, PLUM = hexes("3fa5a4", "1b6273", "e58a94", "ecb659", "7
 
 
 def _stirred(first: Floats, second: Floats) -> Floats:
-    """Stir two pigments together."""
+    """Mix two pigments."""
     return np.asarray(np.sqrt(first * second), np.float32)
 
 
 class Sheet:
-    """Wet paper: every wash takes away light according to its pigment."""
+    """Wet paper: every wash absorbs light according to its pigment."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -42,7 +42,7 @@ class Sheet:
         return fractal((HEIGHT, WIDTH), self.rng, coarsest, roughness, 0.8)
 
     def wash(self, area: Floats, pigment: Floats, strength: float, rim: float = 0.4) -> None:
-        """Lay a wash; its pigment gathers at the rim, in the paper's hollows and where the water went."""
+        """Paint a wash; pigment collects at its rim, in the hollows of the paper and along the flow of water."""
         edge = np.clip(area - blur(area, 7), 0, 1) + 1.6 * np.clip(area - blur(area, 1.6), 0, 1)
         pool = 1 + 0.28 * np.roll(self.flow, self.rng.integers(0, 768, 2), (0, 1))
         grains = 1 - 0.10 * self.tooth + 0.16 * np.clip(-self.tooth - 0.7, 0, 2)
@@ -59,20 +59,20 @@ class Sheet:
         self.absorbed *= (1 - 0.50 * smoothstep(0, 0.4, inside) + 0.42 * ring)[..., None]
 
     def splash(self) -> None:
-        """Let a drop of paint fall."""
+        """Add a drop of paint."""
         place = np.hypot(self.rows - self.rng.uniform(0, HEIGHT), self.columns - self.rng.uniform(0, WIDTH))
         radius = self.rng.gamma(2, 1.3)
         pigment = [TEAL, ROSE, OCHRE, DEEP][self.rng.integers(4)]
         self.absorbed += (0.5 * smoothstep(radius + 0.7, radius - 0.7, place))[..., None] * -np.log(pigment)
 
     def dry(self) -> Bytes:
-        """Return the finished sheet under a raking light."""
+        """Return the finished sheet, lit from the side."""
         down, right = slopes(self.tooth)
         return to_bytes(PAPER * np.exp(-self.absorbed) * (1 - 0.028 * (down + right))[..., None])
 
 
 def _paint_sky(sheet: Sheet) -> None:
-    """Let three bands of colour run into each other around clouds and a sun left white."""
+    """Blend three bands of colour around clouds and a sun left white."""
     sun = np.hypot(sheet.rows - 205, sheet.columns - 630)
     halo = smoothstep(30, 150, sun)
     for pigment, level, spread, strength in (
@@ -88,7 +88,7 @@ def _paint_sky(sheet: Sheet) -> None:
 
 
 def _paint_hills(sheet: Sheet) -> None:
-    """Stack ranges that dissolve into mist below their crests, and their reflections in the lake."""
+    """Paint ranges of hills that fade into mist below their crests, and their reflections in the lake."""
     for level, rough, depth, pigment, strength in (
         (335, 46, 70, _stirred(ROSE, TEAL), 0.55),
         (380, 40, 60, TEAL, 0.6),
@@ -117,7 +117,7 @@ def _paint_lake(sheet: Sheet) -> None:
 
 
 def _paint_reeds(sheet: Sheet) -> None:
-    """Close the foreground with a dark bank and leaning reeds."""
+    """Paint a dark bank and leaning reeds in the foreground."""
     crest = 716 + 26 * np.sin(sheet.columns / 190 + 1) - 6 * sheet.flow
     sheet.wash(smoothstep(-2, 2, sheet.rows - crest), _stirred(DEEP, OCHRE), 0.9, 0.5)
     reeds = np.zeros_like(sheet.rows)
@@ -130,7 +130,7 @@ def _paint_reeds(sheet: Sheet) -> None:
 
 
 def paint_watercolour() -> Bytes:
-    """Wash from the sky down to the water, then let blooms and drops fall."""
+    """Paint from the sky down to the water, then add blooms and drops."""
     sheet = Sheet(np.random.default_rng(1840))
     _paint_sky(sheet)
     _paint_hills(sheet)

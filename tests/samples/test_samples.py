@@ -1,4 +1,4 @@
-"""The images that ship are those that the project's own code paints."""
+"""The sample images, their recipes, and the schema."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from guidedstyle.samples import paint_samples  # noqa: E402
 
 
 @pytest.mark.slow
-def test_shipped_pictures_are_painted_by_the_code() -> None:
-    """Up to JPEG's loss, and to the rounding of another processor."""
+def test_sample_images_are_painted_by_the_code() -> None:
+    """Up to JPEG compression and the rounding of another processor."""
     for name, painted in paint_samples().items():
         with Image.open(ROOT / name) as picture:
             shipped = np.asarray(picture, np.float32)
@@ -48,7 +48,7 @@ def test_wheel_contains_what_init_copies(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda file: file.stem)
-def test_shipped_recipes_are_right(recipe: Path) -> None:
+def test_recipes_are_valid(recipe: Path) -> None:
     scene = open_scene(read_recipe(recipe), CHECK_SIZE)
     assert scene.shares[-1] == pytest.approx(0, abs=1e-6)
     assert sum(scene.shares) == pytest.approx(1)
@@ -62,7 +62,7 @@ def test_one_recipe_shows_every_key() -> None:
             assert f"{last}:" in text or f"`{last}:" in text, key.name
 
 
-def test_the_schema_gives_every_key_a_description_and_a_range_or_choices() -> None:
+def test_schema_describes_every_key() -> None:
     schema = make_schema()
     for name, model in [("", schema), *schema["$defs"].items()]:
         for key, entry in model["properties"].items():
@@ -72,7 +72,7 @@ def test_the_schema_gives_every_key_a_description_and_a_range_or_choices() -> No
             assert key.values and key.meaning, key.name
 
 
-def test_every_number_of_the_schema_has_limits_and_a_unit() -> None:
+def test_numbers_of_the_schema_have_units() -> None:
     for name, model in [("", make_schema()), *make_schema()["$defs"].items()]:
         for key, entry in model["properties"].items():
             numbers = [kind for kind in walk(entry) if kind.get("type") in ("number", "integer")]
@@ -81,7 +81,7 @@ def test_every_number_of_the_schema_has_limits_and_a_unit() -> None:
 
 
 def walk(entry: object) -> list[dict[str, object]]:
-    """List a schema's entry and all within it."""
+    """List an entry of a schema and everything inside it."""
     if isinstance(entry, list):
         return [found for part in entry for found in walk(part)]
     return [entry, *walk(list(entry.values()))] if isinstance(entry, dict) else []
