@@ -54,9 +54,10 @@ def _find_control_violations(recipe: Recipe) -> Iterator[Violation]:
         yield from _find_layer_violations(path, given, recipe)
     for path, start in list_starts(recipe):
         yield from _find_start_violations(path, start)
-    for index, region in enumerate(recipe.regions):
-        yield from _find_idle_controls(("regions", index), region, recipe)
-    if recipe.colour_strength < 1 and not any(_uses_colour_strength(recipe, region) for region in recipe.regions):
+    pairs = list(zip(recipe.regions, recipe.controls, strict=True))
+    for index, (region, controls) in enumerate(pairs):
+        yield from _find_idle_controls(("regions", index), region, controls)
+    if recipe.colour_strength < 1 and not any(_uses_colour_strength(*pair) for pair in pairs):
         yield ("colour_strength",), *IDLE_STRENGTH
     yield from _find_idle_defaults(recipe)
     yield from _find_method_violations(recipe)
@@ -102,13 +103,13 @@ def _find_layer_violations(path: KeyPath, given: Controls | RegionControls, reci
                 yield (*path, key, layer), f"{recipe.encoder.name} has no layer {layer!r}", remedy
 
 
-def _uses_colour_strength(recipe: Recipe, region: Region) -> bool:
-    return region.colour_strength is None and not region.keep and not region.over(recipe).colour.style
+def _uses_colour_strength(region: Region, controls: Controls) -> bool:
+    """Whether the colour strength of the whole image has an effect in a region."""
+    return region.colour_strength is None and not region.keep and not controls.colour.style
 
 
-def _find_idle_controls(path: KeyPath, region: Region, recipe: Recipe) -> Iterator[Violation]:
+def _find_idle_controls(path: KeyPath, region: Region, controls: Controls) -> Iterator[Violation]:
     """Find controls of a region that have no effect."""
-    controls = region.over(recipe)
     if region.keep:
         for key in region.given:
             yield (*path, key), "it has no effect: a kept region is not painted", f"remove {key}, or keep"
@@ -169,9 +170,8 @@ def _find_canvas_violations(recipe: Recipe) -> Iterator[Violation]:
     if not recipe.canvas:
         yield (), "content is missing", "add content: IMAGE, or canvas: [WIDTH, HEIGHT] for a texture without one"
         return
-    for index, region in enumerate(recipe.regions):
+    for index, (region, controls) in enumerate(zip(recipe.regions, recipe.controls, strict=True)):
         here: KeyPath = ("regions", index)
-        controls = region.over(recipe)
         if region.keep:
             yield (
                 (*here, "keep"),
@@ -216,7 +216,7 @@ def _find_region_violations(recipe: Recipe) -> Iterator[Violation]:
             yield (*here, "mask"), f"{rests} regions have mask: rest", "keep it for one region"
         if region.keep and region.style:
             yield here, f"region {region.name!r} has both keep and style", "remove one of the two"
-        if not region.keep and not region.style and region.over(recipe).strength:
+        if not region.keep and not region.style and recipe.controls[index].strength:
             yield here, f"region {region.name!r} has no style", "add style: NAME, or keep: true, or strength: 0"
         if region.style and not any(use.weight for use in region.style.values()):
             yield (*here, "style"), "the weights of its styles sum to 0", "give at least one a weight above 0"
