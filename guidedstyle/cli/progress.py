@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -18,22 +17,21 @@ from rich.text import Text
 
 from guidedstyle.cli.console import print_json
 from guidedstyle.device.memory import measure_peak
-from guidedstyle.engine.cache import load_tensors, store_tensors
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Update
 from guidedstyle.losses.terms import Losses
 from guidedstyle.results.record import Record
 from guidedstyle.results.result import summarise_losses
-from guidedstyle.run.eta import OVERHEAD, Forecast
+from guidedstyle.run.eta import Forecast, load_overhead, store_overhead
 from guidedstyle.scene.scene import Scene
 
 CONSOLE = Console(stderr=True, highlight=False, emoji=False)
-EVERY = {"bar": 0.1, "json": 0.1, "lines": 5.0}  # seconds: a GPU would have to wait for whoever looks at each step
+EVERY = {"bar": 0.1, "json": 0.1, "lines": 5.0}  # seconds: showing every step would make a GPU wait for the host
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a render is: size `stage` of `stages`, `step` of `steps` in all, losses, seconds, bytes of memory."""
+    """Where a render is: `stage` of `stages` at `size`, `step` of all `steps`, losses, seconds, bytes of memory."""
 
     stage: int
     stages: int
@@ -52,16 +50,16 @@ class Status:
 
 
 class Progress:
-    """Told of every update, it shows one now and then, and the last of all that were planned."""
+    """Shows the status of a render at intervals, and after the last planned step."""
 
     def __init__(self, plan: Plan, every: float, show: Callable[[Status], None]) -> None:
         self.plan, self.every, self.show = plan, every, show
         self.steps = sum(stage.steps for stage in plan.stages)
-        self.forecast = Forecast(plan.stages, _recall_overhead(plan))
+        self.forecast = Forecast(plan.stages, load_overhead(plan.device.type))
         self.began, self.last = time.monotonic(), -every
 
     def __call__(self, update: Update) -> None:
-        """Note an update, and show it if it is time."""
+        """Note an update, and show it if it is due."""
         if update.done:
             self.forecast.note(update.stage, update.done)
         now = time.monotonic()
@@ -69,7 +67,7 @@ class Progress:
             self.last = now
             self.show(self._describe(update, now))
         if update.done == self.steps:
-            store_tensors(_name_pace(self.plan), {"overhead": torch.tensor(self.forecast.overhead)})
+            store_overhead(self.plan.device.type, self.forecast.overhead)
 
     def _describe(self, update: Update, now: float) -> Status:
         stages, memory = self.plan.stages, measure_peak(self.plan.device)
@@ -78,7 +76,7 @@ class Progress:
 
 
 class Display:
-    """A bar on a terminal, or a line now and then elsewhere."""
+    """A bar on a terminal, or a line every few seconds elsewhere."""
 
     def __init__(self, plan: Plan) -> None:
         self.live: Live | None = None
@@ -89,11 +87,11 @@ class Display:
         self.progress = Progress(plan, EVERY["bar" if self.live else "lines"], self._draw)
 
     def show(self, update: Update) -> None:
-        """Show an update, if it is time."""
+        """Show an update if it is due."""
         self.progress(update)
 
     def close(self) -> None:
-        """Leave what was shown last, and give the terminal back."""
+        """Leave the last status, and release the terminal."""
         if self.live:
             self.live.stop()
 
@@ -105,24 +103,14 @@ class Display:
 
 
 class JsonLines:
-    """Lines of JSON, now and then."""
+    """Lines of JSON at intervals."""
 
     def __init__(self, scene: Scene, plan: Plan) -> None:
         self.show = Progress(plan, EVERY["json"], lambda status: print_json(describe_status(scene, status)))
 
 
-def _recall_overhead(plan: Plan) -> float:
-    """Recall what an earlier render on this kind of device learnt of its pace."""
-    known = load_tensors(_name_pace(plan)) or {}
-    return float(known.get("overhead", OVERHEAD))
-
-
-def _name_pace(plan: Plan) -> str:
-    return f"pace-{plan.device.type}"
-
-
 def draw_status(status: Status) -> RenderableType:
-    """Draw two lines: the bar with steps and time left, and below what it is about."""
+    """Draw two lines: the bar with steps and time left, and below it the scale, losses and memory."""
     line = Table.grid(padding=(0, 1), expand=True)
     line.add_column(ratio=1)
     line.add_column(justify="right", no_wrap=True)
@@ -139,7 +127,9 @@ def write_status(status: Status) -> str:
 
 def describe_status(scene: Scene, status: Status) -> dict[str, Any]:
     """Describe a status for programs: seconds, bytes, and losses by term and region."""
-    losses = summarise_losses(scene.recipe, status.losses).model_dump() if status.step else None  # of a style image
+    losses = (
+        summarise_losses(scene.recipe, status.losses).model_dump() if status.step else None
+    )  # none while a style image is made
     return {
         "output": str(scene.recipe.output),
         "stage": status.stage,
@@ -159,7 +149,7 @@ def print_end(output: Path, record: Record) -> None:
     print_json({"output": str(output), **record.model_dump(mode="json", include={"result", "losses", "notes"})})
 
 
-def tell(text: str, prefix: str = "") -> None:
+def print_note(text: str, prefix: str = "") -> None:
     """Show a line on the error stream, above the progress bar."""
     CONSOLE.show_cursor()  # the process may end at once after it
     CONSOLE.print(f"[yellow]{prefix}[/]{escape(text)}", soft_wrap=True)

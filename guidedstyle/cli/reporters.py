@@ -9,7 +9,7 @@ from typing import Literal
 
 from guidedstyle.cli.console import print_line, print_next, print_plan, print_scene
 from guidedstyle.cli.messages import print_error
-from guidedstyle.cli.progress import Display, JsonLines, print_end, tell
+from guidedstyle.cli.progress import Display, JsonLines, print_end, print_note
 from guidedstyle.device.distributed import is_first
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Update
@@ -73,11 +73,11 @@ class TextReporter(QuietReporter):
 
     def noted(self, text: str) -> None:
         """Show a line."""
-        tell(text)
+        print_note(text)
 
     def warned(self, text: str) -> None:
         """Show a warning."""
-        tell(text, "warning: ")
+        print_note(text, "warning: ")
 
     def ended(self, name: str, output: Path, record: Record, *, known: bool) -> None:
         """Show where the image is and why the render ended."""
@@ -97,7 +97,7 @@ class JsonReporter(QuietReporter):
 
     def noted(self, text: str) -> None:
         """Show a line on the error stream; warnings are in the last line of JSON."""
-        tell(text)
+        print_note(text)
 
     def ended(self, name: str, output: Path, record: Record, *, known: bool) -> None:
         """Print the last line."""
@@ -121,7 +121,7 @@ class WatchReporter(QuietReporter):
 
     def warned(self, text: str) -> None:
         """Show a warning."""
-        tell(text, "warning: ")
+        print_note(text, "warning: ")
 
     def previewed(self, preview: Path, *, first: float, whole: float, loss: float) -> None:
         """Show how long after a save a preview was there."""

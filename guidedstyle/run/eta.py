@@ -1,70 +1,92 @@
-"""Estimate the time left."""
+"""Estimate the time left of a render."""
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from statistics import median
 
+from guidedstyle.engine.cache import find_cache
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.files import write_file
 from guidedstyle.scene.scene import Stage
 
-OVERHEAD = 27_000.0  # px: what a step takes besides its pixels, in pixels; measured on a CPU
-MOST_OVERHEAD = 1e8
-SETUP = 3.0  # steps that a size takes before its first one, as long as none is known
-RECENT, ENOUGH = 60, 5  # steps of a size that are looked at; fewer than ENOUGH tell little
+OVERHEAD = 27_000.0  # px: what a step costs besides its pixels; measured on a CPU
+MAX_OVERHEAD = 1e8
+SETUP = 3.0  # steps: what a scale costs before its first step, until a scale has been measured
+RECENT, ENOUGH = 60, 5  # steps of a scale: the latest ones count, and fewer than ENOUGH are not used
 
 
 class Forecast:
-    """Told of every step, it tells the seconds that are left.
+    """Estimates the seconds left from the times of the steps so far.
 
-    A step is taken to cost as its pixels and an `overhead` in pixels, which is learnt as soon as two sizes are known.
+    A step is taken to cost its pixels plus an `overhead` in pixels, which is learnt when two scales have been measured.
     """
 
     def __init__(
         self, stages: Sequence[Stage], overhead: float = OVERHEAD, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.stages, self.overhead, self.clock = stages, overhead, clock
-        self.taken: dict[int, list[float]] = {}  # seconds of each step, by stage
-        self.setups: dict[int, float] = {}  # seconds before the first, by stage
+        self.steps: dict[int, list[float]] = {}  # seconds of each step, by stage
+        self.setups: dict[int, float] = {}  # seconds before the first step, by stage
         self.stage, self.done, self.last = 0, 0, clock()
 
     def note(self, stage: int, done: int) -> None:
-        """Note that `done` steps in all have been taken, the last at `stage`."""
+        """Note that `done` steps have been taken in all, the last one at `stage`."""
         now = self.clock()
         spent, steps = max(0.0, now - self.last), done - self.done
-        if stage in self.taken and steps > 0:
-            self.taken[stage].append(spent / steps)
-        elif stage not in self.taken:
-            self.taken[stage], self.setups[stage] = [], spent
+        if stage in self.steps and steps > 0:
+            self.steps[stage].append(spent / steps)
+        elif stage not in self.steps:
+            self.steps[stage], self.setups[stage] = [], spent
         self.stage, self.done, self.last = stage, done, now
-        if len(known := self._list_known()) > 1:
-            self._learn(*known[-2:])
+        if len(measured := self._list_measured()) > 1:
+            self._learn(*measured[-2:])
 
     def left(self) -> float | None:
-        """Tell the seconds that are left; None: nothing is known yet."""
-        if not (known := self._list_known()):
+        """Estimate the seconds left; None: nothing has been measured yet."""
+        if not (measured := self._list_measured()):
             return None
-        unit = self._pace(known[-1]) / self._cost(known[-1])
-        setups = [self.setups[index] / self._pace(index) - 1 for index in known[1:]]
+        unit = self._pace(measured[-1]) / self._cost(measured[-1])
+        setups = [self.setups[index] / self._pace(index) - 1 for index in measured[1:]]
         here = sum(one.steps for one in self.stages[: self.stage + 1]) - self.done
         later = range(self.stage + 1, len(self.stages))
         costs = [(self.stages[index].steps + median([*setups, SETUP])) * self._cost(index) for index in later]
         return unit * (here * self._cost(self.stage) + sum(costs))
 
-    def _list_known(self) -> list[int]:
-        """List the sizes of which enough steps are known, the smallest first."""
-        return [index for index, taken in sorted(self.taken.items()) if len(taken) >= ENOUGH]
+    def _list_measured(self) -> list[int]:
+        """List the stages of which enough steps have been measured, the smallest first."""
+        return [index for index, steps in sorted(self.steps.items()) if len(steps) >= ENOUGH]
 
     def _pace(self, stage: int) -> float:
-        return median(self.taken[stage][-RECENT:])
+        return median(self.steps[stage][-RECENT:])
 
     def _cost(self, stage: int) -> float:
         return math.prod(self.stages[stage].size) + self.overhead
 
     def _learn(self, small: int, large: int) -> None:
-        """Learn the overhead from two sizes."""
+        """Learn the overhead from two scales."""
         ratio = self._pace(large) / self._pace(small)
         pixels = [math.prod(self.stages[index].size) for index in (small, large)]
-        exact = (pixels[1] - ratio * pixels[0]) / (ratio - 1) if ratio > 1 else MOST_OVERHEAD
-        self.overhead = min(max(exact, 0.0), MOST_OVERHEAD)
+        exact = (pixels[1] - ratio * pixels[0]) / (ratio - 1) if ratio > 1 else MAX_OVERHEAD
+        self.overhead = min(max(exact, 0.0), MAX_OVERHEAD)
+
+
+def load_overhead(device: str) -> float:
+    """Load the overhead that an earlier render learnt on this kind of device."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        learnt = float(json.loads((find_cache() / f"pace-{device}.json").read_bytes())["overhead"])
+        if 0 <= learnt <= MAX_OVERHEAD:
+            return learnt
+    return OVERHEAD
+
+
+def store_overhead(device: str, overhead: float) -> None:
+    """Store the overhead for later renders; does nothing if the cache cannot be written."""
+    folder = find_cache()
+    with suppress(OSError, GuidedStyleError):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_file(folder / f"pace-{device}.json", json.dumps({"overhead": overhead}).encode())
