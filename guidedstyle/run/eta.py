@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from statistics import median
 
-from guidedstyle.engine.cache import find_cache
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import write_file
+from guidedstyle.io.paths import find_cache
 from guidedstyle.scene.scene import Stage
 
 OVERHEAD = 27_000.0  # px: what a step costs besides its pixels; measured on a CPU
