@@ -1,4 +1,4 @@
-"""What was measured of style images is taken from the disk the next time."""
+"""Statistics of style images are stored on disk and measured once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Note every measurement of a style image."""
+    """Record every measurement of a style image."""
     noted, measure = [], TargetBuilder._measure
 
     def note(self, *arguments):
@@ -46,7 +46,7 @@ def paint(recipe: Path, *settings: str) -> Rendering:
     return render(scene, encoder, make_plan(scene, encoder, "cpu"))
 
 
-def test_a_second_render_measures_no_style_image_and_paints_the_same(studio: Path, measured: list[str]) -> None:
+def test_a_second_render_measures_no_style_image_and_gives_the_same_bits(studio: Path, measured: list[str]) -> None:
     first = paint(studio / "recipe.yaml")
     assert len(measured) == 2
     again = paint(studio / "recipe.yaml")
@@ -54,7 +54,7 @@ def test_a_second_render_measures_no_style_image_and_paints_the_same(studio: Pat
     np.testing.assert_array_equal(first.image, again.image)
 
 
-def test_another_mask_of_the_picture_or_another_weight_measures_nothing_anew(studio: Path, measured: list[str]) -> None:
+def test_another_content_mask_or_weight_measures_nothing_again(studio: Path, measured: list[str]) -> None:
     paint(studio / "recipe.yaml")
     (studio / "left.png").write_bytes((studio / "left.png").read_bytes())
     paint(
@@ -64,7 +64,7 @@ def test_another_mask_of_the_picture_or_another_weight_measures_nothing_anew(stu
 
 
 @pytest.mark.parametrize(
-    ("setting", "anew"),
+    ("setting", "count"),
     [
         ("styles.ink.scale=0.7", 1),
         ("styles.ink.rotate=90", 1),
@@ -74,14 +74,16 @@ def test_another_mask_of_the_picture_or_another_weight_measures_nothing_anew(stu
         ("size=80", 2),
     ],
 )
-def test_what_changes_a_measurement_makes_it_anew(studio: Path, measured: list[str], setting: str, anew: int) -> None:
+def test_a_setting_that_changes_the_statistics_measures_again(
+    studio: Path, measured: list[str], setting: str, count: int
+) -> None:
     paint(studio / "recipe.yaml")
     before = len(measured)
     paint(studio / "recipe.yaml", setting)
-    assert len(measured) - before == anew
+    assert len(measured) - before == count
 
 
-def test_other_weights_or_precision_are_other_encoders(studio: Path) -> None:
+def test_the_fingerprint_depends_on_weights_and_precision(studio: Path) -> None:
     encoder = load_encoder(open_scene(read_recipe(studio / "recipe.yaml")).recipe.encoder)
     prints = {encoder.fingerprint(), encoder.bfloat16().fingerprint()}
     with torch.no_grad():
@@ -89,7 +91,7 @@ def test_other_weights_or_precision_are_other_encoders(studio: Path) -> None:
     assert len(prints | {encoder.fingerprint()}) == 3
 
 
-def test_a_damaged_file_is_made_anew(studio: Path, folder: Path, measured: list[str]) -> None:
+def test_a_damaged_file_is_replaced(studio: Path, folder: Path, measured: list[str]) -> None:
     first = paint(studio / "recipe.yaml")
     for file in folder.glob("*.safetensors"):
         file.write_bytes(file.read_bytes()[:-40])
@@ -98,13 +100,13 @@ def test_a_damaged_file_is_made_anew(studio: Path, folder: Path, measured: list[
     np.testing.assert_array_equal(first.image, again.image)
 
 
-def test_without_a_place_to_keep_it_the_render_goes_on(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_does_not_stop_the_render(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (studio / "file").write_text("no folder")
     monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(studio / "file"))
     assert paint(studio / "recipe.yaml").finished
 
 
-def test_what_was_used_longest_ago_goes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recently_used_file_is_deleted_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guidedstyle.engine.cache, "MAX_BYTES", 3000)
     for number, name in enumerate("abc"):
         store_tensors(name, {"0.relu": torch.zeros(250)})  # a bit more than 1000 bytes

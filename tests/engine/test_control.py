@@ -1,4 +1,4 @@
-"""Control, on real content images with painted masks, judged by the real VGG-19."""
+"""Each region gets its own style, on real content images with painted masks, measured with VGG-19."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def test_every_region_gets_its_own_style(write: Callable[..., Path], tmp_path: P
 
 
 @needs_data
-def test_the_judge_calls_a_style_image_its_own_style(tmp_path: Path) -> None:
-    """A style image laid over itself is at distance 0 of its own style: the measure itself is right."""
+def test_a_style_image_has_its_own_style(tmp_path: Path) -> None:
+    """A content image that is its own style image has distance 0: a check of the measure."""
     recipe = read_recipe(write_pair("pair03", tmp_path, size=256, encoder=vgg19()))
     parts = recipe.recipe.styles
     content = next(iter(parts.values())).image

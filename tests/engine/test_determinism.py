@@ -1,4 +1,4 @@
-"""The same recipe gives the same image: in two processes, on the threads of one kind and of another."""
+"""The same recipe gives the same image in two processes, and nearly the same with another number of threads."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from guidedstyle.types import SolverMethod
 pytestmark = pytest.mark.slow
 
 METHODS = get_args(SolverMethod)
-BOUND = 1e-3  # of the values may differ by more than a level where the number of threads differs, after FEW steps
+BOUND = 1e-3  # of the values may differ by more than a level with another number of threads, after FEW steps
 FEW = 6
 
 
 def render(
     studio: Path, name: str, threads: int, method: str = "lbfgs", steps: int = 12, **environment: str
 ) -> np.ndarray:
-    """Render the studio's recipe in a process of its own with so many threads and nothing kept from before."""
+    """Render the studio's recipe in a new process with an empty cache and a number of threads."""
     settings = ["--steps", str(steps), "--set", f"solver.method={method}", "--set", "init={content: 1, noise: 0.1}"]
     command = [sys.executable, "-m", "guidedstyle", "render", str(studio / "recipe.yaml"), "-q", *settings]
     variables = {"OMP_NUM_THREADS": str(threads), "GUIDEDSTYLE_CACHE": str(studio / f"cache-{name}")}
@@ -39,13 +39,13 @@ def test_two_processes_give_the_same_bits(studio: Path, threads: int) -> None:
     assert (first == second).all()
 
 
-def test_what_is_kept_of_a_style_image_gives_the_same_bits_as_measuring_it(studio: Path) -> None:
+def test_cached_statistics_give_the_same_bits_as_measured_ones(studio: Path) -> None:
     first, again = render(studio, "a", 2), render(studio, "a", 2)
     assert list((studio / "cache-a").iterdir())
     assert (first == again).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_another_number_of_threads_changes_next_to_nothing_in_few_steps(studio: Path, method: str) -> None:
+def test_another_number_of_threads_changes_little_in_few_steps(studio: Path, method: str) -> None:
     one, two = (render(studio, f"on{threads}", threads, method, FEW) for threads in (1, 2))
     assert (np.abs(one - two) > 1).mean() <= BOUND

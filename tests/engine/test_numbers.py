@@ -1,4 +1,4 @@
-"""Images and numbers at the edge of what there is: nothing is ever no number."""
+"""Extreme images and settings give finite numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def gallery(studio: Path) -> Path:
 
 
 def render(folder: Path, **keys: object) -> Result:
-    """Render a recipe of a few steps; every number that comes of it must be one."""
+    """Render a few steps of a recipe, and check that every number is finite."""
     given = {"content": "square.png", "style": "ink.png", "size": 32, "solver": "{steps: 6}"} | keys
     (folder / "a.yaml").write_text("".join(f"{key}: {value}\n" for key, value in given.items() if value))
     result = guidedstyle.render(folder / "a.yaml", device="cpu")
@@ -42,7 +42,7 @@ def render(folder: Path, **keys: object) -> Result:
 
 @pytest.mark.parametrize("statistics", get_args(Statistic))
 @pytest.mark.parametrize(("content", "style"), [("grey", "square"), ("square", "grey"), ("black", "white")])
-def test_flat_pictures_and_styles_of_one_colour(gallery: Path, content: str, style: str, statistics: str) -> None:
+def test_flat_content_and_style_images(gallery: Path, content: str, style: str, statistics: str) -> None:
     result = render(gallery, content=f"{content}.png", style=f"{style}.png", statistics=statistics)
     assert result.rendering.finished
 
@@ -52,24 +52,24 @@ def test_flat_pictures_and_styles_of_one_colour(gallery: Path, content: str, sty
     ["content", "match", "{match: pca}", "{match: cholesky}", "{match: histogram}", "{palette: [red, '#000000']}"],
 )
 @pytest.mark.parametrize(("content", "style"), [("grey", "ink"), ("square", "black"), ("white", "white")])
-def test_colours_of_pictures_that_have_none(gallery: Path, content: str, style: str, colour: str) -> None:
+def test_colours_of_flat_and_grey_images(gallery: Path, content: str, style: str, colour: str) -> None:
     assert render(gallery, content=f"{content}.png", style=f"{style}.png", colour=colour).rendering.finished
 
 
-def test_a_picture_in_its_own_style_stays_as_it_is(gallery: Path) -> None:
+def test_an_image_in_its_own_style_is_unchanged(gallery: Path) -> None:
     result = render(gallery, style="square.png", size=48, smoothness=0, solver="{steps: 20}")
     before = np.asarray(Image.open(gallery / "square.png"), float)
     assert np.abs(np.asarray(result.picture, float) - before).mean() < 4
 
 
-def test_a_flat_picture_in_its_own_style_is_at_its_end_at_once(gallery: Path) -> None:
+def test_a_flat_image_in_its_own_style_converges_at_once(gallery: Path) -> None:
     result = render(gallery, content="grey.png", style="grey.png", solver="{steps: 20}")
     assert np.abs(np.asarray(result.picture, float) - FLAT["grey"]).max() <= 1
 
 
 @pytest.mark.parametrize("method", get_args(SolverMethod))
 @pytest.mark.parametrize("key", ["strength", "content_strength", "smoothness"])
-def test_strengths_of_nothing_and_of_a_million(gallery: Path, key: str, method: str) -> None:
+def test_strengths_of_zero_and_of_a_million(gallery: Path, key: str, method: str) -> None:
     for strength in ("0", "1e6"):
         result = render(gallery, **{key: strength}, solver=f"{{steps: 20, method: {method}}}")
         assert result.rendering.finished
@@ -83,24 +83,24 @@ def test_sizes_from_sixteen_px(gallery: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize("rate", ["1", "10"])
-def test_gradient_descent_with_steps_far_too_long_still_comes_down(gallery: Path, rate: str) -> None:
+def test_gradient_descent_with_too_large_a_learning_rate_still_lowers_the_loss(gallery: Path, rate: str) -> None:
     result = render(gallery, solver=f"{{steps: 60, method: sgd, rate: {rate}, sizes: 1, tolerance: 0}}")
     totals = result.rendering.history.total
-    assert max(totals) > 2 * totals[0]  # it did leap
+    assert max(totals) > 2 * totals[0]  # the loss did jump
     assert float(result.rendering.losses.total) < totals[0] / 2
 
 
-def test_a_size_that_finds_no_way_down_is_told_with_a_remedy(gallery: Path) -> None:
-    """Where the drawing weighs a million, the content image is the best there is, and every step away from it leaps."""
+def test_a_stage_that_diverges_gives_a_warning_with_a_hint(gallery: Path) -> None:
+    """With a content strength of a million, every step away from the content image raises the loss."""
     result = render(gallery, content_strength="1e6", solver="{steps: 6, method: lbfgs, rate: 1}")
-    photograph = np.asarray(Image.open(gallery / "square.png").resize((32, 32), Image.Resampling.LANCZOS), float)
-    assert np.abs(np.asarray(result.picture, float) - photograph).max() <= 1
+    content = np.asarray(Image.open(gallery / "square.png").resize((32, 32), Image.Resampling.LANCZOS), float)
+    assert np.abs(np.asarray(result.picture, float) - content).max() <= 1
     (note,) = result.rendering.notes
     assert note.startswith("at 32 px the loss diverged: the best image so far is kept; a smaller")
     assert note in result.record.notes
 
 
-def test_masks_that_are_black_are_told_before_anything_is_rendered(gallery: Path) -> None:
+def test_black_masks_are_errors_before_the_render(gallery: Path) -> None:
     Image.new("L", (48, 48)).save(gallery / "none.png")
     regions = "[{name: a, mask: none.png, style: ink}, {name: b, mask: rest, style: ink}]"
     with pytest.raises(guidedstyle.GuidedStyleError, match="region 'a' covers nothing"):

@@ -1,4 +1,4 @@
-"""Memory: what is estimated is taken, and what does not fit is computed in tiles."""
+"""Memory: estimates are right, and stages that do not fit are computed in tiles."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def open_large(studio: Path, side: int = 1000) -> Scene:
     return open_scene(read_recipe(write_large(studio, side)))
 
 
-def test_a_size_is_computed_whole_where_it_fits_and_in_the_largest_tiles_that_fit_where_not(studio: Path) -> None:
+def test_a_stage_is_computed_whole_if_it_fits_or_else_in_the_largest_tiles_that_fit(studio: Path) -> None:
     scene = open_large(studio)
     encoder = load_encoder(scene.recipe.encoder)
     plans = {mib: make_plan(scene, encoder, "cpu", Limits(memory=mib * MIB)) for mib in (4000, 2000, 1500, 1300)}
@@ -97,7 +97,7 @@ def test_a_size_is_computed_whole_where_it_fits_and_in_the_largest_tiles_that_fi
         assert plan.tiling(plan.stages[0]) == Tiling()
 
 
-def test_more_memory_keeps_more_tiles(studio: Path) -> None:
+def test_more_memory_stores_more_tiles(studio: Path) -> None:
     scene = open_large(studio)
     encoder = load_encoder(scene.recipe.encoder)
     plans = [make_plan(scene, encoder, "cpu", Limits(256, mib * MIB)) for mib in (1600, 1900, 2200)]
@@ -105,7 +105,7 @@ def test_more_memory_keeps_more_tiles(studio: Path) -> None:
     assert 0 < kept[0] < kept[1] < kept[2] <= 1
 
 
-def test_what_fits_nowhere_is_refused_with_what_it_takes(studio: Path) -> None:
+def test_a_render_that_does_not_fit_is_an_error_with_its_needs(studio: Path) -> None:
     scene = open_large(studio)
     for limits in (Limits(memory=900 * MIB), Limits("off", 1500 * MIB)):
         with pytest.raises(
@@ -114,7 +114,7 @@ def test_what_fits_nowhere_is_refused_with_what_it_takes(studio: Path) -> None:
             make_plan(scene, load_encoder(scene.recipe.encoder), "cpu", limits)
 
 
-def test_shrinking_ends_where_nothing_smaller_is_left(studio: Path) -> None:
+def test_shrinking_ends_at_the_smallest_tiles(studio: Path) -> None:
     scene = open_large(studio)
     plan = make_plan(scene, load_encoder(scene.recipe.encoder), "cpu", Limits(memory=2000 * MIB))
     stage, others, seen = plan.stages[-1], plan.tilings[:-1], []
@@ -137,11 +137,11 @@ main()
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to such a limit")
-def test_where_memory_does_not_suffice_after_all_smaller_tiles_go_on(studio: Path) -> None:
-    """The plan says whole; the address space, limited behind its back, does not allow it.
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces this limit")
+def test_a_stage_that_runs_out_of_memory_starts_over_in_smaller_tiles(studio: Path) -> None:
+    """The plan computes the stage whole, but a limit of the address space, which the plan does not know, prevents it.
 
-    How little is enough differs from machine to machine: the least of some limits with which the render ends.
+    Machines need different limits: the test takes the smallest one with which the render ends.
     """
     recipe = write_large(studio, 1024)
     options = ("--tile", "off", "--max-memory", "16", "--set", "solver.sizes=1", "--steps", "2", "-o", studio / "a.png")
@@ -156,7 +156,7 @@ def test_where_memory_does_not_suffice_after_all_smaller_tiles_go_on(studio: Pat
     assert "warning: not enough memory at 1024 px: computed in tiles of" in done.stderr
 
 
-def test_errors_that_say_so_are_told_from_others() -> None:
+def test_out_of_memory_errors_are_recognised() -> None:
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     with pytest.raises(RuntimeError) as caught:
@@ -183,7 +183,7 @@ def test_limits_are_read(tile: str) -> None:
         ("auto", -3.0, "--max-memory: -3.0 is no size of memory"),
     ],
 )
-def test_limits_that_are_none_are_refused(tile: str, memory: float | str | None, message: str) -> None:
+def test_invalid_limits_are_errors(tile: str, memory: float | str | None, message: str) -> None:
     with pytest.raises(GuidedStyleError) as caught:
         read_limits(tile, memory)
     assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""What each control promises, on real images under the real VGG-19, measured on what was rendered."""
+"""The effect of each control on renders of real images with VGG-19."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def paint(encoder: Encoder, folder: Path, *settings: str, **keys: object) -> Ren
 
 
 def two_regions(left: dict[str, object], **keys: object) -> dict[str, object]:
-    """Write an image whose left half has controls of its own."""
+    """Write a recipe whose left half has its own controls."""
     regions = [
         {"name": "right", "mask": "rest", "style": "wheat"},
         {"name": "left", "mask": LEFT, "style": "starry", **left},
@@ -73,7 +73,7 @@ def two_regions(left: dict[str, object], **keys: object) -> dict[str, object]:
 def measure(
     encoder: Encoder, image: Array, statistic: Statistic = "gram", part: slice = slice(None)
 ) -> dict[OctaveLayer, torch.Tensor]:
-    """Measure statistics of some columns of an image (1, 3, h, w) at every place."""
+    """Measure statistics of some columns of an image (1, 3, h, w) at every octave and layer."""
     encoder = encoder.float()
     with torch.no_grad():
         features = encode_octaves(encoder, torch.from_numpy(np.ascontiguousarray(image[..., part])), PLACES)
@@ -103,7 +103,7 @@ def moments(image: Array, part: slice) -> tuple[np.ndarray, np.ndarray]:
 LEFT_HALF, RIGHT_HALF = slice(0, SIZE // 2), slice(SIZE // 2, SIZE)
 
 
-def test_match_brings_a_regions_colours_to_those_it_had(encoder: Encoder, tmp_path: Path) -> None:
+def test_match_restores_the_colours_of_a_region(encoder: Encoder, tmp_path: Path) -> None:
     content = open_(tmp_path, **two_regions({})).content
     found = {
         colour: moments(paint(encoder, tmp_path, **two_regions({"colour": colour})).image, LEFT_HALF)
@@ -120,7 +120,7 @@ def test_match_brings_a_regions_colours_to_those_it_had(encoder: Encoder, tmp_pa
     assert off["style"][0] > 3 * off["match"][0]
 
 
-def test_a_palette_brings_a_regions_colours_to_its_own(encoder: Encoder, tmp_path: Path) -> None:
+def test_a_palette_determines_the_colours_of_a_region(encoder: Encoder, tmp_path: Path) -> None:
     palette = ["#2b0f54", "#ab1f65", "#ff4f69", "#ff8142", "#ffda45"]
     colours = ({"palette": palette}, "style")
     images = [paint(encoder, tmp_path, **two_regions({"colour": colour})).image for colour in colours]
@@ -135,7 +135,7 @@ def test_a_palette_brings_a_regions_colours_to_its_own(encoder: Encoder, tmp_pat
     assert off[0] < 0.7 * off[1]
 
 
-def test_content_leaves_chroma_exactly_there_and_not_elsewhere(encoder: Encoder, tmp_path: Path) -> None:
+def test_content_keeps_chroma_exactly_in_its_region_alone(encoder: Encoder, tmp_path: Path) -> None:
     recipe = two_regions({"colour": "content"})
     image, before = (
         torch.from_numpy(paint(encoder, tmp_path, **recipe).image),
@@ -163,7 +163,7 @@ def wavelength(image: Array) -> float:
 
 
 def test_doubling_scale_doubles_the_wavelength_of_the_strokes(encoder: Encoder, tmp_path: Path) -> None:
-    """The style image is one with a wavelength of its own, which doubles when it is resized; so do its strokes."""
+    """The style image has one dominant wavelength, which doubles when it is resized; so do the strokes."""
     styles = {"tiles": {"image": str(TILES)}}
     found = {
         scale: wavelength(
@@ -179,7 +179,7 @@ def test_doubling_scale_doubles_the_wavelength_of_the_strokes(encoder: Encoder, 
         assert found[scale] == pytest.approx(style_image[scale], rel=0.15)
 
 
-def test_fine_on_coarse_is_near_each_at_its_own_octaves(encoder: Encoder, tmp_path: Path) -> None:
+def test_fine_on_coarse_matches_each_at_its_octaves(encoder: Encoder, tmp_path: Path) -> None:
     styles = {"candy": str(CANDY), "wave": str(WAVE)}
     scene = open_(tmp_path, content=TUBINGEN, styles=styles, style={"fine": "candy", "coarse": "wave"}, size=384)
     plan = make_plan(scene, encoder, "cpu")
@@ -193,10 +193,10 @@ def test_fine_on_coarse_is_near_each_at_its_own_octaves(encoder: Encoder, tmp_pa
     assert distances[2][1] < 0.5 * distances[2][0]
 
 
-def test_a_varying_mix_goes_from_one_style_image_through_their_mixture_to_the_other(
+def test_a_varying_mix_changes_from_one_style_through_the_mixture_to_the_other(
     encoder: Encoder, tmp_path: Path
 ) -> None:
-    """In each fifth of the image the nearest of five mixtures is the one that belongs there, or its neighbour."""
+    """In each fifth of the image the nearest of five mixtures is the expected one, or its neighbour."""
     gradient = {"from": [0, 0], "to": [1, 0]}
     mix = {"starry": {"gradient": gradient, "invert": True}, "candy": {"gradient": gradient}}
     styles, width = {"starry": str(STARRY), "candy": str(CANDY)}, 320
@@ -219,7 +219,7 @@ def test_a_varying_mix_goes_from_one_style_image_through_their_mixture_to_the_ot
 SOLVERS = get_args(SolverMethod)
 
 
-def test_every_solver_ends_near_the_best_with_its_defaults(encoder: Encoder, tmp_path: Path) -> None:
+def test_every_solver_gets_near_the_best_loss_with_its_defaults(encoder: Encoder, tmp_path: Path) -> None:
     recipe = {"content": TUBINGEN, "style": str(STARRY)}
     ended = {method: paint(encoder, tmp_path, f"solver.method={method}", solver={}, **recipe) for method in SOLVERS}
     totals = {method: float(rendering.losses.total) for method, rendering in ended.items()}
@@ -227,8 +227,8 @@ def test_every_solver_ends_near_the_best_with_its_defaults(encoder: Encoder, tmp
     assert max(totals.values()) < 1.1 * min(totals.values())
 
 
-def test_fine_and_coarse_octaves_paint_their_own(encoder: Encoder, tmp_path: Path) -> None:
-    """`fine` takes on the fine octave and leaves the large forms to the content image, `coarse` the other way round."""
+def test_fine_and_coarse_octaves_change_their_own_frequencies(encoder: Encoder, tmp_path: Path) -> None:
+    """`fine` matches the fine octave and leaves the large forms of the content image; `coarse` does the opposite."""
     recipe = {"content": TUBINGEN, "style": str(STARRY), "size": 256}
     style, content = measure(encoder, read(STARRY, 256)), measure(encoder, read(TUBINGEN, 256))
     found = {
@@ -245,7 +245,7 @@ def test_fine_and_coarse_octaves_paint_their_own(encoder: Encoder, tmp_path: Pat
 STATISTIC_NAMES: tuple[Statistic, ...] = get_args(Statistic)
 
 
-def test_each_statistic_is_matched_best_where_it_is_asked_for(encoder: Encoder, tmp_path: Path) -> None:
+def test_each_statistic_is_matched_best_when_it_is_chosen(encoder: Encoder, tmp_path: Path) -> None:
     recipe = {"content": TUBINGEN, "style": str(STARRY), "content_strength": 0.1}
     images = {name: paint(encoder, tmp_path, f"statistics={name}", **recipe).image for name in STATISTIC_NAMES}
     for judge in STATISTIC_NAMES:
@@ -256,7 +256,7 @@ def test_each_statistic_is_matched_best_where_it_is_asked_for(encoder: Encoder, 
         assert distances[judge] <= 1.1 * min(distances.values())
 
 
-def test_the_layer_that_is_asked_for_is_matched_best(encoder: Encoder, tmp_path: Path) -> None:
+def test_the_chosen_layer_is_matched_best(encoder: Encoder, tmp_path: Path) -> None:
     recipe = {"content": TUBINGEN, "style": str(STARRY)}
     wanted = measure(encoder, read(STARRY, SIZE))
     off: dict[str, dict[str, float]] = {}
@@ -271,14 +271,14 @@ def test_the_layer_that_is_asked_for_is_matched_best(encoder: Encoder, tmp_path:
     assert off["relu3_1"]["relu3_1"] < 0.3 * off["relu1_1"]["relu3_1"]
 
 
-def test_drawings_from_noise_are_truer_from_shallow_layers(encoder: Encoder, tmp_path: Path) -> None:
-    """Gatys et al. 2015, fig. 1: nearly the content image from relu1_1, less and less of its detail from deeper."""
+def test_reconstructions_from_noise_are_better_from_shallow_layers(encoder: Encoder, tmp_path: Path) -> None:
+    """Gatys et al. 2015, fig. 1: nearly the content image from relu1_1, and fewer details from deeper layers."""
     recipe = {"content": TUBINGEN, "strength": 0, "init": "noise", "smoothness": 0}
     errors, content = {}, open_(tmp_path, **recipe).content
     for layer in ("relu1_1", "relu2_1", "relu3_4"):
         image = paint(encoder, tmp_path, f"content_layers={layer}", **recipe).image
         errors[layer] = float(np.sqrt(np.square(image - content).mean()))
-    print("drawings", errors)
+    print("reconstructions", errors)
     assert errors["relu1_1"] < 0.08
     assert 2 * errors["relu1_1"] < errors["relu2_1"] < errors["relu3_4"]
 
@@ -295,13 +295,13 @@ def test_a_texture_larger_than_its_style_image_has_its_style(encoder: Encoder, t
 
 
 def direction(image: Array) -> float:
-    """Measure the direction of the strokes, in degrees anticlockwise from level, by the structure tensor."""
+    """Measure the direction of the strokes by the structure tensor, in degrees anticlockwise from horizontal."""
     y, x = np.gradient(image[0].mean(0))
     return float(np.degrees(0.5 * np.arctan2(2 * (-x * y).sum(), (x * x - y * y).sum())) + 90) % 180
 
 
-def test_turning_a_style_image_turns_its_strokes(encoder: Encoder, tmp_path: Path) -> None:
-    """A style image of slanting strokes, of real paint: cut into strips of one direction by blurring along it."""
+def test_rotating_a_style_image_rotates_its_strokes(encoder: Encoder, tmp_path: Path) -> None:
+    """The style image is a real painting, blurred along one direction so that all strokes are slanted."""
     import cv2
 
     blurred = cv2.blur(np.asarray(read_image(STARRY, 512)), (61, 1))
@@ -334,11 +334,11 @@ LEAK = {"lbfgs": 0.08, "adam": 0.05}  # of the range of a pixel, on average
 
 
 @pytest.mark.parametrize("method", ["lbfgs", "adam"])
-def test_a_region_alone_is_changed_by_its_controls(encoder: Encoder, tmp_path: Path, method: str) -> None:
-    """Beyond the seam the other region is still the image it was, and still has its own style.
+def test_controls_change_their_region_alone(encoder: Encoder, tmp_path: Path, method: str) -> None:
+    """Beyond the seam the other region hardly changes.
 
-    The bound is on the mean difference of pixels: Adam moves each pixel by itself, L-BFGS all together, so that a
-    little of a change goes everywhere.
+    The bound is on the mean difference of pixels: Adam scales the step of each pixel by itself, L-BFGS couples all
+    pixels, so that a little of a change spreads everywhere.
     """
     settings = (f"solver.method={method}", "solver.steps=60", "solver.tolerance=0")
     plain = paint(encoder, tmp_path, *settings, **two_regions({})).image

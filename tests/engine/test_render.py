@@ -1,4 +1,4 @@
-"""Rendering as a whole: properties of images that no single formula promises."""
+"""Properties of whole renders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.render import render
 from guidedstyle.engine.rendering import Update, load_encoder
-from guidedstyle.losses.pyramid import count_octaves
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import plan_stages
@@ -25,7 +24,7 @@ from guidedstyle.types import Setting, SolverMethod
 
 
 def write_and_aim(studio: Path, regions: str, **settings: object) -> Objective:
-    """Return what a render of these regions would minimise at its last size."""
+    """Return the objective of the last stage of a render of these regions."""
     settings = [Setting(key.replace("__", "."), value, "here") for key, value in settings.items()]
     scene = open_scene(read_recipe(write(studio, regions), settings))
     encoder = load_encoder(scene.recipe.encoder)
@@ -40,10 +39,10 @@ def write(folder: Path, regions: str) -> Path:
     return file
 
 
-def test_two_half_opacity_regions_give_the_picture_of_one(studio: Path) -> None:
+def test_two_regions_of_half_opacity_give_the_image_of_one(studio: Path) -> None:
     Image.new("L", (96, 64), 128).save(studio / "half.png")
     one = "  - {name: a, mask: rest, style: ink}\n"
-    few = {"solver__steps": 6}  # more let rounding grow, on some processors a thousandfold
+    few = {"solver__steps": 6}  # with more, rounding errors grow, on some processors a thousandfold
     whole = paint(write(studio, one), torch.float32, **few)
     halves = paint(write(studio, one + "  - {name: b, mask: half.png, style: ink}\n"), torch.float32, **few)
     assert np.abs(halves.image - whole.image).mean() < 1e-3
@@ -54,7 +53,7 @@ def paint_nothing(studio: Path) -> np.ndarray:
     return open_scene(read_recipe(studio / "recipe.yaml")).content
 
 
-def test_strength_and_content_pull_their_own_way(studio: Path) -> None:
+def test_strength_and_content_strength_have_opposite_effects(studio: Path) -> None:
     file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
     plain = paint(file)
     faithful = paint(file, regions__a__content_strength=100.0)
@@ -64,7 +63,7 @@ def test_strength_and_content_pull_their_own_way(studio: Path) -> None:
     assert weak.losses.content[0] < plain.losses.content[0]
 
 
-def test_smoothness_makes_it_smoother(studio: Path) -> None:
+def test_smoothness_lowers_total_variation(studio: Path) -> None:
     file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
     assert paint(file, smoothness=500.0).losses.smoothness < 0.7 * paint(file).losses.smoothness
 
@@ -88,7 +87,7 @@ def test_a_render_starts_from_a_file(studio: Path) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_same_recipe_gives_the_same_picture(studio: Path, threads: int) -> None:
+def test_the_same_recipe_gives_the_same_image(studio: Path, threads: int) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     images = [paint(studio / "recipe.yaml", init="noise").image for _ in range(2)]
@@ -96,7 +95,7 @@ def test_the_same_recipe_gives_the_same_picture(studio: Path, threads: int) -> N
     assert (images[0] == images[1]).all()
 
 
-def test_colour_content_leaves_the_chroma(studio: Path) -> None:
+def test_colour_content_keeps_the_chroma(studio: Path) -> None:
     image = paint(studio / "recipe.yaml", colour="content").image
     difference = image - paint_nothing(studio)
     assert np.abs(difference).mean() > 0.01
@@ -105,7 +104,7 @@ def test_colour_content_leaves_the_chroma(studio: Path) -> None:
     assert image.max() <= 1
 
 
-def test_colour_match_takes_the_photographs_colours(studio: Path) -> None:
+def test_colour_match_takes_the_colours_of_the_content_image(studio: Path) -> None:
     grey = Image.fromarray(np.asarray(draw_image(96, 64, 1).convert("L").convert("RGB")))
     grey.save(studio / "photo.png")
     file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
@@ -135,7 +134,7 @@ def test_thirty_regions(studio: Path) -> None:
 
 @pytest.mark.parametrize("name", ["photo", "ink"])
 @pytest.mark.parametrize("colour", [0, 128, 255])
-def test_flat_pictures_give_no_nan(studio: Path, name: str, colour: int) -> None:
+def test_flat_images_give_no_nan(studio: Path, name: str, colour: int) -> None:
     Image.new("RGB", (96, 64), (colour,) * 3).save(studio / f"{name}.png")
     rendering = paint(write(studio, "  - {name: a, mask: rest, style: ink}\n"))
     assert rendering.finished
@@ -143,7 +142,7 @@ def test_flat_pictures_give_no_nan(studio: Path, name: str, colour: int) -> None
 
 
 def test_balance_by_area_or_equally(studio: Path) -> None:
-    """A small region is painted as strongly per pixel by area, more strongly when every region weighs the same."""
+    """By area each pixel counts the same; with equal regions the style of a small one is matched better."""
     small = np.zeros((64, 96), np.uint8)
     small[:16, :24] = 255
     Image.fromarray(small).save(studio / "small.png")
@@ -189,7 +188,7 @@ def test_the_target_of_a_mix_is_the_weighted_mean_of_its_styles(studio: Path) ->
 
 
 def test_only_the_masked_part_of_a_style_image_is_its_style(studio: Path) -> None:
-    """The red half alone gives nearly the target of a style image that is all red."""
+    """A mask over the red half gives nearly the target of a style image that is all red."""
     halves = np.asarray(draw_image(80, 80, 2)).copy()
     halves[:, 40:] = (255, 0, 0)
     Image.fromarray(halves).save(studio / "ink.png")
@@ -206,16 +205,16 @@ def test_only_the_masked_part_of_a_style_image_is_its_style(studio: Path) -> Non
 
 
 def test_scale_makes_the_strokes_larger(studio: Path) -> None:
-    """A style image shown larger is smoother from pixel to pixel, and so is what is painted after it."""
+    """An enlarged style image has less total variation, and so has the render."""
     file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
-    rough, smooth = (
+    fine, coarse = (
         paint(file, styles__ink__scale=scale, regions__a__content_strength=0.0, solver__steps=60).losses.smoothness
         for scale in (0.5, 2.0)
     )
-    assert smooth < 0.7 * rough
+    assert coarse < 0.7 * fine
 
 
-def test_several_sizes_end_at_the_full_one(studio: Path) -> None:
+def test_the_last_stage_has_the_full_size(studio: Path) -> None:
     file = write(studio, "  - {name: a, mask: rest, style: ink}\n")
     rendering = paint(file, size=280)
     assert rendering.image.shape == (1, 3, 187, 280)
@@ -224,15 +223,8 @@ def test_several_sizes_end_at_the_full_one(studio: Path) -> None:
     assert [ending.steps for ending in alone.endings] == [12]
 
 
-@pytest.mark.parametrize(
-    ("size", "octaves"), [((384, 288), 3), ((64, 64), 3), ((300, 40), 2), ((31, 31), 1), ((16, 16), 1)]
-)
-def test_octaves_as_long_as_there_are_pixels(size: tuple[int, int], octaves: int) -> None:
-    assert count_octaves(size, 3) == octaves
-
-
-def test_the_loss_of_a_mixed_picture_hardly_ever_leaps() -> None:
-    """Where a single pair told L-BFGS how far to go, two of three steps went too far and were taken back."""
+def test_the_loss_of_a_recipe_with_mixes_hardly_jumps() -> None:
+    """Without a trust radius, two of three steps of L-BFGS after the first pair were too large and were undone."""
     recipe = Path(__file__).parents[2] / "recipes" / "harbour.yaml"
     settings = {"size": 192, "solver.steps": 30, "solver.sizes": 1, "solver.tolerance": 0}
     scene = open_scene(read_recipe(recipe, [Setting(key, value, key) for key, value in settings.items()]))

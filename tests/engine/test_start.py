@@ -1,4 +1,4 @@
-"""What a render starts from is what was asked for, in every region."""
+"""The start image of each region is the one that `init` asks for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(file: Path) -> np.ndarray:
     return np.asarray(Image.open(file), np.float32).transpose(2, 0, 1)[None] / 255
 
 
-def test_each_region_starts_as_it_asks(studio: Path) -> None:
+def test_each_region_has_its_own_start(studio: Path) -> None:
     image = begin(studio, "init=noise", left="content")
     np.testing.assert_allclose(image[..., :46], read(studio / "photo.png")[..., :46], atol=1e-6)
     right = image[..., 50:]
@@ -37,24 +37,24 @@ def test_each_region_starts_as_it_asks(studio: Path) -> None:
     assert np.abs(np.corrcoef(right.ravel(), read(studio / "photo.png")[..., 50:].ravel())[0, 1]) < 0.1
 
 
-def test_a_blend_is_weighed(studio: Path) -> None:
+def test_a_blend_is_the_weighted_mean(studio: Path) -> None:
     noise, content = begin(studio, "init=noise", left="noise"), read(studio / "photo.png")
     blend = begin(studio, "init={content: 3, noise: 1}", left="{content: 3, noise: 1}")
     np.testing.assert_allclose(blend, 0.75 * content + 0.25 * noise, atol=1e-5)
 
 
-def test_seeds_make_the_noise(studio: Path) -> None:
+def test_noise_depends_on_the_seed(studio: Path) -> None:
     one, same, other = (begin(studio, "init=noise", f"solver.seed={seed}", left="noise") for seed in (1, 1, 2))
     assert (one == same).all()
     assert np.abs(one - other).mean() > 0.2
 
 
-def test_noise_is_as_strong_at_any_size(studio: Path) -> None:
+def test_noise_has_the_same_variance_at_any_size(studio: Path) -> None:
     small = begin(studio, "init=noise", left="noise", size=(48, 32))
     assert small.std() == pytest.approx(1 / 12**0.5, rel=0.05)
 
 
-def test_a_style_image_is_laid_at_its_scale_and_goes_on_mirrored(studio: Path) -> None:
+def test_a_style_image_is_tiled_at_its_scale_by_mirroring(studio: Path) -> None:
     Image.fromarray(np.uint8(np.random.default_rng(0).random((24, 48, 3)) * 255)).save(studio / "ink.png")
     image = begin(studio, "init=style", left="style", scale=0.5)
     style_image = read(studio / "ink.png")
@@ -63,7 +63,7 @@ def test_a_style_image_is_laid_at_its_scale_and_goes_on_mirrored(studio: Path) -
     np.testing.assert_allclose(image[..., 24:48, :48], style_image[..., ::-1, :], atol=1e-6)
 
 
-def test_a_picture_of_yours_is_stretched_over_it(studio: Path) -> None:
+def test_a_start_file_is_stretched_to_the_size(studio: Path) -> None:
     Image.new("RGB", (30, 30), (255, 0, 102)).save(studio / "plain.png")
     image = begin(studio, "init=plain.png", left="{file: plain.png, content: 1}")
     np.testing.assert_allclose(image[0, :, 30, 80], [1, 0, 0.4], atol=1e-6)
@@ -71,7 +71,7 @@ def test_a_picture_of_yours_is_stretched_over_it(studio: Path) -> None:
     np.testing.assert_allclose(image[0, :, 30, 10], mixed, atol=1e-5)
 
 
-def test_what_is_kept_or_nobodys_starts_as_it_is(studio: Path) -> None:
+def test_kept_and_uncovered_pixels_start_from_the_content(studio: Path) -> None:
     regions = (
         "  - {name: a, mask: {rectangle: [0, 0, 0.25, 1]}, style: ink}\n"
         "  - {name: b, mask: {rectangle: [0.5, 0, 1, 1]}, keep: true}\n"

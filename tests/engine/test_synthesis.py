@@ -1,4 +1,4 @@
-"""Style images made of two: at the size of their strokes, made once, and anew when one of the two has changed."""
+"""Style images synthesised from two: at the right scales, and again only when one of the two has changed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def make(studio: Path, *settings: str, watch=lambda update: True) -> np.ndarray:
 
 
 def spy_on_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
-    """Note the size of the fine style image's strokes, in those of the coarse one, of every synthesis."""
+    """Record the sizes of the strokes of both style images in every synthesis."""
     from guidedstyle.engine import synthesis
 
     found: list[tuple[float, float]] = []
@@ -82,17 +82,17 @@ def spy_on_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
         (("styles.oil.rotate=90",), 1),
     ],
 )
-def test_both_are_made_at_their_own_sizes(
+def test_both_have_their_own_scales(
     studio: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...], ratio: float
 ) -> None:
-    """The scale of the made style enlarges both together, and so leaves their ratio."""
+    """The scale of the synthesised style enlarges both, so that their ratio is unchanged."""
     found = spy_on_sizes(monkeypatch)
     make(studio, *settings)
     ((fine, coarse),) = found
     assert fine / coarse == pytest.approx(ratio, rel=0.01)
 
 
-def test_it_is_made_once_and_then_taken_from_the_cache(studio: Path, cache: Path) -> None:
+def test_it_is_synthesised_once_and_then_cached(studio: Path, cache: Path) -> None:
     steps = []
     first = make(studio, watch=lambda update: steps.append(update) or True)
     count = len(steps)
@@ -104,7 +104,7 @@ def test_it_is_made_once_and_then_taken_from_the_cache(studio: Path, cache: Path
 
 
 @pytest.mark.parametrize("change", ["fine", "coarse", "mask", "scale"])
-def test_it_is_made_anew_when_something_has_changed(studio: Path, cache: Path, change: str) -> None:
+def test_it_is_synthesised_again_after_a_change(studio: Path, cache: Path, change: str) -> None:
     before = make(studio)
     mask = np.zeros((60, 90), np.uint8)
     mask[:, :30] = 255
@@ -117,26 +117,26 @@ def test_it_is_made_anew_when_something_has_changed(studio: Path, cache: Path, c
     assert np.abs(after - before).mean() > 1e-3
 
 
-def test_a_broken_file_in_the_cache_is_made_anew(studio: Path, cache: Path) -> None:
+def test_a_damaged_file_in_the_cache_is_replaced(studio: Path, cache: Path) -> None:
     first = make(studio)
     (file,) = cache.glob("*.png")
     file.write_bytes(b"broken")
     assert (make(studio) == first).all()
 
 
-def test_what_was_stopped_is_not_kept(studio: Path, cache: Path) -> None:
+def test_an_interrupted_synthesis_is_not_stored(studio: Path, cache: Path) -> None:
     with pytest.raises(StoppedEarlyError):
         make(studio, watch=lambda update: False)
     assert not cache.exists() or not list(cache.glob("*.png"))
 
 
-def test_a_cache_that_cannot_be_written_does_no_harm(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_ignored(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (studio / "file").write_text("")
     monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(studio / "file"))
     assert make(studio).shape[1] == 3
 
 
-def test_a_small_one_is_made_large_enough_for_its_octaves(studio: Path) -> None:
+def test_a_small_one_is_large_enough_for_its_octaves(studio: Path) -> None:
     image = make(studio, "styles.ink on oil.scale=0.1")
     assert min(image.shape[2:]) >= 64
 

@@ -1,4 +1,4 @@
-"""Guided Gram matrices against plain Python, and what they promise."""
+"""Guided Gram matrices against plain Python, and their properties."""
 
 from __future__ import annotations
 
@@ -83,15 +83,15 @@ def test_gradients_of_other_statistics_are_the_numerical_ones(statistic: str, re
     assert torch.autograd.gradcheck(lambda f: STATISTICS[statistic](f, guides), make_features().requires_grad_())
 
 
-def test_covariance_does_not_see_the_mean_and_keeps_its_bits_in_bfloat16() -> None:
+def test_covariance_does_not_depend_on_the_mean_and_is_precise_in_bfloat16() -> None:
     features, guides = make_features().float(), guide(make_weights(2).float(), GRID)
     wanted = STATISTICS["covariance"](features, guides)
     torch.testing.assert_close(STATISTICS["covariance"](features + 5, guides), wanted, rtol=1e-3, atol=1e-4)
-    rough = STATISTICS["covariance"]((features + 5).bfloat16(), guides)
-    assert (rough - wanted).norm() < 0.05 * wanted.norm()
+    coarse = STATISTICS["covariance"]((features + 5).bfloat16(), guides)
+    assert (coarse - wanted).norm() < 0.05 * wanted.norm()
 
 
-def test_a_mean_in_a_metric_is_that_of_features_seen_through_it() -> None:
+def test_a_mean_in_a_metric_is_the_mean_of_transformed_features() -> None:
     features, metric, guides = make_features(), torch.randn(3, 3, dtype=torch.float64), guide(make_weights(2), GRID)
     seen = torch.einsum("dc,bchw->bdhw", metric, features)
     found = squared_norms(guided_means(features, guides), metric.T @ metric)
@@ -103,7 +103,7 @@ def test_gradient_is_the_numerical_one() -> None:
     assert torch.autograd.gradcheck(lambda f: guided_grams(f, guides), make_features().requires_grad_())
 
 
-def test_does_not_change_when_the_region_is_duplicated() -> None:
+def test_does_not_change_when_the_image_is_duplicated() -> None:
     features, weights = make_features(), make_weights(2)
     once = guided_grams(features, guide(weights, GRID))
     twice = torch.cat([features, features], 3), torch.cat([weights, weights], 2)
@@ -111,7 +111,7 @@ def test_does_not_change_when_the_region_is_duplicated() -> None:
 
 
 def test_two_half_opacities_are_one_whole_region() -> None:
-    """The seam keeps its full strength: with guides that are the masks themselves it would have half."""
+    """The seam keeps its full strength; guides equal to the masks would halve it."""
     features = make_features()
     whole = guided_grams(features, guide(torch.ones(1, *GRID, dtype=torch.float64), GRID))
     halves = guided_grams(features, guide(torch.full((2, *GRID), 0.5, dtype=torch.float64), GRID))
@@ -119,14 +119,14 @@ def test_two_half_opacities_are_one_whole_region() -> None:
 
 
 def test_is_linear_in_the_mask() -> None:
-    """Summed over regions that cover the image, weighted Grams are the image's Gram: no position is lost."""
+    """Weighted by area, the Grams of regions that cover the image sum to the image's Gram."""
     features, weights = make_features(), make_weights(4)
     grams = guided_grams(features, guide(weights, GRID)) * weights.mean((1, 2))[:, None, None]
     flat = features[0].flatten(1)
     torch.testing.assert_close(grams.sum(0), flat @ flat.T / flat.shape[1])
 
 
-def test_touches_only_positions_that_a_region_owns() -> None:
+def test_only_positions_of_a_region_have_a_gradient() -> None:
     features = make_features().requires_grad_()
     mask = torch.zeros(1, *GRID, dtype=torch.float64)
     mask[0, :2] = 1
@@ -136,7 +136,7 @@ def test_touches_only_positions_that_a_region_owns() -> None:
     assert features.grad[0, :, :2].abs().min() > 0
 
 
-def test_guides_hold_as_many_rows_as_positions_however_many_regions() -> None:
+def test_guides_have_as_many_rows_as_positions_for_any_number_of_regions() -> None:
     stripes = torch.eye(16).repeat_interleave(4, 1)[:, None].expand(16, 64, 64)
     rows = guide(stripes, (32, 32)).rows
     assert rows
@@ -211,24 +211,24 @@ def test_means_of_bfloat16_features_are_those_of_float64(slope: float) -> None:
 @pytest.mark.parametrize("regions", [1, 3])
 def test_gradients_of_bfloat16_features_are_those_of_float64_rounded(statistic: str, regions: int) -> None:
     weights = make_weights(regions) if regions > 1 else torch.ones(1, *GRID, dtype=torch.float64)
-    rough = make_features().bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()
+    half = make_features().bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()
     found, wanted = (
         torch.autograd.grad(STATISTICS[statistic](features, guide(share, GRID)).square().sum(), features)[0]
-        for features, share in ((rough, weights.float()), (rough.double(), weights))
+        for features, share in ((half, weights.float()), (half.double(), weights))
     )
     assert found.dtype == torch.bfloat16
     assert (found.double() - wanted).norm() < 2**-6 * wanted.norm()
 
 
 @pytest.mark.parametrize("regions", [1, 3])
-def test_a_gradient_lies_in_memory_with_channels_last_as_features_do(regions: int) -> None:
+def test_a_gradient_is_channels_last(regions: int) -> None:
     weights = make_weights(regions) if regions > 1 else torch.ones(1, *GRID, dtype=torch.float64)
     features = make_features().contiguous(memory_format=torch.channels_last).requires_grad_()
     (gradient,) = torch.autograd.grad(guided_grams(features, guide(weights, GRID)).sum(), features)
     assert gradient.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_gradient_of_a_whole_picture_is_the_numerical_one() -> None:
+def test_gradient_of_a_whole_image_is_the_numerical_one() -> None:
     guides = guide(torch.ones(1, *GRID, dtype=torch.float64), GRID)
     assert guides.rows is None
     assert torch.autograd.gradcheck(lambda f: guided_grams(f, guides), make_features().requires_grad_())
@@ -241,7 +241,7 @@ def test_a_region_with_a_hole_or_a_slope_is_not_whole() -> None:
     assert guide(torch.ones(1, *GRID).cumsum(1), GRID).rows
 
 
-def test_metric_changes_distances_as_features_seen_through_it() -> None:
+def test_a_gram_in_a_metric_is_the_gram_of_transformed_features() -> None:
     features, metric = make_features(), torch.randn(3, 3, dtype=torch.float64)
     guides = guide(make_weights(2), GRID)
     seen = torch.einsum("dc,bchw->bdhw", metric, features)
@@ -261,7 +261,7 @@ def test_gradient_in_a_metric_is_the_numerical_one() -> None:
     torch.testing.assert_close((found * step).sum(), (above - below) / (2 * shift), rtol=1e-6, atol=1e-9)
 
 
-def test_half_opacity_regions_in_the_loss_weigh_as_one() -> None:
+def test_regions_of_half_opacity_weigh_as_one_in_the_loss() -> None:
     features, target = make_features(), make_features(seed=5)
     whole = guide(torch.ones(1, *GRID, dtype=torch.float64), GRID)
     halves = guide(torch.full((2, *GRID), 0.5, dtype=torch.float64), GRID)

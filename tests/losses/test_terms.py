@@ -1,4 +1,4 @@
-"""Losses: known answers, gradients, and what strengths mean."""
+"""Loss terms: known answers, gradients and units."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from support.grams import aim_at, guide, weigh
 
 from guidedstyle.losses.gram import guided_grams
 from guidedstyle.losses.guides import Guides
-from guidedstyle.losses.measure import build_octaves
 from guidedstyle.losses.terms import StyleTerm, add_style_losses, content_losses, total_variation
 
 GRID = (5, 6)
@@ -43,7 +42,7 @@ def test_convention_style_has_no_unit(scale: float) -> None:
     torch.testing.assert_close(measure_style(features * scale, make_term(scale=scale)), plain)
 
 
-def test_style_of_the_target_itself_is_zero_and_of_nothing_is_one() -> None:
+def test_style_loss_is_0_at_the_target_and_1_for_zero_features() -> None:
     features, weights = draw(1, 3, *GRID), draw(2, *GRID, seed=1)
     guides = guide(weights, GRID)
     target = aim_at(guided_grams(features, guides))
@@ -56,24 +55,16 @@ def test_a_black_style_image_gives_no_nan() -> None:
     assert torch.isfinite(measure_style(torch.zeros(1, 3, *GRID), target, guides)).all()
 
 
-def test_content_is_a_weighted_mean_over_the_region_relative_to_the_whole() -> None:
+def test_content_loss_is_a_weighted_mean_over_the_region() -> None:
     target = torch.ones(1, 2, 1, 4)  # |P|^2 is 2 everywhere
     features = target + torch.tensor([0.0, 0.0, 1.0, 3.0])
     cells = weigh(torch.tensor([[[1.0, 1, 0, 0]], [[0, 0, 1.0, 1]]]), (1, 4))
     assert content_losses(features, target, cells, 2.0).tolist() == pytest.approx([0, (1 + 9) / 2])
 
 
-def test_smoothness_of_a_ramp_and_of_a_checkerboard() -> None:
+def test_total_variation_of_a_ramp_and_of_a_checkerboard() -> None:
     ramp = torch.arange(4.0).expand(1, 1, 1, 4)
     assert total_variation(ramp).mean().item() == pytest.approx(3 / 4)
     board = torch.tensor([[0.0, 1], [1, 0]])[None, None]
     assert total_variation(board).mean().item() == pytest.approx(4 / 4)
     assert total_variation(torch.full((1, 3, 8, 8), 0.3)).mean().item() == 0
-
-
-def test_octaves_halve_and_keep_the_mean() -> None:
-    image = draw(1, 3, 37, 64)
-    octaves = build_octaves(image, 3)
-    assert [tuple(octave.shape[2:]) for octave in octaves] == [(37, 64), (18, 32), (9, 16)]
-    for octave in octaves:
-        torch.testing.assert_close(octave.mean(), image.mean(), rtol=0, atol=0.02)

@@ -1,4 +1,4 @@
-"""Tiles: the same sums, gradients and images as of the whole, in less memory."""
+"""Tiles give the same sums, gradients and images as the whole image, in less memory."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def scene(studio: Path) -> Scene:
 
 
 def open_three(studio: Path, *settings: str) -> Scene:
-    """Open three regions over an image whose sides are no multiples of anything."""
+    """Open three regions over an image with odd side lengths."""
     draw_image(277, 203, 1).save(studio / "photo.png")
     (studio / "three.yaml").write_text(THREE)
     return open_scene(read_recipe(studio / "three.yaml", [parse_setting(setting) for setting in settings]))
@@ -56,7 +56,7 @@ def open_three(studio: Path, *settings: str) -> Scene:
 
 @pytest.mark.parametrize("size", [(64, 64), (277, 203), (130, 65), (1000, 17), (33, 8)])
 @pytest.mark.parametrize("stride", [1, 4, 16])
-def test_every_pixel_and_every_cell_belongs_to_one_tile(size: tuple[int, int], stride: int) -> None:
+def test_every_pixel_and_every_position_belongs_to_one_tile(size: tuple[int, int], stride: int) -> None:
     tiles = make_tiles(size, 64, halo=2 * stride, stride=stride)
     owners = np.zeros(size[::-1], int)
     for one in tiles:
@@ -71,14 +71,14 @@ def test_every_pixel_and_every_cell_belongs_to_one_tile(size: tuple[int, int], s
             assert (cells == 1).all()
 
 
-def test_a_tile_is_no_larger_than_asked_for_up_to_the_stride() -> None:
+def test_a_tile_is_no_larger_than_its_side_plus_the_stride() -> None:
     sides = [side.stop - side.start for one in make_tiles((1000, 700), 128, halo=24, stride=4) for side in one.own]
     assert max(sides) < 128 + 4
     assert min(sides) > 64
 
 
 @pytest.mark.parametrize("name", ["lite", pytest.param("vgg19", marks=needs_data)])
-def test_features_of_a_tile_are_those_of_the_whole_picture(name: str, scene: Scene) -> None:
+def test_features_of_a_tile_are_those_of_the_whole_image(name: str, scene: Scene) -> None:
     choice = scene.recipe.encoder.model_validate(vgg19()) if name == "vgg19" else scene.recipe.encoder
     encoder, image = load_encoder(choice), torch.from_numpy(scene.content)
     layers = ("relu1_1", "relu2_1", "relu3_4")
@@ -93,15 +93,15 @@ def test_features_of_a_tile_are_those_of_the_whole_picture(name: str, scene: Sce
 
 
 @pytest.mark.parametrize("architecture", [LITE, VGG19])
-def test_a_halo_is_all_that_the_deepest_layer_sees(architecture) -> None:
+def test_a_halo_is_the_reach_of_the_deepest_layer(architecture) -> None:
     layer = architecture.layers["relu3_4"]
     one, other = tile_octave(architecture, (400, 100), ["relu1_1", "relu3_4"], 200)
     assert one.window[1].stop - one.own[1].stop >= (layer.receptive_field - layer.stride) // 2
     assert other.window[1].start % layer.stride == 0
 
 
-def test_sums_and_their_gradient_are_the_whole_ones() -> None:
-    """A function with products of neighbours, whose window must reach one pixel further."""
+def test_sums_and_their_gradient_are_those_of_the_whole_image() -> None:
+    """For products of neighbours, whose windows need one more pixel."""
     picture = torch.rand(1, 3, 37, 50, dtype=torch.float64)
     tiles = make_tiles((50, 37), 16, halo=1, stride=1)
 
@@ -135,7 +135,7 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=" ".join)
-def test_the_gradient_of_every_term_is_the_whole_ones(settings: tuple[str, ...], studio: Path) -> None:
+def test_the_gradient_of_every_term_is_that_of_the_whole_image(settings: tuple[str, ...], studio: Path) -> None:
     scene = open_three(studio, *settings)
     encoder, plan = load_encoder(scene.recipe.encoder), make_plan(scene, load_encoder(scene.recipe.encoder), "cpu")
     image = torch.from_numpy(scene.content).flip(3).contiguous()
@@ -155,8 +155,8 @@ def differentiate(scene: Scene, encoder, plan: Plan, image: torch.Tensor) -> tup
 
 
 @pytest.mark.parametrize(("method", "rate", "steps"), [("lbfgs", 0.002, 4), ("adam", 0.003, 20), ("sgd", 0.001, 20)])
-def test_gentle_steps_in_tiles_make_the_same_picture(method: str, rate: float, steps: int, studio: Path) -> None:
-    """On a real content image where there is one. At full rates every descent multiplies what rounding leaves."""
+def test_small_steps_in_tiles_give_the_same_image(method: str, rate: float, steps: int, studio: Path) -> None:
+    """On a real content image if there is one. At full learning rates every solver amplifies rounding errors."""
     scene = open_real(studio) if WEIGHTS.is_file() else open_three(studio)
     solver = scene.recipe.solver.model_copy(update={"method": method, "steps": steps, "sizes": 1, "rate": rate})
     scene = replace(scene, recipe=scene.recipe.model_copy(update={"solver": solver}))
@@ -186,7 +186,7 @@ def open_real(studio: Path) -> Scene:
 
 
 def test_tiles_without_any_region_change_nothing(studio: Path) -> None:
-    """Tiles that no painted region reaches are measured as nothing."""
+    """Tiles without a painted region add nothing to the sums."""
     half = np.zeros((203, 277), np.uint8)
     half[:, :100] = 255
     Image.fromarray(half).save(studio / "left.png")
@@ -201,6 +201,6 @@ def test_tiles_without_any_region_change_nothing(studio: Path) -> None:
     assert (tiled[..., 104:] == scene.content[..., 104:]).all()
 
 
-def test_tiles_follow_each_other_without_a_gap() -> None:
+def test_tiles_have_no_gaps() -> None:
     for one, other in pairwise(make_tiles((997, 10), 100, halo=8, stride=4)):
         assert one.own[1].stop == other.own[1].start

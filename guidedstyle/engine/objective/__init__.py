@@ -1,1 +1,1 @@
-"""What is minimised at one scale."""
+"""The objective of one stage: canvas, guides, style terms, losses."""

@@ -1,1 +1,1 @@
-"""How it is minimised; knows nothing of style."""
+"""Optimisers of any differentiable function of an image."""

@@ -1,4 +1,4 @@
-"""Recolouring brings a style image's colours to its target, whatever the target, the mask and the method."""
+"""Recolouring matches the colours of a style image to any target, under any mask, with every method."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def mask() -> np.ndarray:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_used_part_gets_mean_and_covariance_of_the_target(method: str, mask: np.ndarray) -> None:
     image, target = draw(1, 40, 50), draw(3, 30, 20)
-    image[0, :, :, 25:] = 0.9  # not used, and must not count
+    image[0, :, :, 25:] = 0.9  # outside the mask
     matched = match_colours(image, mask, take_swatch(target, np.ones((30, 20), np.float32)), method)
     mean, covariance = moments(flatten(matched, mask))
     wanted_mean, wanted = moments(target[0].reshape(3, -1).astype(np.float64))
@@ -55,8 +55,8 @@ def test_only_the_pixels_of_the_region_are_the_target() -> None:
     assert matched.std((2, 3)).max() < 0.01
 
 
-def test_histogram_brings_the_whole_distribution_where_the_linear_ones_do_not(mask: np.ndarray) -> None:
-    """Every tenth of the target's distribution, also along axes that are none of red, green and blue."""
+def test_histogram_matches_the_whole_distribution_and_linear_methods_do_not(mask: np.ndarray) -> None:
+    """Every decile of the target's distribution, also along axes other than red, green and blue."""
     image, target = draw(1, 40, 50), draw(3, 60, 40)
     apart = {}
     for method in METHODS:
@@ -70,14 +70,14 @@ def test_histogram_brings_the_whole_distribution_where_the_linear_ones_do_not(ma
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_picture_matched_to_itself_stays(method: str) -> None:
+def test_an_image_matched_to_itself_is_unchanged(method: str) -> None:
     image, whole = draw(1, 30, 30), np.ones((30, 30), np.float32)
     tolerance = 1e-4 if method in LINEAR else 0.02
     np.testing.assert_allclose(match_colours(image, whole, take_swatch(image, whole), method), image, atol=tolerance)
 
 
 def test_symmetric_moves_colours_least() -> None:
-    """It is the optimal transport between Gaussians: the published closed form of its cost is reached."""
+    """Its cost is the closed form of optimal transport between Gaussians."""
     image, target, whole = draw(1, 40, 40), draw(2, 40, 40), np.ones((40, 40), np.float32)
     moved = {
         method: float(((match_colours(image, whole, take_swatch(target, whole), method) - image) ** 2).sum(1).mean())
@@ -106,7 +106,7 @@ def root(matrix: np.ndarray) -> np.ndarray:
     return found
 
 
-def test_each_linear_method_is_the_one_map_of_its_name() -> None:
+def test_each_linear_method_is_the_map_of_its_name() -> None:
     """Of all A with A S A^T = T one is symmetric, one triangular, one has a symmetric A sqrt(S), all positive."""
     image, target, whole = draw(1, 40, 40), draw(2, 40, 40), np.ones((40, 40), np.float32)
     before, goal = (picture[0].reshape(3, -1).astype(np.float64) for picture in (image, target))
@@ -133,7 +133,7 @@ def test_known_answer_of_diagonal_covariances() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_grey_flat_and_one_pixel_pictures_are_safe(method: str) -> None:
+def test_grey_flat_and_one_pixel_images_stay_finite(method: str) -> None:
     whole = np.ones((8, 8), np.float32)
     grey = np.repeat(draw(1, 8, 8).mean(1, keepdims=True), 3, 1)
     flat, one = np.full((1, 3, 8, 8), 0.4, np.float32), Swatch(np.array([[0.1], [0.2], [0.3]]), np.ones(1))
@@ -145,7 +145,7 @@ def test_grey_flat_and_one_pixel_pictures_are_safe(method: str) -> None:
         np.testing.assert_allclose(matched.mean((0, 2, 3)), [0.1, 0.2, 0.3], atol=2e-3)
 
 
-def test_a_flat_style_image_takes_the_middle_of_what_it_is_matched_to() -> None:
+def test_a_flat_style_image_takes_the_median_of_the_target() -> None:
     flat, target = np.full((1, 3, 8, 8), 0.4, np.float32), draw(2, 30, 30)
     matched = match_colours(flat, np.ones((8, 8), np.float32), take_swatch(target, np.ones((30, 30))), "histogram")
     assert np.abs(matched.mean((0, 2, 3)) - target.mean((0, 2, 3))).max() < 0.1
@@ -155,8 +155,8 @@ def test_a_flat_style_image_takes_the_middle_of_what_it_is_matched_to() -> None:
 PALETTE = [(255, 0, 0), (0, 0, 255), (255, 255, 0), (0, 51, 0)]
 
 
-def test_a_palette_gives_its_mean_and_spread_and_its_own_colours() -> None:
-    """Colours are nearer to those of the palette than a map of mean and covariance brings them, but not flat."""
+def test_a_palette_gives_its_mean_and_deviation_and_its_colours() -> None:
+    """Colours are nearer to the palette's than after a linear map, but not flat."""
     image, whole, wanted = draw(1, 60, 60), np.ones((60, 60), np.float32), np.array(PALETTE).T / 255
     found = match_palette(image, whole, PALETTE)
     linear, flat = (match_colours(image, whole, Swatch(wanted, np.ones(4)), m) for m in ("symmetric", "histogram"))
@@ -175,12 +175,12 @@ def test_a_palette_of_one_colour_gives_that_colour() -> None:
 
 
 def weigh_pixels() -> np.ndarray:
-    """Weigh the pixels of an image (30, 30) by whole numbers, the bright ones most, so that weights show."""
+    """Weigh the pixels of an image (30, 30) by integers, the bright ones most, so that weights matter."""
     return np.random.default_rng(4).integers(0, 4, (30, 30)).astype(np.float32)
 
 
 def repeat(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Repeat each pixel as often as its weight says: (3, N)."""
+    """Repeat each pixel by its weight: (3, N)."""
     return np.repeat(image[0].reshape(3, -1), weights.reshape(-1).astype(int), axis=1).astype(np.float64)
 
 
@@ -201,8 +201,8 @@ def test_a_weight_of_2_counts_as_two_pixels(method: str) -> None:
         np.testing.assert_allclose(seen, goal, atol=2e-4)
 
 
-def test_histogram_matches_red_green_and_blue_pixel_by_pixel_of_weight() -> None:
-    """Every twentieth of the distribution, each pixel as often as its weight says; and the same at every run."""
+def test_histogram_matches_weighted_distributions_of_red_green_and_blue() -> None:
+    """At every twentieth of the weighted distribution, and with the same result in every run."""
     image, target, weights = draw(1, 30, 30), draw(3, 30, 30), weigh_pixels()
     found, again = (match_colours(image, weights, take_swatch(target, light(target)), "histogram") for _ in range(2))
     twentieths = np.linspace(0.025, 0.975, 20)

@@ -1,4 +1,4 @@
-"""Colour control does exactly what it says."""
+"""Luminance and chroma are separated exactly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def draw(seed: int, *size: int) -> torch.Tensor:
 
 
 def test_replacing_luminance_keeps_chroma_and_takes_luminance() -> None:
-    """Of the luminance it takes as much as the channels have room for: there one of them is black or full."""
+    """The luminance is limited where a channel would leave [0, 1]: there one channel is 0 or 1."""
     image, painted = draw(1, 8, 8), draw(2, 8, 8)
     mixed = replace_luminance(image, painted)
     torch.testing.assert_close(mixed - extract_luminance(mixed), image - extract_luminance(image))

@@ -1,4 +1,4 @@
-"""What a render minimises, control by control, against plain formulas."""
+"""The objective of a stage, control by control, against plain formulas."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TWO = HEAD + "regions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mas
 
 
 def aim(studio: Path, text: str, *settings: str, stage: int = -1) -> Objective:
-    """Return what a render would minimise at one of its sizes, in full precision."""
+    """Return the objective of one stage of a render."""
     (studio / "a.yaml").write_text(text)
     scene = open_scene(read_recipe(studio / "a.yaml", [parse_setting(setting) for setting in settings]))
     encoder = load_encoder(scene.recipe.encoder)
@@ -62,7 +62,7 @@ def content_of(objective: Objective) -> torch.Tensor:
     return objective.canvas.content
 
 
-def test_layers_and_octaves_are_weighed_as_asked_and_the_others_are_not_computed(studio: Path) -> None:
+def test_layers_and_octaves_have_their_weights_and_others_are_not_computed(studio: Path) -> None:
     settings = ("style_layers={relu1_1: 3, relu2_1: 1}", "octaves=[2, 1, 0]")
     objective = aim(studio, TWO % "style_layers: relu3_1, octaves: [0, 1]", *settings)
     whole = weights_of(objective, 0)
@@ -86,12 +86,12 @@ def test_layers_and_octaves_are_weighed_as_asked_and_the_others_are_not_computed
     assert found[1] == [{"relu3_1", "pixels"}, set()]
 
 
-def test_even_weights_make_a_mean_over_all_places(studio: Path) -> None:
+def test_equal_weights_make_a_mean_over_octaves_and_layers(studio: Path) -> None:
     assert list(weights_of(aim(studio, TWO % "strength: 1"), 0).values()) == pytest.approx([1 / 12] * 12)
 
 
-def test_octaves_are_counted_from_the_finished_picture(studio: Path) -> None:
-    """The second size's finest octave is the finished image's second, and coarser ones weigh as the last."""
+def test_octaves_are_counted_from_the_size_of_the_output(studio: Path) -> None:
+    """The finest octave of the second stage is the second octave of the output; coarser ones weigh as the last."""
     settings = ("octaves=[8, 4, 1]", "size=560", "style_layers=relu1_1")
     stages = [weights_of(aim(studio, TWO % "strength: 1", *settings, stage=stage), 0) for stage in (2, 1, 0)]
     found = [[stage[octave, "relu1_1"] * 13 for octave in range(3)] for stage in stages]
@@ -118,7 +118,7 @@ def test_a_regions_loss_is_the_weighted_sum_of_its_distances_in_its_own_statisti
     assert float(losses.style[1]) == pytest.approx(total, rel=1e-4)
 
 
-def test_a_varying_mix_has_the_mixed_gram_at_the_middle_and_one_style_images_at_each_end(studio: Path) -> None:
+def test_a_varying_mix_has_the_mixed_gram_in_the_middle_and_pure_ones_at_the_ends(studio: Path) -> None:
     gradient = "{gradient: {from: [%d, 0], to: [%d, 0]}}"
     text = "content: photo.png\nstyles: {ink: ink.png, oil: oil.png}\nregions:\n  - {name: a, mask: rest, style: %s}\n"
     varying = aim(studio, text % f"{{ink: {gradient % (1, 0)}, oil: {gradient % (0, 1)}}}")
@@ -154,8 +154,8 @@ def pictures(objective: Objective) -> list[tuple[OctaveLayer, torch.Tensor]]:
 
 
 @pytest.mark.parametrize("method", ["symmetric", "pca", "cholesky", "histogram"])
-def test_a_style_image_is_matched_to_the_pixels_of_its_region_alone(studio: Path, method: ColourMethod) -> None:
-    """The target is that of the style image recoloured by hand to the left half's pixels; the other region's is not."""
+def test_colours_are_matched_to_the_pixels_of_the_region_alone(studio: Path, method: ColourMethod) -> None:
+    """The target of one region is that of the style image recoloured by hand to the pixels of the left half."""
     objective = aim(studio, TWO % f"colour: {{match: {method}}}")
     content, left = to_array(Image.open(studio / "photo.png")), np.zeros((64, 96), np.float32)
     left[:, :48] = 1
@@ -170,8 +170,8 @@ def test_a_style_image_is_matched_to_the_pixels_of_its_region_alone(studio: Path
 
 
 @pytest.mark.parametrize("colour", ["match", "{match: histogram}", "{palette: [red, navy]}", "content"])
-def test_colour_strength_goes_part_of_the_way(studio: Path, colour: str) -> None:
-    """At 0 the target is the style image's own; at one half it lies between, and is neither."""
+def test_colour_strength_interpolates(studio: Path, colour: str) -> None:
+    """At 0 the target is that of the original colours; at one half it lies in between."""
     wanted = [
         find(aim(studio, TWO % f"colour: {colour}, colour_strength: {strength}"), (0, "relu1_1")).targets[1]
         for strength in (0, 0.5, 1)
@@ -182,7 +182,7 @@ def test_colour_strength_goes_part_of_the_way(studio: Path, colour: str) -> None
     assert 0.1 * whole < float((wanted[1] - wanted[0]).norm()) < 0.9 * whole
 
 
-def test_scale_in_a_region_is_that_of_this_use_alone(studio: Path) -> None:
+def test_scale_in_a_region_is_local(studio: Path) -> None:
     text = HEAD + "regions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: left.png, style: %s}\n"
     here = aim(studio, text % "{ink: {scale: 2}}")
     everywhere = aim(studio, text % "ink", "styles.ink.scale=2")
@@ -195,8 +195,8 @@ def test_scale_in_a_region_is_that_of_this_use_alone(studio: Path) -> None:
         torch.testing.assert_close(second, find(everywhere, place).targets[1])
 
 
-def test_a_pixel_at_the_limit_of_its_luminance_is_not_stuck_there(studio: Path) -> None:
-    """A content image of deep blue leaves little room for light; white paint over it can still be darkened."""
+def test_a_pixel_at_the_limit_of_its_luminance_has_a_gradient(studio: Path) -> None:
+    """Deep blue limits the luminance; white paint over it still has a gradient."""
     Image.new("RGB", (96, 64), (40, 40, 250)).save(studio / "photo.png")
     objective = aim(studio, TWO % "colour: content", "colour=content")
     white = torch.ones(1, 3, 64, 96, requires_grad=True)
@@ -204,7 +204,7 @@ def test_a_pixel_at_the_limit_of_its_luminance_is_not_stuck_there(studio: Path) 
     assert (white.grad.abs().sum(1) > 0).float().mean() > 0.9
 
 
-def test_content_layers_of_each_region_are_weighed(studio: Path) -> None:
+def test_content_layers_of_each_region_have_their_weights(studio: Path) -> None:
     objective = aim(studio, TWO % "content_layers: {relu1_2: 1, relu2_2: 3}", "content_layers=relu3_1")
     image = content_of(objective).roll(3, 3)
     losses = objective(image)
@@ -218,10 +218,10 @@ def test_content_layers_of_each_region_are_weighed(studio: Path) -> None:
     assert {term.layer.name for term in objective.content_terms} == {"relu1_2", "relu2_2", "relu3_1"}
 
 
-def test_smoothness_of_one_region_acts_there_alone(studio: Path) -> None:
-    rough, plain = (aim(studio, TWO % f"smoothness: {smoothness}") for smoothness in (50, 1))
+def test_smoothness_of_a_region_is_local(studio: Path) -> None:
+    smooth, plain = (aim(studio, TWO % f"smoothness: {smoothness}") for smoothness in (50, 1))
     image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    gradients = [torch.autograd.grad(objective(image).total, image)[0] for objective in (rough, plain)]
+    gradients = [torch.autograd.grad(objective(image).total, image)[0] for objective in (smooth, plain)]
     apart = (gradients[0] - gradients[1]).abs().amax((0, 1, 2))
     assert apart[:48].min() > 0
     assert apart[50:].max() < 1e-9
@@ -244,7 +244,7 @@ CONTROLS = [
 
 
 @pytest.mark.parametrize("control", CONTROLS)
-def test_nothing_leaks_the_gradient_beyond_the_seam_stays_as_it_was(studio: Path, control: str) -> None:
+def test_controls_of_a_region_leave_the_gradient_beyond_the_seam_unchanged(studio: Path, control: str) -> None:
     """A control of the left half moves the gradient there, and none beyond the reach of the features' fields.
 
     What is left is the rounding of sums over other numbers of rows; a region without chroma is also seen from across
@@ -264,14 +264,14 @@ def test_nothing_leaks_the_gradient_beyond_the_seam_stays_as_it_was(studio: Path
     assert apart[80 + 2 * 48 + 8 :].max() < (5e-3 if control == "colour: content" else 1e-5) * size
 
 
-def test_octaves_that_a_small_picture_has_not_are_refused(studio: Path) -> None:
+def test_octaves_that_a_small_image_lacks_are_errors(studio: Path) -> None:
     with pytest.raises(
         GuidedStyleError, match=r"regions\[1\].octaves: an image of 96 x 64 px has 3, and none of them has weight"
     ):
         aim(studio, TWO % "octaves: [0, 0, 0, 1]")
 
 
-def test_layers_without_weight_need_not_be_in_the_weights(deep: Path) -> None:
+def test_layers_of_weight_0_need_not_be_in_the_weights_file(deep: Path) -> None:
     state = {key: value for key, value in load_file(deep / "deep.safetensors").items() if int(key.split(".")[1]) < 10}
     save_file(state, deep / "short.safetensors")
     text = (
@@ -285,7 +285,7 @@ def test_layers_without_weight_need_not_be_in_the_weights(deep: Path) -> None:
 
 @pytest.fixture
 def deep(studio: Path) -> Path:
-    """Write weights of all of VGG-19: random ones, in the scale in which features neither vanish nor explode."""
+    """Write random weights of all of VGG-19, scaled so that features neither vanish nor explode."""
     generator = torch.Generator().manual_seed(0)
     encoder = ConvEncoder(VGG19, Normalisation((0.0,) * 3, (1.0,) * 3))
     state = {key: value for key, value in encoder.state_dict().items() if key.startswith("features")}
@@ -321,7 +321,7 @@ def test_classic_is_the_published_loss(deep: Path, convention: str) -> None:
     assert len(objective.style_terms) == 5
 
 
-def test_deep_layers_at_one_size_can_be_painted_with(deep: Path) -> None:
+def test_classic_renders_with_deep_layers(deep: Path) -> None:
     from guidedstyle.engine.render import render
 
     text = "content: photo.png\nstyle: ink.png\nmethod: classic\nsolver: {steps: 3}\nsize: 224\n"

@@ -1,4 +1,4 @@
-"""The solvers against PyTorch's own, which are slower to load and wait for the host."""
+"""The optimisers take the steps of PyTorch's, which synchronise with the host."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def draw(seed: int) -> Tensor:
 
 
 def bowl(image: Tensor) -> Tensor:
-    """Compute a function whose curvature differs from place to place, with its least within the range."""
+    """Compute a function of varying curvature, with its minimum within the range."""
     scales = torch.linspace(0.2, 3, image.numel(), dtype=image.dtype).view_as(image)
     off = image - 0.2 - 0.6 * draw(5)
     return (scales * off.square()).mean() + 0.1 * (off[..., 1:] * off[..., :-1]).square().mean()
 
 
 def follow(optimiser, steps: int, function: Callable[[Tensor], Tensor] = bowl) -> list[Tensor]:
-    """Follow a descent: the image after each step."""
+    """Return the image after each step of an optimiser."""
     path = []
     for _ in range(steps):
         image = optimiser.image.clone().requires_grad_()
@@ -53,8 +53,8 @@ def follow_torch(make: Callable[[list[Tensor]], torch.optim.Optimizer], steps: i
     return path
 
 
-def test_lbfgs_limits_how_far_a_step_goes() -> None:
-    """Along a groove whose curvature is nothing, its model of the function would have it go on for ever."""
+def test_lbfgs_limits_its_steps_to_the_trust_radius() -> None:
+    """Along a direction without curvature its quadratic model has no minimum."""
     start = torch.full(SHAPE, 0.1, dtype=torch.float64)
 
     def slope(image: Tensor) -> Tensor:
@@ -66,8 +66,8 @@ def test_lbfgs_limits_how_far_a_step_goes() -> None:
     assert max(moved) == pytest.approx(TRUST_RADIUS * FIRST_STEP)
 
 
-def test_lbfgs_takes_the_steps_of_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More of them than are remembered. PyTorch's is asked in units in which its first step is this one's."""
+def test_lbfgs_takes_the_steps_of_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For more steps than pairs are stored; in units in which PyTorch's first step is the same."""
     monkeypatch.setattr("guidedstyle.engine.solvers.lbfgs.TRUST_RADIUS", 1e9)  # PyTorch's has no limit
     start, steps = 0.4 + 0.2 * draw(1), HISTORY + 8
     image = start.clone().requires_grad_()
@@ -88,7 +88,7 @@ def test_lbfgs_takes_the_steps_of_pytorchs(monkeypatch: pytest.MonkeyPatch) -> N
     assert float(bowl(found[-1])) < 0.1 * float(bowl(start))
 
 
-def test_adam_takes_the_steps_of_pytorchs_with_a_rate_on_a_cosine() -> None:
+def test_adam_takes_the_steps_of_pytorch_with_a_cosine_schedule() -> None:
     def make(images: list[Tensor]) -> torch.optim.Optimizer:
         optimiser = torch.optim.Adam(images, lr=0.01, betas=ADAM_BETAS)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 12, eta_min=0.001)
@@ -100,7 +100,7 @@ def test_adam_takes_the_steps_of_pytorchs_with_a_rate_on_a_cosine() -> None:
         torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
 
 
-def test_sgd_takes_the_steps_of_pytorchs_where_the_slope_is_gentle() -> None:
+def test_sgd_takes_the_steps_of_pytorch_for_small_gradients() -> None:
     def make(images: list[Tensor]) -> torch.optim.Optimizer:
         return torch.optim.SGD(images, lr=0.004, momentum=SGD_MOMENTUM, nesterov=True)
 
@@ -109,13 +109,13 @@ def test_sgd_takes_the_steps_of_pytorchs_where_the_slope_is_gentle() -> None:
 
     found = follow(
         Sgd(0.4 + 0.2 * draw(1), learning_rate=0.02, steps=10), 10, gentle
-    )  # a fifth of the slope at five times the rate
+    )  # a fifth of the gradient at five times the rate
     for one, other in zip(found, follow_torch(make, 10), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
 
 
-class Looks(TorchDispatchMode):
-    """Counts how often a number is copied to the host."""
+class HostCopies(TorchDispatchMode):
+    """Counts the copies of numbers to the host."""
 
     count = 0
 
@@ -125,7 +125,7 @@ class Looks(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("method", get_args(SolverMethod))
-def test_between_two_looks_at_the_losses_nothing_waits_for_the_host(method: str) -> None:
+def test_between_two_checks_of_the_losses_nothing_waits_for_the_host(method: str) -> None:
     class Loss:
         def __init__(self, image: Tensor) -> None:
             self.total = bowl(image)
@@ -133,10 +133,10 @@ def test_between_two_looks_at_the_losses_nothing_waits_for_the_host(method: str)
     counts = []
 
     def on_step(step) -> bool:
-        counts.append(looks.count)
+        counts.append(copies.count)
         return True
 
-    with Looks() as looks:
+    with HostCopies() as copies:
         minimise(Loss, 0.4 + 0.2 * draw(1), method=method, steps=2 * PATIENCE, on_step=on_step)
     assert counts[PATIENCE - 1] == counts[0] == 0
     assert counts[-1] == counts[PATIENCE]

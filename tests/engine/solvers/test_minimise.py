@@ -1,7 +1,8 @@
-"""Every solver minimises a function it knows nothing of, and says why it stopped."""
+"""Every solver minimises any function, and says why it ended."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from itertools import count
@@ -10,6 +11,7 @@ from typing import get_args
 import pytest
 import torch
 
+from guidedstyle.engine.solvers.lbfgs import HISTORY
 from guidedstyle.engine.solvers.minimise import EndReason, minimise
 from guidedstyle.types import SolverMethod
 
@@ -26,7 +28,7 @@ def distance_to(target: torch.Tensor):
 
 
 def fail_at(calls: Container[int]) -> Callable[[torch.Tensor], Loss]:
-    """Make a distance to 0.3 that is no number at some calls."""
+    """Make a distance to 0.3 that is NaN in some calls."""
     counted = count(1)
     return lambda image: Loss((image - 0.3).square().mean() * (float("nan") if next(counted) in calls else 1.0))
 
@@ -48,7 +50,7 @@ def test_stays_within_0_and_1(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_stops_when_told_and_says_so(method: str) -> None:
+def test_an_interrupted_solve_says_so(method: str) -> None:
     seen = []
 
     def on_step(step) -> bool:
@@ -63,7 +65,7 @@ def test_stops_when_told_and_says_so(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_returns_the_whole_image_from_before_the_loss_broke(method: str) -> None:
+def test_after_nan_losses_the_best_image_is_returned(method: str) -> None:
     image, ending = minimise(fail_at(range(13, 99)), torch.full((1, 3, 4, 4), 0.9), method=method, steps=50)
     assert not ending.finished
     assert ending.reason == EndReason.NOT_FINITE
@@ -71,7 +73,7 @@ def test_returns_the_whole_image_from_before_the_loss_broke(method: str) -> None
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_goes_on_after_a_loss_that_was_no_number_for_once(method: str) -> None:
+def test_a_single_nan_loss_is_survived(method: str) -> None:
     image, ending = minimise(fail_at([7]), torch.full((1, 3, 4, 4), 0.9), method=method, steps=200)
     assert ending.finished
     assert torch.allclose(image, torch.full_like(image, 0.3), atol=0.02)
@@ -79,8 +81,8 @@ def test_goes_on_after_a_loss_that_was_no_number_for_once(method: str) -> None:
 
 @pytest.mark.parametrize("rate", [0.5, 10.0])
 @pytest.mark.parametrize("method", METHODS)
-def test_steps_that_are_too_long_are_shrunk_until_the_loss_falls(method: str, rate: float) -> None:
-    """With such steps plain descents leap from edge to edge of the range, and never come down."""
+def test_steps_that_are_too_large_shrink_until_the_loss_falls(method: str, rate: float) -> None:
+    """Without safeguards such steps oscillate between the limits of the range."""
     target = 0.3 + 0.4 * torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(3))
     totals = []
 
@@ -96,14 +98,14 @@ def test_steps_that_are_too_long_are_shrunk_until_the_loss_falls(method: str, ra
         on_step=lambda step: not totals.append(step.losses.total.item()),
         learning_rate=rate,
     )
-    assert max(totals) > 2 * totals[0]  # they did leap
+    assert max(totals) > 2 * totals[0]  # the loss did jump
     assert ending.finished
     assert steep(image).total < totals[0] / 2
 
 
 @pytest.mark.parametrize("steps", range(2, 12))
 @pytest.mark.parametrize("method", METHODS)
-def test_wherever_it_ends_the_image_is_not_one_that_leapt(method: str, steps: int) -> None:
+def test_the_returned_image_is_never_one_of_a_jump(method: str, steps: int) -> None:
     start, totals = torch.full((1, 3, 4, 4), 0.5), []
 
     def steep(image: torch.Tensor) -> Loss:
@@ -123,7 +125,7 @@ def test_wherever_it_ends_the_image_is_not_one_that_leapt(method: str, steps: in
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_loss_that_only_rises_ends_with_the_start_and_says_so(method: str) -> None:
+def test_a_loss_that_only_rises_has_diverged_and_returns_the_start(method: str) -> None:
     start, calls = torch.full((1, 3, 4, 4), 0.5), 0
 
     def rise(image: torch.Tensor) -> Loss:
@@ -136,8 +138,40 @@ def test_a_loss_that_only_rises_ends_with_the_start_and_says_so(method: str) -> 
     assert torch.allclose(image, start, atol=1e-3)
 
 
+KEYS = {"image", "least_loss"}
+STATE_KEYS = {
+    "lbfgs": KEYS | {"best", "trust_radius", "first_step", "previous", "returned", "history"},
+    "adam": KEYS | {"stored", "learning_rate", "recovering", "count", "mean", "square"},
+    "sgd": KEYS | {"stored", "learning_rate", "recovering", "momentum"},
+}
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_the_start_is_left_alone(method: str) -> None:
+def test_a_solve_resumed_from_any_saved_state_gives_the_same_bits(method: SolverMethod) -> None:
+    """The keys are those of checkpoints: other ones need a new format of these."""
+    target = torch.rand(1, 3, 6, 5, generator=torch.Generator().manual_seed(1))
+    start, states, curvature = torch.full_like(target, 0.5), dict[int, bytes](), torch.linspace(0.2, 3, 90)
+
+    def uneven(image: torch.Tensor) -> Loss:
+        return Loss((curvature.view_as(image) * (image - target).square()).mean() + 0.1 * (image**3).mean())
+
+    def on_step(step) -> bool:
+        stream = io.BytesIO()
+        torch.save(step.state_dict(), stream)
+        states[step.number] = stream.getvalue()
+        return True
+
+    whole, ending = minimise(uneven, start, method=method, steps=HISTORY + 4, on_step=on_step)
+    for saved in states.values():
+        state = torch.load(io.BytesIO(saved), weights_only=True)
+        assert set(state["optimiser"]) == STATE_KEYS[method]
+        image, end = minimise(uneven, start, method=method, steps=HISTORY + 4, state=state)
+        assert torch.equal(image, whole)
+        assert end == ending
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_start_is_not_changed(method: str) -> None:
     start = torch.full((1, 3, 4, 4), 0.5)
     minimise(distance_to(torch.zeros(1, 3, 4, 4)), start, method=method, steps=3)
     assert (start == 0.5).all()
@@ -155,7 +189,7 @@ def test_convention_a_step_does_not_depend_on_the_size(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_stops_when_the_loss_no_longer_falls_and_says_so(method: str) -> None:
+def test_a_solve_whose_loss_no_longer_falls_has_converged(method: str) -> None:
     """The bowl's loss has a floor of 1: near it, ten steps lower it by less than a thousandth."""
     target = torch.full((1, 3, 8, 8), 0.6)
     start = torch.full_like(target, 0.4)
@@ -171,7 +205,7 @@ def test_stops_when_the_loss_no_longer_falls_and_says_so(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_rate_is_the_size_of_the_first_step(method: str) -> None:
+def test_the_learning_rate_is_the_size_of_the_first_step(method: str) -> None:
     target = torch.ones(1, 3, 8, 8)
     start = torch.full_like(target, 0.1)
     moved = [
@@ -184,7 +218,7 @@ def test_the_rate_is_the_size_of_the_first_step(method: str) -> None:
 
 
 def first_steps(target: torch.Tensor, start: torch.Tensor) -> list[float]:
-    """Measure where L-BFGS looks after its first step, which it yields only as the best it has seen."""
+    """Measure the first step of L-BFGS by where it evaluates next, since `minimise` returns the best image alone."""
     seen: list[list[torch.Tensor]] = []
     for rate in (0.004, 0.008):
         images: list[torch.Tensor] = []
@@ -198,15 +232,15 @@ def first_steps(target: torch.Tensor, start: torch.Tensor) -> list[float]:
     return [float((images[1] - start).mean()) for images in seen]
 
 
-def test_lbfgs_goes_back_to_the_best_image_when_the_loss_leaps() -> None:
+def test_lbfgs_returns_to_the_best_image_after_a_jump() -> None:
     seen = []
 
-    def leap_once(image: torch.Tensor) -> Loss:
+    def jump_once(image: torch.Tensor) -> Loss:
         seen.append(image.detach().clone())
         return Loss((image - 0.25).square().mean() * (100 if len(seen) == 2 else 1))
 
     start = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    minimise(leap_once, start, method="lbfgs", steps=6)
+    minimise(jump_once, start, method="lbfgs", steps=6)
     assert (seen[1] - start).abs().max() > 0.01
     torch.testing.assert_close(seen[2], start, rtol=0, atol=1e-5)
     assert 0 < (seen[3] - start).abs().mean() < 0.6 * (seen[1] - start).abs().mean()
