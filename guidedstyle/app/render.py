@@ -31,6 +31,7 @@ from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.model import EncoderChoice
 from guidedstyle.results.record import find_record, identify_recipe
 from guidedstyle.results.result import Result
+from guidedstyle.run.checkpoint import Resumption, using_threads
 from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import RenderOptions
 from guidedstyle.run.outputs import Callback, RunFiles
@@ -148,11 +149,15 @@ def render_job(
         return None
     with lock_output(job.output) if is_first() else nullcontext():
         check, plan = plan_job(job, renderer, reporter)
-        files = RunFiles(renderer.open(job.reading, plan), options, Path(job.reading.document.source))
+        source = Path(job.reading.document.source)
+        files = RunFiles(renderer.open(job.reading, plan), plan, options=options, source=source, stop=stop)
+        files.check()
         try:
-            result = _render(renderer, plan, files, check.warnings, reporter, stop, on_update)
-            if is_first():
-                _save(job, files, result, reporter, stop)
+            resumption = files.begin()
+            with using_threads(resumption.threads):
+                result = _render(renderer, files, resumption, check.warnings, reporter, on_update)
+                if is_first():
+                    _save(job, files, result, reporter)
             return result
         except (MemoryError, RuntimeError) as error:
             if not (fault := explain_fault(error)):
@@ -162,32 +167,33 @@ def render_job(
 
 def _render(
     renderer: Renderer,
-    plan: Plan,
     files: RunFiles,
+    resumption: Resumption,
     notes: tuple[str, ...],
     reporter: Reporter,
-    stop: StopRequest,
     on_update: OnUpdate | None,
 ) -> Result:
-    plan, snapshot, note = files.begin(plan)
-    if note:
-        reporter.noted(note)
-        notes += (note,)
-    watch = watch_until(stop, list(files.watch(plan, stop, reporter)), on_update)
-    return renderer.render(files.scene, plan, watch, snapshot=snapshot, notes=notes, reporter=reporter)
+    if resumption.note:
+        reporter.noted(resumption.note)
+    if resumption.warning:
+        reporter.warned(resumption.warning)
+    notes += tuple(filter(None, (resumption.note, resumption.warning)))
+    watch = watch_until(files.stop, list(files.make_callbacks(reporter)), on_update)
+    snapshot = resumption.snapshot
+    return renderer.render(files.scene, resumption.plan, watch, snapshot=snapshot, notes=notes, reporter=reporter)
 
 
-def _save(job: Job, files: RunFiles, result: Result, reporter: Reporter, stop: StopRequest) -> None:
+def _save(job: Job, files: RunFiles, result: Result, reporter: Reporter) -> None:
     """Write what comes of a render; an error beside the image does not hide that the image is written."""
     save(result, reporter)
     failure = None
     try:
-        files.end(result, stop)
+        files.end(result)
     except GuidedStyleError as error:
         failure = _fail(f"{job.output} is written, but not all beside it", error)
     reporter.ended(job.name, job.output, result.record, known=False)
-    if files.state.exists():
-        reporter.noted("the same command with --resume goes on from here")
+    if files.checkpoint.exists():
+        reporter.noted("the same command with --resume continues from here")
     if failure:
         raise failure
 

@@ -74,7 +74,7 @@ class Watcher:
         scene = open_scene(reading, masks=self.renderer.masks)
         plan, snapshot = self._warm(scene, self.renderer.plan(scene))
         preview, first = name_watched(scene.recipe.output), list[float]()
-        previews = Previews(preview, scene.size, OFTEN)
+        previews = Previews(preview, size=scene.size, every=OFTEN)
 
         def watch(update: Update) -> bool:
             if update.done and not first:

@@ -58,7 +58,14 @@ def render_command(
 
     given = collect_settings(settings, size, steps, seed, encoder)
     limits, masks = read_limits(tile, max_memory), MaskStore()
-    render_options = read_render_options(preview_every, checkpoint_every, save_every, timelapse, report, resume)
+    render_options = read_render_options(
+        preview_every=preview_every,
+        checkpoint_every=checkpoint_every,
+        save_every=save_every,
+        timelapse=timelapse,
+        report=report,
+        resume=resume,
+    )
     with leaving_no_empty(output):
         jobs = make_jobs(recipes, contents or (), output, given, sandbox, masks)
         if len(jobs) > 1 and (timelapse or report):

@@ -1,67 +1,78 @@
-"""Checkpoints on disk, and how a render resumes from one."""
+"""Checkpoints: written while a render runs, read to resume it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from guidedstyle.device.distributed import count_processes
 from guidedstyle.device.precision import PRECISIONS, name_precision
 from guidedstyle.engine.plan import Plan
-from guidedstyle.engine.rendering import LossHistory, Snapshot
+from guidedstyle.engine.rendering import LossHistory, Snapshot, Update
+from guidedstyle.engine.solvers.first_order import OPTIMISERS
 from guidedstyle.engine.solvers.minimise import Ending, EndReason
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory
 from guidedstyle.io.files import atomic_write
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.loading.keys import Difference, list_differences
 from guidedstyle.results.record import identify_recipe
+from guidedstyle.run.interrupts import StopRequest
+from guidedstyle.run.options import Every, Throttle
 from guidedstyle.scene.scene import Scene
 
-FORMAT = 2
-ANEW = "leave --resume out to begin anew"
+FORMAT = 2  # raise it whenever a key, also one of an optimiser's state_dict, is added, renamed or removed
+START_OVER = "leave --resume out to start over"
+END_REASONS = {  # of format 1, for scales that were finished
+    "all steps are done": EndReason.DONE,
+    "the loss no longer falls": EndReason.CONVERGED,
+    "the loss rose, even with short steps": EndReason.DIVERGED,
+}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a render is of, as plain data, how it is computed, and how far it has come."""
+    """Where a render was after `steps` steps.
+
+    `identity` says what is rendered: the recipe, hashes of its files, versions, and [width, height, steps] of every
+    scale as `stages`. `machine` says what else its bits depend on, but for the number of `threads`. A checkpoint of an
+    older `format` has no state of the optimiser.
+    """
 
     identity: Mapping[str, Any]
     machine: Mapping[str, Any]
-    snapshot: Snapshot
+    threads: int
     steps: int
+    snapshot: Snapshot
+    format: int = FORMAT
 
-    @classmethod
-    def at(cls, identity: Mapping[str, Any], plan: Plan, snapshot: Snapshot, steps: int) -> Checkpoint:
-        """Make the checkpoint of a render as planned after so many steps."""
-        return cls(identity, describe_machine(plan), snapshot, steps)
+
+def identify_scene(scene: Scene) -> dict[str, Any]:
+    """Return the identity of a render: recipe, hashes of its files, versions, and its scales."""
+    stages = [[*stage.size, stage.steps] for stage in scene.stages]
+    return identify_recipe(scene.recipe).model_dump() | {"stages": stages}
 
 
 def describe_machine(plan: Plan) -> dict[str, Any]:
-    """Describe what the bits of an image depend on besides its recipe, as far as a person chooses it."""
+    """Return the settings besides the recipe on which the bits of an image depend."""
     limits = {"tile": plan.limits.tile, "max_memory": plan.limits.memory}
     return {"device": str(plan.device), "processes": count_processes(), **limits}
 
 
-def describe_scene(scene: Scene) -> dict[str, Any]:
-    """Describe what a state is of: recipe, hashes of its files, versions, sizes and steps."""
-    return identify_recipe(scene.recipe).model_dump() | {
-        "stages": [[*stage.size, stage.steps] for stage in scene.stages]
-    }
-
-
 def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint atomically; raises GuidedStyleError where it cannot be written."""
+    """Write a checkpoint atomically; raises GuidedStyleError if it cannot be written."""
     snapshot = checkpoint.snapshot
     data = {
         "format": FORMAT,
         "identity": checkpoint.identity,
         "machine": checkpoint.machine,
+        "threads": checkpoint.threads,
         "steps": checkpoint.steps,
-        "threads": torch.get_num_threads(),
         "snapshot": {
             "endings": [{"steps": ending.steps, "reason": ending.reason.value} for ending in snapshot.endings],
             "image": snapshot.image,
@@ -73,96 +84,198 @@ def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
         },
     }
     try:
-        with atomic_write(file) as part, part.open("wb") as stream:
+        with atomic_write(file) as temporary, temporary.open("wb") as stream:
             torch.save(data, stream)
-    except RuntimeError as error:  # so torch tells that the disk is full
-        raise GuidedStyleError.of(file, "the state cannot be written", "make room on the disk") from error
+    except RuntimeError as error:  # torch reports a full disk like this
+        raise GuidedStyleError.of(file, "the checkpoint cannot be written", "free disk space") from error
 
 
 def read_checkpoint(file: Path) -> Checkpoint | None:
-    """Read a checkpoint to the CPU, and set the number of threads that it was computed with; None: there is none.
+    """Read a checkpoint to the CPU; None: there is no file.
 
-    Raises GuidedStyleError where the file is damaged.
+    Of one that an older version wrote, the image so far is read, but not the optimiser's state. Raises
+    GuidedStyleError if the file is damaged, or was written by a newer version.
     """
     if not file.exists():
         return None
-    try:
-        if not file.is_file():  # a pipe is waited for
-            raise ValueError(file)
+    with _explaining_damage(file):
+        if not file.is_file():
+            raise ValueError("reading a pipe would block")
         data = torch.load(file, "cpu", weights_only=True)
-        if data["format"] != FORMAT:
-            rule = f"it is of format {data['format']}, and this version reads {FORMAT}"
-            raise GuidedStyleError.of(file, rule, ANEW)
-        snapshot = _read_snapshot(data["snapshot"], data["identity"]["stages"])
-        torch.set_num_threads(data["threads"])
-        return Checkpoint(dict(data["identity"]), dict(data["machine"]), snapshot, int(data["steps"]))
-    except GuidedStyleError:
-        raise
-    except Exception as error:  # what reads a pickle of anybody's fails in every way there is
+        if data["format"] <= FORMAT:
+            return _parse(data)
+    rule = f"it was written by a newer version of guidedstyle (format {data['format']}; this version reads {FORMAT})"
+    raise GuidedStyleError.of(file, rule, f"update guidedstyle, or {START_OVER}")
+
+
+@contextmanager
+def _explaining_damage(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # unpickling a foreign file can raise anything
         if is_out_of_memory(error):
             raise
-        raise GuidedStyleError.of(file, "the state is damaged", ANEW) from error
+        raise GuidedStyleError.of(file, "the checkpoint is damaged", START_OVER) from error
 
 
-def _read_snapshot(data: dict[str, Any], stages: Sequence[tuple[int, int, int]]) -> Snapshot:
-    """Read where a render is whose stages are (width, height, steps); raises where that cannot be."""
-    history, (width, height, _) = LossHistory(**data["history"]), stages[len(data["endings"])]
-    image, state = data["image"], data["state"]
-    whole = (image.shape, image.dtype) == ((1, 3, height, width), torch.float32)
-    whole &= state is None or (set(state), type(state["optimiser"])) == ({"optimiser", "totals"}, dict)
-    whole &= len(data["tilings"]) == len(stages)
-    if not whole or len({len(curve) for curve in vars(history).values()}) != 1:
-        raise ValueError("image, solver, tiles and loss history do not go together")
+def _parse(data: dict[str, Any]) -> Checkpoint:
+    """Parse the content of a file; raises if anything is missing or inconsistent."""
+    identity, machine = dict(data["identity"]), dict(data["machine"])
+    parse = {1: _parse_format_1, FORMAT: _parse_snapshot}[data["format"]]
+    snapshot = parse(data["snapshot"], identity["stages"])
+    return Checkpoint(identity, machine, int(data["threads"]), int(data["steps"]), snapshot, data["format"])
+
+
+def _parse_snapshot(data: dict[str, Any], stages: Sequence[tuple[int, int, int]]) -> Snapshot:
+    history, state = LossHistory(**data["history"]), data["state"]
     endings = tuple(Ending(ending["steps"], EndReason(ending["reason"])) for ending in data["endings"])
-    tilings = tuple(Tiling(**tiling) for tiling in data["tilings"])
-    precision = PRECISIONS[data["precision"]]
-    return Snapshot(endings, image, state, tilings, precision, history, data["seconds"])
+    if len({len(losses) for losses in vars(history).values()}) != 1 or len(data["tilings"]) != len(stages):
+        raise ValueError("the losses, or tilings and scales, differ in number")
+    if set(state) != {"optimiser", "totals"} or set(state["optimiser"]) not in _list_optimiser_keys():
+        raise ValueError("this is no state of an optimiser")
+    return Snapshot(
+        endings=endings,
+        image=_check_image(data["image"], stages[len(endings)]),
+        state=state,
+        tilings=tuple(Tiling(**tiling) for tiling in data["tilings"]),
+        precision=PRECISIONS[data["precision"]],
+        history=history,
+        seconds=data["seconds"],
+    )
+
+
+def _parse_format_1(data: dict[str, Any], stages: Sequence[tuple[int, int, int]]) -> Snapshot:
+    """Parse the image so far; the optimiser's state was stored under the names of attributes that have changed."""
+    endings = tuple(Ending(ending["steps"], END_REASONS[ending["reason"]]) for ending in data["endings"])
+    return Snapshot(
+        endings=endings,
+        image=_check_image(data["image"], stages[len(endings)]),
+        state=None,
+        tilings=tuple(Tiling(**tiling) for tiling in data["tilings"]),
+        precision=PRECISIONS[data["precision"]],
+        history=LossHistory.stack([], []),
+        seconds=data["seconds"],
+    )
+
+
+def _check_image(image: torch.Tensor, stage: tuple[int, int, int]) -> torch.Tensor:
+    width, height, _ = stage
+    if (image.shape, image.dtype) != ((1, 3, height, width), torch.float32):
+        raise ValueError("the image does not have the size of its scale")
+    return image
+
+
+@cache
+def _list_optimiser_keys() -> list[set[str]]:
+    image = torch.zeros(1, 3, 1, 1)
+    return [set(make(image, learning_rate=None, steps=1).state_dict()) for make in OPTIMISERS.values()]
 
 
 MOST_SHOWN = 6  # differences
 
 
-class Resumption(NamedTuple):
-    """What a render goes on with, the steps that were taken, and what a person should know of it."""
+@dataclass(frozen=True)
+class Resumption:
+    """How a render begins: its plan, and the snapshot that it resumes from, if any.
+
+    Without a `warning` it continues to the same bits as if it had never stopped. The optimiser continues with the same
+    number of `threads`, as that changes the bits. Frames of up to `steps` steps stay valid.
+    """
 
     plan: Plan
-    snapshot: Snapshot
-    note: str
+    snapshot: Snapshot | None = None
+    note: str = ""
+    warning: str = ""
+    threads: int | None = None
+    steps: int = 0
 
 
 def resume(file: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], plan: Plan) -> Resumption:
-    """Decide how a render as planned goes on from a checkpoint.
+    """Decide how a render of this identity and plan resumes from a checkpoint.
 
-    From the same recipe and files it goes on exactly; from others of the same sizes and steps the image so far is
-    what the size that it had come to is begun with. Raises GuidedStyleError where the sizes or steps are others.
+    With the same recipe and files it continues exactly. With a changed recipe of the same scales, or from a checkpoint
+    that an older version wrote, the current scale starts over from the image so far. Raises GuidedStyleError if the
+    scales have changed.
     """
     plan = replace(plan, precision=_choose_precision(checkpoint, identity, plan))
-    snapshot, done = checkpoint.snapshot, f"step {checkpoint.steps} of {sum(stage.steps for stage in plan.stages)}"
+    done = f"step {checkpoint.steps} of {sum(stage.steps for stage in plan.stages)}"
     changed = list_differences(checkpoint.identity, identity)
     if checkpoint.identity["stages"] != identity["stages"]:
         changed = [difference for difference in changed if difference.key != "stages"]
-        rule = f"its state is of other sizes or steps and cannot be used: {_list(changed)}"
-        raise GuidedStyleError.of(file, rule, "undo that, or leave --resume out to begin anew")
+        rule = f"it cannot be resumed, as sizes or steps have changed: {_list(changed)}"
+        raise GuidedStyleError.of(file, rule, f"undo that, or {START_OVER}")
+    if checkpoint.format < FORMAT:
+        rule = f"{file} was written by an older version of guidedstyle (format {checkpoint.format})"
+        return _start_stage_over(f"{rule}, and the optimiser cannot continue from it", checkpoint, plan)
     if any(not difference.key.startswith("versions.") for difference in changed):
-        stage = plan.stages[len(snapshot.endings)]
-        note = f"changed since {done}: {_list(changed)}; begins {max(stage.size)} px anew from the image so far"
-        return Resumption(plan, replace(snapshot, state=None, history=LossHistory.stack([], [])), note)
+        return _start_stage_over(f"changed since {done}: {_list(changed)}", checkpoint, plan)
     changed += list_differences(checkpoint.machine, describe_machine(plan))
-    note = f"goes on from {done}"
+    note, threads, snapshot = f"resumes from {done}", checkpoint.threads, checkpoint.snapshot
     if changed:
-        return Resumption(plan, snapshot, f"{note}; not to the same bits, as this has changed: {_list(changed)}")
-    return Resumption(replace(plan, tilings=snapshot.tilings), snapshot, note)
+        warning = f"{note}; the image will differ slightly, as this has changed: {_list(changed)}"
+        return Resumption(plan, snapshot, warning=warning, threads=threads, steps=checkpoint.steps)
+    plan = replace(plan, tilings=snapshot.tilings)
+    return Resumption(plan, snapshot, note=note, threads=threads, steps=checkpoint.steps)
 
 
 def _choose_precision(checkpoint: Checkpoint, identity: Mapping[str, Any], plan: Plan) -> torch.dtype:
     """Choose the checkpoint's precision, whatever this machine would choose by itself, on the same kind of device."""
     auto = identity["recipe"].get("precision", "auto") == "auto"
-    return (
-        checkpoint.snapshot.precision if auto and checkpoint.machine["device"] == str(plan.device) else plan.precision
-    )
+    same = checkpoint.machine["device"] == str(plan.device)
+    return checkpoint.snapshot.precision if auto and same else plan.precision
+
+
+def _start_stage_over(reason: str, checkpoint: Checkpoint, plan: Plan) -> Resumption:
+    """Start the checkpoint's scale over from its image."""
+    snapshot = replace(checkpoint.snapshot, state=None, history=LossHistory.stack([], []))
+    index = len(snapshot.endings)
+    warning = f"{reason}; {max(plan.stages[index].size)} px starts over from the image so far"
+    return Resumption(plan, snapshot, warning=warning, steps=sum(stage.steps for stage in plan.stages[:index]))
 
 
 def _list(differences: Sequence[Difference]) -> str:
     shown = [str(difference) for difference in differences[:MOST_SHOWN]]
     more = len(differences) - len(shown)
     return ", ".join(shown) + (f", and {more} more" if more else "")
+
+
+@contextmanager
+def using_threads(threads: int | None) -> Iterator[None]:
+    """Compute with this number of threads, or with as many as before if None."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Checkpointer:
+    """Saves the checkpoint of a render while it runs, and at once when a stop is requested; loads an earlier one."""
+
+    def __init__(self, file: Path, *, identity: Mapping[str, Any], plan: Plan, every: Every, stop: StopRequest) -> None:
+        self.file, self.identity, self.plan, self.stop = file, identity, plan, stop
+        self.throttle = Throttle(every)
+
+    def load(self) -> Resumption | None:
+        """Return how the render resumes from the file; None: there is none.
+
+        Raises GuidedStyleError if the file cannot be used.
+        """
+        checkpoint = read_checkpoint(self.file)
+        return resume(self.file, checkpoint, self.identity, self.plan) if checkpoint else None
+
+    def __call__(self, update: Update) -> None:
+        """Save the checkpoint after a step if it is due."""
+        self.save(update, force=self.stop.is_set())
+
+    def save(self, update: Update, *, force: bool = False) -> None:
+        """Save the checkpoint after a step if it is due, or in any case."""
+        if force:
+            self._write(update)
+        else:
+            self.throttle.run(update.done, lambda: self._write(update))
+
+    def _write(self, update: Update) -> None:
+        machine, threads = describe_machine(self.plan), torch.get_num_threads()
+        write_checkpoint(self.file, Checkpoint(self.identity, machine, threads, update.done, update.snapshot()))

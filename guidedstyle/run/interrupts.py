@@ -23,7 +23,7 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class _Terminal(io.FileIO):
-    """Where people read; once it is closed, what is told goes nowhere, and nothing breaks for it."""
+    """A terminal that can be closed: writes to it are then ignored instead of raising OSError."""
 
     def write(self, text: Any, /) -> int:
         try:
@@ -35,14 +35,14 @@ class _Terminal(io.FileIO):
 
 
 def ignore_closed_terminal() -> None:
-    """Let what is told to where nobody reads be lost, and letters that cannot be shown, and not the render."""
-    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:  # closed from the start: no file may come to be called so
+    """Ignore writes to a closed terminal or stream, and escape characters that a stream cannot encode."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:  # no file we open may become standard input or output
         pass
     os.close(handle)
-    sys.stdout, sys.stderr = _outlast(sys.stdout), _outlast(sys.stderr)
+    sys.stdout, sys.stderr = _protect(sys.stdout), _protect(sys.stderr)
 
 
-def _outlast(stream: TextIO | None) -> TextIO:
+def _protect(stream: TextIO | None) -> TextIO:
     if stream is None:
         return Path(os.devnull).open("w", encoding="utf-8")
     if isinstance(stream, io.TextIOWrapper):
@@ -54,22 +54,22 @@ def _outlast(stream: TextIO | None) -> TextIO:
 
 
 def exit_on_interrupt() -> None:
-    """Let Ctrl-C end the program at once, with a line.
+    """Make Ctrl-C exit at once with one line of output.
 
-    An exception is lost, or a crash, where libraries call back while they are loaded.
+    KeyboardInterrupt would be lost, or crash the process, in callbacks of libraries that are being loaded.
     """
-    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # not where a shell wants it to be ignored
-        signal.signal(signal.SIGINT, _end)
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # a shell may have it ignored
+        signal.signal(signal.SIGINT, _handle_interrupt)
 
 
-def _end(number: int, frame: FrameType | None) -> NoReturn:
+def _handle_interrupt(number: int, frame: FrameType | None) -> NoReturn:
     with suppress(OSError):
-        os.write(2, b"interrupted\n")  # whatever was being printed
+        os.write(2, b"interrupted\n")  # print could be running already
     exit_at_once()
 
 
 def exit_at_once() -> NoReturn:
-    """End at once; no file stays half-written."""
+    """Delete temporary files and exit, without cleaning up anything else."""
     delete_temporary_files()
     os._exit(ExitCode.INTERRUPTED)
 

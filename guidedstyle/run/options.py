@@ -12,13 +12,14 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.video import check_timelapse
 from guidedstyle.results.plots import require_matplotlib
 
-SHARE = 0.05  # of the time, at most, for what is done every so many seconds
-LONGEST = 600.0  # seconds to wait at most for its sake: the process may have been halted meanwhile
+MOST_TIME = 0.05  # fraction of a render's time for something that is done every few seconds
+LONGEST_PAUSE = 600.0  # seconds for the sake of MOST_TIME; an action may only seem slow, if the process was suspended
+TIMELAPSE_FRAMES = "2"  # --save-every where a time-lapse needs frames and none is given
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Every:
-    """Every so many steps or seconds; neither: never."""
+    """An interval in steps or in seconds; neither means never."""
 
     steps: int | None = None
     seconds: float | None = None
@@ -28,7 +29,7 @@ NEVER = Every()
 
 
 def read_every(text: str, option: str) -> Every:
-    """Read `20` (steps), `5s` or `off`; raises GuidedStyleError where it is none of them."""
+    """Read `20` (steps), `5s` or `off`; raises GuidedStyleError for anything else."""
     if text == "off":
         return NEVER
     if re.fullmatch(r"[1-9][0-9]{0,8}", text):
@@ -40,62 +41,73 @@ def read_every(text: str, option: str) -> Every:
 
 
 class Throttle:
-    """Does something in a rhythm; by seconds never so often that it takes more than SHARE of the time."""
+    """Runs an action at intervals; those in seconds are stretched where it would take more than MOST_TIME."""
 
     def __init__(self, every: Every) -> None:
         self.every, self.next = every, time.monotonic() + (every.seconds or 0)
 
     def run(self, step: int, action: Callable[[], object]) -> None:
-        """Do it if it is time."""
+        """Run the action after this step if it is due."""
         if self.every.steps and step % self.every.steps == 0:
             action()
         elif self.every.seconds and time.monotonic() >= self.next:
             began = time.monotonic()
             action()
             now = time.monotonic()
-            self.next = now + max(self.every.seconds, min(LONGEST, (now - began) / SHARE))
+            self.next = now + max(self.every.seconds, min(LONGEST_PAUSE, (now - began) / MOST_TIME))
 
 
-FRAMES = "2"  # steps between the frames of a film
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RenderOptions:
-    """How often the image so far, numbered frames and the state are written; a film, a report; to go on."""
+    """Options of `render` that do not change the image.
+
+    How often the image so far, numbered frames and checkpoints are written; the files of a time-lapse and of a report;
+    whether to resume from a checkpoint.
+    """
 
     previews: Every = NEVER
     frames: Every = NEVER
-    states: Every = NEVER
+    checkpoints: Every = NEVER
     timelapse: Path | None = None
     report: Path | None = None
     resume: bool = False
 
 
-def check_report(report: Path) -> None:
-    """Raise GuidedStyleError where a report cannot be called so."""
-    if report.suffix.lower() not in (".html", ".htm"):
-        raise GuidedStyleError.of("--report", f"{report.name!r} does not end like a page's name", "let it end in .html")
-
-
 def read_render_options(
-    previews: str, states: str, frames: str | None, timelapse: Path | None, report: Path | None, resume: bool
+    *,
+    preview_every: str,
+    checkpoint_every: str,
+    save_every: str | None = None,
+    timelapse: Path | None = None,
+    report: Path | None = None,
+    resume: bool = False,
 ) -> RenderOptions:
-    """Read the options of `render`; a film needs frames. Raises GuidedStyleError where one cannot be had."""
+    """Read the options of `render`; raises GuidedStyleError if one of them is wrong, or its file cannot be written."""
     if timelapse:
         check_timelapse(timelapse)
+        _check_place(timelapse, "--timelapse")
     if report:
-        check_report(report)
-        require_matplotlib()
-    for file, option in ((timelapse, "--timelapse"), (report, "--report")):
-        if file and not file.absolute().parent.is_dir():
-            raise GuidedStyleError.of(option, f"there is no folder {file.parent}", "make it, or choose another place")
-        if file and file.is_dir():
-            raise GuidedStyleError.of(option, f"{file} is a folder", "name a file")
+        _check_report(report)
+        _check_place(report, "--report")
     return RenderOptions(
-        read_every(previews, "--preview-every"),
-        read_every(frames or (FRAMES if timelapse else "off"), "--save-every"),
-        read_every(states, "--checkpoint-every"),
-        timelapse,
-        report,
-        resume,
+        previews=read_every(preview_every, "--preview-every"),
+        frames=read_every(save_every or (TIMELAPSE_FRAMES if timelapse else "off"), "--save-every"),
+        checkpoints=read_every(checkpoint_every, "--checkpoint-every"),
+        timelapse=timelapse,
+        report=report,
+        resume=resume,
     )
+
+
+def _check_report(report: Path) -> None:
+    if report.suffix.lower() not in (".html", ".htm"):
+        rule = f"{report.name!r} is not the name of a web page"
+        raise GuidedStyleError.of("--report", rule, "let it end in .html")
+    require_matplotlib()
+
+
+def _check_place(file: Path, option: str) -> None:
+    if not file.absolute().parent.is_dir():
+        raise GuidedStyleError.of(option, f"there is no folder {file.parent}", "create it, or choose another folder")
+    if file.is_dir():
+        raise GuidedStyleError.of(option, f"{file} is a folder", "name a file")

@@ -1,4 +1,4 @@
-"""The files around an output: created, kept and removed."""
+"""The files around an output: checked before a render, written while it runs, deleted when it has ended."""
 
 from __future__ import annotations
 
@@ -7,133 +7,133 @@ from pathlib import Path
 
 from guidedstyle.device.distributed import is_first
 from guidedstyle.engine.plan import Plan
-from guidedstyle.engine.rendering import Snapshot, Update
+from guidedstyle.engine.rendering import Update
 from guidedstyle.errors import GuidedStyleError, explain_fault
 from guidedstyle.io.files import check_writable, delete_leftovers, explaining_errors, make_folder, write_file
 from guidedstyle.io.paths import list_output_files, name_checkpoint, name_frames, name_old_checkpoint, name_preview
 from guidedstyle.io.video import write_timelapse
 from guidedstyle.recipe.files import find_overwritten, identify, list_given
 from guidedstyle.results.result import Result
-from guidedstyle.run.checkpoint import describe_scene, read_checkpoint, resume
+from guidedstyle.run.checkpoint import Checkpointer, Resumption, identify_scene
 from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import NEVER, RenderOptions
-from guidedstyle.run.previews import Frames, Previews, States, list_frames
+from guidedstyle.run.previews import Frames, Previews, list_frames
 from guidedstyle.run.reporter import Reporter
 from guidedstyle.scene.scene import Scene
 
+Callback = Callable[[Update], None]
+CANNOT_DELETE = "files of an earlier render cannot be deleted"
+
 
 class RunFiles:
-    """Keeps the files around one image."""
+    """The files of one run: checkpoint, preview, frames, time-lapse and report of one output.
 
-    def __init__(self, scene: Scene, render_options: RenderOptions, source: Path) -> None:
-        self.scene, self.render_options, self.source, self.output = scene, render_options, source, scene.recipe.output
+    `source` is the file of the recipe. Of several processes only the first writes or deletes anything.
+    """
+
+    def __init__(self, scene: Scene, plan: Plan, *, options: RenderOptions, source: Path, stop: StopRequest) -> None:
+        self.scene, self.plan, self.options, self.source, self.stop = scene, plan, options, source, stop
+        self.output = scene.recipe.output
         self.preview, self.frames = name_preview(self.output), name_frames(self.output)
-        self.state, self.old_state = name_checkpoint(self.output), name_old_checkpoint(self.output)
-        self.identity = describe_scene(scene)
+        self.checkpoint, self.old_checkpoint = name_checkpoint(self.output), name_old_checkpoint(self.output)
+        self.checkpointer = Checkpointer(
+            self.checkpoint, identity=identify_scene(scene), plan=plan, every=options.checkpoints, stop=stop
+        )
 
-    def begin(self, plan: Plan) -> tuple[Plan, Snapshot | None, str | None]:
-        """Tell what the render goes on with, how, and what a person should know of it.
-
-        Raises GuidedStyleError where it cannot go on from the state that there is, or could not write its files.
-        """
-        if is_first():
-            self._check_places()
-        if not self.render_options.resume:
-            return plan, None, self._begin_anew()
-        if checkpoint := read_checkpoint(self.state):
-            resumption = resume(self.state, checkpoint, self.identity, plan)
-            earlier = plan.stages[: len(checkpoint.snapshot.endings)]  # than the size that it may begin anew
-            begun = sum(stage.steps for stage in earlier)
-            self._clear_frames(beyond=checkpoint.steps if resumption.snapshot.state else begun)
-            return resumption
-        self._clear_frames()
-        return plan, None, "nothing was interrupted here: begins at the start"
-
-    def _check_places(self) -> None:
-        """Look before the work whether files can be written, and would not take the place of what it is made of."""
-        render_options = self.render_options
-        files = [
-            *list_output_files(self.output),
-            *(file for file in (render_options.timelapse, render_options.report) if file),
-        ]
-        frames = list_frames(self.frames) if render_options.frames != NEVER else []
+    def check(self) -> None:
+        """Raise GuidedStyleError if a file could not be written, or would overwrite an input of the render."""
+        if not is_first():
+            return
+        named = [file for file in (self.options.timelapse, self.options.report) if file]
+        files = [*list_output_files(self.output), *named]
         for folder in dict.fromkeys(file.parent for file in files):
             check_writable(folder)
         for file in files:
             delete_leftovers(file)
             if file.is_dir() and file != self.frames:
-                raise GuidedStyleError.of(file, "a folder lies where a file goes", "give the image another name (-o)")
-        given = identify(list_given(self.scene.recipe, self.source))
-        if overwritten := find_overwritten(given, [*files, *frames]):
-            raise GuidedStyleError.of("render", overwritten, "give the image, film or report another name")
+                raise GuidedStyleError.of(file, "there is a folder of this name", "choose another output (-o)")
+        frames = list_frames(self.frames) if self.options.frames != NEVER else []
+        inputs = identify(list_given(self.scene.recipe, self.source))
+        if overwritten := find_overwritten(inputs, [*files, *frames]):
+            raise GuidedStyleError.of("render", overwritten, "choose another name for the image, film or report")
 
-    def _begin_anew(self) -> str | None:
-        if not is_first():
-            return None
-        with explaining_errors(self.output.parent, "what an earlier render left cannot be cleared away"):
-            self.preview.unlink(missing_ok=True)
-            self._clear_frames()
-            if not self.state.exists():
-                return None
-            self.state.replace(self.old_state)
-        kept = f"its state is kept as {self.old_state}"
-        return f"a render was interrupted here; {kept}, and this one begins anew (without --resume)"
+    def begin(self) -> Resumption:
+        """Decide where the render begins; frames, preview and checkpoint of an earlier render make way for it.
 
-    def _clear_frames(self, beyond: int = -1) -> None:
-        """Clear away the frames of an earlier render that are of later steps than the one that this goes on from."""
-        if not is_first() or self.render_options.frames == NEVER:
-            return
-        with explaining_errors(self.frames, "what an earlier render left cannot be cleared away"):
-            for frame in list_frames(self.frames):
-                if int(frame.stem) > beyond:
-                    frame.unlink()
-
-    def watch(self, plan: Plan, stop: StopRequest, reporter: Reporter) -> Iterator[Callback]:
-        """Make what is told of every update; that a file cannot be written is told, and the render goes on."""
-        render_options, size = self.render_options, self.scene.size
-        if not is_first():
-            return
-        if render_options.frames != NEVER:
-            make_folder(self.frames, "--save-every")
-        yield SafeCallback(States(self.state, self.identity, plan, render_options.states, stop), reporter)
-        yield SafeCallback(Previews(self.preview, size, render_options.previews), reporter)
-        yield SafeCallback(Frames(self.frames, size, render_options.frames), reporter)
-
-    def end(self, result: Result, stop: StopRequest) -> None:
-        """Clear away what nobody needs now that the image is written, and make the film and the report.
-
-        Raises GuidedStyleError where one of these cannot be written.
+        Raises GuidedStyleError if it cannot be resumed.
         """
-        through = result.rendering.finished or not stop.is_set()
-        for file in (self.preview, *((self.state, self.old_state) if through else ())):
-            with explaining_errors(file, "nobody needs it now, and it cannot be removed"):
-                file.unlink(missing_ok=True)
-        if self.render_options.timelapse:
-            write_timelapse(list_frames(self.frames), result.picture, self.render_options.timelapse)
-        if self.render_options.report:
-            from guidedstyle.results.page import write_page  # few renders need it
+        resumption = self._resume() if self.options.resume else self._start_over()
+        if is_first() and self.options.frames != NEVER:
+            with explaining_errors(self.frames, CANNOT_DELETE):
+                self._delete_frames(after=resumption.steps)
+        return resumption
 
-            write_file(self.render_options.report, write_page(result).encode())
+    def _resume(self) -> Resumption:
+        nothing = Resumption(self.plan, note="there is no checkpoint to resume from: starts from the beginning")
+        return self.checkpointer.load() or nothing
+
+    def _start_over(self) -> Resumption:
+        if not is_first():
+            return Resumption(self.plan)
+        with explaining_errors(self.output.parent, CANNOT_DELETE):
+            self.preview.unlink(missing_ok=True)
+            if not self.checkpoint.exists():
+                return Resumption(self.plan)
+            self.checkpoint.replace(self.old_checkpoint)
+        kept = f"its checkpoint is kept as {self.old_checkpoint}"
+        return Resumption(self.plan, note=f"starts over, without --resume, a render that was interrupted; {kept}")
+
+    def _delete_frames(self, *, after: int) -> None:
+        for frame in list_frames(self.frames):
+            if int(frame.stem) > after:
+                frame.unlink()
+
+    def make_callbacks(self, reporter: Reporter) -> Iterator[Callback]:
+        """Make the callbacks that write checkpoints, previews and frames; if one cannot write, the render continues."""
+        options, size = self.options, self.scene.size
+        if not is_first():
+            return
+        if options.frames != NEVER:
+            make_folder(self.frames, "--save-every")
+        yield NonFatalCallback(self.checkpointer, reporter)
+        yield NonFatalCallback(Previews(self.preview, size=size, every=options.previews), reporter)
+        yield NonFatalCallback(Frames(self.frames, size=size, every=options.frames), reporter)
+
+    def end(self, result: Result) -> None:
+        """Delete the files that are not needed once the image is written; write time-lapse and report.
+
+        Raises GuidedStyleError if one of these fails.
+        """
+        resumable = self.stop.is_set() and not result.rendering.finished
+        for file in (self.preview, *(() if resumable else (self.checkpoint, self.old_checkpoint))):
+            with explaining_errors(file, "this file is not needed any more and cannot be deleted"):
+                file.unlink(missing_ok=True)
+        if self.options.timelapse:
+            write_timelapse(list_frames(self.frames), result.picture, self.options.timelapse)
+        if self.options.report:
+            from guidedstyle.results.page import write_page  # slow to import, and rarely needed
+
+            write_file(self.options.report, write_page(result).encode())
 
     def describe_kept(self) -> Iterator[str]:
         """Describe what is kept of a render that failed."""
         if self.preview.exists():
             yield f"the image so far is {self.preview}"
-        if self.state.exists():
-            yield "the same command with --resume goes on from its state, on another --device too"
+        if self.checkpoint.exists():
+            yield "the same command with --resume continues from its checkpoint, also on another --device"
 
 
-Callback = Callable[[Update], None]
+class NonFatalCallback:
+    """Calls a callback after each step; if it fails for a reason that is not a bug, the render continues.
 
-
-class SafeCallback:
-    """Calls a callback; the first error is reported, and the render goes on."""
+    Only its first error is reported.
+    """
 
     def __init__(self, callback: Callback, reporter: Reporter) -> None:
         self.callback, self.reporter, self.failed = callback, reporter, False
 
     def __call__(self, update: Update) -> None:
-        """Hand on an update after a step; raises what may be a bug."""
+        """Call it after a step; `update.done` is 0 while a style image is made."""
         try:
             if update.done:
                 self.callback(update)

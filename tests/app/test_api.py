@@ -127,7 +127,7 @@ def test_with_options_it_writes_stops_and_resumes_as_the_command_does(studio: Pa
     """Stopped after two steps and resumed, the image is that of a render without options, which writes nothing."""
     whole = guidedstyle.render(studio / "recipe.yaml", device="cpu")
     before, events = {*studio.iterdir()}, Events()
-    options = RenderOptions(previews=Every(steps=1), states=Every(steps=1), resume=True)
+    options = RenderOptions(previews=Every(steps=1), checkpoints=Every(steps=1), resume=True)
     cut = guidedstyle.render(
         studio / "recipe.yaml", lambda update: update.done < 2, options=options, device="cpu", reporter=events
     )

@@ -158,7 +158,7 @@ def test_a_folder_where_a_file_goes_is_told_before_the_work(studio: Path, name: 
     (studio / name).mkdir()
     code, said = end(start(studio, *RENDER))
     assert code == 2
-    assert f"{name}: a folder lies where a file goes\n    hint: give the image another name (-o)" in said
+    assert f"{name}: there is a folder of this name\n    hint: choose another output (-o)" in said
     assert "step 1/" not in said
     assert not (studio / "recipe.png").exists()
 
@@ -200,7 +200,7 @@ def test_where_memory_ends_the_picture_so_far_is_kept_and_resume_goes_on(studio:
     assert not list_temporary(studio)
     code, said = end(start(studio, *large, "--resume"))
     assert code == 0, said
-    assert "goes on from step" in said
+    assert "resumes from step" in said
 
 
 def fail_at(step: int, function: str, error: str) -> str:
@@ -223,11 +223,11 @@ def test_memory_that_ends_at_the_save_leaves_the_earlier_picture_and_what_resume
     (studio / "recipe.png").write_bytes(b"earlier")
     code, said = end(start(studio, *RENDER, *OFTEN, fault=fail_at(1, "results.result.save_image", "MemoryError")))
     assert code == 2
-    assert "the same command with --resume goes on" in said
+    assert "the same command with --resume continues" in said
     assert (studio / "recipe.png").read_bytes() == b"earlier"
     assert not list_temporary(studio)
     code, said = end(start(studio, *RENDER, "--resume"))
-    assert (code, "goes on from step 4 of 4" in said) == (0, True)
+    assert (code, "resumes from step 4 of 4" in said) == (0, True)
     check_picture(studio / "recipe.png")
 
 
@@ -242,10 +242,10 @@ def test_a_device_that_goes_away_leaves_the_picture_so_far_and_another_goes_on(s
     assert "recipe.png is not written: --device: the device failed (CUDA error: device-side assert triggered)" in said
     assert "choose another device (--device cpu)" in said
     assert "the image so far is recipe.preview.png" in said
-    assert "--resume goes on from its state, on another --device too" in said
+    assert "--resume continues from its checkpoint, also on another --device" in said
     assert np.asarray(Image.open(studio / "recipe.preview.png")).shape == (64, 96, 3)
     code, said = end(start(studio, *RENDER, "--steps", "12", "--resume"))
-    assert (code, "goes on from step 7 of 12" in said) == (0, True)
+    assert (code, "resumes from step 7 of 12" in said) == (0, True)
     check_picture(studio / "recipe.png")
 
 

@@ -72,7 +72,7 @@ WEIGHTS = ["--set", "encoder={name: vgg19, weights: vgg.pth}"]
     ("name", "arguments", "told"),
     [
         ("vgg.pth", WEIGHTS, "vgg.pth: no network weights can be read from it"),
-        ("recipe.png.state", ["--resume"], "recipe.png.state: the state is damaged"),
+        ("recipe.png.state", ["--resume"], "recipe.png.state: the checkpoint is damaged"),
     ],
 )
 def test_a_program_in_weights_or_a_state_does_not_run(studio: Path, name: str, arguments: list[str], told: str) -> None:

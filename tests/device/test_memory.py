@@ -155,7 +155,7 @@ def test_a_render_that_linux_killed_at_a_memory_limit_can_be_resumed(studio: Pat
     assert (studio / "recipe.png").read_bytes() == b"earlier"
     assert np.asarray(Image.open(studio / "recipe.preview.png")).shape == (267, 400, 3)
     code, said = end(start(studio, *large, "--resume"))
-    assert (code, "goes on from step" in said) == (0, True), said
+    assert (code, "resumes from step" in said) == (0, True), said
     check_picture(studio / "recipe.png", (267, 400, 3))
 
 

@@ -141,23 +141,26 @@ def make_photoshops() -> Iterator[bytes]:
 
 
 def make_checkpoints() -> Iterator[bytes]:
-    """Write the checkpoint of a render, in torch's zip format."""
+    """Write a checkpoint of a render at its second scale, in torch's zip."""
     import torch
 
+    from guidedstyle.engine.solvers.first_order import OPTIMISERS
     from guidedstyle.run.checkpoint import FORMAT
 
+    image = torch.zeros(1, 3, 4, 4)
     losses = {name: torch.ones(2, 1) for name in ("style", "content")}
     history = {"stages": torch.zeros(2), "total": torch.ones(2), "smoothness": torch.ones(2), **losses}
+    optimiser = OPTIMISERS["sgd"](image, learning_rate=None, steps=2).state_dict()
     snapshot = {
         "endings": [{"steps": 2, "reason": "done"}],
-        "image": torch.zeros(1, 3, 4, 4),
-        "state": {"optimiser": {"best": torch.zeros(3), "count": 1}, "totals": torch.ones(2)},
-        "tilings": [{"side": None, "kept": 0.0, "content": True}],
+        "image": image,
+        "state": {"optimiser": optimiser, "totals": torch.ones(2)},
+        "tilings": [{"side": None, "kept": 0.0, "content": True}] * 2,
         "precision": "float32",
         "history": history,
         "seconds": 1.5,
     }
-    data = {"format": FORMAT, "identity": {"stages": []}, "machine": {}, "steps": 2, "threads": 1}
+    data = {"format": FORMAT, "identity": {"stages": [[2, 2, 2], [4, 4, 2]]}, "machine": {}, "steps": 2, "threads": 1}
     buffer = io.BytesIO()
     torch.save(data | {"snapshot": snapshot}, buffer)
     yield list_parts(read_parts(buffer.getvalue()))

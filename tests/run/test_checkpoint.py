@@ -1,4 +1,4 @@
-"""Stop and go on: from every step, after every kind of end, to the same bits; and what has changed is told."""
+"""Checkpoints: a render resumes after any step and any kind of end, to the same bits; changes are reported."""
 
 from __future__ import annotations
 
@@ -25,15 +25,24 @@ from guidedstyle.app.render import Renderer, watch_until
 from guidedstyle.device import precision
 from guidedstyle.device.environment import Limits
 from guidedstyle.device.precision import name_precision
+from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Rendering, Snapshot, Update
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.paths import CACHE_VARIABLE, name_checkpoint
 from guidedstyle.recipe.loading.loader import read_recipe
-from guidedstyle.run.checkpoint import Checkpoint, describe_scene, read_checkpoint, resume, write_checkpoint
+from guidedstyle.run.checkpoint import (
+    FORMAT,
+    Checkpoint,
+    Checkpointer,
+    Resumption,
+    identify_scene,
+    read_checkpoint,
+    using_threads,
+)
 from guidedstyle.run.interrupts import ECHO, StopRequest
 from guidedstyle.run.options import NEVER, Every, RenderOptions
 from guidedstyle.run.outputs import RunFiles
-from guidedstyle.run.previews import States, list_frames
+from guidedstyle.run.previews import list_frames
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Setting, SolverMethod
@@ -42,7 +51,7 @@ pytestmark = pytest.mark.slow
 
 
 def open_studio(studio: Path, **keys: object) -> Scene:
-    """Open the studio's recipe at two sizes, with keys changed."""
+    """Open the studio's recipe with a larger content image and with keys changed."""
     large = draw_image(300, 200, 1)
     large.save(studio / "photo.png")
     Image.fromarray(np.uint8(255 * (np.arange(300) < 150))[None].repeat(200, 0)).save(studio / "left.png")
@@ -51,45 +60,52 @@ def open_studio(studio: Path, **keys: object) -> Scene:
     )
 
 
-def render_whole(renderer: Renderer, scene: Scene) -> tuple[Rendering, dict[int, Checkpoint]]:
-    """Render a scene, and copy its state to disk and back at every third step."""
-    plan, kept = renderer.plan(scene), dict[int, Checkpoint]()
-    file = name_checkpoint(scene.recipe.output)
+def make_checkpointer(scene: Scene, plan: Plan, stop: StopRequest | None = None) -> Checkpointer:
+    file, identity = name_checkpoint(scene.recipe.output), identify_scene(scene)
+    return Checkpointer(file, identity=identity, plan=plan, every=NEVER, stop=stop or StopRequest())
 
-    def watch(update: Update) -> bool:
+
+def render_whole(renderer: Renderer, scene: Scene) -> tuple[Rendering, dict[int, Checkpoint]]:
+    """Render a scene; write and read a checkpoint at every third step."""
+    plan, checkpoints = renderer.plan(scene), dict[int, Checkpoint]()
+    checkpointer = make_checkpointer(scene, plan)
+
+    def save(update: Update) -> bool:
         if update.done % 3 == 1:
-            write_checkpoint(file, Checkpoint.at(describe_scene(scene), plan, update.snapshot(), update.done))
-            found = read_checkpoint(file)
+            checkpointer.save(update, force=True)
+            found = read_checkpoint(checkpointer.file)
             assert found
-            kept[update.done] = found
+            checkpoints[update.done] = found
         return True
 
-    return renderer.render(scene, plan, watch).rendering, kept
+    return renderer.render(scene, plan, save).rendering, checkpoints
 
 
 @pytest.mark.parametrize("method", get_args(SolverMethod))
 @pytest.mark.parametrize("tile", ["off", 96])
-def test_from_every_state_a_render_ends_in_the_same_bits(studio: Path, method: str, tile: int | str) -> None:
+def test_a_render_resumed_from_any_checkpoint_ends_with_the_same_bits(
+    studio: Path, method: str, tile: int | str
+) -> None:
     scene = open_studio(studio, size=256, solver__method=method, solver__steps=20, solver__sizes=2)
     renderer = Renderer("cpu", Limits(tile))
-    whole, kept = render_whole(renderer, scene)
-    assert {len(checkpoint.snapshot.endings) for checkpoint in kept.values()} == {0, 1}  # of both sizes
-    for done, checkpoint in kept.items():
+    whole, checkpoints = render_whole(renderer, scene)
+    assert {len(checkpoint.snapshot.endings) for checkpoint in checkpoints.values()} == {0, 1}  # of both scales
+    for done, checkpoint in checkpoints.items():
         steps: list[int] = []
 
-        def watch(update: Update, steps: list[int] = steps) -> bool:
+        def count(update: Update, steps: list[int] = steps) -> bool:
             steps.append(update.done)
             return True
 
-        again = renderer.render(scene, renderer.plan(scene), watch, snapshot=checkpoint.snapshot).rendering
+        again = renderer.render(scene, renderer.plan(scene), count, snapshot=checkpoint.snapshot).rendering
         assert steps == list(range(done + 1, 21))
         assert np.array_equal(again.image, whole.image)
         assert torch.equal(again.history.total, whole.history.total)
         assert again.endings == whole.endings
 
 
-def test_a_size_that_no_longer_improves_ends_at_the_same_step(studio: Path) -> None:
-    """A stop at the very step at which a size would have ended must not make it go on."""
+def test_a_scale_that_converged_when_it_was_stopped_takes_no_more_steps(studio: Path) -> None:
+    """The stop comes at the very step at which the scale converges."""
     scene = open_studio(studio, solver__steps=60, solver__sizes=1, solver__tolerance=0.5)
     renderer = Renderer("cpu")
     plan, stops = renderer.plan(scene), dict[int, Snapshot]()
@@ -125,18 +141,18 @@ ENDS = [getattr(signal, name) for name in ("SIGKILL", "SIGINT", "SIGTERM", "SIGH
 
 
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: end.name)
-def test_after_any_end_resume_goes_on_to_the_same_picture(studio: Path, end: signal.Signals) -> None:
+def test_a_render_resumed_after_any_end_gives_the_same_image(studio: Path, end: signal.Signals) -> None:
     command = [*COMMAND, *OFTEN]
     subprocess.run([*command, "-o", "whole.png"], cwd=studio, check=True, capture_output=True)
     process = spawn([*command, "-o", "cut.png"], cwd=studio)
     wait_for(studio / "cut.png.state", process)
     process.send_signal(end)
-    said = process.communicate()
-    assert process.returncode == (-end if end == signal.SIGKILL else 130), said
+    output = process.communicate()
+    assert process.returncode == (-end if end == signal.SIGKILL else 130), output
     assert (studio / "cut.png").exists() == (end != signal.SIGKILL)
     done = subprocess.run([*command, "-o", "cut.png", "--resume"], cwd=studio, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "goes on from step" in done.stdout
+    assert "resumes from step" in done.stderr
     assert np.array_equal(read_pixels(studio / "cut.png"), read_pixels(studio / "whole.png"))
     records = [json.loads((studio / f"{name}.png.json").read_text()) for name in ("cut", "whole")]
     assert records[0]["losses"] == records[1]["losses"]
@@ -144,8 +160,8 @@ def test_after_any_end_resume_goes_on_to_the_same_picture(studio: Path, end: sig
     assert left == {"cut.png", "cut.png.json"}
 
 
-def test_a_second_ctrl_c_breaks_off_within_a_step(studio: Path) -> None:
-    """A step may be one long call, in which Python sees no signal."""
+def test_a_second_ctrl_c_exits_within_a_step(studio: Path) -> None:
+    """A step may be one long call within which Python runs no signal handler."""
     draw_image(1600, 1600, 1).save(studio / "photo.png")
     Image.fromarray(np.uint8(255 * (np.arange(1600) < 800))[None].repeat(1600, 0)).save(studio / "left.png")
     settings = ["--set", "solver.sizes=1", "--checkpoint-every", "off"]
@@ -161,7 +177,7 @@ def test_a_second_ctrl_c_breaks_off_within_a_step(studio: Path) -> None:
     process.communicate()
 
 
-def test_a_second_ctrl_c_breaks_off_within_a_call_in_which_python_sees_no_signal() -> None:
+def test_a_second_ctrl_c_exits_within_a_call_into_c() -> None:
     code = (
         "import hashlib\nfrom guidedstyle.run.interrupts import interruptible\n"
         "with interruptible(lambda text: print(text, flush=True)):\n"
@@ -178,13 +194,13 @@ def test_a_second_ctrl_c_breaks_off_within_a_call_in_which_python_sees_no_signal
 
 
 def run_limited(studio: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Render where no file may grow beyond two megabytes: as on a full disk, a state does not fit."""
+    """Render where no file may exceed two megabytes: a checkpoint does not fit, as on a full disk."""
     command = " ".join(["ulimit -f 2048 && exec", *COMMAND, *arguments])
     return subprocess.run(["bash", "-c", command], cwd=studio, capture_output=True, text=True, timeout=200)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit")
-def test_a_disk_too_full_for_the_state_does_not_stop_the_render(studio: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no ulimit -f")
+def test_a_disk_too_full_for_the_checkpoint_does_not_stop_the_render(studio: Path) -> None:
     open_studio(studio)
     done = run_limited(studio, "--size", "192", "--steps", "12", "--checkpoint-every", "2")
     assert done.returncode == 0, done.stderr
@@ -194,90 +210,129 @@ def test_a_disk_too_full_for_the_state_does_not_stop_the_render(studio: Path) ->
     assert not [file for file in studio.iterdir() if "state" in file.name]
 
 
-def test_an_interrupted_render_is_not_lost_by_beginning_anew(studio: Path) -> None:
-    state = keep_state(studio, open_studio(studio))
-    kept, old = state.read_bytes(), studio / "recipe.png.state.old"
+def test_starting_over_keeps_the_checkpoint_of_an_interrupted_render(studio: Path) -> None:
+    kept, old = interrupt(open_studio(studio)).read_bytes(), studio / "recipe.png.state.old"
     process = spawn([*COMMAND, *OFTEN], cwd=studio)
     wait_for(old, process)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate()[0]
+    output = process.communicate()[1]
     assert old.read_bytes() == kept
-    assert f"kept as {old.name}" in said
+    assert f"kept as {old.name}" in output
 
 
-def test_a_stop_while_the_preview_is_written_keeps_the_state(studio: Path) -> None:
-    """What stops a render must have been known to all that keep something of it."""
+def test_a_stop_requested_while_the_preview_is_written_leaves_a_checkpoint(studio: Path) -> None:
+    """The render ends after the step in which the callbacks have seen the request, not before."""
     scene, renderer, stop = open_studio(studio), Renderer("cpu"), StopRequest()
-    plan, file = renderer.plan(scene), name_checkpoint(scene.recipe.output)
+    plan = renderer.plan(scene)
+    checkpointer = make_checkpointer(scene, plan, stop)
 
     def write_preview(update: Update) -> None:
         if update.done == 2:
             stop.set()  # Ctrl-C at this very moment
 
-    states = States(file, describe_scene(scene), plan, NEVER, stop)
-    result = renderer.render(scene, plan, watch_until(stop, [states, write_preview]))
-    kept = read_checkpoint(file)
+    result = renderer.render(scene, plan, watch_until(stop, [checkpointer, write_preview]))
+    checkpoint = read_checkpoint(checkpointer.file)
     assert not result.rendering.finished
-    assert kept
-    assert kept.steps == result.rendering.steps
+    assert checkpoint
+    assert checkpoint.steps == result.rendering.steps
 
 
-def test_the_record_is_of_the_files_that_were_rendered(studio: Path) -> None:
+def test_the_record_has_the_hashes_of_the_files_that_were_rendered(studio: Path) -> None:
     renderer, scene = Renderer("cpu"), open_studio(studio)
 
     def repaint(update: Update) -> bool:
         Image.fromarray(np.zeros((200, 300), np.uint8)).save(studio / "left.png")
         return True
 
-    before = describe_scene(scene)["inputs"]
+    before = identify_scene(scene)["inputs"]
     result = renderer.render(scene, renderer.plan(scene), repaint)
     assert result.record.inputs == before
-    assert describe_scene(scene)["inputs"] != before
+    assert identify_scene(scene)["inputs"] != before
 
 
-def test_after_memory_ran_out_a_resumed_size_is_begun_anew(studio: Path) -> None:
+def test_a_resumed_scale_starts_over_when_memory_runs_out(studio: Path) -> None:
     scene, renderer = open_studio(studio, solver__steps=20, solver__sizes=1), Renderer("cpu")
-    _, kept = render_whole(renderer, scene)
-    begun: list[int] = []
+    _, checkpoints = render_whole(renderer, scene)
+    steps: list[int] = []
 
     def fail_once(update: Update) -> bool:
-        begun.append(update.done)
-        if len(begun) == 3:
+        steps.append(update.done)
+        if len(steps) == 3:
             raise MemoryError
         return True
 
-    again = renderer.render(scene, renderer.plan(scene), fail_once, snapshot=kept[10].snapshot).rendering
-    assert begun[:4] == [11, 12, 13, 1]
+    again = renderer.render(scene, renderer.plan(scene), fail_once, snapshot=checkpoints[10].snapshot).rendering
+    assert steps[:4] == [11, 12, 13, 1]
     assert again.finished
     assert len(again.history.total) == 10 + 20
 
 
-def keep_state(studio: Path, scene: Scene) -> Path:
-    """Leave the state of an interrupted render of a scene."""
-    renderer, file = Renderer("cpu"), name_checkpoint(scene.recipe.output)
-    plan, identity = renderer.plan(scene), describe_scene(scene)
+def interrupt(scene: Scene) -> Path:
+    """Interrupt a render after two steps, and return its checkpoint."""
+    renderer = Renderer("cpu")
+    plan = renderer.plan(scene)
+    checkpointer = make_checkpointer(scene, plan)
 
-    def watch(update: Update) -> bool:
-        write_checkpoint(file, Checkpoint.at(identity, plan, update.snapshot(), update.done))
+    def save(update: Update) -> bool:
+        checkpointer.save(update, force=True)
         return update.done < 2
 
-    renderer.render(scene, plan, watch)
-    return file
+    renderer.render(scene, plan, save)
+    return checkpointer.file
 
 
-def resume_with(scene: Scene, file: Path, limits: Limits | None = None) -> tuple[Snapshot, str]:
-    renderer = Renderer("cpu", limits or Limits())
-    checkpoint = read_checkpoint(file)
-    assert checkpoint
-    found = resume(file, checkpoint, describe_scene(scene), renderer.plan(scene))
-    return found.snapshot, found.note
+def load(scene: Scene, limits: Limits | None = None) -> Resumption:
+    """Load the checkpoint beside the output of a scene."""
+    resumption = make_checkpointer(scene, Renderer("cpu", limits or Limits()).plan(scene)).load()
+    assert resumption
+    return resumption
 
 
-def test_the_same_recipe_goes_on_exactly(studio: Path) -> None:
+def test_without_a_checkpoint_nothing_is_loaded(studio: Path) -> None:
     scene = open_studio(studio)
-    snapshot, note = resume_with(scene, keep_state(studio, scene))
-    assert snapshot.state
-    assert note == "goes on from step 2 of 4"
+    assert make_checkpointer(scene, Renderer("cpu").plan(scene)).load() is None
+
+
+def test_a_checkpoint_is_saved_when_it_is_due_or_forced_or_a_stop_is_requested(studio: Path) -> None:
+    scene, renderer, stop, saved = open_studio(studio), Renderer("cpu"), StopRequest(), list[int]()
+    plan = renderer.plan(scene)
+    file, every = name_checkpoint(scene.recipe.output), Every(steps=3)
+    checkpointer = Checkpointer(file, identity=identify_scene(scene), plan=plan, every=every, stop=stop)
+
+    def save(update: Update) -> bool:
+        if update.done == 4:
+            stop.set()
+        checkpointer(update)
+        if update.done == 1:
+            checkpointer.save(update, force=True)
+        if file.exists():
+            saved.append(update.done)
+            file.unlink()
+        return True
+
+    renderer.render(scene, plan, save)
+    assert saved == [1, 3, 4]
+
+
+def test_the_same_recipe_is_resumed_exactly(studio: Path) -> None:
+    scene = open_studio(studio)
+    interrupt(scene)
+    resumption = load(scene)
+    assert resumption.snapshot
+    assert resumption.snapshot.state
+    assert (resumption.note, resumption.warning) == ("resumes from step 2 of 4", "")
+
+
+def test_the_number_of_threads_of_a_checkpoint_is_used_while_it_is_resumed(studio: Path) -> None:
+    """Sums are rounded differently with another number of threads."""
+    scene, before = open_studio(studio), torch.get_num_threads()
+    with using_threads(before + 1):
+        interrupt(scene)
+    threads = load(scene).threads
+    assert (threads, torch.get_num_threads()) == (before + 1, before)  # reading it has no side effect
+    with using_threads(threads):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
 
 
 def store_ratio(folder: Path, ratio: float, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,93 +349,111 @@ def test_a_render_is_resumed_in_its_precision_on_a_machine_that_would_choose_ano
 ) -> None:
     store_ratio(studio / "one", ratio, monkeypatch)
     scene, renderer = open_studio(studio), Renderer("cpu")
-    planned, file = renderer.plan(scene), keep_state(studio, scene)
+    planned = renderer.plan(scene)
+    interrupt(scene)
     whole = renderer.render(scene, planned, lambda update: True).rendering
     store_ratio(studio / "other", other, monkeypatch)
-    checkpoint, plan = read_checkpoint(file), renderer.plan(scene)
-    assert checkpoint
+    plan = renderer.plan(scene)
     assert plan.precision != planned.precision
-    found = resume(file, checkpoint, describe_scene(scene), plan)
+    found = load(scene)
     assert found.plan.precision == planned.precision
-    assert found.note == "goes on from step 2 of 4"
+    assert found.note == "resumes from step 2 of 4"
     again = renderer.render(scene, found.plan, lambda update: True, snapshot=found.snapshot).rendering
     assert (again.image == whole.image).all()
     chosen = open_studio(studio, precision=name_precision(plan.precision))
-    assert resume(file, checkpoint, describe_scene(chosen), renderer.plan(chosen)).plan.precision == plan.precision
+    assert load(chosen).plan.precision == plan.precision
 
 
-def test_a_comment_and_other_spaces_are_no_change(studio: Path) -> None:
-    file = keep_state(studio, open_studio(studio))
+def test_comments_and_spaces_are_not_a_change(studio: Path) -> None:
+    interrupt(open_studio(studio))
     (studio / "recipe.yaml").rename(studio / "other.yaml")
     text = "# a comment\n" + (studio / "other.yaml").read_text()
     (studio / "recipe.yaml").write_text(text.replace("{steps: 4}", "{ steps: 4 }"))
-    _, note = resume_with(open_studio(studio), file)
-    assert note == "goes on from step 2 of 4"
+    assert load(open_studio(studio)).note == "resumes from step 2 of 4"
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "shown"),
     [
         ("regions__left__strength", 2.0, "regions.left.strength nothing -> 2"),
         ("smoothness", 3.0, "smoothness 1 -> 3"),
         ("regions__left__style", {"oil": 1.0}, "regions.left.style"),
     ],
 )
-def test_a_changed_recipe_begins_with_the_picture_so_far(studio: Path, key: str, value: object, told: str) -> None:
-    file = keep_state(studio, open_studio(studio))
+def test_a_changed_recipe_starts_the_scale_over_from_the_image_so_far(
+    studio: Path, key: str, value: object, shown: str
+) -> None:
+    file = interrupt(open_studio(studio))
     scene = open_studio(studio, **{key: value})
-    snapshot, note = resume_with(scene, file)
-    assert told in note
-    assert "begins 150 px anew from the image so far" in note
+    resumption, checkpoint = load(scene), read_checkpoint(file)
+    assert shown in resumption.warning
+    assert "150 px starts over from the image so far" in resumption.warning
+    assert checkpoint
+    check_starts_over(resumption, checkpoint.snapshot.image, scene)
+
+
+def check_starts_over(resumption: Resumption, image: torch.Tensor, scene: Scene) -> None:
+    """Check that a resumption has the image so far without the optimiser's state, and can be rendered."""
+    snapshot = resumption.snapshot
+    assert snapshot
     assert snapshot.state is None
-    rendering = (
-        Renderer("cpu").render(scene, Renderer("cpu").plan(scene), lambda update: True, snapshot=snapshot).rendering
-    )
+    assert torch.equal(snapshot.image, image)
+    assert resumption.steps == 0
+    steps: list[int] = []
+
+    def count(update: Update) -> bool:
+        steps.append(update.done)
+        return True
+
+    rendering = Renderer("cpu").render(scene, resumption.plan, count, snapshot=snapshot).rendering
     assert rendering.finished
+    assert steps == list(range(1, 5))
 
 
 @pytest.mark.parametrize(("changed", "left"), [({}, [1, 2]), ({"smoothness": 3.0}, []), ({"size": 128}, [1, 2, 3, 9])])
-def test_frames_of_steps_that_are_taken_again_do_not_stay(
+def test_frames_of_steps_that_are_repeated_are_deleted(
     studio: Path, changed: dict[str, float], left: list[int]
 ) -> None:
-    keep_state(studio, open_studio(studio))
+    interrupt(open_studio(studio))
     scene = open_studio(studio, **changed)
-    run_files = RunFiles(scene, RenderOptions(frames=Every(steps=1), resume=True), studio / "recipe.yaml")
-    run_files.frames.mkdir()
+    options, plan = RenderOptions(frames=Every(steps=1), resume=True), Renderer("cpu").plan(scene)
+    files = RunFiles(scene, plan, options=options, source=studio / "recipe.yaml", stop=StopRequest())
+    files.frames.mkdir()
     for step in (1, 2, 3, 9):
-        (run_files.frames / f"{step:06d}.png").write_bytes(b"a frame")
-    with suppress(GuidedStyleError):  # of other sizes
-        run_files.begin(Renderer("cpu").plan(scene))
-    assert [int(frame.stem) for frame in list_frames(run_files.frames)] == left
+        (files.frames / f"{step:06d}.png").write_bytes(b"a frame")
+    with suppress(GuidedStyleError):  # refused, as the size has changed
+        files.begin()
+    assert [int(frame.stem) for frame in list_frames(files.frames)] == left
 
 
 def test_a_repainted_mask_is_a_change(studio: Path) -> None:
-    file = keep_state(studio, open_studio(studio))
+    interrupt(open_studio(studio))
     scene = open_studio(studio)
     Image.fromarray(np.full((200, 300), 255, np.uint8)).save(studio / "left.png")
-    _, note = resume_with(scene, file)
-    assert "inputs.regions.1.mask" in note
+    assert "inputs.regions.1.mask" in load(scene).warning
 
 
 def test_other_sizes_or_steps_are_refused_with_what_changed(studio: Path) -> None:
-    file = keep_state(studio, open_studio(studio))
+    interrupt(open_studio(studio))
     for key, value in (("size", 128), ("solver__steps", 9), ("solver__sizes", 1)):
         with pytest.raises(GuidedStyleError, match=key.replace("__", r"\.")):
-            resume_with(open_studio(studio, **{key: value}), file)
+            load(open_studio(studio, **{key: value}))
 
 
-def test_other_tiles_are_told(studio: Path) -> None:
+def test_other_tiles_are_a_warning(studio: Path) -> None:
     scene = open_studio(studio)
-    snapshot, note = resume_with(scene, keep_state(studio, scene), Limits(128))
-    assert snapshot.state
-    assert "tile auto -> 128" in note
+    interrupt(scene)
+    resumption = load(scene, Limits(128))
+    assert resumption.snapshot
+    assert resumption.snapshot.state
+    assert "tile auto -> 128" in resumption.warning
 
 
-@pytest.mark.parametrize("content", [b"", b"no state at all", None], ids=["empty", "text", "cut"])
-def test_a_damaged_state_is_told_and_left(studio: Path, content: bytes | None) -> None:
-    file = keep_state(studio, open_studio(studio))
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", None], ids=["empty", "text", "cut"])
+def test_a_damaged_checkpoint_is_refused_and_not_deleted(studio: Path, content: bytes | None) -> None:
+    file = interrupt(open_studio(studio))
     file.write_bytes(file.read_bytes()[:5000] if content is None else content)
-    with pytest.raises(GuidedStyleError, match="the state is damaged"):
+    with pytest.raises(GuidedStyleError, match="the checkpoint is damaged"):
         read_checkpoint(file)
     assert file.exists()
 
@@ -394,51 +467,190 @@ DAMAGES = [
     {"image": torch.zeros(1, 3, 100, 150, dtype=torch.int8)},
     {"state": "x"},
     {"state": {}},
+    {"state": None},
+    {"state": {"optimiser": {}, "totals": torch.zeros(2)}},
+    {"state": {"optimiser": {"descent": 1}, "totals": torch.zeros(2)}},
     {"tilings": []},
     {"history": dict.fromkeys(("stages", "total", "style", "content", "smoothness"))},
 ]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: next(iter(damage)))
-def test_a_state_with_parts_that_are_none_is_told(studio: Path, damage: dict[str, object]) -> None:
-    file = keep_state(studio, open_studio(studio))
+def test_a_checkpoint_with_an_impossible_snapshot_is_refused(studio: Path, damage: dict[str, object]) -> None:
+    file = interrupt(open_studio(studio))
     data = torch.load(file, weights_only=True)
     torch.save(data | {"snapshot": data["snapshot"] | damage}, file)
-    with pytest.raises(GuidedStyleError, match="the state is damaged"):
+    with pytest.raises(GuidedStyleError, match="the checkpoint is damaged"):
         read_checkpoint(file)
 
 
-@pytest.mark.parametrize("damage", [{"identity": 3}, {"identity": {}}, {"machine": 3}, {"steps": "many"}])
-def test_a_state_of_what_is_no_render_is_told(studio: Path, damage: dict[str, object]) -> None:
-    file = keep_state(studio, open_studio(studio))
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"identity": 3},
+        {"identity": {}},
+        {"machine": 3},
+        {"steps": "many"},
+        {"threads": None},
+        {"format": 0},
+        {"format": "2"},
+    ],
+)
+def test_a_checkpoint_with_an_impossible_value_is_refused(studio: Path, damage: dict[str, object]) -> None:
+    file = interrupt(open_studio(studio))
     torch.save(torch.load(file, weights_only=True) | damage, file)
-    with pytest.raises(GuidedStyleError, match="the state is damaged"):
+    with pytest.raises(GuidedStyleError, match="the checkpoint is damaged"):
         read_checkpoint(file)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only there are pipes among files")
-def test_a_state_that_is_a_pipe_is_told(studio: Path) -> None:
+def test_a_checkpoint_that_is_a_pipe_is_refused(studio: Path) -> None:
     os.mkfifo(studio / "recipe.png.state")
-    with pytest.raises(GuidedStyleError, match="the state is damaged"):
+    with pytest.raises(GuidedStyleError, match="the checkpoint is damaged"):
         read_checkpoint(studio / "recipe.png.state")
 
 
 @pytest.mark.parametrize("pickled", [b"\x80\x02J\0", b"\x80\x02K\x01Q.", b"\x80\x02X\xff"])
-def test_a_state_of_which_no_pickle_is_made_is_told(studio: Path, pickled: bytes) -> None:
-    """Numbers cut off, and a tensor that names no place."""
-    file = keep_state(studio, open_studio(studio))
+def test_a_checkpoint_whose_pickle_is_damaged_is_refused(studio: Path, pickled: bytes) -> None:
+    """Numbers are cut off, and a tensor has no storage."""
+    file = interrupt(open_studio(studio))
     with zipfile.ZipFile(file) as whole:
         parts = {name: whole.read(name) for name in whole.namelist()}
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, pickled if name.endswith("data.pkl") else content)
-    with pytest.raises(GuidedStyleError, match="the state is damaged"):
+    with pytest.raises(GuidedStyleError, match="the checkpoint is damaged"):
         read_checkpoint(file)
 
 
-def test_a_state_of_a_later_version_is_told(studio: Path) -> None:
-    file = keep_state(studio, open_studio(studio))
-    data = torch.load(file, weights_only=True)
-    torch.save(data | {"format": 99}, file)
-    with pytest.raises(GuidedStyleError, match="format 99"):
+def test_a_checkpoint_of_a_newer_version_is_refused(studio: Path) -> None:
+    file = interrupt(open_studio(studio))
+    torch.save(torch.load(file, weights_only=True) | {"format": FORMAT + 97}, file)
+    with pytest.raises(GuidedStyleError, match=rf"newer version of guidedstyle \(format {FORMAT + 97}; .*{FORMAT}\)"):
         read_checkpoint(file)
+
+
+def write_format_1(file: Path, image: torch.Tensor, stages: list[list[int]], endings: list[dict[str, object]]) -> None:
+    """Write a checkpoint after two steps of a scale with the keys and values of format 1."""
+    scalar = torch.zeros(())
+    pairs = {
+        "vectors": torch.zeros(10, 2, image.numel()),
+        "count": 1,
+        "across": torch.zeros(10, 10),
+        "among": torch.zeros(10, 10),
+        "valid": torch.zeros(10, dtype=torch.bool),
+        "gamma": scalar,
+    }
+    descent = {
+        "image": image,
+        "best": image,
+        "reach": scalar,
+        "first": scalar,
+        "least": scalar,
+        "before": (image, image),
+        "back": torch.tensor(False),
+        "pairs": pairs,
+    }
+    losses = {"style": torch.ones(2, 2), "content": torch.ones(2, 2)}
+    curves = {
+        "stages": torch.zeros(2, dtype=torch.int64),
+        "total": torch.ones(2),
+        "smoothness": torch.ones(2),
+        **losses,
+    }
+    snapshot = {
+        "endings": endings,
+        "image": image,
+        "state": {"descent": descent, "totals": torch.ones(2)},
+        "tilings": [{"side": None, "kept": 0.0, "content": True}] * len(stages),
+        "precision": "float32",
+        "curves": curves,
+        "seconds": 2.5,
+    }
+    identity = {
+        "recipe": {"strength": 1.0, "content": "photo.png", "output": "recipe.png", "encoder": {"name": "lite"}},
+        "inputs": {"content": "sha256:90d9d4e9c4587165415d2d4a8213e13d300dadaea8ef6dd7f20915030d6cb827"},
+        "versions": {"python": "3.11.7", "guidedstyle": "0.1.0", "torch": "2.6.0"},
+        "stages": stages,
+    }
+    machine = {"device": "cpu", "processes": 1, "tile": "auto", "max_memory": None}
+    steps = 2 + sum(stage[2] for stage in stages[: len(endings)])
+    data = {"format": 1, "identity": identity, "machine": machine, "steps": steps, "threads": 1, "snapshot": snapshot}
+    torch.save(data, file)
+
+
+def test_a_checkpoint_of_format_1_starts_the_scale_over_from_the_image_so_far(studio: Path) -> None:
+    """Its optimiser's state has other keys."""
+    scene = open_studio(studio)
+    width, height = scene.stages[0].size
+    image = torch.rand(1, 3, height, width)
+    stages = identify_scene(scene)["stages"]
+    write_format_1(studio / "recipe.png.state", image, stages, [])
+    resumption = load(scene)
+    rule = "recipe.png.state was written by an older version of guidedstyle (format 1)"
+    assert rule in resumption.warning
+    assert f"{width} px starts over from the image so far" in resumption.warning
+    check_starts_over(resumption, image, scene)
+
+
+def test_the_finished_scales_of_a_checkpoint_of_format_1_are_not_repeated(studio: Path) -> None:
+    scene = open_studio(studio, size=256, solver__steps=20, solver__sizes=2)
+    stages, steps = identify_scene(scene)["stages"], list[int]()
+    width, height = scene.stages[1].size
+    ending = {"steps": 9, "reason": "the loss no longer falls", "finished": True}
+    write_format_1(studio / "recipe.png.state", torch.rand(1, 3, height, width), stages, [ending])
+    resumption = load(scene)
+
+    def count(update: Update) -> bool:
+        steps.append(update.done)
+        return True
+
+    result = Renderer("cpu").render(scene, resumption.plan, count, snapshot=resumption.snapshot)
+    assert steps == list(range(stages[0][2] + 1, 21))
+    assert result.rendering.reasons[0] == "the loss no longer falls (9)"
+    assert resumption.steps == stages[0][2]
+
+
+def test_a_checkpoint_of_format_1_with_other_sizes_is_refused(studio: Path) -> None:
+    scene = open_studio(studio)
+    write_format_1(studio / "recipe.png.state", torch.rand(1, 3, 40, 60), [[60, 40, 4]], [])
+    with pytest.raises(GuidedStyleError, match="sizes or steps have changed") as error:
+        load(scene)
+    assert "leave --resume out to start over" in str(error.value)
+
+
+def test_a_damaged_checkpoint_of_format_1_is_refused(studio: Path) -> None:
+    scene = open_studio(studio)
+    write_format_1(studio / "recipe.png.state", torch.rand(1, 3, 7, 7), identify_scene(scene)["stages"], [])
+    with pytest.raises(GuidedStyleError, match="the checkpoint is damaged"):
+        load(scene)
+
+
+def list_keys(data: object, path: str = "") -> set[str]:
+    """List the key paths of nested dictionaries."""
+    if not isinstance(data, dict):
+        return {path}
+    return {key for name, value in data.items() for key in list_keys(value, f"{path}.{name}")}
+
+
+KEYS_OF_FORMAT_2 = {
+    "": "format machine.device machine.processes machine.tile machine.max_memory threads steps",
+    "snapshot": "endings image tilings precision seconds state.totals",
+    "snapshot.history": "stages total style content smoothness",
+}
+OPTIMISER_KEYS_OF_FORMAT_2 = {
+    "lbfgs": "image best trust_radius first_step least_loss previous returned "
+    "history.vectors history.count history.sy history.yy history.valid history.gamma",
+    "adam": "image learning_rate stored least_loss recovering count mean square",
+    "sgd": "image learning_rate stored least_loss recovering momentum",
+}
+
+
+@pytest.mark.parametrize("method", OPTIMISER_KEYS_OF_FORMAT_2)
+def test_other_keys_need_another_format(studio: Path, method: str) -> None:
+    """If this fails, raise FORMAT and write down its keys: older checkpoints cannot be resumed exactly."""
+    data = torch.load(interrupt(open_studio(studio, solver__method=method)), weights_only=True)
+    expected = KEYS_OF_FORMAT_2 | {"snapshot.state.optimiser": OPTIMISER_KEYS_OF_FORMAT_2[method]}
+    keys = {f"{'.' * bool(path)}{path}.{key}" for path, names in expected.items() for key in names.split()}
+    assert FORMAT == 2
+    assert {key for key in list_keys(data) if not key.startswith(".identity")} == keys

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from guidedstyle.run.eta import Forecast
-from guidedstyle.run.options import LONGEST, Every, Throttle
+from guidedstyle.run.options import LONGEST_PAUSE, Every, Throttle
 from guidedstyle.scene.scene import plan_stages
 
 
@@ -26,7 +26,7 @@ def test_a_clock_that_jumps_makes_no_storm_and_no_silence(monkeypatch: pytest.Mo
     gaps = np.diff(done)
     assert sorted(gaps)[-3] < 7  # but for the two jumps
     assert gaps.min() >= 5
-    assert done[3] - done[2] <= 86400 + LONGEST + 1
+    assert done[3] - done[2] <= 86400 + LONGEST_PAUSE + 1
 
 
 @pytest.mark.parametrize("jump", [-86400.0, 86400.0])

@@ -69,7 +69,7 @@ def test_ctrl_c_in_every_stage_leaves_a_whole_picture_and_resume_goes_on(
     check_picture(studio / "recipe.png", (173, 260, 3))
     assert not list_temporary(studio)
     code, said = end(start(studio, *RENDER, *sizes, "--resume"))
-    assert (code, "goes on from step" in said) == (0, True), said
+    assert (code, "resumes from step" in said) == (0, True), said
     check_picture(studio / "recipe.png", (173, 260, 3))
 
 

@@ -106,7 +106,7 @@ def test_a_frame_that_cannot_be_written_is_told_once_and_the_render_goes_on(stud
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--report", "page.yaml"), "does not end like a page's name"),
+        (("--report", "page.yaml"), "is not the name of a web page"),
         (("--report", "folder.html"), "folder.html is a folder"),
         (("--report", "none/page.html"), "there is no folder none"),
         (("--timelapse", "film.gif"), "does not have the suffix of a film"),
@@ -127,7 +127,9 @@ def test_what_could_not_be_kept_is_told_before_the_work(studio: Path, arguments:
     assert {file.name: file.stat().st_mtime_ns for file in studio.iterdir()} == before
 
 
-@pytest.mark.parametrize(("text", "every"), [("20", Every(20)), ("5s", Every(None, 5)), ("0.5s", Every(None, 0.5))])
+@pytest.mark.parametrize(
+    ("text", "every"), [("20", Every(steps=20)), ("5s", Every(seconds=5)), ("0.5s", Every(seconds=0.5))]
+)
 def test_rhythms_are_steps_or_seconds(text: str, every: Every) -> None:
     assert read_every(text, "--x") == every
     assert read_every("off", "--x") == NEVER
