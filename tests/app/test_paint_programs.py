@@ -57,7 +57,9 @@ def __main__(arguments):
 def run(*command: object, folder: Path, **options: str) -> str:
     environment = {**os.environ, "HOME": str(folder), "PYTHONPATH": str(folder)}
     if command[0] != sys.executable:
-        environment["PATH"] = "/usr/bin:/bin"  # Krita's Python is the one it finds first, not that of the tests
+        environment["PATH"] = (
+            "/usr/bin:/bin"  # Krita runs the first Python that it finds, which must not be that of the tests
+        )
     arguments = [str(part) for part in command]
     done = subprocess.run(
         arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, **options
@@ -66,7 +68,7 @@ def run(*command: object, folder: Path, **options: str) -> str:
 
 
 def starts(*command: str) -> bool:
-    """Tell whether a program is there and can start."""
+    """Return whether a program is installed and starts."""
     return bool(shutil.which(command[0])) and subprocess.run(command, capture_output=True, timeout=120).returncode == 0
 
 
@@ -112,7 +114,7 @@ def test_a_document_painted_in_krita(tmp_path: Path) -> None:
 
 @needs_krita
 def test_a_result_in_layers_looks_the_same_in_krita(tmp_path: Path) -> None:
-    """The layers laid over each other by another program make the merged image."""
+    """The layers composited by another program give the merged image."""
     import io
     import zipfile
 

@@ -1,4 +1,4 @@
-"""Files to images and back: orientation, alpha, depth, colour profiles, whole files only."""
+"""Files to images and back: orientation, alpha, depth, colour profiles, damaged files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CORNERS[:10, :15] = (255, 0, 0)
 CORNERS[10:, 15:] = (0, 0, 255)
 
 
-def test_a_picture_comes_back_exactly(tmp_path: Path) -> None:
+def test_an_image_round_trips_exactly(tmp_path: Path) -> None:
     every_value = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
     picture = to_pillow(to_array(Image.fromarray(every_value)))
     save_image(picture, tmp_path / "a.png")
@@ -45,8 +45,8 @@ def test_convention_arrays_are_rgb_rows_from_the_top() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
-    """The image as a viewer shows it is the same however the camera was held."""
-    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's transpositions, by what the tag undoes
+    """Whatever the orientation stored, the image is what a viewer shows."""
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # by tag: Pillow's transposition that undoes it
     stored = Image.fromarray(CORNERS)
     if orientation > 1:
         stored = stored.transpose(Image.Transpose(undo[orientation]))
@@ -58,8 +58,8 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
 
 
 @pytest.mark.parametrize(("kind", "turn"), [(3, 9), (3, 0), (12, math.inf), (11, math.nan), (2, "6")])
-def test_a_turn_that_is_none_turns_neither_picture_nor_frame(tmp_path: Path, kind: int, turn: object) -> None:
-    """Written as a short, a float or a text, as damaged or strange EXIF has it."""
+def test_an_invalid_orientation_rotates_neither_image_nor_frame(tmp_path: Path, kind: int, turn: object) -> None:
+    """Stored as a short, a float or a text, as in damaged or unusual EXIF."""
     tags = ImageFileDirectory_v2()
     tags.tagtype[0x0112] = kind
     tags[0x0112] = turn
@@ -118,10 +118,10 @@ def test_colour_profiles_are_applied(tmp_path: Path, linear: int, shown: int) ->
 
 
 @pytest.mark.parametrize(
-    ("size", "longest", "wanted"), [((30, 20), 15, (15, 10)), ((3, 900), 90, (1, 90)), ((7, 5), None, (7, 5))]
+    ("size", "longest", "expected"), [((30, 20), 15, (15, 10)), ((3, 900), 90, (1, 90)), ((7, 5), None, (7, 5))]
 )
-def test_sizes_keep_their_shape(size: tuple[int, int], longest: int | None, wanted: tuple[int, int]) -> None:
-    assert fit_size(size, longest) == wanted
+def test_sizes_keep_their_shape(size: tuple[int, int], longest: int | None, expected: tuple[int, int]) -> None:
+    assert fit_size(size, longest) == expected
 
 
 def test_reading_small_equals_reading_and_shrinking(tmp_path: Path) -> None:
@@ -129,8 +129,8 @@ def test_reading_small_equals_reading_and_shrinking(tmp_path: Path) -> None:
     smooth = np.uint8(127 + 60 * np.sin(x / 40)[..., None] + 60 * np.cos(y / 60)[..., None] * [1, 0.5, 0.2])
     Image.fromarray(smooth).save(tmp_path / "a.jpg", quality=95)
     small = np.asarray(read_image(tmp_path / "a.jpg", 100), np.int16)
-    wanted = np.asarray(Image.fromarray(smooth).resize((100, 75), Image.Resampling.LANCZOS), np.int16)
-    assert np.abs(small - wanted).max() <= 6
+    expected = np.asarray(Image.fromarray(smooth).resize((100, 75), Image.Resampling.LANCZOS), np.int16)
+    assert np.abs(small - expected).max() <= 6
 
 
 def fail(file: Path, reader=read_image) -> str:
@@ -146,11 +146,11 @@ def test_a_jpeg_read_small_has_the_shape_of_the_whole(tmp_path: Path, longest: i
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.new("RGB", (1025, 682), "red").save(tmp_path / "a.jpg", exif=exif)
-    wanted = fit_size((682, 1025) if orientation == 6 else (1025, 682), longest)
-    assert read_image(tmp_path / "a.jpg", longest).size == wanted
+    expected = fit_size((682, 1025) if orientation == 6 else (1025, 682), longest)
+    assert read_image(tmp_path / "a.jpg", longest).size == expected
 
 
-def test_what_is_wrong_with_a_file_is_told(tmp_path: Path) -> None:
+def test_the_errors_of_bad_files(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not an image")
     assert fail(tmp_path / "text.png") == (
         f"{tmp_path / 'text.png'}: this is not an image that can be read\n    save it as PNG, JPEG, TIFF or WebP"
@@ -180,8 +180,8 @@ def test_a_gigapixel_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     assert "40000 x 40000 px is too large\n    scale it to at most" in fail(tmp_path / "a.png")
 
 
-def test_pillows_limit_of_pixels_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ours is another one: an image that Pillow would refuse is read, also if an error follows."""
+def test_pillows_pixel_limit_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image that Pillow would refuse is read, since our own limit is higher; also if an error follows."""
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("not an image")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
@@ -192,7 +192,7 @@ def test_pillows_limit_of_pixels_is_left_as_it_was(tmp_path: Path, monkeypatch: 
         Image.open(tmp_path / "a.png")
 
 
-def test_a_png_carries_text_of_any_script(tmp_path: Path) -> None:
+def test_a_png_stores_text_in_any_script(tmp_path: Path) -> None:
     save_image(Image.new("RGB", (16, 16)), tmp_path / "a.png", ("recipe", "content: 港.jpg\nname: ñ"))
     assert read_note(tmp_path / "a.png", "recipe") == "content: 港.jpg\nname: ñ"
     assert read_note(tmp_path / "a.png", "other") is None
@@ -212,7 +212,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
 
 
 def test_writing_replaces_the_file_instead_of_changing_it(tmp_path: Path) -> None:
-    """Whoever reads the old image goes on reading it whole."""
+    """A process that has the old file open keeps reading it whole."""
     file = tmp_path / "a.png"
     file.write_bytes(b"old")
     with file.open("rb") as reader:

@@ -1,4 +1,4 @@
-"""Layered documents: what a layer shows, its groups and opacity taken into account, in every format alike."""
+"""Layered documents: the opacity of a layer, including those of its groups, the same in every format."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ STACK = """<?xml version='1.0' encoding='UTF-8'?>
 
 
 def test_openraster_groups_offsets_and_opacities(tmp_path: Path) -> None:
-    """As the specification has them: a group's opacity and visibility count for all within it."""
+    """By the specification: the opacity and visibility of a group apply to all its members."""
     file, disc = tmp_path / "a.ora", 255 * DISC
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("mimetype", "image/openraster")
@@ -83,7 +83,7 @@ def test_openraster_groups_offsets_and_opacities(tmp_path: Path) -> None:
     assert np.abs(read(file, "land/near").astype(int) - disc * 0.5).max() <= 1
     near = np.zeros_like(disc)
     near[:50, 60:] = disc[20:, :30]
-    assert (read(file, "near") == near).all()  # the one whose whole path it is
+    assert (read(file, "near") == near).all()  # the layer with exactly this path
     assert [layer.path for layer in open_layered(file).layers if not layer.visible] == ["off", "off/hidden"]
 
 
@@ -96,14 +96,14 @@ def test_photoshop_groups_masks_and_opacities(tmp_path: Path) -> None:
     document.create_pixel_layer(paint(255 * DISC), name="hidden").visible = False
     document.save(tmp_path / "a.psd")
     assert np.abs(read(tmp_path / "a.psd", "hills").astype(int) - 255 * DISC * 0.4).max() <= 1
-    wanted = np.zeros(SIZE[::-1])
-    wanted[20:50, 30:70] = np.linspace(0, 255, 40)
-    assert np.abs(read(tmp_path / "a.psd", "masked") - wanted).max() <= 1
+    expected = np.zeros(SIZE[::-1])
+    expected[20:50, 30:70] = np.linspace(0, 255, 40)
+    assert np.abs(read(tmp_path / "a.psd", "masked") - expected).max() <= 1
     assert [layer.name for layer in open_layered(tmp_path / "a.psd").layers if not layer.visible] == ["hidden"]
 
 
 @pytest.mark.parametrize("whose", ["layer", "group"])
-def test_a_photoshop_mask_beyond_all_size_is_told(tmp_path: Path, whose: str) -> None:
+def test_a_photoshop_mask_of_an_impossible_size_is_an_error(tmp_path: Path, whose: str) -> None:
     file = tmp_path / "a.psd"
     document = PSDImage.new("RGBA", SIZE)
     document.create_group([document.create_pixel_layer(paint(255 * DISC), name="hills")], name="land")
@@ -125,7 +125,7 @@ def test_photoshop_masks_of_groups_and_clipping(tmp_path: Path) -> None:
     document.create_pixel_layer(paint(128 * DISC), name="base")
     document.create_pixel_layer(whole, name="clipped").clipping = True
     document.save(file)
-    document, left = PSDImage.open(file), np.arange(SIZE[0]) < 50  # a new group takes a mask only once it was saved
+    document, left = PSDImage.open(file), np.arange(SIZE[0]) < 50  # a new group can get a mask only after it was saved
     next(layer for layer in document if layer.name == "land").create_mask(
         Image.fromarray(np.uint8(255 * left * np.ones((SIZE[1], 1))))
     )
@@ -136,7 +136,7 @@ def test_photoshop_masks_of_groups_and_clipping(tmp_path: Path) -> None:
 
 
 def test_krita_masks_of_groups_and_layers(tmp_path: Path) -> None:
-    """Each halves what the layer shows where it is 128; one that is hidden counts for nothing."""
+    """Each mask of 128 halves the opacity; a hidden mask does nothing."""
     masks = "".join(
         f'<masks><mask nodetype="transparencymask" filename="{name}" visible="{shown}"/></masks>'
         for name, shown in (("half", 1), ("none", 0))
@@ -157,7 +157,7 @@ def test_krita_masks_of_groups_and_layers(tmp_path: Path) -> None:
     assert np.abs(masked - whole * (128 / 255) ** 2).max() <= 1
 
 
-def test_krita_numbers_of_thousands_of_digits_are_told(tmp_path: Path) -> None:
+def test_krita_numbers_of_thousands_of_digits_are_an_error(tmp_path: Path) -> None:
     write_krita(tmp_path / "plain.kra", 4, lambda pixels: b"\0" + pixels)
     with zipfile.ZipFile(tmp_path / "plain.kra") as plain, zipfile.ZipFile(tmp_path / "a.kra", "w") as archive:
         for part in plain.namelist():
@@ -171,13 +171,13 @@ def test_krita_numbers_of_thousands_of_digits_are_told(tmp_path: Path) -> None:
 def test_krita_tiles_groups_and_offsets(tmp_path: Path, depth: int, packed: bool) -> None:
     file = tmp_path / "a.kra"
     write_krita(file, depth, (lambda pixels: pack_planes(pixels, depth)) if packed else lambda pixels: b"\0" + pixels)
-    wanted = np.full(SIZE[::-1], 200.0)
-    wanted[6:70, 8:72] = 255 * DISC[:64, :64]
-    assert np.abs(read(file, "hills") - wanted * 128 / 255).max() <= 1
+    expected = np.full(SIZE[::-1], 200.0)
+    expected[6:70, 8:72] = 255 * DISC[:64, :64]
+    assert np.abs(read(file, "hills") - expected * 128 / 255).max() <= 1
 
 
 def test_lzf_copies_overlap() -> None:
-    """A run, then 9 bytes from 2 back, then 264 from 1 back: the format of LibLZF's lzf_d.c."""
+    """A run, a copy of 9 bytes from 2 back, and one of 264 from 1 back: the format of LibLZF's lzf_d.c."""
     packed = bytes([1]) + b"ab" + bytes([(7 << 5), 0, 1]) + bytes([(7 << 5), 255, 0])
     assert _unpack_lzf(packed, 2 + 9 + 264) == b"ab" + b"ababababa" + b"a" * 264
     with pytest.raises(ValueError, match="before the beginning"):

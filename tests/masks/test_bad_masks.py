@@ -1,4 +1,4 @@
-"""Bad masks of every kind that people and programs have ever handed in: each is told in full, none is a traceback."""
+"""Bad masks of every kind that people and programs produce: each gives its whole error, none a traceback."""
 
 # ruff: noqa: E501  (whole messages, one a line)
 
@@ -29,7 +29,7 @@ from guidedstyle.scene.opening import open_scene
 Maker = Callable[[Path], object]  # writes one file
 
 SIZE = (96, 64)  # of the content image
-PATIENCE = 20  # seconds, after which a recipe counts as hanging
+PATIENCE = 20  # seconds, after which a recipe counts as hung
 
 
 # Makers of bad files
@@ -44,7 +44,7 @@ def paint(mode: str, colour: object = 0, size: tuple[int, int] = SIZE) -> Maker:
 
 
 def deepen(kind: type[np.generic], value: float) -> Maker:
-    """Make a TIFF of one kind of number, 0 but for one pixel."""
+    """Make a TIFF of one type of number, 0 except for one pixel."""
     values = np.zeros(SIZE[::-1], kind)
     values[5, 5] = value
     return lambda file: Image.fromarray(values).save(file)
@@ -105,7 +105,7 @@ def zipped(parts: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
 
 
 def openraster(layers: str, size: str = 'w="96" h="64"', **parts: bytes) -> Maker:
-    """Make an .ora from the XML of its layers; the part `sky.png` is there, opaque on its left half, unless given."""
+    """Make an .ora from the XML of its layers; its part `sky.png` is opaque on its left half, unless given."""
     sky = Image.new("RGBA", SIZE)
     sky.paste("blue", (0, 0, 48, 64))
     held = {"sky.png": png(sky), "blank.png": png(Image.new("RGBA", SIZE))}
@@ -151,7 +151,7 @@ def photoshop(file: Path) -> None:
 
 
 def photoshop_tree(file: Path) -> None:
-    """Write a .psd with a hidden layer, one that is clear, and a hidden group."""
+    """Write a .psd with a hidden layer, a transparent one, and a hidden group."""
     from psd_tools import PSDImage
 
     document = PSDImage.new("RGBA", SIZE)
@@ -169,7 +169,7 @@ def write_noisy_openraster(file: Path) -> None:
 
 
 def encrypted(file: Path) -> None:
-    """Set the flag that says that all parts need a password."""
+    """Set the flag of all parts that they are encrypted."""
     openraster(SKY)(file)
     content = bytearray(file.read_bytes())
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
@@ -181,7 +181,7 @@ def encrypted(file: Path) -> None:
 
 
 def spoilt(file: Path) -> None:
-    """Change a letter of a part, so that its checksum is wrong."""
+    """Change a letter of a part, which makes its checksum wrong."""
     openraster(SKY)(file)
     file.write_bytes(file.read_bytes().replace(b"<stack>", b"<stuck>"))
 
@@ -315,7 +315,7 @@ FILES: dict[str, Maker] = {
 }  # fmt: skip
 
 DAMAGED = "open it in its program and save it again"
-NO_PICTURE = "this is not an image that can be read | save it as PNG, JPEG, TIFF or WebP"
+NOT_AN_IMAGE = "this is not an image that can be read | save it as PNG, JPEG, TIFF or WebP"
 NO_ZIP = f"the document is damaged (File is not a zip file) | {DAMAGED}"
 NO_PHOTOSHOP = f"this is not a Photoshop document | {DAMAGED}"
 TRUNCATED = "the image is damaged (image file is truncated) | save it again"
@@ -352,25 +352,25 @@ WITHIN_ITSELF = ".any[0]: this alias refers to a value that contains it | write 
 TOO_DEEP = "a.yaml: it is nested too deeply | use fewer levels"
 FINITE = "is not finite | tolerance must be a finite number"
 
-PICTURES = [
+IMAGES = [
     ("cut.png", f": cut.png: {TRUNCATED}"),
     ("head.png", f": head.png: {TRUNCATED}"),
     ("cut.jpg", f": cut.jpg: {NOT_PROCESSED}"),
     ("cut.tif", f": cut.tif: {NOT_PROCESSED}"),
     ("cut.gif", f": cut.gif: {NOT_PROCESSED}"),
     ("cut.bmp", f": cut.bmp: {NOT_PROCESSED}"),
-    ("head.tif", f": head.tif: {NO_PICTURE}"),
+    ("head.tif", f": head.tif: {NOT_AN_IMAGE}"),
     ("untagged.tif", ": untagged.tif: the image is damaged (Missing dimensions) | save it again"),
     ("typed.tif", ": typed.tif: the image is damaged ('<' not supported between instances of 'str' and 'int') | save it again"),
     ("cut.webp", ": cut.webp: the image is damaged (could not create decoder object) | save it again"),
-    ("empty.png", f": empty.png: {NO_PICTURE}"),
-    ("words.png", f": words.png: {NO_PICTURE}"),
-    ("words.txt", f": words.txt: {NO_PICTURE}"),
-    ("film.mp4", f": film.mp4: {NO_PICTURE}"),
-    ("film.png", f": film.png: {NO_PICTURE}"),
-    ("drawing.svg", f": drawing.svg: {NO_PICTURE}"),
-    ("page.pdf", f": page.pdf: {NO_PICTURE}"),
-    ("ora.png", f": ora.png: {NO_PICTURE}"),
+    ("empty.png", f": empty.png: {NOT_AN_IMAGE}"),
+    ("words.png", f": words.png: {NOT_AN_IMAGE}"),
+    ("words.txt", f": words.txt: {NOT_AN_IMAGE}"),
+    ("film.mp4", f": film.mp4: {NOT_AN_IMAGE}"),
+    ("film.png", f": film.png: {NOT_AN_IMAGE}"),
+    ("drawing.svg", f": drawing.svg: {NOT_AN_IMAGE}"),
+    ("page.pdf", f": page.pdf: {NOT_AN_IMAGE}"),
+    ("ora.png", f": ora.png: {NOT_AN_IMAGE}"),
     ("folder", f": folder is a folder | {PATHS}"),
     ("gone.png", f": there is no file gone.png | {PATHS}"),
     ("restt", f": there is no file restt | {PATHS}"),
@@ -607,7 +607,7 @@ KEYS = [
 HEAD = "content: photo.png\nstyles: {ink: ink.png}\n"
 REGION = "regions:\n  - {name: a, mask: left.png, style: ink}\n"
 COLOURS = "regions:\n  - {name: a, mask: {colour: red}, style: ink}\n  - {name: b, mask: {any: [{colour: white}]}, style: ink}\n"
-RECIPES = {  # whole recipes, and all that is said of them
+RECIPES = {  # whole recipes, and all their errors
     "a region of nothing else": (
         HEAD + "regions:\n  - {name: a, style: ink}\n",
         "a.yaml:4: regions[0].mask: mask is missing | add mask:",
@@ -730,7 +730,7 @@ RECIPES = {  # whole recipes, and all that is said of them
 
 
 def write(folder: Path, recipe: str) -> Path:
-    """Write a recipe, and those of `FILES` that it names."""
+    """Write a recipe and the `FILES` that it names."""
     for name, make in FILES.items():
         if re.search(rf"(?<![\w./]){re.escape(name)}", recipe):
             make(folder / name)
@@ -740,7 +740,7 @@ def write(folder: Path, recipe: str) -> Path:
 
 
 def refuse(folder: Path, recipe: str) -> str:
-    """Return all that is said of a recipe, without the folder and what varies between versions of Pillow."""
+    """Return all errors of a recipe, without its folder and what varies between versions of Pillow."""
     file = write(folder, recipe)
     with pytest.raises(GuidedStyleError) as caught:
         open_scene(read_recipe(file))
@@ -754,13 +754,13 @@ def refuse_mask(folder: Path, mask: str) -> str:
 
 
 def unfold(problem: str) -> str:
-    """Write a problem as it is printed."""
+    """Write a problem in the form in which it is printed."""
     return problem.replace(" | ", "\n    ")
 
 
 @pytest.fixture(autouse=True)
 def patience() -> Iterator[None]:
-    """Fail a test that waits for ever, as for a pipe that nobody fills."""
+    """Fail a test that waits forever, for instance for a pipe without a writer."""
     before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"it hangs for {PATIENCE} s"))
     signal.alarm(PATIENCE)
     yield
@@ -768,34 +768,34 @@ def patience() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
-@pytest.mark.parametrize(("mask", "problem"), PICTURES)
-def test_a_bad_picture_is_told_in_full(studio: Path, mask: str, problem: str) -> None:
+@pytest.mark.parametrize(("mask", "problem"), IMAGES)
+def test_the_error_of_a_bad_image(studio: Path, mask: str, problem: str) -> None:
     assert refuse_mask(studio, mask) == unfold(problem)
 
 
 @pytest.mark.parametrize(("mask", "problem"), LAYERS_NAMED)
-def test_a_bad_layer_is_told_in_full(studio: Path, mask: str, problem: str) -> None:
+def test_the_error_of_a_bad_layer(studio: Path, mask: str, problem: str) -> None:
     assert refuse_mask(studio, mask) == unfold(problem)
 
 
 @pytest.mark.parametrize(("document", "problem"), DOCUMENTS)
-def test_a_bad_document_is_told_in_full(studio: Path, document: str, problem: str) -> None:
+def test_the_error_of_a_bad_document(studio: Path, document: str, problem: str) -> None:
     assert refuse_mask(studio, f"{{file: {document}, layer: sky}}") == unfold(f": {document}: {problem}")
 
 
 @pytest.mark.parametrize(("mask", "problem"), KEYS)
-def test_bad_keys_of_a_mask_are_told_in_full(studio: Path, mask: str, problem: str) -> None:
+def test_the_error_of_bad_keys_of_a_mask(studio: Path, mask: str, problem: str) -> None:
     assert refuse_mask(studio, mask) == unfold(problem)
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_bad_recipe_of_masks_is_told_in_full(studio: Path, name: str) -> None:
+def test_the_errors_of_a_bad_recipe_of_masks(studio: Path, name: str) -> None:
     recipe, problems = RECIPES[name]
     assert refuse(studio, recipe) == unfold(problems)
 
 
 @pytest.mark.parametrize("depth", [3, 100])
-def test_masks_within_masks_are_read(studio: Path, depth: int) -> None:
+def test_nested_masks_are_read(studio: Path, depth: int) -> None:
     mask = "{any: [" * depth + "left.png" + "]}" * depth
     scene = open_scene(read_recipe(write(studio, f"{HEAD}regions:\n  - {{name: a, mask: {mask}, style: ink}}\n")))
     assert scene.shares == pytest.approx([0.5, 0.5])
@@ -806,7 +806,7 @@ def test_masks_within_masks_are_read(studio: Path, depth: int) -> None:
     [("{any: [" * 1000 + "left.png" + "]}" * 1000, TOO_DEEP), ("&a {any: [*a]}", WITHIN_ITSELF)],
     ids=["deep", "endless"],
 )
-def test_masks_too_deep_within_masks_are_told_in_full(studio: Path, mask: str, problem: str) -> None:
+def test_the_error_of_masks_nested_too_deeply(studio: Path, mask: str, problem: str) -> None:
     assert refuse_mask(studio, mask) == unfold(problem)
 
 
@@ -819,7 +819,7 @@ def test_masks_too_deep_within_masks_are_told_in_full(studio: Path, mask: str, p
         "{any: [left.png,]}",
     ],
 )
-def test_masks_that_are_odd_but_clear_are_read(studio: Path, mask: str) -> None:
+def test_odd_but_unambiguous_masks_are_read(studio: Path, mask: str) -> None:
     scene = open_scene(read_recipe(write(studio, f"{HEAD}regions:\n  - {{name: a, mask: {mask}, style: ink}}\n")))
     assert scene.shares == pytest.approx([0.5, 0.5])
 
@@ -842,7 +842,7 @@ def test_masks_that_are_odd_but_clear_are_read(studio: Path, mask: str) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("command", [["check", "a.yaml"], ["masks", "a.yaml", "-o", "sheet.png"]])
-def test_the_commands_tell_it_and_write_nothing(
+def test_the_commands_report_it_and_write_nothing(
     studio: Path, command: list[str], masks: list[str], problems: str
 ) -> None:
     regions = [f"  - {{name: {name}, mask: {mask}, style: ink}}\n" for name, mask in zip("abc", masks, strict=False)]

@@ -33,7 +33,7 @@ def test_convention_a_layer_covers_what_is_behind_it() -> None:
     assert stack(opacity(0.5), opacity(0.5)) == [0.25, 0.5, 0.25]
 
 
-def test_convention_rest_takes_what_nobody_covers_wherever_it_stands() -> None:
+def test_convention_rest_covers_what_is_left_wherever_it_is_listed() -> None:
     assert stack(None, opacity(0.25)) == [0.75, 0.25, 0]
     assert stack(opacity(0.25), None) == [0.25, 0.75, 0]
     assert stack(opacity(0.25)) == [0.25, 0.75]
@@ -51,7 +51,7 @@ def test_convention_weights_sum_to_1_at_every_pixel(count: int, rest: bool) -> N
 
 
 @pytest.mark.parametrize("rest", [True, False])
-def test_weights_turned_back_into_layers_give_the_same_weights(rest: bool) -> None:
+def test_unstacked_weights_stack_to_the_same_weights(rest: bool) -> None:
     noise = np.random.default_rng(3)
     opacities = [noise.random((50, 70), np.float32) for _ in range(5)]
     opacities[1][:20] = opacities[3][10:30] = 1
@@ -60,7 +60,7 @@ def test_weights_turned_back_into_layers_give_the_same_weights(rest: bool) -> No
 
 
 def test_convention_colours_of_one_file_are_neighbours_not_layers() -> None:
-    """Three that share every pixel get what each has, in any order; as layers they would leave a gap."""
+    """Three colours that share every pixel keep their shares in any order; as layers they would leave a gap."""
     noise = np.random.default_rng(1)
     parts = noise.dirichlet([1, 1, 1], (50, 70)).transpose(2, 0, 1).astype(np.float32)
     weights = stack_weights(settle_neighbours(parts, [LABELS] * 3), (70, 50))
@@ -69,13 +69,13 @@ def test_convention_colours_of_one_file_are_neighbours_not_layers() -> None:
     assert stack_weights(parts, (70, 50))[3].mean() > 0.05
 
 
-def test_neighbours_lie_under_layers_of_other_files() -> None:
+def test_colours_of_one_file_can_be_covered_by_layers_of_others() -> None:
     parts = [opacity(0.25), opacity(0.75), opacity(0.5)]
     weights = stack_weights(settle_neighbours(parts, [LABELS, LABELS, None]), (6, 4))
     assert weights[:, 0, 0].tolist() == pytest.approx([0.125, 0.375, 0.5, 0])
 
 
-def test_overlaps_are_where_two_masks_lie() -> None:
+def test_overlaps_are_where_two_masks_are() -> None:
     left, right = np.zeros((4, 6), np.float32), np.zeros((4, 6), np.float32)
     left[:, :4], right[:, 3:] = 1, 1
     assert measure_overlaps([left, None, right]) == pytest.approx([1 / 6, 0, 1 / 6])
@@ -83,7 +83,7 @@ def test_overlaps_are_where_two_masks_lie() -> None:
     assert measure_overlaps([halves, halves]) == [0, 0]
 
 
-def test_a_kept_regions_border_takes_from_the_paint_around_it_alone() -> None:
+def test_a_kept_regions_border_only_covers_the_styled_regions_around_it() -> None:
     kept, front = np.zeros((60, 100), np.float32), np.zeros((60, 100), np.float32)
     kept[20:40, 40:60], front[:, 80:] = 1, 1
     weights = stack_weights([None, kept, front], (100, 60))
@@ -96,7 +96,7 @@ def test_a_kept_regions_border_takes_from_the_paint_around_it_alone() -> None:
     assert add_borders(weights, {1: 0.0}) is weights
 
 
-def test_a_soft_kept_region_is_as_opaque_as_its_border_makes_it() -> None:
+def test_a_soft_kept_region_is_at_least_as_opaque_as_its_border() -> None:
     ramp = np.tile(np.clip(np.linspace(3, -2, 100), 0, 1), (60, 1)).astype(np.float32)
     bordered = add_borders(stack_weights([None, ramp], (100, 60)), {1: 8.0})
     np.testing.assert_allclose(bordered[1], fade_outwards(ramp, 8), atol=1e-5)

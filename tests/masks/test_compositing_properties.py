@@ -1,4 +1,4 @@
-"""What holds for any stack of masks and grid of cells, against answers that are reckoned otherwise."""
+"""Properties of any stack of masks and any grid, against independent computations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from guidedstyle.types import Array
 
 
 def stack_by_hand(layers: list[Array | None]) -> Array:
-    """Reckon each weight as its opacity times what all in front let through; `rest` takes what is left."""
+    """Compute each weight as its opacity times the transparency of all layers in front; `rest` gets what is left."""
     seen = [None if layer is None else layer.astype(np.float64) for layer in layers]
     weights = [
         np.zeros((4, 5)) if layer is None else layer * np.prod([1 - f for f in seen[index + 1 :] if f is not None], 0)
@@ -40,7 +40,7 @@ def test_a_weight_is_an_opacity_times_what_is_left(layers: list[Array], place: i
 
 
 @given(opacities(3), st.permutations(range(3)))
-def test_parts_that_do_not_overlap_may_lie_in_any_order(noise: list[Array], order: list[int]) -> None:
+def test_layers_that_do_not_overlap_can_be_in_any_order(noise: list[Array], order: list[int]) -> None:
     owner = np.argmax(noise, 0)
     parts = [noise[index] * (owner == index) for index in range(3)]
     turned = stack_weights([parts[index] for index in order], (5, 4))
@@ -50,7 +50,7 @@ def test_parts_that_do_not_overlap_may_lie_in_any_order(noise: list[Array], orde
 
 
 @given(opacities(3))
-def test_colours_of_one_file_share_a_pixel_alike_in_any_order(noise: list[Array]) -> None:
+def test_colours_of_one_file_keep_their_shares_in_any_order(noise: list[Array]) -> None:
     parts = np.array(noise) / np.maximum(np.sum(noise, axis=0), 1)
     for order in permutations(range(3)):
         settled = settle_neighbours([parts[index] for index in order], [Path("labels.png")] * 3)
@@ -58,13 +58,13 @@ def test_colours_of_one_file_share_a_pixel_alike_in_any_order(noise: list[Array]
 
 
 @given(opacities(4))
-def test_any_weights_can_be_turned_into_layers_and_back(layers: list[Array]) -> None:
+def test_any_weights_can_be_unstacked_and_stacked(layers: list[Array]) -> None:
     weights = stack_weights([None, *layers], (5, 4))
     np.testing.assert_allclose(stack_weights(unstack_weights(weights), (5, 4)), weights, atol=1e-5)
 
 
 @given(opacities(3, (23, 17)), st.floats(0, 8), st.booleans())
-def test_borders_of_kept_regions_take_from_paint_alone(layers: list[Array], width: float, rest: bool) -> None:
+def test_borders_of_kept_regions_only_cover_styled_regions(layers: list[Array], width: float, rest: bool) -> None:
     weights = stack_weights([*([None] * rest), *layers], (23, 17))
     bordered = add_borders(weights, {1: width})
     np.testing.assert_allclose(bordered.sum(0), 1, atol=1e-5)
@@ -77,8 +77,8 @@ grids = st.tuples(st.integers(1, 17), st.integers(1, 23))
 
 
 @given(opacities(3, (23, 17)), grids)
-def test_cells_share_out_what_pixels_have(layers: list[Array], grid: tuple[int, int]) -> None:
-    """Regions that take every pixel whole take every cell whole, and none gains or loses by it."""
+def test_cells_average_what_pixels_have(layers: list[Array], grid: tuple[int, int]) -> None:
+    """Regions whose weights sum to 1 at every pixel do so at every cell, and the share of each stays the same."""
     weights = stack_weights(layers, (23, 17))
     cells = average_to_grid(weights, grid)
     np.testing.assert_allclose(cells.sum(0), 1, atol=1e-5)
@@ -86,7 +86,7 @@ def test_cells_share_out_what_pixels_have(layers: list[Array], grid: tuple[int, 
 
 
 def erode_by_hand(region: Array, layer: Any) -> Array:
-    """Reckon the least within the receptive field of every position, which begins at a multiple of the stride."""
+    """Compute the minimum within the receptive field of every position, position by position."""
     before = (layer.receptive_field - layer.stride) // 2
     fields = [
         [
@@ -102,7 +102,7 @@ def erode_by_hand(region: Array, layer: Any) -> Array:
 
 @pytest.mark.parametrize("name", ["relu1_1", "relu2_1", "relu3_1"])
 @given(opacities(2, (24, 16)))
-def test_inside_is_the_least_that_a_position_sees(name: str, layers: list[Array]) -> None:
+def test_inside_is_the_minimum_over_the_receptive_field(name: str, layers: list[Array]) -> None:
     layer = LITE.layers[name]
     grid = (16 // layer.stride, 24 // layer.stride)
     fields = erode_to_grid(np.stack(layers), grid, layer)

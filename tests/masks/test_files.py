@@ -1,4 +1,4 @@
-"""The store of decoded masks: as new while a file is unchanged, read again once it has changed, and bounded."""
+"""The store of decoded masks: identical while a file is unchanged, decoded again after a change, and bounded."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_an_unchanged_file_is_decoded_once(tmp_path: Path) -> None:
         assert read(file, MaskStore()).tobytes() == again.tobytes() == first.tobytes() == read_grey(file).tobytes()
 
 
-def test_what_is_kept_of_a_file_depends_on_what_is_asked_for(tmp_path: Path) -> None:
+def test_grey_and_alpha_of_a_file_are_kept_apart(tmp_path: Path) -> None:
     Image.new("LA", (32, 32), (100, 200)).save(tmp_path / "a.png")
     file, store = tmp_path / "a.png", MaskStore()
     alpha = Mask(file=file, channel="alpha")
@@ -44,7 +44,7 @@ def test_what_is_kept_of_a_file_depends_on_what_is_asked_for(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("how", ["written", "replaced"])
 def test_a_changed_file_is_decoded_again(tmp_path: Path, how: str) -> None:
-    """Also one of the same size in bytes, and put in its place with the same time."""
+    """Also if it has the same size in bytes, or another file with the same time replaces it."""
     file, store = write(tmp_path / "a.bmp", 0), MaskStore()
     before = file.stat()
     assert read(file, store).max() == 0

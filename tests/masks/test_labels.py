@@ -24,7 +24,7 @@ CASES = sorted(DATA.glob("cases/pair*_content_mask.png"))
 
 
 def count_nearest(file: Path, names: list[str]) -> dict[str, float]:
-    """Count pixels by their nearest colour, one pixel's distance to every colour after the other."""
+    """Count pixels by their nearest colour, computing each pixel's distance to every colour."""
     with Image.open(file) as picture:
         pixels = np.asarray(picture.convert("RGB"), np.float64).reshape(-1, 3)
     nearest = np.array([np.linalg.norm(pixels - np.array(NAMED[name]), axis=1) for name in names]).argmin(0)
@@ -32,7 +32,7 @@ def count_nearest(file: Path, names: list[str]) -> dict[str, float]:
 
 
 def find_colours(file: Path) -> list[str]:
-    """Find the colours that were painted: more than an edge has."""
+    """Find the colours that were painted: those with more pixels than an edge."""
     return [name for name, share in count_nearest(file, list(NAMED)).items() if share >= 0.001]
 
 
@@ -68,7 +68,7 @@ def test_every_pixel_of_a_painted_pair_is_assigned(mask: Path, tmp_path: Path) -
 @needs_data
 @pytest.mark.parametrize("name", ["city", "wolf"])
 def test_a_jpeg_mask_is_black_and_white(name: str, tmp_path: Path) -> None:
-    """Nearest to white or black are all but the pixels of its edges, and the share is that of a plain count."""
+    """All pixels except those of edges are black or white, and the share of white is that of a plain count."""
     images = DATA / "images"
     styles = f"a: {images / 'jfns_candy.jpg'}, b: {images / 'gor_vg_wheat_field.jpg'}"
     text = f"content: {DATA / 'cases' / name}_content.jpg\nstyles: {{{styles}}}\nregions:\n"
@@ -85,7 +85,7 @@ def test_a_jpeg_mask_is_black_and_white(name: str, tmp_path: Path) -> None:
 
 
 def write_labels(file: Path, *columns: tuple[tuple[int, int, int], int]) -> Path:
-    """Write an image of columns of colours, each so many px wide, 100 px high."""
+    """Write an image of columns of colours, given with their widths in px, 100 px high."""
     row = np.concatenate([np.full((width, 3), colour, np.uint8) for colour, width in columns])
     Image.fromarray(np.tile(row, (100, 1, 1))).save(file)
     return file
@@ -95,7 +95,7 @@ def share(labels: Labels, colour: tuple[int, int, int]) -> float:
     return float(labels.select("#{:02x}{:02x}{:02x}".format(*colour)).mean() / 255)
 
 
-def test_a_soft_edge_goes_to_its_sides(tmp_path: Path) -> None:
+def test_the_pixels_of_a_soft_edge_get_the_nearest_colour(tmp_path: Path) -> None:
     file = write_labels(tmp_path / "a.png", (RED, 40), ((190, 0, 65), 1), ((65, 0, 190), 1), (BLUE, 58))
     labels = read_labels(file, Palette((RED, BLUE)))
     assert [share(labels, colour) for colour in (RED, BLUE)] == [0.41, 0.59]
@@ -103,7 +103,7 @@ def test_a_soft_edge_goes_to_its_sides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["P", "RGB", "RGBA"])
-def test_indexed_palettes_are_colours(tmp_path: Path, mode: str) -> None:
+def test_indexed_images_are_read_as_colours(tmp_path: Path, mode: str) -> None:
     file = write_labels(tmp_path / "a.png", (RED, 30), (BLUE, 70))
     with Image.open(file) as picture:
         picture.convert(mode, palette=Image.Palette.ADAPTIVE).save(tmp_path / "b.png")
@@ -146,12 +146,14 @@ def write_scene(folder: Path, regions: str, masks: str = "masks: labels.png\n") 
     return open_scene(read_recipe(folder / "a.yaml"))
 
 
-def test_labels_in_a_recipe_with_rest_without_and_with_one_name_alone(studio: Path) -> None:
+def test_labels_in_a_recipe_with_rest_without_and_with_a_single_colour(studio: Path) -> None:
     write_labels(studio / "labels.png", (RED, 75), (BLUE, 30), (WHITE, 45))
     red, blue = (f"  - {{name: {name}, mask: {{colour: {name}}}, style: ink}}\n" for name in ("red", "blue"))
     rest = "  - {name: back, mask: rest, style: ink}\n"
     assert write_scene(studio, rest + red + blue).shares == pytest.approx([0.3, 0.5, 0.2, 0], abs=1e-3)
-    assert write_scene(studio, red + blue).shares == pytest.approx([0.8, 0.2, 0], abs=1e-3)  # as near to either
+    assert write_scene(studio, red + blue).shares == pytest.approx(
+        [0.8, 0.2, 0], abs=1e-3
+    )  # white is as near to red as to blue
     assert write_scene(studio, red).shares == pytest.approx([0.5, 0.5], abs=1e-3)
     ignoring = "masks: {file: labels.png, ignore: [white]}\n"
     scene = write_scene(studio, red + blue, ignoring)
@@ -176,7 +178,7 @@ def test_neighbouring_colours_leave_no_gap_however_soft(studio: Path, feather: i
 
 
 @pytest.mark.parametrize("leave", [True, False])
-def test_a_mixture_is_an_edge_only_where_it_is_thin(tmp_path: Path, leave: bool) -> None:
+def test_a_mixture_of_colours_is_an_edge_only_where_it_is_thin(tmp_path: Path, leave: bool) -> None:
     """Purple between red and blue is an unnamed colour where it is painted flat, and an edge where it is thin."""
     purple = (128, 0, 128)
     file = write_labels(tmp_path / "a.png", (RED, 40), (purple, 1), (BLUE, 29), (purple, 30))
@@ -187,7 +189,7 @@ def test_a_mixture_is_an_edge_only_where_it_is_thin(tmp_path: Path, leave: bool)
 
 @pytest.mark.parametrize("width", [3, 20, 60])
 @pytest.mark.parametrize("leave", [True, False])
-def test_a_soft_edge_is_no_colour_however_wide(tmp_path: Path, width: int, leave: bool) -> None:
+def test_a_soft_edge_is_not_an_unnamed_colour_however_wide(tmp_path: Path, width: int, leave: bool) -> None:
     fade = [tuple(map(int, colour)) for colour in np.linspace(RED, BLUE, width + 2)[1:-1]]
     file = write_labels(tmp_path / "a.png", (RED, 40), *((colour, 1) for colour in fade), (BLUE, 40))
     assert read_labels(file, Palette((RED, BLUE), leave=leave)).unnamed == ()
@@ -229,7 +231,7 @@ def test_a_small_unnamed_patch_is_left_to_rest_with_its_edges(tmp_path: Path) ->
     assert 196 <= (labels.indices == UNNAMED).sum() <= 196 + 14
 
 
-def test_hidden_paint_of_transparent_pixels_is_no_colour(tmp_path: Path) -> None:
+def test_colours_of_transparent_pixels_do_not_count(tmp_path: Path) -> None:
     pixels = np.zeros((60, 60, 4), np.uint8)
     pixels[:30] = (255, 0, 0, 255)
     pixels[:30, 30:] = (0, 0, 255, 255)

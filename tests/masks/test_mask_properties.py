@@ -1,4 +1,4 @@
-"""What holds for any shape and any mask, against answers that are reckoned otherwise."""
+"""Properties of any shape and any mask, against independent computations."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from guidedstyle.recipe.mask import Mask
 from guidedstyle.types import Array
 
 SIZE = (37, 29)  # (width, height)
-MARGIN = 0.12  # of a pixel: how far a drawn edge may be from where it should
+MARGIN = 0.12  # of a pixel: the tolerance of a drawn edge
 
 
 def draw_exactly(box: list[float], size: tuple[int, int]) -> Array:
-    """Reckon the share of every pixel that a box in fractions covers."""
+    """Compute the share of every pixel that a box in fractions covers."""
     (left, top, right, bottom), (width, height) = box, size
     x, y = np.arange(width), np.arange(height)
     across = np.clip(np.minimum(x + 1, right * width) - np.maximum(x, left * width), 0, 1)
@@ -36,7 +36,7 @@ def draw_exactly(box: list[float], size: tuple[int, int]) -> Array:
 
 
 def measure_polygon(corners: np.ndarray) -> float:
-    """Reckon the area of a polygon by Gauss's formula."""
+    """Compute the area of a polygon by Gauss's formula."""
     x, y = corners.T
     return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
 
@@ -45,7 +45,7 @@ ordered = st.tuples(units, units).map(sorted).filter(lambda ends: ends[1] - ends
 
 
 @given(ordered, ordered)
-def test_a_rectangle_covers_of_every_pixel_what_it_should(across: list[float], down: list[float]) -> None:
+def test_a_rectangle_covers_the_right_share_of_every_pixel(across: list[float], down: list[float]) -> None:
     box = [across[0], down[0], across[1], down[1]]
     assert np.abs(fill_rectangle(box, SIZE) - draw_exactly(box, SIZE)).max() < 0.4
     length = 2 * ((box[2] - box[0]) * SIZE[0] + (box[3] - box[1]) * SIZE[1])
@@ -61,7 +61,7 @@ def test_an_ellipse_has_its_area(across: list[float], down: list[float]) -> None
 
 @given(st.lists(st.tuples(st.floats(0.1, 0.5), st.floats(0.5, 1.5)), min_size=3, max_size=9))
 def test_a_polygon_has_its_area(rays: list[tuple[float, float]]) -> None:
-    """Its corners lie around the middle, each so far away, and an angle after the one before."""
+    """Its corners are around the middle, given by distances and increasing angles."""
     turns = np.cumsum([turn for _, turn in rays]) / sum(turn for _, turn in rays) * 2 * np.pi
     lengths = np.array([length for length, _ in rays])
     corners = 0.5 + lengths[:, None] * np.stack([np.cos(turns), np.sin(turns)], 1)
@@ -72,7 +72,7 @@ def test_a_polygon_has_its_area(rays: list[tuple[float, float]]) -> None:
 
 
 @given(st.tuples(units, units), st.tuples(units, units))
-def test_a_gradient_and_its_way_back_make_one(start: tuple[float, float], end: tuple[float, float]) -> None:
+def test_a_gradient_and_its_reverse_sum_to_one(start: tuple[float, float], end: tuple[float, float]) -> None:
     assume(np.hypot(start[0] - end[0], start[1] - end[1]) > 0.05)
     there, back = fill_gradient(start, end, SIZE), fill_gradient(end, start, SIZE)
     np.testing.assert_allclose(there + back, 1, atol=1e-4)
@@ -85,7 +85,7 @@ radii = st.integers(0, 12) | st.floats(0, 12)
 
 @given(soft_masks, radii, radii)
 def test_operations_keep_order_and_bounds(masks: list[Array], radius: float, other: float) -> None:
-    """More of a mask never gives less of it, and a wider brush never covers less."""
+    """A larger mask never gives a smaller one, and a larger radius never covers less."""
     least, most = np.minimum(*masks), np.maximum(*masks)
     for operation in (grow, shrink, feather):
         assert (operation(least, radius) <= operation(most, radius) + 2e-5).all()
@@ -96,13 +96,13 @@ def test_operations_keep_order_and_bounds(masks: list[Array], radius: float, oth
 
 
 @given(soft_masks, st.integers(0, 12))
-def test_growing_masks_together_is_growing_each(masks: list[Array], radius: int) -> None:
+def test_growing_the_union_is_the_union_of_grown_masks(masks: list[Array], radius: int) -> None:
     together = grow(np.maximum(*masks), radius)
     assert (together == np.maximum(grow(masks[0], radius), grow(masks[1], radius))).all()
 
 
 @given(st.sets(st.tuples(st.integers(0, 40), st.integers(0, 30)), min_size=1, max_size=5), st.integers(1, 12))
-def test_growing_reaches_as_far_as_it_says(dots: set[tuple[int, int]], radius: int) -> None:
+def test_growing_reaches_exactly_its_radius(dots: set[tuple[int, int]], radius: int) -> None:
     mask = np.zeros((31, 41), np.float32)
     x, y = np.mgrid[0:31, 0:41][::-1]
     away = np.min([np.hypot(x - dot[0], y - dot[1]) for dot in dots], axis=0)

@@ -1,4 +1,4 @@
-"""Mixes that vary are split into parts that give back exactly what was asked for."""
+"""Mixes that vary are split into parts whose weighted mean is the mix, exactly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def draw_shares(styles: int, *size: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("styles", [2, 3, 4, 5, 7])
-def test_parts_give_back_the_region_and_every_pixels_mix(styles: int) -> None:
+def test_parts_sum_to_the_region_and_to_every_pixels_mix(styles: int) -> None:
     shares, weights = draw_shares(styles, 9, 11), np.random.default_rng(1).random((9, 11)).astype(np.float32)
     parts = list(split_region(3, weights, shares))
     np.testing.assert_allclose(sum(part.weights for part in parts), weights, rtol=0, atol=1e-5)
@@ -26,7 +26,7 @@ def test_parts_give_back_the_region_and_every_pixels_mix(styles: int) -> None:
 
 
 def test_a_pixel_belongs_to_mixes_near_its_own() -> None:
-    """No pixel is given to a mix further away than one step of the lattice."""
+    """No pixel belongs to a mix more than one step of the lattice away."""
     shares = draw_shares(3, 20, 20)
     for part in split_region(0, np.ones((20, 20), np.float32), shares):
         apart = np.abs(shares - np.array(part.mix).reshape(-1, 1, 1)).max(0)

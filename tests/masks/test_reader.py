@@ -1,4 +1,4 @@
-"""Masks as paint programs save them: every source, operation and combination against known answers."""
+"""Masks as paint programs save them: every source, operation and combination against known results."""
 
 from __future__ import annotations
 
@@ -79,15 +79,15 @@ def test_the_opacity_of_a_mask_is_grey_times_alpha(tmp_path: Path) -> None:
     assert mask[15, 0] == pytest.approx(0.2)
 
 
-def test_alpha_is_the_mask_whatever_the_paint(tmp_path: Path) -> None:
+def test_the_alpha_channel_can_be_the_mask_whatever_the_colour(tmp_path: Path) -> None:
     pixels = np.zeros((64, 96, 4), np.uint8)
     pixels[:, :48] = (10, 200, 30, 255)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     assert (read({"file": str(tmp_path / "a.png"), "channel": "alpha"}) == left_half() / 255).all()
 
 
-def test_the_black_and_white_of_a_jpeg_are_0_and_1(tmp_path: Path) -> None:
-    """All but the edge is all or nothing, where JPEG lets it swing around black and white."""
+def test_black_and_white_of_a_jpeg_are_0_and_1(tmp_path: Path) -> None:
+    """Except at the edge, although JPEG stores values around black and white."""
     away = np.hypot(*(np.indices((64, 96)) - np.array([[[30]], [[45]]]))) - 22
     Image.fromarray(np.uint8(255 * (away < 0))).save(tmp_path / "a.jpg", quality=97)
     stored, mask = np.asarray(Image.open(tmp_path / "a.jpg")), read(str(tmp_path / "a.jpg"))
@@ -97,14 +97,14 @@ def test_the_black_and_white_of_a_jpeg_are_0_and_1(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(96, 64), (403, 301), (2000, 1500)])
-def test_a_shape_that_reaches_the_border_is_whole_there(size: tuple[int, int]) -> None:
+def test_a_shape_that_reaches_the_border_is_opaque_there(size: tuple[int, int]) -> None:
     for box in ([0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]):
         mask = fill_rectangle(box, size)
         corner = mask[:4, :4] if box[0] == 0 else mask[-4:, -4:]
         assert (corner == 1).all()
 
 
-def test_convention_shapes_are_in_fractions_of_the_picture() -> None:
+def test_convention_shapes_are_in_fractions_of_the_image() -> None:
     rectangle = read({"rectangle": [0.25, 0.5, 0.75, 1]})
     assert (rectangle[34:, 26:70] == 1).all()
     assert (rectangle[:30].max(), rectangle[:, :22].max(), rectangle[:, 74:].max()) == (0, 0, 0)
@@ -121,11 +121,11 @@ def test_a_gradient_rises_evenly_from_one_point_to_the_other() -> None:
     assert down[31:33].mean() == pytest.approx(0.5)
     across = fill_gradient((0.2, 0.2), (0.8, 0.8), (300, 100))
     corner = across[99, 0] + across[0, 299]
-    assert corner == pytest.approx(1, abs=0.02)  # the middle is halfway, and the rest is symmetric about it
+    assert corner == pytest.approx(1, abs=0.02)  # symmetric about the middle
 
 
 @pytest.mark.parametrize(("radius", "width"), [(0, 20), (3, 26), (12, 44), (2.5, 25)])
-def test_growing_widens_by_the_radius_and_shrinking_takes_it_back(radius: float, width: float) -> None:
+def test_growing_widens_by_the_radius_and_shrinking_undoes_it(radius: float, width: float) -> None:
     bar = np.zeros((60, 100), np.float32)
     bar[:, 40:60] = 1
     grown = grow(bar, radius)
@@ -150,7 +150,7 @@ def test_a_feathered_edge_fades_over_the_radius_to_each_side(radius: int) -> Non
     assert 0 < soft[80 + radius - 1] < 0.5 < soft[80 - radius] < 1
 
 
-def test_a_border_lies_outside() -> None:
+def test_a_border_is_outside_the_mask() -> None:
     mask = (left_half(160) / 255).astype(np.float32)
     border = fade_outwards(mask, 12)[32]
     assert (border[:80] == 1).all()
@@ -161,8 +161,8 @@ def test_a_border_lies_outside() -> None:
     assert fade_outwards(dot, 12)[20, 20] == 1
 
 
-def test_operations_follow_their_order_and_lengths_are_the_pictures(tmp_path: Path) -> None:
-    """Invert, threshold, grow, shrink, feather; px of the image, whatever the size that is worked at."""
+def test_operations_have_an_order_and_lengths_are_those_of_the_image(tmp_path: Path) -> None:
+    """Invert, threshold, grow, shrink, feather; px of the image, whatever the working size."""
     Image.fromarray(left_half(960, 640)).save(tmp_path / "a.png")
     frame = Frame((960, 640))
     wide = read({"file": str(tmp_path / "a.png"), "invert": True, "grow": 96}, (96, 64), frame)
@@ -177,7 +177,7 @@ def test_operations_follow_their_order_and_lengths_are_the_pictures(tmp_path: Pa
     assert (read({"file": str(tmp_path / "a.png"), "threshold": 1}, (96, 64), frame) == left_half() / 255).all()
 
 
-def test_lengths_of_a_mask_over_no_picture_are_px_of_its_own_size() -> None:
+def test_lengths_of_a_mask_without_an_image_are_px_of_its_own_size() -> None:
     mask = Mask.model_validate({"rectangle": [0.25, 0, 0.75, 1], "threshold": 0.6, "grow": 10})
     bare = Mask.model_validate({"rectangle": [0.25, 0, 0.75, 1], "threshold": 0.6})
     reader = MaskReader({})
@@ -192,13 +192,13 @@ def test_combinations_of_masks() -> None:
     assert read({"except": ["all", {"any": [left, top]}]}).mean() == pytest.approx(0.25, abs=0.01)
 
 
-def test_a_mask_together_with_itself_is_itself_whatever_is_done_to_it() -> None:
+def test_the_union_of_a_mask_with_itself_is_the_mask_after_any_operation() -> None:
     left = {"rectangle": [0, 0, 0.5, 1], "threshold": 0.6}
     for change in ({"feather": 8}, {"grow": 2.5}, {"shrink": 2.5}, {"invert": True, "feather": 8}):
         assert (read({"any": [left, left, left], **change}) == read({"any": [left], **change})).all()
 
 
-def test_masks_that_meet_at_a_soft_edge_leave_no_gap_together(tmp_path: Path) -> None:
+def test_masks_that_meet_at_a_soft_edge_leave_no_gap(tmp_path: Path) -> None:
     soft = np.tile(np.linspace(0, 255, 96).astype(np.uint8), (64, 1))
     Image.fromarray(soft).save(tmp_path / "a.png")
     a = str(tmp_path / "a.png")
@@ -225,8 +225,8 @@ def test_enlarging_is_bilinear_between_pixels_along_each_axis() -> None:
     for width, height in ((9, 9), (9, 24), (36, 6), (36, 24)):
         down, across = (np.arange(height) + 0.5) * 6 / height - 0.5, (np.arange(width) + 0.5) * 9 / width - 0.5
         tall = np.stack([np.interp(down, np.arange(6), column) for column in mask.T], 1)
-        wanted = np.stack([np.interp(across, np.arange(9), row) for row in tall])
-        np.testing.assert_allclose(resize_mask(mask, (width, height)), wanted, atol=1e-5)
+        expected = np.stack([np.interp(across, np.arange(9), row) for row in tall])
+        np.testing.assert_allclose(resize_mask(mask, (width, height)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -237,12 +237,12 @@ def test_enlarging_is_bilinear_between_pixels_along_each_axis() -> None:
         ((1400, 936), (700, 467), True),  # a pixel of the image is two of the mask
         ((1400, 937), (700, 467), False),
         ((350, 232), (700, 467), False),
-        ((5, 348), (10, 700), True),  # nearly as wide as it should be, though 2 px are missing below
+        ((5, 348), (10, 700), True),  # nearly as wide as it should be, but 2 px too low
         ((348, 5), (700, 10), True),
         ((348, 7), (700, 10), False),
     ],
 )
-def test_the_same_shape_is_a_scaled_one_give_or_take_a_pixel_of_the_smaller(
+def test_a_scaled_size_has_the_same_shape_to_within_a_pixel_of_the_smaller(
     mask: tuple[int, int], picture: tuple[int, int], same: bool
 ) -> None:
     assert same_shape(mask, picture) == same
@@ -267,8 +267,8 @@ def test_another_shape_is_refused_with_both_sizes(tmp_path: Path, size: tuple[in
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_a_mask_painted_over_an_unturned_photograph_is_turned_with_it(tmp_path: Path, orientation: int) -> None:
-    """The oracle is Pillow, which turns an image that carries the same EXIF itself."""
+def test_a_mask_painted_over_the_stored_image_is_rotated_with_it(tmp_path: Path, orientation: int) -> None:
+    """The oracle is Pillow, which rotates an image with the same EXIF."""
     stored = np.zeros((20, 30), np.uint8)
     stored[2:6, 3:20] = 255
     exif = Image.Exif()
@@ -284,10 +284,10 @@ def test_a_mask_painted_over_an_unturned_photograph_is_turned_with_it(tmp_path: 
 @pytest.mark.parametrize(
     ("orientation", "size"), [(2, (30, 20)), (3, (30, 20)), (6, (30, 20)), (6, (20, 30)), (1, (30, 20)), (6, (20, 20))]
 )
-def test_a_warning_says_how_a_mask_of_a_rotated_photograph_was_used(
+def test_a_warning_says_how_a_mask_of_a_rotated_image_was_used(
     tmp_path: Path, orientation: int, size: tuple[int, int]
 ) -> None:
-    """Where the shape leaves a doubt, or it was rotated; an upright mask over a rotated content image leaves none."""
+    """If the shape is ambiguous, or the mask was rotated; an upright mask over a rotated image gives none."""
     file = tmp_path / "a.png"
     Image.new("L", size, 255).save(file)
     upright = (20, 20) if size == (20, 20) else (20, 30) if orientation == 6 else (30, 20)
@@ -298,7 +298,7 @@ def test_a_warning_says_how_a_mask_of_a_rotated_photograph_was_used(
     assert reader.warnings == (() if orientation == 1 or size == (20, 30) else (warning,))
 
 
-def test_a_layer_lies_over_the_picture_as_a_file_of_its_own_would(tmp_path: Path) -> None:
+def test_a_layer_is_the_same_mask_as_a_file_of_its_own(tmp_path: Path) -> None:
     layer = Image.new("RGBA", SIZE, "red")
     layer.putalpha(Image.fromarray(left_half()))
     write_openraster(tmp_path / "a.ora", [("left", layer), ("all", Image.new("RGBA", SIZE))], Image.new("RGB", SIZE))
@@ -328,8 +328,8 @@ def test_the_edge_of_a_colour_is_a_pixel_soft(tmp_path: Path) -> None:
         reader.read(Mask(file=file, colour="red"), Frame(SIZE[::-1]), SIZE)
 
 
-def test_a_palette_is_all_that_a_recipe_says_of_its_file(studio: Path) -> None:
-    """Every colour named or ignored, once; the least tolerance; and whether the others are left to `rest`."""
+def test_a_palette_collects_what_a_recipe_says_of_its_file(studio: Path) -> None:
+    """Every colour named or ignored, once; the smallest tolerance; whether other colours are left to `rest`."""
     for name in ("inside", "source"):
         Image.new("RGB", (96, 64), "red").save(studio / f"{name}.png")
     head = (

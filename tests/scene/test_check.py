@@ -111,8 +111,8 @@ def test_every_region_has_its_own_kind_of_guides_which_sum_to_1() -> None:
     weights[3, 20:70, 30:100] = MOSTLY - 0.01
     found = propagate(weights, layer, octave=1, modes=["simple", "inside", "inside", "inside"])
     simple, inside = average_blocks(weights, 4), find_least(average_blocks(weights, 2), (24, 32), layer)
-    wanted = np.stack([simple[0], inside[1], inside[2], simple[3]])
-    np.testing.assert_allclose(found, wanted / wanted.sum((1, 2), keepdims=True), rtol=1e-5, atol=1e-7)
+    expected = np.stack([simple[0], inside[1], inside[2], simple[3]])
+    np.testing.assert_allclose(found, expected / expected.sum((1, 2), keepdims=True), rtol=1e-5, atol=1e-7)
     assert found.dtype == np.float32
 
 
@@ -259,8 +259,8 @@ def test_inside_guides_keep_the_neighbours_edge_out_of_the_style(tmp_path: Path)
         text += f"  - {{name: a, mask: {{rectangle: [0, 0, 0.5, 1]}}, style: oil, guides: {guides}}}\n"
         (tmp_path / "a.yaml").write_text(text + "  - {name: b, mask: rest, style: all}\n")
         objective = aim(open_scene(read_recipe(tmp_path / "a.yaml")))
-        wanted = [find_term(objective, (0, layer)).targets for layer in LITE.style_layers]
-        errors[guides] = max(float((own - plain).norm() / plain.norm()) for own, plain in wanted)
+        expected = [find_term(objective, (0, layer)).targets for layer in LITE.style_layers]
+        errors[guides] = max(float((own - plain).norm() / plain.norm()) for own, plain in expected)
     assert errors["inside"] < 0.1 * errors["simple"]
 
 

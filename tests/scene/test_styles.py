@@ -1,4 +1,4 @@
-"""Style images are turned and mirrored as asked, and their strokes keep their size."""
+"""Style images are rotated and mirrored, and their strokes keep their size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def turn(style_image: StyleImage, **keys: object) -> StyleImage:
 @pytest.mark.parametrize(
     ("flip", "row", "column"), [("horizontal", 0, -1), ("vertical", -1, 0), ("both", -1, -1), (None, 0, 0)]
 )
-def test_mirrored_corners_are_where_they_belong(flip: str | None, row: int, column: int) -> None:
+def test_mirroring_swaps_corners(flip: str | None, row: int, column: int) -> None:
     before = make(20, 30)
     after = turn(before, flip=flip)
     assert (after.image[0, :, 0, 0] == before.image[0, :, row, column]).all()
@@ -47,8 +47,8 @@ def draw_stripes(size: int, period: float) -> StyleImage:
 
 
 @pytest.mark.parametrize("degrees", [30, 45, -20])
-def test_any_angle_turns_the_strokes_and_keeps_their_size(degrees: float) -> None:
-    """The peak of the spectrum turns by the angle, and at a given scale it stays as far out."""
+def test_any_angle_rotates_the_strokes_and_keeps_their_size(degrees: float) -> None:
+    """The peak of the spectrum rotates by the angle, and keeps its frequency at a given scale."""
     turned = turn(draw_stripes(240, 8), rotate=degrees)
     width, height = turned.fit(240)
     assert (width, height) == turned.mask.shape[::-1]
@@ -62,7 +62,7 @@ def test_any_angle_turns_the_strokes_and_keeps_their_size(degrees: float) -> Non
     assert angle == pytest.approx(degrees, abs=3)
 
 
-def test_what_turning_leaves_empty_is_not_used_and_goes_on_without_a_frame() -> None:
+def test_empty_corners_are_not_used_and_continue_the_image() -> None:
     turned = turn(draw_stripes(200, 8), rotate=30)
     assert turned.mask[0, 0] == turned.mask[-1, -1] == 0
     assert turned.mask.sum() == pytest.approx(200 * 200, rel=0.02)
