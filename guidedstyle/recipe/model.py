@@ -225,9 +225,10 @@ class Recipe(Controls):
         """The controls of each region, those of the whole image where it has none of its own."""
         return tuple(region.over(self) for region in self.regions)
 
-    def resolve(self) -> Recipe:
-        """Write out the number of steps, so that the recipe of an image keeps its meaning when the defaults change."""
-        return self.model_copy(update={"solver": self.solver.model_copy(update={"steps": self.solver.most_steps})})
+    def resolve(self, precision: Precision | None = None) -> Recipe:
+        """Write out the number of steps, and the `precision` that was used: later defaults do not change the recipe."""
+        solver = self.solver.model_copy(update={"steps": self.solver.most_steps})
+        return self.model_copy(update={"solver": solver, "precision": precision or self.precision})
 
     def users(self, name: str) -> list[Controls]:
         """Return the controls of each region that uses a style."""

@@ -78,7 +78,8 @@ class PlanSummary(_Frozen):
 class Identity(_Frozen):
     """What an image depends on: the recipe, the SHA-256 of its files by key path, and package versions.
 
-    The recipe is as `write_recipe` writes it, with the number of steps and with paths relative to the image.
+    The recipe is as `write_recipe` writes it, with the number of steps and with paths relative to the image; in a
+    record also with the precision that was used.
     """
 
     recipe: dict[str, Any]
@@ -96,9 +97,15 @@ class Record(Identity):
     plan: PlanSummary
 
     def is_of(self, identity: Identity) -> bool:
-        """Whether the render finished and has the same identity."""
-        same = all(getattr(self, name) == getattr(identity, name) for name in Identity.model_fields)
-        return self.result.finished and same
+        """Whether the render finished and has this identity; with `precision: auto` any precision will do."""
+        recipe = identity.recipe
+        if recipe["precision"] == "auto" and "precision" in self.recipe:
+            recipe = recipe | {"precision": self.recipe["precision"]}
+        return self.result.finished and (self.recipe, self.inputs, self.versions) == (
+            recipe,
+            identity.inputs,
+            identity.versions,
+        )
 
     def to_json(self) -> bytes:
         """Write the record as JSON."""

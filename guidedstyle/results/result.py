@@ -7,6 +7,7 @@ import platform
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,9 @@ class Result:
         """Identity, outcome, warnings, losses and plan; `record.model_dump()` is plain data."""
         rendering, recipe = self.rendering, self.scene.recipe
         return Record(
-            **self.identity.model_dump(),
+            recipe=self._dump(recipe),
+            inputs=self.identity.inputs,
+            versions=self.identity.versions,
             seed=recipe.solver.seed,
             result=Outcome(
                 finished=rendering.finished,
@@ -71,7 +74,7 @@ class Result:
     def save(self, file: Path | str | None = None) -> Path:
         """Write the image (as layers if it is .ora) to `file`, or where the recipe says, and the record beside it.
 
-        A PNG carries the recipe with the precision that was used, so that another machine computes in it too.
+        The recipe in both states the precision that was used, so that another machine computes in it too.
         Raises GuidedStyleError where that would overwrite an input, or is impossible.
         """
         recipe, record = self.scene.recipe, self.record
@@ -79,7 +82,7 @@ class Result:
         if file is not None:
             output = Path(file)
             recipe = recipe.model_copy(update={"output": output})
-            record = record.model_copy(update={"recipe": dump_recipe(recipe.resolve(), output.parent)})
+            record = record.model_copy(update={"recipe": self._dump(recipe)})
         if overwritten := find_overwritten(identify(list_given(recipe)), [output, name_record(output)]):
             raise GuidedStyleError.of("output", overwritten, "choose another name")
         with atomic_write(name_record(output)) as part:  # if the disk is full, neither is replaced
@@ -87,9 +90,11 @@ class Result:
             if output.suffix.lower() == ".ora":
                 _save_layers(self.scene, self.rendering, output)
             else:
-                computed = record.recipe | {"precision": record.plan.precision}
-                save_image(self.picture, output, (RECIPE_KEY, write_yaml(computed)))
+                save_image(self.picture, output, (RECIPE_KEY, write_yaml(record.recipe)))
         return output
+
+    def _dump(self, recipe: Recipe) -> dict[str, Any]:
+        return dump_recipe(recipe.resolve(name_precision(self.rendering.plan.precision)), recipe.output.parent)
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()

@@ -182,7 +182,7 @@ def test_a_rendered_image_is_rendered_again_in_its_precision(
     image = first.save()
     record = read_record(image.with_name(image.name + ".json"))
     assert isinstance(record, Record)
-    assert (record.recipe["precision"], record.plan.precision) == ("auto", name)
+    assert (record.recipe["precision"], record.plan.precision) == (name, name)
     machine.setenv("GUIDEDSTYLE_CACHE", str(studio / "another"))
     start_process()
     watch(machine, *ratios.values())

@@ -23,6 +23,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 import guidedstyle
+from guidedstyle.device.precision import name_precision
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.render import render
 from guidedstyle.engine.rendering import Update, load_encoder
@@ -232,7 +233,8 @@ def test_the_button_copies_the_rendered_recipe(report: Report, browser: Browser,
         pasted = page.locator("textarea").input_value()
     file = report.file.with_name("pasted.yaml")
     file.write_text(pasted)
-    assert load_recipe(file) == report.result.scene.recipe
+    precision = name_precision(report.result.rendering.plan.precision)
+    assert load_recipe(file) == report.result.scene.recipe.resolve(precision)
 
 
 @needs_chromium

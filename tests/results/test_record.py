@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import guidedstyle
+from guidedstyle.device.precision import name_precision
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.recipe import model
 from guidedstyle.results.record import SETTLED, Identity, Record, find_record, hash_file, read_record
@@ -83,6 +84,25 @@ def test_the_steps_of_an_image_do_not_change_with_the_default(studio: Path, monk
     monkeypatch.setitem(model.STEPS, "sgd", 77)
     assert guidedstyle.load_recipe(image).solver.most_steps == 500
     assert guidedstyle.load_recipe(studio / "texture.yaml").solver.most_steps == 77
+
+
+def test_the_recipes_in_record_and_png_state_the_precision_that_was_used(studio: Path) -> None:
+    (studio / "texture.yaml").write_text(TEXTURE.replace("sgd", "sgd, steps: 1"))
+    result = guidedstyle.render(studio / "texture.yaml", device="cpu")
+    used = name_precision(result.rendering.plan.precision)
+    recipes = [result.record.recipe["precision"]]
+    for image in (result.save(), result.save(studio / "other.png")):
+        recipes.append(guidedstyle.load_recipe(image).precision)
+        recipes.append(json.loads(image.with_name(f"{image.name}.json").read_text())["recipe"]["precision"])
+    assert set(recipes) == {used}
+
+
+@pytest.mark.parametrize(("asked", "found"), [("auto", True), ("float32", True), ("bfloat16", False)])
+def test_a_finished_image_counts_unless_another_precision_is_asked_for(studio: Path, asked: str, found: bool) -> None:
+    (studio / "texture.yaml").write_text(f"precision: float32\n{TEXTURE.replace('sgd', 'sgd, steps: 1')}")
+    guidedstyle.render(studio / "texture.yaml", device="cpu").save()
+    recipe = guidedstyle.load_recipe(studio / "texture.yaml", {"precision": asked})
+    assert bool(find_record(recipe)) == found
 
 
 def test_a_changed_default_makes_another_image(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
