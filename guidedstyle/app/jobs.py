@@ -6,13 +6,12 @@ import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import make_folder
 from guidedstyle.io.images import FORMATS
 from guidedstyle.io.paths import PREVIEW, WATCHED, list_output_files
 from guidedstyle.masks.files import MaskStore
@@ -24,23 +23,43 @@ from guidedstyle.types import Setting
 
 
 @dataclass(frozen=True)
-class Job:
-    """An image to render: its recipe, read, and its check; one of several is checked again at its turn.
+class Order:
+    """What to render: a recipe, a content image instead of its own, an output instead of the one in the recipe."""
 
-    The checks of all would take more memory than a render.
+    recipe: Path
+    content: Path | None = None
+    output: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in messages."""
+        return f"{self.recipe} of {self.content}" if self.content else str(self.recipe)
+
+    @property
+    def settings(self) -> list[Setting]:
+        """The keys of the recipe that it replaces."""
+        keys = (("output", self.output), ("content", self.content))
+        return [Setting(key, str(file.absolute()), f"--{key}") for key, file in keys if file]
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image to render: its recipe, read, and its check.
+
+    Of several jobs the checks are not kept, since together they would take more memory than a render.
     """
 
     name: str
     reading: Reading
-    known: Check | None
+    check: Check | None
 
     def find_check(self, masks: MaskStore) -> Check:
         """Return the check, or check again."""
-        return self.known or check_reading(self.reading, masks)
+        return self.check or check_reading(self.reading, masks)
 
     @property
     def output(self) -> Path:
-        """Where the image goes."""
+        """The image to write."""
         return self.reading.recipe.output
 
 
@@ -55,7 +74,7 @@ class Failure:
 
 @contextmanager
 def leaving_no_empty(output: Path | None) -> Iterator[None]:
-    """Take away in the end the folders that were made for images of which none came."""
+    """Remove new folders at the end if no image was written into them."""
     places = [output, *output.absolute().parents] if output else []
     new = [place for place in places if not place.exists()]
     try:
@@ -66,75 +85,67 @@ def leaving_no_empty(output: Path | None) -> Iterator[None]:
                 place.rmdir()
 
 
-Order = tuple[Path, Path | None]  # a recipe, and a content image instead of its own
-
-
-def make_jobs(
-    recipes: Sequence[Path],
-    contents: Sequence[str],
-    output: Path | None,
-    settings: Sequence[Setting],
-    sandbox: bool = False,
-    masks: MaskStore | None = None,
-) -> list[Job | Failure]:
-    """Read every recipe, with every content image that `contents` name instead of its own.
+def list_orders(recipes: Sequence[Path], contents: Sequence[str] = (), output: Path | None = None) -> list[Order]:
+    """List every recipe, with every content image that `contents` name instead of its own.
 
     `contents` are files, folders, or patterns such as `photos/*.jpg`. `output` is the image, or for several of them
-    a folder. `masks` keeps decoded masks for the render.
-
-    Raises GuidedStyleError where `contents` name nothing, or where the only image cannot be rendered.
+    a folder, which must exist before they are made jobs. Raises GuidedStyleError where `contents` name nothing.
     """
-    photographs = list(dict.fromkeys(file for content in contents for file in _find_images(content)))
+    images = list(dict.fromkeys(file for content in contents for file in _find_images(content)))
     none: Sequence[Path | None] = (None,)
-    orders: list[Order] = [(recipe, photo) for recipe in recipes for photo in photographs or none]
-    many = len(orders) > 1 or bool(contents and not _is_image(output))
-    if many and _is_image(output):
-        rule = f"{output} is an image's name, and there are {len(orders)} images"
+    pairs = [(recipe, image) for recipe in recipes for image in images or none]
+    if len(pairs) == 1 and (not contents or _is_image(output)):
+        return [Order(*pairs[0], output)]
+    if _is_image(output):
+        rule = f"{output} is an image's name, and there are {len(pairs)} images"
         raise GuidedStyleError.of("--output", rule, "name a folder")
-    if many and output:
-        make_folder(output, "--output")
-    outputs = [_name_output(order, output, recipes) if many else output for order in orders]
-    jobs = [_make_job(order, out, settings, sandbox, many, masks) for order, out in zip(orders, outputs, strict=True)]
-    if len(jobs) == 1 and isinstance(jobs[0], Failure):
-        raise jobs[0].error
-    first = {os.path.realpath(job.output): job for job in reversed(jobs) if isinstance(job, Job)}
-    named = [(f"{file}, which is named too", file) for file in (*recipes, *photographs)]
-    named += [one for job in jobs if job.reading for one in list_given(job.reading.recipe)]
-    return [_refuse_clash(job, first, identify(named)) for job in jobs]
+    alone = len(recipes) == 1
+    return [Order(recipe, image, _name_output(recipe, image, output, alone)) for recipe, image in pairs]
 
 
-def _make_job(
-    order: Order,
-    output: Path | None,
-    settings: Sequence[Setting],
-    sandbox: bool,
-    many: bool,
-    masks: MaskStore | None,
-) -> Job | Failure:
-    recipe, photograph = order
-    name = f"{recipe} of {photograph}" if photograph else str(recipe)
-    added: list[Setting] = [Setting("output", str(output.absolute()), "--output")] if output else []
-    added += [Setting("content", str(photograph.absolute()), "--content")] if photograph else []
-    reading = None
-    try:
-        reading = read_recipe(recipe, [*settings, *added], sandbox)
-        check = check_reading(reading, masks)
-        return Job(name, reading, None if many else check)
-    except GuidedStyleError as error:
-        return Failure(name, error, reading)
-
-
-def _name_output(order: Order, folder: Path | None, recipes: Sequence[Path]) -> Path | None:
-    """Name the image of an order among several; None: as its recipe says."""
-    recipe, photograph = order
-    if not photograph:
+def _name_output(recipe: Path, image: Path | None, folder: Path | None, alone: bool) -> Path | None:
+    """Name the output of one of several images; None: the one in its recipe."""
+    if not image:
         return folder / f"{recipe.stem}.png" if folder else None
-    name = photograph.stem if len(recipes) == 1 and folder else f"{recipe.stem}-{photograph.stem}"
+    name = image.stem if alone and folder else f"{recipe.stem}-{image.stem}"
     return (folder or recipe.parent) / f"{name}.png"
 
 
+def make_jobs(
+    orders: Sequence[Order],
+    settings: Sequence[Setting] = (),
+    *,
+    sandbox: bool = False,
+    masks: MaskStore | None = None,
+) -> list[Job | Failure]:
+    """Read and check the recipe of every order; `masks` keeps decoded masks for the render.
+
+    Raises GuidedStyleError where the only image cannot be rendered.
+    """
+    jobs = [_make_job(order, settings, sandbox=sandbox, masks=masks) for order in orders]
+    if len(jobs) == 1:
+        if isinstance(jobs[0], Failure):
+            raise jobs[0].error
+    else:
+        jobs = [replace(job, check=None) if isinstance(job, Job) else job for job in jobs]
+    first = {os.path.realpath(job.output): job for job in reversed(jobs) if isinstance(job, Job)}
+    inputs = dict.fromkeys(file for order in orders for file in (order.recipe, order.content) if file)
+    given = [(f"{file}, which is named too", file) for file in inputs]
+    given += [one for job in jobs if job.reading for one in list_given(job.reading.recipe)]
+    return [_refuse_clash(job, first, identify(given)) for job in jobs]
+
+
+def _make_job(order: Order, settings: Sequence[Setting], *, sandbox: bool, masks: MaskStore | None) -> Job | Failure:
+    reading = None
+    try:
+        reading = read_recipe(order.recipe, [*settings, *order.settings], sandbox)
+        return Job(order.name, reading, check_reading(reading, masks))
+    except GuidedStyleError as error:
+        return Failure(order.name, error, reading)
+
+
 def _refuse_clash(job: Job | Failure, first: Mapping[str, Job], given: Given) -> Job | Failure:
-    """Refuse an image that would take the place of the `first` one there, or of a file that any is made of."""
+    """Refuse an image that would overwrite an input of any job, or the output of an earlier one."""
     if isinstance(job, Failure):
         return job
     rule = find_overwritten(given, list_output_files(job.output))
@@ -147,10 +158,10 @@ def _refuse_clash(job: Job | Failure, first: Mapping[str, Job], given: Given) ->
 
 
 def _find_images(content: str) -> list[Path]:
-    """Find the images that a file, a folder or a pattern names; raises GuidedStyleError where there are none."""
+    """Find the images that a file, folder or pattern names; raises GuidedStyleError where there are none."""
     path = Path(content)
     if content and path.is_dir():
-        found = sorted(filter(_is_photograph, path.iterdir()))
+        found = sorted(filter(_is_content, path.iterdir()))
     else:
         found = [path] if path.is_file() else sorted(map(Path, glob.glob(content, recursive=True)))  # noqa: PTH207
     if not found:
@@ -160,8 +171,8 @@ def _find_images(content: str) -> list[Path]:
     return found
 
 
-def _is_photograph(file: Path) -> bool:
-    """Tell whether a file of a folder is meant: an image that can be read, neither hidden nor a preview of ours."""
+def _is_content(file: Path) -> bool:
+    """Whether a file of a folder is a content image: readable, neither hidden nor a preview."""
     kind = Image.registered_extensions().get(file.suffix.lower())
     return kind in FORMATS and not file.name.startswith(".") and not file.name.endswith((PREVIEW, WATCHED))
 

@@ -1,4 +1,4 @@
-"""Variants of a recipe over a grid of values. Without torch."""
+"""Variants of a recipe over a grid of values."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
-from guidedstyle.errors import (
-    GuidedStyleError,
-    Problem,
-)
+from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.io.paths import SHEET, TABLE, list_output_files, name_sweep
 from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.files import find_overwritten, identify, leads_out, list_given
@@ -28,31 +25,28 @@ from guidedstyle.scene.check import check_reading
 from guidedstyle.types import Setting
 
 MOST_VARIANTS = 400
-
-
-LONGEST_LABEL = 100  # letters of a file's name
-
+LONGEST_LABEL = 100  # characters of a file's name
 
 Axis = tuple[str, list[Any]]  # a key and its values
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One recipe of a sweep: the values that make it, by key, as they are written, and where its image goes."""
+    """One recipe of a sweep, and the values of the varied keys as they are written."""
 
     values: Mapping[str, str]
     reading: Reading
 
     @property
     def label(self) -> str:
-        """What it is called: `scale=0.5, seed=3`; of a file's path only the name."""
+        """Its caption: `scale=0.5, seed=3`; of paths only the file's name."""
         short = {key: key.rsplit(".", 1)[-1] for key in self.values}
         names = short if len(set(short.values())) == len(short) else dict(zip(short, short, strict=True))
         return ", ".join(f"{names[key]}={_show(value)}" for key, value in self.values.items())
 
     @property
     def output(self) -> Path:
-        """Where its image goes."""
+        """The image to write."""
         return self.reading.recipe.output
 
 
@@ -66,12 +60,12 @@ def parse_axis(text: str) -> Axis:
     place = f"--vary {text}"
     found = read_value(place, f"[{values}]") if key and equals and values else None
     if not isinstance(found, list) or not found:
-        raise GuidedStyleError.of(place, "there is no KEY=A,B,C here", "write, for example, --vary solver.seed=1,2,3")
+        raise GuidedStyleError.of(place, "this is not KEY=A,B,C", "write, for example, --vary solver.seed=1,2,3")
     return key.strip(), found
 
 
 def make_variants(
-    recipe: Path, axes: Sequence[Axis], settings: Sequence[Setting], folder: Path, sandbox: bool = False
+    recipe: Path, axes: Sequence[Axis], settings: Sequence[Setting], *, folder: Path, sandbox: bool = False
 ) -> list[Variant]:
     """Read the recipe once for every combination of values; raises GuidedStyleError with the errors of all."""
     _check_axes(axes)
@@ -80,21 +74,26 @@ def make_variants(
     for values in product(*(choices for _, choices in axes)):
         chosen = {key: value for (key, _), value in zip(axes, values, strict=True)}
         try:
-            variants.append(_make_variant(recipe, chosen, settings, folder, sandbox))
+            variants.append(_make_variant(recipe, chosen, settings, folder=folder, sandbox=sandbox))
             found: Sequence[Problem] = variants[-1].reading.document.problems
         except GuidedStyleError as error:
             found = error.problems
         problems |= {str(problem): problem for problem in found}
     if problems:
         raise GuidedStyleError(list(problems.values()))
+    _check_outputs(variants, recipe, folder, sandbox=sandbox)
+    return variants
+
+
+def _check_outputs(variants: Sequence[Variant], recipe: Path, folder: Path, *, sandbox: bool) -> None:
+    """Raise GuidedStyleError where a file would overwrite an input, or leave the sandbox."""
     outputs = [folder / SHEET, *(variant.output for variant in variants)]
     places = [folder / TABLE, *(place for output in outputs for place in list_output_files(output))]
     given = identify(named for one in variants for named in list_given(one.reading.recipe, recipe))
     if overwritten := find_overwritten(given, places):
         raise GuidedStyleError.of("--output", overwritten, "choose another folder (-o)")
     if sandbox:
-        _confine(places, recipe.parent if folder == name_sweep(recipe) else folder)  # one that was named is trusted
-    return variants
+        _confine(places, recipe.parent if folder == name_sweep(recipe) else folder)  # a folder of the user's is trusted
 
 
 def _confine(places: Iterable[Path], folder: Path) -> None:
@@ -128,7 +127,7 @@ def _check_axes(axes: Sequence[Axis]) -> None:
 
 
 def _check_overlaps(document: Document, axes: Sequence[Axis], settings: Sequence[Setting]) -> None:
-    """Raise GuidedStyleError where a key would be varied in vain, or set in vain."""
+    """Raise GuidedStyleError where a key is varied twice, or both varied and set."""
     varied = [(key, find_path(document, Setting(key, None, f"--vary {key}"))) for key, _ in axes]
     for (key, path), (other, inner) in permutations(varied, 2):
         if inner[: len(path)] == path:
@@ -140,7 +139,7 @@ def _check_overlaps(document: Document, axes: Sequence[Axis], settings: Sequence
 
 
 def _make_variant(
-    recipe: Path, chosen: dict[str, Any], settings: Sequence[Setting], folder: Path, sandbox: bool
+    recipe: Path, chosen: Mapping[str, Any], settings: Sequence[Setting], *, folder: Path, sandbox: bool
 ) -> Variant:
     written = {key: write_yaml([value], in_line=True).strip()[1:-1] for key, value in chosen.items()}
     varied = [Setting(key, value, f"--vary {key}={written[key]}") for key, value in chosen.items()]
@@ -149,7 +148,7 @@ def _make_variant(
 
 
 def _name_file(written: Mapping[str, str]) -> str:
-    """Name a variant's file by its values; where that is too long, or leaves letters out, also by their digest."""
+    """Name a variant's file by its values; where that is too long or incomplete, also by their hash."""
     whole = ",".join(f"{key}={value}" for key, value in written.items())
     label = ",".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in written.items())
     short = "".join(re.findall(r"[\w.,=+-]", label.replace(" ", "-")))
@@ -160,7 +159,7 @@ def _name_file(written: Mapping[str, str]) -> str:
 
 
 def write_table(variants: Sequence[Variant], records: Sequence[Record]) -> str:
-    """Write values, losses, steps and times as CSV, a line for each variant that was rendered."""
+    """Write values, losses, steps and times as CSV, a line for each variant."""
     rows = [_describe(variant, record) for variant, record in zip(variants, records, strict=True)]
     columns = dict.fromkeys(column for row in rows for column in row)
     text = io.StringIO()

@@ -51,8 +51,9 @@ def render_command(
 
     Example: guidedstyle render recipe.yaml --size 512 --set regions.sky.strength=2
     """
-    from guidedstyle.app.jobs import leaving_no_empty, make_jobs
+    from guidedstyle.app.jobs import leaving_no_empty, list_orders, make_jobs
     from guidedstyle.device.environment import read_limits
+    from guidedstyle.io.files import make_folder
     from guidedstyle.masks.files import MaskStore
     from guidedstyle.run.options import read_render_options
 
@@ -67,7 +68,10 @@ def render_command(
         resume=resume,
     )
     with leaving_no_empty(output):
-        jobs = make_jobs(recipes, contents or (), output, given, sandbox, masks)
+        orders = list_orders(recipes, contents or (), output)
+        if output and orders[0].output != output:  # it is a folder
+            make_folder(output, "--output")
+        jobs = make_jobs(orders, given, sandbox=sandbox, masks=masks)
         if len(jobs) > 1 and (timelapse or report):
             rule = f"there are {len(jobs)} images, and a film or a report is of one"
             raise GuidedStyleError.of("render", rule, "leave --timelapse and --report out, or name one recipe")
@@ -145,7 +149,7 @@ def sweep_command(
     axes, folder = [parse_axis(axis) for axis in vary], output or name_sweep(recipe)
     given = collect_settings(settings, size, steps, seed, encoder)
     check_folder_path(folder, "--output")
-    variants = make_variants(recipe, axes, given, folder, sandbox)
+    variants = make_variants(recipe, axes, given, folder=folder, sandbox=sandbox)
     check_variants(variants, masks)
     if dry_run:
         typer.echo("\n".join(variant.label for variant in variants))

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from support.images import draw_image
 
-from guidedstyle.app.jobs import Failure, Job, make_jobs
+from guidedstyle.app.jobs import Failure, Job, list_orders, make_jobs
 from guidedstyle.app.render import attempt_jobs
 from guidedstyle.cli.console import print_outcomes
 from guidedstyle.errors import GuidedStyleError
@@ -93,7 +93,9 @@ def test_with_resume_what_is_there_is_left_alone(photos: Path) -> None:
 def test_two_photographs_of_one_name_are_not_one_picture(photos: Path) -> None:
     (photos / "more").mkdir()
     shutil.copy(photos / "photos" / "one.png", photos / "more" / "one.png")
-    jobs = make_jobs([photos / "free.yaml"], [str(photos / "photos" / "one.png"), str(photos / "more")], photos, [])
+    jobs = make_jobs(
+        list_orders([photos / "free.yaml"], [str(photos / "photos" / "one.png"), str(photos / "more")], photos)
+    )
     assert [type(job) for job in jobs] == [Job, Failure]
     assert "is written there already" in str(jobs[1].error)
 
@@ -103,17 +105,19 @@ def test_one_picture_by_two_names_is_not_rendered_twice(photos: Path, monkeypatc
     for name in ("a.yaml", "b.yaml"):
         shutil.copy("free.yaml", name)
         Path(name).write_text(Path(name).read_text() + "output: same.png\n")
-    jobs = make_jobs([Path("a.yaml"), photos / "b.yaml"], [], None, [])
+    jobs = make_jobs(list_orders([Path("a.yaml"), photos / "b.yaml"]))
     assert [type(job) for job in jobs] == [Job, Failure]
-    assert jobs[0].known is None  # the checks of all would take more memory than a render
+    assert jobs[0].check is None  # the checks of all would take more memory than a render
 
 
 def test_no_picture_is_written_over_what_another_is_made_of(photos: Path) -> None:
     (photos / "more").mkdir()
     shutil.copy(photos / "photos" / "one.png", photos / "more" / "three.png")
     contents = [str(photos / folder / "three.png") for folder in ("more", "photos")]
-    jobs = make_jobs([photos / "free.yaml"], contents, photos / "photos", [Setting("styles.ink.scale", 2, "here")])
-    (other,) = make_jobs([photos / "free.yaml"], contents[:1], photos / "photos", [])
+    jobs = make_jobs(
+        list_orders([photos / "free.yaml"], contents, photos / "photos"), [Setting("styles.ink.scale", 2, "here")]
+    )
+    (other,) = make_jobs(list_orders([photos / "free.yaml"], contents[:1], photos / "photos"))
     assert isinstance(other, Job)  # alone it is right: only the second is made of what the first would overwrite
     assert all("overwrite" in str(job.error) for job in jobs if isinstance(job, Failure))
     assert len(jobs) == sum(isinstance(job, Failure) for job in jobs) == 2
@@ -123,18 +127,19 @@ def test_no_picture_is_written_over_what_another_recipe_is_made_of(photos: Path)
     draw_image(70, 60, 5).save(photos / "free.png")  # as free.yaml calls its image
     shutil.copy(photos / "free.yaml", photos / "other.yaml")
     (photos / "other.yaml").write_text((photos / "other.yaml").read_text().replace("photo.png", "free.png"))
-    jobs = make_jobs([photos / "free.yaml", photos / "other.yaml"], [], None, [])
+    jobs = make_jobs(list_orders([photos / "free.yaml", photos / "other.yaml"]))
     assert [type(job) for job in jobs] == [Failure, Job]
     assert "would overwrite content" in str(jobs[0].error)
 
 
 def test_a_pattern_without_pictures_is_a_mistake(photos: Path) -> None:
     with pytest.raises(GuidedStyleError, match=r"--content: nowhere/\*\.jpg names no image"):
-        make_jobs([photos / "free.yaml"], ["nowhere/*.jpg"], None, [])
+        make_jobs(list_orders([photos / "free.yaml"], ["nowhere/*.jpg"]))
 
 
 def test_what_was_not_begun_before_ctrl_c_is_told_as_not_done(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    jobs = make_jobs([photos / "free.yaml"], [str(photos / "photos" / "*e.png")], photos / "out", [])
+    (photos / "out").mkdir()
+    jobs = make_jobs(list_orders([photos / "free.yaml"], [str(photos / "photos" / "*e.png")], photos / "out"))
     stop = StopRequest()
     stop.set()
     codes = attempt_jobs(jobs, lambda job: pytest.fail("it was rendered"), SILENT, stop)
@@ -148,7 +153,7 @@ def test_what_was_not_begun_before_ctrl_c_is_told_as_not_done(photos: Path, caps
 
 def test_several_pictures_want_a_folder(photos: Path) -> None:
     with pytest.raises(GuidedStyleError, match="name a folder"):
-        make_jobs([photos / "free.yaml", photos / "recipe.yaml"], [], photos / "out.png", [])
+        make_jobs(list_orders([photos / "free.yaml", photos / "recipe.yaml"], [], photos / "out.png"))
     assert not (photos / "out.png").exists()
 
 
@@ -163,5 +168,7 @@ def test_mistakes_are_told_before_the_first_render(photos: Path) -> None:
 def test_previews_and_hidden_files_of_a_folder_are_no_photographs(photos: Path) -> None:
     for name in ("one.preview.png", "one.watch.png", ".hidden.png"):
         shutil.copy(photos / "photos" / "one.png", photos / "photos" / name)
-    jobs = make_jobs([photos / "free.yaml"], [str(photos / "photos"), str(photos / "photos" / "one.png")], photos, [])
+    jobs = make_jobs(
+        list_orders([photos / "free.yaml"], [str(photos / "photos"), str(photos / "photos" / "one.png")], photos)
+    )
     assert [Path(job.name.split(" of ")[1]).name for job in jobs] == ["one.png", "three.png", "two.jpg"]

@@ -9,7 +9,7 @@ import pytest
 from support.commands import run
 from support.images import draw_image
 
-from guidedstyle.app.jobs import Failure, Job, make_jobs
+from guidedstyle.app.jobs import Failure, Job, list_orders, make_jobs
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.recipe.loading.loader import load_recipe
 
@@ -69,14 +69,14 @@ def test_what_another_recipe_of_the_call_is_made_of_stays_even_if_that_one_is_wr
     (studio / "b.yaml").write_text("content: a.png\nstyle: nowhere.png\n")
     shutil.copy(studio / "photo.png", studio / "a.png")
     for other in ("b.yaml", "a.png"):
-        good, _ = make_jobs([studio / "a.yaml", studio / other], [], None, [])
+        good, _ = make_jobs(list_orders([studio / "a.yaml", studio / other]))
         assert isinstance(good, Failure)
         assert "a.png would overwrite" in str(good.error)
 
 
 def test_a_recipe_that_is_named_twice_is_rendered_once(studio: Path) -> None:
     (studio / "a.yaml").write_text(RECIPE)
-    assert [type(job) for job in make_jobs([studio / "a.yaml"] * 2, [], None, [])] == [Job, Failure]
+    assert [type(job) for job in make_jobs(list_orders([studio / "a.yaml"] * 2))] == [Job, Failure]
 
 
 def test_no_variant_takes_the_place_of_what_another_is_made_of(studio: Path) -> None:

@@ -127,7 +127,7 @@ def test_style_images_are_measured_once_for_all_variants(small: Path, monkeypatc
     monkeypatch.setattr(Encoder, "encode", count)
     (small / "out").mkdir()
     axes = [parse_axis("content_strength=1,2,4")]
-    variants = make_variants(small / "small.yaml", axes, (), small / "out")
+    variants = make_variants(small / "small.yaml", axes, (), folder=small / "out")
     counts = []
     for number in (1, 2, 3):
         pictures.clear()
@@ -145,7 +145,7 @@ def test_lists_and_mappings_can_be_varied(small: Path) -> None:
     key, values = parse_axis("style_layers=[relu1_1],[relu1_1, relu2_1],{relu3_1: 2}")
     assert (key, values) == ("style_layers", [["relu1_1"], ["relu1_1", "relu2_1"], {"relu3_1": 2}])
     axes = [(key, values), ("solver.seed", [1, 2])]
-    variants = make_variants(small / "small.yaml", axes, (), small)
+    variants = make_variants(small / "small.yaml", axes, (), folder=small)
     assert [dict(v.reading.recipe.style_layers or {}) for v in variants[::2]] == [
         {"relu1_1": 1},
         {"relu1_1": 1, "relu2_1": 1},
@@ -159,8 +159,8 @@ def test_lists_and_mappings_can_be_varied(small: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        (["content_strength"], "--vary content_strength: there is no KEY=A,B,C here"),
-        (["content_strength="], "--vary content_strength=: there is no KEY=A,B,C here"),
+        (["content_strength"], "--vary content_strength: this is not KEY=A,B,C"),
+        (["content_strength="], "--vary content_strength=: this is not KEY=A,B,C"),
         (["content_strength=[1"], "this is not YAML"),
         (["output=a,b"], "--vary: output cannot be varied"),
         (["solver.seed=1", "solver.seed=2"], "--vary: solver.seed is varied twice"),
@@ -199,10 +199,10 @@ def test_dry_run_lists_the_variants(small: Path) -> None:
 
 def test_values_that_look_alike_as_names_have_files_of_their_own(small: Path) -> None:
     axes = [("init", [{"content": 1, "noise": 2}, {"content": 12}, "content", "style"])]
-    names = {variant.output.name for variant in make_variants(small / "small.yaml", axes, (), small)}
+    names = {variant.output.name for variant in make_variants(small / "small.yaml", axes, (), folder=small)}
     assert len(names) == 4
     long = [("style_layers", [{f"relu{a}_{b}": 1.0 for a in (1, 2, 3) for b in (1, 2)}, ["relu1_1"]])]
-    assert all(len(v.output.name) < 200 for v in make_variants(small / "small.yaml", long, (), small))
+    assert all(len(v.output.name) < 200 for v in make_variants(small / "small.yaml", long, (), folder=small))
 
 
 def test_a_sweep_overwrites_no_picture_that_it_is_made_of(small: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_variant_whose_files_go_meanwhile_does_not_stop_the_others(
 ) -> None:
     monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(small / "cache"))
     (small / "gone.png").write_bytes((small / "photo.png").read_bytes())
-    variants = make_variants(small / "small.yaml", [parse_axis("content=photo.png,gone.png,oil.png")], (), small)
+    variants = make_variants(small / "small.yaml", [parse_axis("content=photo.png,gone.png,oil.png")], (), folder=small)
     sweep = Sweep(variants, 3, small, Renderer("cpu"), reporter=QuietReporter())
     sweep.plan()
     (small / "gone.png").unlink()
@@ -252,7 +252,7 @@ def test_a_varied_loss_control_has_a_column_of_its_own(small: Path) -> None:
 
 def test_labels_name_files_without_their_folders(small: Path) -> None:
     axes = [("content", [str(small / "photo.png"), "oil.png"])]
-    variants = make_variants(small / "small.yaml", axes, (), small)
+    variants = make_variants(small / "small.yaml", axes, (), folder=small)
     assert [variant.label for variant in variants] == ["content=photo.png", "content=oil.png"]
 
 
@@ -268,15 +268,15 @@ def test_a_key_that_is_varied_and_set_is_refused(small: Path, key: str) -> None:
     settings = [Setting("solver.steps", 2, "--steps"), Setting("solver.seed", 3, "--seed")]
     place, varied = {"solver.seed": ("--seed", "solver.seed"), "solver": ("--steps", "solver")}[key]
     with pytest.raises(GuidedStyleError, match=f"{place}: {varied} is varied already"):
-        make_variants(small / "small.yaml", [(key, [1, 2])], settings, small)
+        make_variants(small / "small.yaml", [(key, [1, 2])], settings, folder=small)
 
 
 def test_a_region_is_not_varied_by_its_name_and_by_its_number(studio: Path) -> None:
     axes = [("regions.0.strength", [1, 2]), ("regions.right.strength", [3, 4])]
     with pytest.raises(GuidedStyleError, match="is varied twice"):
-        make_variants(studio / "recipe.yaml", axes, (), studio)
+        make_variants(studio / "recipe.yaml", axes, (), folder=studio)
 
 
 def test_a_sweep_without_axes_is_refused(small: Path) -> None:
     with pytest.raises(GuidedStyleError, match="there is nothing to vary"):
-        make_variants(small / "small.yaml", [], (), small)
+        make_variants(small / "small.yaml", [], (), folder=small)
