@@ -22,7 +22,7 @@ def paint_samples() -> dict[str, Bytes]:
     scene = paint_scene()
     tiles, glazed = paint_tiles()
     return {
-        "recipes/images/harbour.jpg": scene.picture,
+        "recipes/images/harbour.jpg": scene.image,
         "recipes/images/strokes.jpg": paint_strokes(),
         "recipes/images/tiles.jpg": tiles,
         "recipes/images/tiles_glazed.png": glazed,
@@ -39,9 +39,9 @@ def paint_samples() -> dict[str, Bytes]:
 def write_samples(folder: Path) -> list[Path]:
     """Write every sample below a folder and return the paths."""
     written = []
-    for name, picture in paint_samples().items():
+    for name, image in paint_samples().items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path, quality=88, subsampling="4:2:0", optimize=True)
+        Image.fromarray(image).save(path, quality=88, subsampling="4:2:0", optimize=True)
         written.append(path)
     return written

@@ -140,8 +140,8 @@ def render(mesh: Mesh, camera: Camera, bias: float) -> Layer:
     origin, rays = fine.rays(columns.astype(np.float32), rows.astype(np.float32))
     depth = _meet(mesh, quads, origin, rays)[:, None]
     light = _shade(mesh, quads, origin + rays * depth, rays, bias)
-    picture = np.zeros((*fine.shape, 4), np.float32)
-    picture[rows, columns, :3] = HAZE + (light - HAZE) * np.exp(-np.abs(depth) / HAZE_DISTANCE)
-    picture[rows, columns, 3] = 1
-    small = resize(picture, *camera.shape)
+    image = np.zeros((*fine.shape, 4), np.float32)
+    image[rows, columns, :3] = HAZE + (light - HAZE) * np.exp(-np.abs(depth) / HAZE_DISTANCE)
+    image[rows, columns, 3] = 1
+    small = resize(image, *camera.shape)
     return Layer(small[..., :3], small[..., 3])

@@ -23,7 +23,7 @@ WARMTH = np.array([1.07, 1.0, 0.92], np.float32)
 class Scene:
     """The image (RGB) and the masks of its parts (grey); what no mask covers is land."""
 
-    picture: Bytes
+    image: Bytes
     sky: Bytes
     sea: Bytes
     boat: Bytes
@@ -67,9 +67,9 @@ def paint_scene() -> Scene:
     )
     mirrored[:shown] = _over(mirrored_land, mirrored[:shown])
     light = np.concatenate([backdrop[-HORIZON:], water(CAMERA, mirrored, mirrored_boat)])
-    picture = _develop(_over(vessel, _over(land, light)))
+    image = _develop(_over(vessel, _over(land, light)))
     free = (1 - land.cover) * (1 - vessel.cover)
     above = np.zeros_like(free)
     above[:HORIZON] = 1 - far.cover[-HORIZON:]
     below = (grid(HEIGHT, WIDTH)[0] >= HORIZON).astype(np.float32)
-    return Scene(to_bytes(picture), to_bytes(free * above), to_bytes(free * below), to_bytes(vessel.cover))
+    return Scene(to_bytes(image), to_bytes(free * above), to_bytes(free * below), to_bytes(vessel.cover))

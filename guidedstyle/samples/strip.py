@@ -25,16 +25,16 @@ def tint_masks(content: Bytes, masks: dict[str, Bytes]) -> Bytes:
     return tinted
 
 
-def scale(picture: Bytes, width: int, height: int) -> Bytes:
+def scale(image: Bytes, width: int, height: int) -> Bytes:
     """Scale an image down with averaging."""
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-def lay_row(pictures: list[Bytes], height: int) -> Bytes:
+def lay_row(images: list[Bytes], height: int) -> Bytes:
     """Arrange images side by side at one height, with white gaps."""
-    sized = [scale(picture, round(picture.shape[1] * height / picture.shape[0]), height) for picture in pictures]
+    sized = [scale(image, round(image.shape[1] * height / image.shape[0]), height) for image in images]
     gap = np.full((height, GAP, 3), 255, np.uint8)
-    return np.concatenate([part for picture in sized for part in (picture, gap)][:-1], 1)
+    return np.concatenate([part for image in sized for part in (image, gap)][:-1], 1)
 
 
 def lay_strip(content: Bytes, masks: dict[str, Bytes], style_images: list[Bytes], result: Bytes) -> Bytes:
@@ -48,10 +48,10 @@ def lay_strip(content: Bytes, masks: dict[str, Bytes], style_images: list[Bytes]
 
 
 def main() -> None:
-    """Write the strip of a render: python -m guidedstyle.samples.strip ROOT PICTURE OUT."""
+    """Write the strip of a render: python -m guidedstyle.samples.strip ROOT RENDER OUT."""
     parser = argparse.ArgumentParser(prog="python -m guidedstyle.samples.strip", description=__doc__)
     parser.add_argument("root", type=Path, help="the folder with recipes/ and masks/")
-    parser.add_argument("picture", type=Path)
+    parser.add_argument("render", type=Path)
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
     images = options.root / "recipes" / "images"
@@ -59,7 +59,7 @@ def main() -> None:
     names = ("strokes", "watercolour", "dots")
     style_images = [np.asarray(Image.open(images / f"{name}.jpg")) for name in names]
     strip = lay_strip(
-        np.asarray(Image.open(images / "harbour.jpg")), masks, style_images, np.asarray(Image.open(options.picture))
+        np.asarray(Image.open(images / "harbour.jpg")), masks, style_images, np.asarray(Image.open(options.render))
     )
     Image.fromarray(strip).save(options.out, quality=88, optimize=True)
 

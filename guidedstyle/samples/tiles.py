@@ -95,8 +95,8 @@ def paint_tiles() -> tuple[Bytes, Bytes]:
     tints = np.where(glazed[:, None], glaze, clay) * rng.normal(1, 0.09, (count, 1))
     lean = rng.normal(0, 0.022, (2, count))
     tilt = lean[0][labels] * (rows - middle[labels, 0]) + lean[1][labels] * (columns - middle[labels, 1])
-    picture = _fire(tints[labels], glazed[labels], distance, tilt, rng)
-    return to_bytes(picture), to_bytes(blur(glazed[labels].astype(np.float32), 1.0))
+    image = _fire(tints[labels], glazed[labels], distance, tilt, rng)
+    return to_bytes(image), to_bytes(blur(glazed[labels].astype(np.float32), 1.0))
 
 
 def _fire(tints: Floats, glazed: Mask, distance: Floats, tilt: Floats, rng: np.random.Generator) -> Floats:

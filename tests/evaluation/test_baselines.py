@@ -63,14 +63,14 @@ def variation_by_loops(image: Wide) -> float:
 @needs_data
 def test_neural_style_equals_its_formulas(vgg19: Encoder) -> None:
     """100 times the error of every Gram matrix, 5 times that of the features, 1e-3 times the variation."""
-    picture, content, style_image = draw(0), draw(1), draw(2, 24, 16)
+    image, content, style_image = draw(0), draw(1), draw(2, 24, 16)
     classic = NeuralStyle(vgg19, content, style_image)
-    own, content_features, targets = (encode(vgg19, image * 256 / 255) for image in (picture, content, style_image))
+    own, content_features, targets = (encode(vgg19, one * 256 / 255) for one in (image, content, style_image))
     expected = 5 * np.mean((own["relu3_1"] - content_features["relu3_1"]) ** 2)
-    expected += 1e-3 * variation_by_loops(picture[0].numpy() * 256 - MEAN)
+    expected += 1e-3 * variation_by_loops(image[0].numpy() * 256 - MEAN)
     for layer in LAYERS:
         expected += 100 * np.mean((gram_by_loops(own[layer]) - gram_by_loops(targets[layer])) ** 2)
-    assert float(classic.loss(classic.enter(picture))) == pytest.approx(expected, rel=1e-6)
+    assert float(classic.loss(classic.enter(image))) == pytest.approx(expected, rel=1e-6)
 
 
 @needs_data
@@ -95,11 +95,11 @@ def assert_slope(loss: Callable[[Tensor], Tensor], image: Tensor, reach: float) 
 
 @needs_data
 def test_plain_networks_equal_our_encoders() -> None:
-    picture = draw(0, 32, 40).float()
+    image = draw(0, 32, 40).float()
     for encoder in (load_by_name("vgg19", WEIGHTS), load_by_name("lite")):
         with torch.no_grad():
-            plain = see(build_network(encoder), (picture - encoder.mean) / encoder.std)
-            ours = encoder.encode(picture, encoder.layers)
+            plain = see(build_network(encoder), (image - encoder.mean) / encoder.std)
+            ours = encoder.encode(image, encoder.layers)
         for layer, found in ours.items():
             assert (plain[layer] - found).norm() < 1e-5 * found.norm(), layer
             assert plain[layer].is_contiguous()
@@ -123,23 +123,23 @@ def test_plain_adam_minimises_the_loss_of_a_render(studio: Path) -> None:
     style_image = scene.style_images["style"]
     content, image = torch.from_numpy(scene.content), draw(0, 64, 96).float()
     plain = PlainAdam(encoder, content, resize(torch.from_numpy(style_image.image), style_image.fit(96)))
-    for picture in (content, image, (content + image) / 2):
+    for sample in (content, image, (content + image) / 2):
         with torch.no_grad():
-            assert float(plain.loss(picture)) == pytest.approx(float(objective(picture).total), rel=1e-4)
+            assert float(plain.loss(sample)) == pytest.approx(float(objective(sample).total), rel=1e-4)
 
 
 def collect(paint: Callable[..., None], iterations: int, **options: str) -> list[Tensor]:
     """Collect the images of all iterations."""
-    numbers, pictures = [], []
+    numbers, images = [], []
 
     def watch(number: int, show: Callable[[], Tensor]) -> None:
         numbers.append(number)
-        pictures.append(show())
+        images.append(show())
 
     paint(iterations, watch, **options)
     assert numbers == list(range(1, iterations + 1))
-    assert all(0 <= picture.min() <= picture.max() <= 1 for picture in pictures)
-    return pictures
+    assert all(0 <= image.min() <= image.max() <= 1 for image in images)
+    return images
 
 
 @needs_data
@@ -147,13 +147,13 @@ def test_neural_style_starts_from_noise_or_the_content(vgg19: Encoder) -> None:
     classic = NeuralStyle(vgg19, draw(1), draw(2))
     mean = torch.from_numpy(MEAN / 256)
     assert (collect(classic.paint, 1)[0] - mean).abs().max() < 1e-4
-    pictures = collect(classic.paint, 6, start="image")
-    assert torch.allclose(pictures[0], draw(1))
-    assert classic.loss(classic.enter(pictures[-1])) < classic.loss(classic.enter(pictures[0]))
+    images = collect(classic.paint, 6, start="image")
+    assert torch.allclose(images[0], draw(1))
+    assert classic.loss(classic.enter(images[-1])) < classic.loss(classic.enter(images[0]))
 
 
 def test_plain_adam_starts_from_the_content() -> None:
     plain = PlainAdam(load_by_name("lite"), draw(1, 32, 40).float(), draw(2, 32, 40).float())
-    pictures = collect(plain.paint, 6)
-    assert float((pictures[0] - plain.content).abs().max()) == pytest.approx(plain.rate, rel=1e-3)
-    assert plain.loss(pictures[-1]) < plain.loss(plain.content) / 2
+    images = collect(plain.paint, 6)
+    assert float((images[0] - plain.content).abs().max()) == pytest.approx(plain.rate, rel=1e-3)
+    assert plain.loss(images[-1]) < plain.loss(plain.content) / 2

@@ -46,8 +46,8 @@ def test_tables_show_times_and_ratios() -> None:
     """Also while the last pair is not yet measured with every method."""
     plain = [(1, 2.0, 0.8, 2.0), (2, 8.0, 0.4, 16.0)]
     pairs = {
-        "a + b": {"photograph": 0.9, "curves": {OURS: CURVE, "plain": plain}},
-        "c + d": {"photograph": 0.9, "curves": {OURS: CURVE}},
+        "a + b": {"content": 0.9, "curves": {OURS: CURVE, "plain": plain}},
+        "c + d": {"content": 0.9, "curves": {OURS: CURVE}},
     }
     run = {"size": 64, "iterations": 2, "torch": "2", "threads": 2, "cpu": "x", "precision": "float32"}
     lines = list(describe(run | {"pairs": pairs}, [0.6]))

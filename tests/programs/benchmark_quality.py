@@ -151,7 +151,7 @@ def measure(options: argparse.Namespace) -> Results:
     for pair in PAIRS[: options.pairs]:
         name, scene = " + ".join(part.partition("_")[2] for part in pair), open_pair(pair, options.size)
         judge, curves = make_judge(scene), {}
-        results["pairs"][name] = {"photograph": judge(torch.from_numpy(scene.content)), "curves": curves}
+        results["pairs"][name] = {"content": judge(torch.from_numpy(scene.content)), "curves": curves}
         for method, render_pair in methods.items():
             recorder = Recorder(options.iterations)
             render_pair(scene, recorder)

@@ -98,7 +98,7 @@ def describe_medians(ratios: Sequence[Ratios]) -> Iterator[str]:
 def describe_pair(pair: str, found: Results, reach: Sequence[float]) -> Iterator[str]:
     """Write when every method reaches which distance, and where it ends."""
     curves, ratios = found["curves"], find_ratios(found, reach)
-    yield f"\n**{pair}**, the content itself: {found['photograph']:.4f}\n"
+    yield f"\n**{pair}**, the content itself: {found['content']:.4f}\n"
     yield from head(["style distance", *curves, *(f"{method} / {OURS}" for method in curves if method != OURS)])
     for name, level in choose_levels(found, reach).items():
         times = [find_time(curve, level).write(" s") for curve in curves.values()]

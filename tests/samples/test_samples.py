@@ -27,8 +27,8 @@ from guidedstyle.samples import paint_samples  # noqa: E402
 def test_sample_images_are_painted_by_the_code() -> None:
     """Up to JPEG compression and the rounding of another processor."""
     for name, painted in paint_samples().items():
-        with Image.open(ROOT / name) as picture:
-            shipped = np.asarray(picture, np.float32)
+        with Image.open(ROOT / name) as image:
+            shipped = np.asarray(image, np.float32)
         assert shipped.shape == painted.shape, name
         assert np.abs(shipped - painted).mean() < (12 if name.endswith(".jpg") else 0.5), name
 

@@ -76,9 +76,9 @@ class NeuralStyle:
             painted = see(self.network, self.enter(style_image))
             self.targets = {layer: self.gram(painted[layer]) for layer in self.style_layers}
 
-    def enter(self, picture: Tensor) -> Tensor:
+    def enter(self, image: Tensor) -> Tensor:
         """Convert an image in [0, 1] to the input of the network."""
-        return picture * self.whole_range - self.mean
+        return image * self.whole_range - self.mean
 
     def show(self, image: Tensor) -> Tensor:
         """Convert an input of the network to an image in [0, 1]."""
@@ -132,17 +132,17 @@ class PlainAdam:
             self.content_features = self.see(content)[self.content_layer]
             self.targets = self.measure([self.see(octave) for octave in self.halve(style_image)])
 
-    def see(self, picture: Tensor) -> dict[str, Tensor]:
+    def see(self, image: Tensor) -> dict[str, Tensor]:
         """Return the features of an image by layer."""
-        return see(self.network, (picture - self.encoder.mean) / self.encoder.std)
+        return see(self.network, (image - self.encoder.mean) / self.encoder.std)
 
-    def halve(self, picture: Tensor) -> list[Tensor]:
+    def halve(self, image: Tensor) -> list[Tensor]:
         """Return an image and its halvings, the finest first."""
-        pictures = [picture]
-        while len(pictures) < self.octaves:
-            size = [side // 2 for side in pictures[-1].shape[2:]]
-            pictures.append(functional.interpolate(pictures[-1], size, mode="bilinear", antialias=True))
-        return pictures
+        images = [image]
+        while len(images) < self.octaves:
+            size = [side // 2 for side in images[-1].shape[2:]]
+            images.append(functional.interpolate(images[-1], size, mode="bilinear", antialias=True))
+        return images
 
     def measure(self, seen: list[dict[str, Tensor]]) -> list[Tensor]:
         """Measure the Gram matrices of all octaves and layers, M G M^T where a layer has a metric M."""
@@ -154,16 +154,16 @@ class PlainAdam:
                 grams.append(gram if metric is None else metric.to(gram) @ gram @ metric.to(gram).T)
         return grams
 
-    def loss(self, picture: Tensor) -> Tensor:
+    def loss(self, image: Tensor) -> Tensor:
         """Compute the loss of an image: style and content relative to their targets, and the mean variation."""
-        seen = [self.see(octave) for octave in self.halve(picture)]
+        seen = [self.see(octave) for octave in self.halve(image)]
         pairs = list(zip(self.measure(seen), self.targets, strict=True))
         style = sum((gram - wanted).square().sum() / wanted.square().sum() for gram, wanted in pairs) / len(pairs)
         content = (
             seen[0][self.content_layer] - self.content_features
         ).square().sum() / self.content_features.square().sum()
-        down, right = picture[:, :, 1:] - picture[:, :, :-1], picture[:, :, :, 1:] - picture[:, :, :, :-1]
-        variation = (down.square().sum() + right.square().sum()) / picture.numel()
+        down, right = image[:, :, 1:] - image[:, :, :-1], image[:, :, :, 1:] - image[:, :, :, :-1]
+        variation = (down.square().sum() + right.square().sum()) / image.numel()
         return style + self.content_weight * content + self.smoothness_weight * variation
 
     def paint(self, iterations: int, watch: Watch = ignore) -> None:

@@ -24,10 +24,10 @@ def counting_decodes() -> Iterator[Counter[str]]:
     decodes = Counter[str]()
     load, read, topil = ImageFile.ImageFile.load, zipfile.ZipFile.read, Layer.topil
 
-    def count_load(picture: ImageFile.ImageFile) -> Any:
-        if picture.tile and picture.filename:  # else it is decoded already, or counted as a part
-            decodes[Path(picture.filename).name] += 1
-        return load(picture)
+    def count_load(image: ImageFile.ImageFile) -> Any:
+        if image.tile and image.filename:  # else it is decoded already, or counted as a part
+            decodes[Path(image.filename).name] += 1
+        return load(image)
 
     def count_read(archive: zipfile.ZipFile, name: Any, *arguments: Any) -> bytes:
         decodes[f"{Path(str(archive.filename)).name}/{name}"] += 1
