@@ -87,7 +87,7 @@ class Renderer:
             reporter.stopped()
         for note in rendering.notes:
             reporter.warned(note)
-        return Result(scene, rendering, notes, identity)
+        return Result(scene, rendering, notes=notes, identity=identity)
 
     def load(self, choice: EncoderChoice) -> Encoder:
         """Load the encoder that a recipe asks for, once."""

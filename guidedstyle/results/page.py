@@ -107,7 +107,7 @@ def _write_colour(colour: RGB) -> str:
 
 def _compare_colours(scene: Scene, result: Array) -> Iterator[tuple[str, dict[str, Palette]]]:
     """Measure the palettes of the whole image and of every painted region: content image, style images, result."""
-    before = {"content image": scene.content} if scene.recipe.content else {}
+    before = {"content": scene.content} if scene.recipe.content else {}
     if len(scene.recipe.regions) > 1:
         whole = np.ones_like(scene.weights[0])
         images = before | {"result": result}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import platform
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Result:
 
     scene: Scene
     rendering: Rendering
+    _: KW_ONLY
     notes: tuple[str, ...]
     identity: Identity
 

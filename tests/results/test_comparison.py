@@ -163,6 +163,13 @@ def test_versions_and_machines_are_listed_where_they_differ(folder: Path) -> Non
     assert found["recipe"] == {}
 
 
+def test_a_recipe_without_a_format_has_the_first(folder: Path) -> None:
+    change_record(folder, "old.png", lambda record: record["recipe"].pop("format"))
+    change_record(folder, "new.png", lambda record: record["recipe"].update(format=2))
+    assert compare(folder, "one.png", "old.png")["recipe"] == {}
+    assert compare(folder, "old.png", "new.png")["recipe"] == {"format": [1, 2]}
+
+
 def test_files_that_changed_between_two_renders_are_listed(folder: Path) -> None:
     changed = [folder / "oil.png", folder / "left.png"]
     before = [hashlib.sha256(file.read_bytes()).hexdigest() for file in changed]

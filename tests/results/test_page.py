@@ -67,7 +67,7 @@ def report_on(recipe: dict[str, Any], folder: Path, watch: Callable[[Update], bo
     scene = open_scene(read_recipe(folder / "recipe.yaml"))
     encoder = load_encoder(scene.recipe.encoder)
     rendering = render(scene, encoder, make_plan(scene, encoder), on_update=watch)
-    result = Result(scene, rendering, (NOTE,), identify_recipe(scene.recipe))
+    result = Result(scene, rendering, notes=(NOTE,), identity=identify_recipe(scene.recipe))
     html = write_page(result)
     (folder / "report.html").write_text(html)
     return Report(html, folder / "report.html", result)
