@@ -39,16 +39,19 @@ class MaskStore:
         self._kept = OrderedDict[Hashable, tuple[object, int]]()
 
     def recall(self, file: Path, part: Hashable, read: Callable[[], T]) -> T:
-        """Return what `read` returned for this `part` of the file, or call it if the file has changed since."""
-        if (version := _find_version(file)) is None:
-            return read()
-        key = (file, version, part)
-        if key not in self._kept:
-            value = read()
+        """Return what `read` returned for this `part` of the file, or call it if the file has changed since.
+
+        What is read while the file changes is not kept.
+        """
+        key = (file, version := _find_version(file), part)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key][0]  # type: ignore[return-value]
+        value = read()
+        if version and version == _find_version(file):
             self._kept[key] = value, _measure(value, version)
-        self._kept.move_to_end(key)
-        self._drop_oldest()
-        return self._kept[key][0]  # type: ignore[return-value]
+            self._drop_oldest()
+        return value
 
     def clear(self) -> None:
         """Drop everything, to make room for a render."""
@@ -98,12 +101,19 @@ def read_source(file: Path, mask: Mask, *, palette: Palette | None, store: MaskS
 
 
 def _read_layer(file: Path, name: str | None, store: MaskStore) -> Pixels:
-    document = store.recall(file, LayeredDocument, partial(open_layered, file))
-    if not name:
-        names = ", ".join(layer.path for layer in document.layers if not layer.problem)
-        remedy = f"name one of its layers: layer: {names}" if names else "paint a layer in it, and name that"
-        raise GuidedStyleError.of(file, "it is a layered document", remedy)
-    return store.recall(file, name, partial(read_layer, document, name))
+    if name:
+        return store.recall(file, name, partial(_decode_layer, file, name, store))
+    names = ", ".join(layer.path for layer in _open_document(file, store).layers if not layer.problem)
+    remedy = f"name one of its layers: layer: {names}" if names else "paint a layer in it, and name that"
+    raise GuidedStyleError.of(file, "it is a layered document", remedy)
+
+
+def _open_document(file: Path, store: MaskStore) -> LayeredDocument:
+    return store.recall(file, LayeredDocument, partial(open_layered, file))
+
+
+def _decode_layer(file: Path, name: str, store: MaskStore) -> Pixels:
+    return read_layer(_open_document(file, store), name)
 
 
 def read_grey(file: Path) -> Opacities:

@@ -56,6 +56,18 @@ def test_a_changed_file_is_decoded_again(tmp_path: Path, how: str) -> None:
     assert read(file, store).min() == 255
 
 
+def test_what_is_read_while_a_file_changes_is_not_kept(tmp_path: Path) -> None:
+    file, store = write(tmp_path / "a.png", 9), MaskStore()
+
+    def read_slowly() -> str:
+        file.write_bytes(file.read_bytes() + b"more")
+        return "torn"
+
+    assert store.recall(file, "part", read_slowly) == "torn"
+    assert store.recall(file, "part", lambda: "whole") == "whole"
+    assert store.recall(file, "part", read_slowly) == "whole"
+
+
 def test_the_masks_used_least_recently_are_dropped_first(tmp_path: Path) -> None:
     files = [write(tmp_path / f"{index}.png", index) for index in range(4)]
     store = MaskStore(most_bytes=3 * 32 * 32)
