@@ -15,7 +15,7 @@ ENDLESS = re.compile(r"\S{1000,}")
 
 @dataclass(frozen=True)
 class Problem:
-    """One error: where it stands, what stands there, which rule it breaks and how to mend it."""
+    """One problem: the place where it is, the rule that is broken, and a remedy."""
 
     place: str
     rule: str
@@ -26,13 +26,13 @@ class Problem:
 
 
 def show(text: str) -> str:
-    """Write out what a terminal would obey instead of showing it, and cut off what has no end."""
+    """Escape control characters, and shorten very long words."""
     plain = HIDDEN.sub(lambda found: repr(found[0])[1:-1], text)
     return ENDLESS.sub(lambda found: f"{found[0][:60]}...", plain)
 
 
 class GuidedStyleError(Exception):
-    """Anything the user can mend: all the problems found, reported at once."""
+    """An error that the user can fix: all problems at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -45,14 +45,14 @@ class GuidedStyleError(Exception):
 
 
 class RenderFailedError(GuidedStyleError):
-    """A render failed after it had begun; the remedies say what is kept of it."""
+    """A render failed after it had begun; the remedies say which files are kept."""
 
 
 class StoppedEarlyError(Exception):
-    """A render was stopped before its first step, while a style image was made."""
+    """A render was stopped before its first step, while a style image was synthesised."""
 
 
-SHORT = (  # of torch, C++, oneDNN, the loader of libraries, Linux, Python
+OUT_OF_MEMORY = (  # messages of torch, C++, oneDNN, the dynamic loader, Linux, Python
     "out of memory",
     "can't allocate memory",
     "bad_alloc",
@@ -62,22 +62,22 @@ SHORT = (  # of torch, C++, oneDNN, the loader of libraries, Linux, Python
     "start new thread",
 )
 LOST = ("CUDA error", "CUDNN_STATUS", "CUBLAS_STATUS", "CUSOLVER_STATUS", "NCCL error", "HIP error", "device lost")
-PARTED = "gloo/transport"  # of what processes on CPUs say where one has ended, or none can be reached
+DISCONNECTED = "gloo/transport"  # in messages of CPU processes that cannot reach each other
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether an error says that memory did not suffice; of a CPU's, torch has no class of its own."""
-    return isinstance(error, MemoryError) or any(word in str(error) for word in SHORT)
+    """Whether an error means that memory ran out; torch has no class of its own for a CPU's."""
+    return isinstance(error, MemoryError) or any(word in str(error) for word in OUT_OF_MEMORY)
 
 
 def has_long_name(error: Exception) -> bool:
-    """Tell whether a file could not be reached for the length of its name."""
+    """Whether a file could not be opened because its name is too long."""
     return isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
 
 
 def explain_fault(error: Exception) -> GuidedStyleError | None:
-    """Say what a person can do about an error; None: nothing, it is a bug."""
+    """Turn an error into one that the user can fix; None: it is a bug."""
     if isinstance(error, GuidedStyleError):
         return error
     if is_out_of_memory(error):
@@ -90,11 +90,11 @@ def explain_fault(error: Exception) -> GuidedStyleError | None:
 
 def _explain_runtime(said: str) -> GuidedStyleError | None:
     if any(word in said for word in LOST):
-        remedy = "choose another device (--device cpu), or start this one anew"
+        remedy = "choose another device (--device cpu), or restart this one"
         return GuidedStyleError.of("--device", f"the device failed ({said.splitlines()[0]})", remedy)
-    if PARTED in said:
-        remedy = "look at what the others said, mend that, and start them all anew"
-        rule = f"the processes of this render do not reach each other ({said.splitlines()[0]})"
+    if DISCONNECTED in said:
+        remedy = "fix what the other processes report, and restart all of them"
+        rule = f"the processes of this render cannot reach each other ({said.splitlines()[0]})"
         return GuidedStyleError.of("torchrun", rule, remedy)
     return None
 
@@ -104,11 +104,11 @@ def _explain_system(error: OSError) -> GuidedStyleError | None:
     if has_long_name(error):
         return GuidedStyleError.of(place, "this name is too long for a file", "choose a shorter one")
     if isinstance(error, PermissionError):
-        remedy = "change its permissions, or those of its folder, or name another place"
+        remedy = "change its permissions, or those of its folder, or choose another file"
         return GuidedStyleError.of(place, f"it cannot be reached: {error.strerror}", remedy)
     if error.errno in DISK:
         rule = f"it cannot be written: {error.strerror}"
-        return GuidedStyleError.of(place, rule, "make room, or choose another place")
+        return GuidedStyleError.of(place, rule, "free disk space, or choose another folder")
     return None
 
 

@@ -73,7 +73,7 @@ class Failure:
 
 
 @contextmanager
-def leaving_no_empty(output: Path | None) -> Iterator[None]:
+def removing_empty_folders(output: Path | None) -> Iterator[None]:
     """Remove new folders at the end if no image was written into them."""
     places = [output, *output.absolute().parents] if output else []
     new = [place for place in places if not place.exists()]

@@ -145,7 +145,7 @@ def render_job(
     if options.resume and (record := find_record(job.reading.recipe)):
         reporter.ended(job.name, job.output, record, known=True)
         if options.timelapse or options.report:
-            reporter.warned("for a film or a report of it, render it without --resume")
+            reporter.warned("for a time-lapse or a report of it, render it without --resume")
         return None
     with lock_output(job.output) if is_first() else nullcontext():
         check, plan = plan_job(job, renderer, reporter)

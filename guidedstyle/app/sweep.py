@@ -38,7 +38,7 @@ class Sweep:
         }
 
     def plan(self) -> None:
-        """Plan what is not there yet; raises GuidedStyleError where it cannot be rendered."""
+        """Plan the variants that do not exist yet; raises GuidedStyleError if one cannot be rendered."""
         for variant in self.variants:
             if variant.output not in self.records:
                 check = check_reading(variant.reading, self.renderer.masks)
@@ -47,7 +47,10 @@ class Sweep:
                 self.reporter.planned(check, plan)
 
     def run(self, stop: StopRequest | None = None) -> list[ExitCode]:
-        """Render what is not there yet, and return exit codes; raises where another sweep fills this folder."""
+        """Render the variants that do not exist yet, and return exit codes.
+
+        Raises GuidedStyleError if another sweep writes to the folder.
+        """
         codes, stop = list[ExitCode](), stop or StopRequest()
         with lock_output(self.folder / SHEET):
             for number, variant in enumerate(self.variants, 1):
@@ -62,7 +65,7 @@ class Sweep:
             return [*codes, self._summarise()]
 
     def _attempt(self, variant: Variant, stop: StopRequest) -> ExitCode:
-        """Render a variant; an error is reported, and does not stop the others."""
+        """Render a variant; an error is reported and does not stop the others."""
         try:
             return self._render(variant, stop)
         except StoppedEarlyError:
@@ -83,14 +86,14 @@ class Sweep:
         return find_exit_code(result)
 
     def _summarise(self) -> ExitCode:
-        """Write the sheet and the table of what is there so far."""
-        there = [one for one in self.variants if one.output in self.records and one.output.is_file()]
-        if not there:
+        """Write the sheet and the table of the variants that exist so far."""
+        existing = [one for one in self.variants if one.output in self.records and one.output.is_file()]
+        if not existing:
             return ExitCode.DONE
         try:
-            table = write_table(there, [self.records[variant.output] for variant in there])
+            table = write_table(existing, [self.records[variant.output] for variant in existing])
             write_file(self.folder / TABLE, table.encode())
-            rows = [[(one.label, read_image(one.output)) for one in row] for row in arrange(there, self.columns)]
+            rows = [[(one.label, read_image(one.output)) for one in row] for row in arrange(existing, self.columns)]
             save_image(make_sheet(rows), self.folder / SHEET)
         except GuidedStyleError as error:
             self.reporter.failed("sheet and table are not written", error)

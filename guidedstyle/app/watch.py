@@ -31,9 +31,9 @@ from guidedstyle.types import Setting
 
 TICK = 200  # ms
 OFTEN = Every(seconds=0.5)  # between previews
-WARM_STEPS = 30
+WARM_STEPS = 30  # of a preview that starts from the last one
 
-Times = dict[Path, tuple[int, int] | None]  # ns and bytes; None: it is not there
+Times = dict[Path, tuple[int, int] | None]  # modification time in ns, and bytes; None: there is no file
 
 
 class Watcher:
@@ -67,7 +67,7 @@ class Watcher:
             self._wait()
 
     def _preview(self, began: float) -> None:
-        """Render a preview, unless something is saved before it is there."""
+        """Render a preview, until it is finished or a file is saved."""
         reading = read_recipe(self.recipe, self.settings, self.sandbox)
         self.files = [self.recipe, *dict.fromkeys(file for _, file in list_files(reading.recipe))]
         self.times = read_times(self.files) | self.times
@@ -94,7 +94,7 @@ class Watcher:
             self.reporter.previewed(preview, first=first[0], whole=whole, loss=loss)
 
     def _warm(self, scene: Scene, plan: Plan) -> tuple[Plan, Snapshot | None]:
-        """Begin a preview of the same content image with the last one, at the final size alone."""
+        """Start from the last preview, at the final size only, if the content image is the same."""
         last = self.last
         if not last or not np.array_equal(scene.content, last.scene.content):
             return plan, None
@@ -107,7 +107,7 @@ class Watcher:
         return read_times(self.times) != self.times
 
     def _wait(self) -> None:
-        """Wait until a file is saved."""
+        """Wait until a file is saved, or a stop is requested."""
         if self._is_saved():
             return
         folders = {file.parent for file in self.times if file.parent.is_dir()}
@@ -120,7 +120,7 @@ class Watcher:
 
 
 def read_times(files: Iterable[Path]) -> Times:
-    """Read when each file was written, and its size; None: it is not there, as for a moment while it is saved."""
+    """Read the modification time and size of each file; None: there is no file, as for a moment while it is saved."""
     return {file: _read_time(file) for file in files}
 
 

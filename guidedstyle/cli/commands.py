@@ -27,11 +27,8 @@ def mask_new_command(
     """
     from guidedstyle.app.new import begin_masks
 
-    _print_next(
-        output,
-        begin_masks(photo, regions.split(","), styles=style or (), document=output),
-        "Paint each region's layer in",
-    )
+    recipe = begin_masks(photo, regions.split(","), styles=style or (), document=output)
+    _print_next(output, recipe, "Paint each region's layer in")
 
 
 @mask_app.command("suggest")
@@ -41,7 +38,7 @@ def mask_suggest_command(
     regions: Annotated[int, typer.Option(parser=whole_number("--regions", 2), metavar="NUMBER", help="How many.")] = 4,
     style: options.StyleImages = None,
 ) -> None:
-    """Make the same with a first guess painted in, to be corrected by hand.
+    """Make such a document with suggested regions painted in, to be corrected by hand.
 
     Example: guidedstyle mask suggest photo.jpg --regions 4 -o scene.ora
     """
@@ -97,7 +94,9 @@ def bench_command(
     repeats: Annotated[
         int,
         typer.Option(
-            parser=whole_number("--repeats", 3, 1000), metavar="NUMBER", help="Each time is the median of so many."
+            parser=whole_number("--repeats", 3, 1000),
+            metavar="NUMBER",
+            help="Each time is the median of so many measurements.",
         ),
     ] = 9,
     device: options.Device = "auto",
@@ -140,7 +139,7 @@ def doctor_command(as_json: options.AsJson = False) -> None:
         print_json(describe_findings(findings))
     else:
         print_findings(findings)
-    if not can_render(findings):  # the user has to change the machine, as a wrong recipe
+    if not can_render(findings):  # the user can change it, as a wrong recipe
         raise typer.Exit(ExitCode.USER_ERROR)
 
 
@@ -167,7 +166,7 @@ def masks_command(
     settings: options.Settings = None,
     sandbox: options.Sandbox = False,
 ) -> None:
-    """Show what was understood of a recipe's masks: a table, and a sheet with every region tinted and named.
+    """Show how a recipe's masks are understood: a table, and a sheet with every region tinted and named.
 
     Example: guidedstyle masks recipe.yaml -o sheet.png
     """

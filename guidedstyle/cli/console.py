@@ -1,4 +1,4 @@
-"""What the terminal shows before and after a render."""
+"""Printed text: scenes, plans, masks, outcomes, comparisons."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def _console() -> Console:
     return Console(highlight=False, soft_wrap=not Console().is_terminal, emoji=False)
 
 
-def print_scene(scene: Scene, notes: Sequence[str]) -> None:
-    """Print what a recipe's regions and styles come to, and what else should be known."""
+def print_scene(scene: Scene, warnings: Sequence[str]) -> None:
+    """Print the regions with their styles and controls, and the warnings."""
     console = _console()
     own = any(describe_controls(region) for region in scene.recipe.regions)
     heads = ("region", "share", "style", "strength", "content", *(["its own"] if own else []))
@@ -39,19 +39,19 @@ def print_scene(scene: Scene, notes: Sequence[str]) -> None:
         cells = (region.name, f"{share:.1%}", describe_style(region), *strengths, describe_controls(region))
         table.add_row(*map(escape, cells[: len(heads)]))
     console.print(table)
-    print_notes(notes)
+    print_warnings(warnings)
     console.print(f"content {scene.full_size[0]} x {scene.full_size[1]} px -> {escape(str(scene.recipe.output))}")
 
 
-def print_notes(notes: Iterable[str]) -> None:
-    """Print what a person should know."""
+def print_warnings(warnings: Iterable[str]) -> None:
+    """Print warnings as part of what was asked for."""
     console = _console()
-    for note in notes:
-        console.print(f"[yellow]warning:[/] {escape(note)}")
+    for warning in warnings:
+        console.print(f"[yellow]warning:[/] {escape(warning)}")
 
 
 def print_masks(scene: Scene) -> None:
-    """Print what every mask comes to, and at which sizes of the image and layers its region survives."""
+    """Print the coverage of every region, and the sizes and layers at which it is lost."""
     console, coverage = _console(), measure_coverage(scene)
     regions = {
         region.name: (f"{scene.shares[index]:.1%}", "-" if region.mask.rest else f"{scene.overlaps[index]:.1%}")
@@ -69,13 +69,13 @@ def print_masks(scene: Scene) -> None:
                 ("style", "share of its style image"), style_images, list(coverage.style_images.values()), octaves
             )
         )
-    print_notes(collect_warnings(scene, coverage))
+    print_warnings(collect_warnings(scene, coverage))
 
 
 def _tabulate_coverage(
     heads: tuple[str, ...], rows: Mapping[str, tuple[str, ...]], coverages: list[list[LayerCoverage]], octaves: int
 ) -> Table:
-    """Tabulate the layers that survive at each octave; of the coarser stages' only where some do not."""
+    """Tabulate the layers at which regions are covered, for each octave; coarser scales only where one is lost."""
     sizes = max(coverages, key=len)
     lossy = {index for found in coverages for index, coverage in enumerate(found) if coverage.lost}
     shown = [index for index in range(len(sizes)) if index < octaves or index in lossy]
@@ -87,13 +87,13 @@ def _tabulate_coverage(
 
 def print_plan(plan: Plan) -> None:
     """Print the plan of a render."""
-    from guidedstyle.device.precision import name_precision  # a plan needs torch, other reports do not
+    from guidedstyle.device.precision import name_precision  # a plan needs torch, the other texts do not
 
     stages = ", ".join(f"{stage.size[0]} x {stage.size[1]} ({stage.steps} steps)" for stage in plan.stages)
     console = _console()
     console.print(f"sizes   {stages}")
     console.print(f"style   {', '.join(plan.style_layers) or 'none'} over {plan.stages[-1].octaves} octaves")
-    console.print(f"drawing {', '.join(plan.content_layers) or 'none'}")
+    console.print(f"content {', '.join(plan.content_layers) or 'none'}")
     console.print(f"device  {plan.device}, {name_precision(plan.precision)}, about {plan.memory / 2**20:,.0f} MiB")
     cut = [stage for stage in plan.stages if (plan.tiling(stage).side or max(stage.size)) < max(stage.size)]
     if cut:
@@ -101,7 +101,7 @@ def print_plan(plan: Plan) -> None:
 
 
 def print_bench(lines: Iterable[Line], title: str) -> None:
-    """Print what a machine makes of a step, all lines as one table."""
+    """Print the measurements of a machine as one table."""
     table = Table("measured", "", "ratio", box=None, title=title, title_justify="left")
     for line in lines:
         table.add_row(line.what, line.value, line.ratio)
@@ -109,21 +109,21 @@ def print_bench(lines: Iterable[Line], title: str) -> None:
 
 
 def print_next(recipe: str) -> None:
-    """Say what can be done after the first render."""
+    """Print what can be done after the first render."""
     console = _console()
-    console.print("\nThat was the first one. Next, in a second terminal, see what every change makes of it:")
+    console.print("\nThis was the first render. Next, see the effect of every change, in a second terminal:")
     console.print(f"  guidedstyle watch {escape(shlex.quote(recipe))}")
-    console.print("or begin with a content image of your own:")
+    console.print("or start from a content image of your own:")
     console.print("  guidedstyle mask new photo.jpg --regions sky,sea -o scene.ora")
 
 
 def print_line(head: str, text: str) -> None:
-    """Print what came of a render in one line."""
+    """Print the outcome of a render in one line."""
     _console().print(f"[bold]{escape(head)}[/]  {escape(text)}")
 
 
 def print_outcomes(names: Sequence[str], codes: Sequence[ExitCode]) -> None:
-    """Print what became of several renders, by their exit codes."""
+    """Print how many of several renders are done, and the names of the others."""
     failed, console = [name for name, code in zip(names, codes, strict=True) if code], _console()
     console.print(f"{len(names) - len(failed)} of {len(names)} are done")
     for name in failed:
@@ -131,7 +131,7 @@ def print_outcomes(names: Sequence[str], codes: Sequence[ExitCode]) -> None:
 
 
 def print_json(data: Mapping[str, Any]) -> None:
-    """Print a line of JSON, for programs: of ASCII, whatever the output can show."""
+    """Print a line of JSON for programs, in ASCII whatever the encoding of the output."""
     sys.stdout.write(json.dumps(data) + "\n")
     sys.stdout.flush()
 

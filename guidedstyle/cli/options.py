@@ -21,7 +21,7 @@ QUICK = tuple(
 
 
 def offer(*words: str) -> Callable[[str], list[str]]:
-    """Offer words to complete in a shell."""
+    """Complete one of these words in a shell."""
 
     def complete(incomplete: str) -> list[str]:  # the parameter's name is Typer's
         return [word for word in words if word.startswith(incomplete)]
@@ -56,10 +56,12 @@ def read_convention(name: str | None) -> Convention | None:
     return known[name] if name else None
 
 
-# `readable=False`: the commands themselves report a file that cannot be read, as they know a remedy.
+# `readable=False`: the commands themselves report files that cannot be read, with a remedy.
 Photo = Annotated[Path, typer.Argument(readable=False, help="The content image to paint over.")]
 NewDocument = Annotated[Path, typer.Option("-o", "--output", help="The document to make: .ora or .psd.")]
-StyleImages = Annotated[list[Path] | None, typer.Option("--style", help="A style image; several are given in turn.")]
+StyleImages = Annotated[
+    list[Path] | None, typer.Option("--style", help="A style image; several are assigned to the regions in turn.")
+]
 RecipeFiles = Annotated[
     list[Path],
     typer.Argument(metavar="RECIPE...", readable=False, help="Recipes (.yaml), or PNGs that guidedstyle rendered."),
@@ -69,11 +71,13 @@ Contents = Annotated[
     typer.Option("--content", help="Content images instead of the recipe's: a file, folder or pattern."),
 ]
 PreviewEvery = Annotated[str, typer.Option(help="Write the image so far: every 20 (steps), 5s, or off.")]
-SaveEvery = Annotated[str | None, typer.Option(help="Keep numbered images of the way: every 10 (steps), 5s, or off.")]
-Timelapse = Annotated[Path | None, typer.Option(help="Make a film of them (.mp4).")]
-CheckpointEvery = Annotated[str, typer.Option(help="Write what --resume goes on from: every 50 (steps), 30s, or off.")]
-Report = Annotated[Path | None, typer.Option(help="Write a report to look at and to send (.html).")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from where a render was interrupted.")]
+SaveEvery = Annotated[str | None, typer.Option(help="Write numbered frames: every 10 (steps), 5s, or off.")]
+Timelapse = Annotated[Path | None, typer.Option(help="Make a time-lapse of the frames (.mp4).")]
+CheckpointEvery = Annotated[str, typer.Option(help="Write a checkpoint for --resume: every 50 (steps), 30s, or off.")]
+Report = Annotated[Path | None, typer.Option(help="Write a report, one file to open in a browser (.html).")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue an interrupted render; skip outputs that exist already.")
+]
 JsonProgress = Annotated[bool, typer.Option("--json-progress", help="Print progress as lines of JSON for programs.")]
 RecipeFile = Annotated[
     Path, typer.Argument(readable=False, help="The recipe (.yaml), or a PNG that guidedstyle rendered.")
@@ -122,7 +126,7 @@ def collect_settings(
     seed: int | None = None,
     encoder: str | None = None,
 ) -> list[Setting]:
-    """Collect what the command line says about keys of the recipe."""
+    """Collect the keys of the recipe that the command line sets."""
     from guidedstyle.recipe.loading.settings import parse_setting
 
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}

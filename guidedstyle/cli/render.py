@@ -51,7 +51,7 @@ def render_command(
 
     Example: guidedstyle render recipe.yaml --size 512 --set regions.sky.strength=2
     """
-    from guidedstyle.app.jobs import leaving_no_empty, list_orders, make_jobs
+    from guidedstyle.app.jobs import list_orders, make_jobs, removing_empty_folders
     from guidedstyle.device.environment import read_limits
     from guidedstyle.io.files import make_folder
     from guidedstyle.masks.files import MaskStore
@@ -67,13 +67,13 @@ def render_command(
         report=report,
         resume=resume,
     )
-    with leaving_no_empty(output):
+    with removing_empty_folders(output):
         orders = list_orders(recipes, contents or (), output)
         if output and orders[0].output != output:  # it is a folder
             make_folder(output, "--output")
         jobs = make_jobs(orders, given, sandbox=sandbox, masks=masks)
         if len(jobs) > 1 and (timelapse or report):
-            rule = f"there are {len(jobs)} images, and a film or a report is of one"
+            rule = f"there are {len(jobs)} images, and a time-lapse or a report shows one"
             raise GuidedStyleError.of("render", rule, "leave --timelapse and --report out, or name one recipe")
         from guidedstyle.app.render import Renderer  # errors are reported before torch is loaded
 
@@ -135,7 +135,7 @@ def sweep_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the variants and stop.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Render a recipe over a grid of values, with a contact sheet and a table. Again: only what is missing.
+    """Render a recipe over a grid of values, with a contact sheet and a table. A second run renders what is missing.
 
     Example: guidedstyle sweep recipe.yaml --vary styles.ink.scale=0.5,1,2 --vary content_strength=0.5,2
     """

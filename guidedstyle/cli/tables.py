@@ -17,14 +17,14 @@ COLOURS = {"ok": "green", "missing": "yellow", "problem": "bold red"}
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """Print what was found of a machine, a line each; below what is amiss, what mends it."""
+    """Print the findings about a machine, one per line, and below each problem how to solve it."""
     console = Console(highlight=False, soft_wrap=True, emoji=False)
     width = max(len(finding.what) for finding in findings)
     for finding in findings:
         mark = f"[{COLOURS[finding.mark]}]{finding.mark:8}[/]"
         console.print(f"{mark} {finding.what:{width}}  {escape(finding.found)}")
         if finding.remedy:
-            console.print(f"    {escape(finding.remedy)}")
+            console.print(f"    hint: {escape(finding.remedy)}")
 
 
 KEYS, COLUMN = 28, 13  # characters for keys, and at least for the values of each image

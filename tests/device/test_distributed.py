@@ -76,7 +76,7 @@ def test_the_image_so_far_is_kept_when_one_process_is_killed(studio: Path) -> No
     second = next(child for child in children if b"RANK=1" in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"))
     os.kill(int(second), signal.SIGKILL)
     output = process.communicate(timeout=200)[1]
-    assert "recipe.png is not written: torchrun: the processes of this render do not reach each other" in output
+    assert "recipe.png is not written: torchrun: the processes of this render cannot reach each other" in output
     assert "the image so far is recipe.preview.png" in output
     assert "bug of guidedstyle" not in output
     assert np.asarray(Image.open(studio / "recipe.preview.png")).shape == (64, 96, 3)

@@ -1,4 +1,4 @@
-"""What torch makes of this machine: devices, their precision and memory, encoder weights."""
+"""Examine devices, their memory and precision, and encoder weights, with torch."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from guidedstyle.io.paths import CACHE_VARIABLE, find_cache
 NEW_DRIVER = "install NVIDIA's driver, and a torch built for it: https://pytorch.org/get-started"
 
 
-LONGEST_REASON = 200  # letters
+LONGEST_REASON = 200  # characters
 
 
 def examine_devices() -> list[Finding]:
     """Examine the CPU and every GPU, or say why there is none."""
-    with warnings.catch_warnings(record=True) as warned:  # of a driver that is too old, for one
+    with warnings.catch_warnings(record=True) as warned:  # such as one about an old driver
         warnings.simplefilter("always")
         found = [finding for device in _list_devices() for finding in examine_device(device)]
     return [*found, *_examine_absence([str(warning.message) for warning in warned])]
@@ -43,19 +43,19 @@ def _list_devices() -> Iterator[torch.device]:
 
 
 def _examine_absence(warned: Sequence[str]) -> Iterator[Finding]:
-    """Say which kinds of GPU are not there, and whether they should be."""
+    """Report the kinds of GPU that are absent or cannot be used."""
     reasons = [" ".join(text.split()) for text in warned if "CUDA" in text]
     if not torch.cuda.is_available() and (reasons or shutil.which("nvidia-smi")):
-        why = reasons[0] if reasons else f"torch {torch.__version__} cannot use NVIDIA's GPU"
-        yield Finding("problem", "cuda", why, f"{NEW_DRIVER}; none is needed where CUDA_VISIBLE_DEVICES hides it")
+        why = reasons[0] if reasons else f"torch {torch.__version__} cannot use the NVIDIA GPU"
+        yield Finding("problem", "cuda", why, f"{NEW_DRIVER}; nothing is wrong if CUDA_VISIBLE_DEVICES hides it")
     elif not torch.cuda.is_available():
-        yield Finding("missing", "cuda", "no GPU of NVIDIA")
+        yield Finding("missing", "cuda", "no NVIDIA GPU")
     if not torch.backends.mps.is_available():
-        yield Finding("missing", "mps", "no GPU of Apple")
+        yield Finding("missing", "mps", "no Apple GPU")
 
 
 def examine_device(device: torch.device) -> Iterator[Finding]:
-    """Describe a device, and let it compute; a problem of the one that `auto` chooses prevents renders."""
+    """Describe a device and compute on it; a problem of the one that `auto` chooses prevents rendering."""
     chosen = device.type == choose_device("auto").type and not device.index
     try:
         check_computes(device)
@@ -63,7 +63,7 @@ def examine_device(device: torch.device) -> Iterator[Finding]:
         yield Finding("ok", str(device), f"{_describe(device)}{', the default' if chosen else ''}")
         yield examine_memory(device, free, chosen)
         yield _examine_precision(device)
-    except (RuntimeError, AssertionError) as error:  # what a driver or a kernel that does not fit the GPU comes to
+    except (RuntimeError, AssertionError) as error:  # the driver or the kernels do not fit the GPU
         said = " ".join(str(error).split())[:LONGEST_REASON]
         remedy = f"render with --device cpu, or {NEW_DRIVER}"
         yield Finding("problem", str(device), f"cannot compute: {said}", remedy, chosen)
@@ -78,7 +78,7 @@ def _describe(device: torch.device) -> str:
 
 
 def examine_memory(device: torch.device, free: int, chosen: bool) -> Finding:
-    """Judge the bytes of memory that are free on a device against what the smallest render takes."""
+    """Compare the bytes that are free on a device with what the smallest render takes."""
     what = f"{device} memory"
     if free == sys.maxsize:
         return Finding("ok", what, "the system does not say how much is free")
@@ -124,5 +124,5 @@ def _examine_embedded(name: str) -> Finding:
 
 
 def examine_cache() -> Finding:
-    """Look whether what is measured of style images can be kept; without, it is measured at every render."""
+    """Examine the folder of the cache; without one, style images are measured at every render."""
     return examine_folder("cache", find_cache(), f"let {CACHE_VARIABLE} name a folder that can be written")

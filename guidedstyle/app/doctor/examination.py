@@ -17,7 +17,7 @@ from guidedstyle.app.doctor.packages import (
 
 
 def examine_machine() -> Iterator[Finding]:
-    """Examine all that renders here depend on; devices and weights only where the packages work."""
+    """Examine everything that rendering depends on; devices and weights only if the packages work."""
     packages = list(examine_packages())
     yield from packages
     yield examine_threads()
@@ -33,7 +33,7 @@ def examine_machine() -> Iterator[Finding]:
 
 
 def can_render(findings: Sequence[Finding]) -> bool:
-    """Tell whether nothing that was found keeps this machine from rendering."""
+    """Whether no finding prevents this machine from rendering."""
     return not any(finding.prevents for finding in findings)
 
 

@@ -1,4 +1,4 @@
-"""Packages, extras, folders, threads, the terminal. Without torch, until it is tried."""
+"""Examine packages, extras, folders, threads and the terminal. Imports torch only to test it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from rich.console import Console
 
 from guidedstyle.device.environment import PACKAGES, SPIN_COUNT, SPINNING, find_spinning
 
-MODULES = {"pillow": "PIL", "opencv-python-headless": "cv2"}  # packages whose modules are called otherwise
+MODULES = {"pillow": "PIL", "opencv-python-headless": "cv2"}  # packages whose modules have other names
 
 
-EXTRAS_OF_DEVELOPERS = {"test", "dev", "audit"}
+DEVELOPER_EXTRAS = {"test", "dev", "audit"}
 
 
 Mark = Literal["ok", "missing", "problem"]
@@ -29,9 +29,9 @@ Mark = Literal["ok", "missing", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: `missing` is not needed by every render, a `problem` is to be mended by its remedy.
+    """The result of one examination: `missing` means not needed by every render; a `problem` has a remedy.
 
-    `prevents` tells that nothing can be rendered before.
+    `prevents`: nothing can be rendered until it is solved.
     """
 
     mark: Mark
@@ -49,7 +49,7 @@ def examine_packages() -> Iterator[Finding]:
 
 
 def _examine_package(package: str) -> Finding:
-    """Look up a package's version, and import it: a broken installation shows only then."""
+    """Look up the version of a package, and import it: only this reveals a broken installation."""
     try:
         found = version(package)
         with warnings.catch_warnings():
@@ -58,29 +58,29 @@ def _examine_package(package: str) -> Finding:
         return Finding("ok", package, found)
     except PackageNotFoundError:
         return Finding("problem", package, "is not installed", f"pip install {package}", True)
-    except Exception as error:  # whatever a broken installation comes to
+    except Exception as error:  # a broken installation can raise anything
         said = " ".join(str(error).split())
         remedy = f"install it again: pip install --force-reinstall {package}"
         return Finding("problem", package, f"cannot be imported: {said}", remedy, True)
 
 
 def examine_folder(what: str, folder: Path, remedy: str) -> Finding:
-    """Look whether a file can be written in a folder, or in the nearest there is where it would be made."""
+    """Examine whether a file can be written in a folder, or in the nearest parent that exists."""
     try:
-        ways = (folder.absolute(), *folder.absolute().parents)
-        nearest = next(path for path in ways if path.exists())
+        absolute = folder.absolute()
+        nearest = next(path for path in (absolute, *absolute.parents) if path.exists())
         with tempfile.TemporaryFile(dir=nearest):
             free = shutil.disk_usage(nearest).free / 2**30
-        return Finding("ok", what, f"{ways[0]}, {free:.1f} GiB free")
+        return Finding("ok", what, f"{absolute}, {free:.1f} GiB free")
     except OSError as error:
         return Finding("problem", what, f"{folder} cannot be written: {error.strerror}", remedy)
 
 
 def examine_extras() -> Iterator[Finding]:
-    """Look which packages of each extra are installed."""
+    """Examine which packages of each extra are installed."""
     about = metadata("guidedstyle")
     for extra in about.get_all("Provides-Extra") or ():
-        if extra in EXTRAS_OF_DEVELOPERS:
+        if extra in DEVELOPER_EXTRAS:
             continue
         needed = [line for line in about.get_all("Requires-Dist") or () if re.search(rf"extra == .{extra}.", line)]
         names = [re.split(r"[^\w.-]", line)[0] for line in needed]
@@ -106,6 +106,6 @@ def examine_threads() -> Finding:
 
 
 def examine_terminal() -> Finding:
-    """Say how progress is shown here."""
-    shown = "a bar" if Console(stderr=True).is_terminal else "lines, since this is no terminal"
+    """Report how progress is shown here."""
+    shown = "a bar" if Console(stderr=True).is_terminal else "lines, as this is not a terminal"
     return Finding("ok", "progress", shown)
