@@ -51,7 +51,7 @@ class Renderer:
 
     def plan(self, scene: Scene) -> Plan:
         """Plan the render of a scene, whatever size it was opened at; raises GuidedStyleError where it cannot be."""
-        return make_plan(scene, self.load(scene.recipe.encoder), self.device, self.limits)
+        return make_plan(scene, self.load(scene.recipe.encoder), self.device, limits=self.limits)
 
     def open(self, reading: Reading, plan: Plan) -> Scene:
         """Open a scene at its full size."""

@@ -169,7 +169,7 @@ class Plan:
         return replace(self, tilings=tuple(smaller if one == stage else tiling for one, tiling in pairs))
 
 
-def make_plan(scene: Scene, encoder: Encoder, device: str = "auto", limits: Limits = ANYTHING) -> Plan:
+def make_plan(scene: Scene, encoder: Encoder, device: str = "auto", *, limits: Limits = ANYTHING) -> Plan:
     """Plan the render of a scene; raises GuidedStyleError if the device is missing or has too little memory."""
     chosen, recipe = choose_device(device), scene.recipe
     style_layers, content_layers = _find_layers(recipe, encoder)

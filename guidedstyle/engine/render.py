@@ -84,9 +84,10 @@ class _Solver:
         for stage in progress.plan.stages[len(progress.endings) :]:
             objective = self._solve(stage)
             progress.state = None
-            if not progress.endings[-1].finished:
-                break
-        return objective
+            if stage == progress.plan.stages[-1] or not progress.endings[-1].finished:
+                return objective
+            del objective  # frees its memory for the next stage
+        raise ValueError("a snapshot of a finished render has no stage to resume")
 
     def _solve(self, stage: Stage) -> Objective:
         """Solve a stage; when memory runs out, start it over in smaller tiles."""
@@ -146,7 +147,7 @@ def make_style_images_for(
     """
 
     def paint(synthesis: Scene) -> tuple[Array, bool]:
-        own = replace(make_plan(synthesis, encoder, str(plan.device), plan.limits), precision=plan.precision)
+        own = replace(make_plan(synthesis, encoder, str(plan.device), limits=plan.limits), precision=plan.precision)
         rendering = render(
             synthesis, encoder, own, on_update=lambda update: on_update(replace(update, stage=0, done=0))
         )

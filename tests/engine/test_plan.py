@@ -85,7 +85,7 @@ def open_large(studio: Path, side: int = 1000) -> Scene:
 def test_a_stage_is_computed_whole_if_it_fits_or_else_in_the_largest_tiles_that_fit(studio: Path) -> None:
     scene = open_large(studio)
     encoder = load_encoder(scene.recipe.encoder)
-    plans = {mib: make_plan(scene, encoder, "cpu", Limits(memory=mib * MIB)) for mib in (4000, 2000, 1500, 1300)}
+    plans = {mib: make_plan(scene, encoder, "cpu", limits=Limits(memory=mib * MIB)) for mib in (4000, 2000, 1500, 1300)}
     finest = {mib: plan.tiling(plan.stages[-1]) for mib, plan in plans.items()}
     assert finest[4000] == Tiling()
     sides = [tiling.side or 10_000 for tiling in finest.values()]
@@ -100,7 +100,7 @@ def test_a_stage_is_computed_whole_if_it_fits_or_else_in_the_largest_tiles_that_
 def test_more_memory_stores_more_tiles(studio: Path) -> None:
     scene = open_large(studio)
     encoder = load_encoder(scene.recipe.encoder)
-    plans = [make_plan(scene, encoder, "cpu", Limits(256, mib * MIB)) for mib in (1600, 1900, 2200)]
+    plans = [make_plan(scene, encoder, "cpu", limits=Limits(256, mib * MIB)) for mib in (1600, 1900, 2200)]
     kept = [plan.tilings[-1].kept for plan in plans]
     assert 0 < kept[0] < kept[1] < kept[2] <= 1
 
@@ -111,12 +111,12 @@ def test_a_render_that_does_not_fit_is_an_error_with_its_needs(studio: Path) -> 
         with pytest.raises(
             GuidedStyleError, match=r"the render needs at least \d\.\d\d GiB, and \d\.\d\d GiB are available"
         ):
-            make_plan(scene, load_encoder(scene.recipe.encoder), "cpu", limits)
+            make_plan(scene, load_encoder(scene.recipe.encoder), "cpu", limits=limits)
 
 
 def test_shrinking_ends_at_the_smallest_tiles(studio: Path) -> None:
     scene = open_large(studio)
-    plan = make_plan(scene, load_encoder(scene.recipe.encoder), "cpu", Limits(memory=2000 * MIB))
+    plan = make_plan(scene, load_encoder(scene.recipe.encoder), "cpu", limits=Limits(memory=2000 * MIB))
     stage, others, seen = plan.stages[-1], plan.tilings[:-1], []
     while plan:
         seen.append(plan.tiling(stage))

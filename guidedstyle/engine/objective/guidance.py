@@ -55,7 +55,7 @@ class GuideBuilder:
         return GuidedStatistic(layer, statistic, self.known[known])
 
     def guide_style_image(
-        self, mask: Array, key: OctaveLayer, statistic: Statistic, mode: Propagation, *, tiles: Sequence[Tile]
+        self, mask: Array, key: OctaveLayer, *, statistic: Statistic, mode: Propagation, tiles: Sequence[Tile]
     ) -> GuidedStatistic:
         """Guide a statistic of a style image under its mask (1, H, W)."""
         layer = self.architecture.layers[key[1]]

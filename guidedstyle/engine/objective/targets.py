@@ -149,7 +149,10 @@ class TargetBuilder:
         for octave, picture in enumerate(pictures):
             tiles = self.guide_builder.tile((image.shape[3], image.shape[2]), octave)
             here = [key for key in keys if key[0] == octave]
-            guided = [self.guide_builder.guide_style_image(mask, key, statistic, mode, tiles=tiles) for key in here]
+            guided = [
+                self.guide_builder.guide_style_image(mask, key, statistic=statistic, mode=mode, tiles=tiles)
+                for key in here
+            ]
             sums = measure_octave(self.encoder, picture, tiles, guided)
             found |= {key: one.finish(total)[0] for key, one, total in zip(here, guided, sums, strict=True)}
         return found
