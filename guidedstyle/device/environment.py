@@ -13,38 +13,39 @@ from typing import Literal
 
 from guidedstyle.errors import GuidedStyleError
 
-Words = Literal["auto", "off"]
-WORDS: dict[str, Words] = {"auto": "auto", "off": "off"}
+TileWord = Literal["auto", "off"]
+TILE_WORDS: dict[str, TileWord] = {"auto": "auto", "off": "off"}
+SMALLEST_TILE, LARGEST_TILE = 64, 8192  # px
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
-LEAST_TILE, MOST_TILE = 64, 8192  # px
-SPINNING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # environment variables: how long OpenMP's threads spin
+SPIN_VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # environment variables that say how long OpenMP's threads spin
 SPIN_COUNT = 1000
+PACKAGES = ("guidedstyle", "torch", "torchvision", "numpy", "pillow", "opencv-python-headless")  # can change an image
 
 
 def limit_spinning() -> None:
     """Limit how long OpenMP's threads spin while they wait for each other, so that other processes get the cores.
 
-    OpenMP reads its environment once, when torch is loaded: nothing is set after that, nor where the user has chosen.
+    OpenMP reads its environment once, when torch is loaded: after that nothing is set. A user's setting is kept.
     """
-    if "torch" not in sys.modules and not any(name in os.environ for name in SPINNING):
-        os.environ[SPINNING[0]] = str(SPIN_COUNT)
+    if "torch" not in sys.modules and not find_spinning():
+        os.environ[SPIN_VARIABLES[0]] = str(SPIN_COUNT)
 
 
 def find_spinning() -> dict[str, str]:
-    """Find the environment variables that limit how long OpenMP's threads spin; empty: nothing does."""
-    return {name: os.environ[name] for name in SPINNING if name in os.environ}
+    """Return the environment variables that limit how long OpenMP's threads spin; empty: nothing limits it."""
+    return {name: os.environ[name] for name in SPIN_VARIABLES if name in os.environ}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Tiles of so many px, `off`, or `auto` where memory does not suffice; bytes of memory, or all that are free."""
+    """Limits of a render."""
 
-    tile: int | Words = "auto"
-    memory: int | None = None
+    tile: int | TileWord = "auto"  # px of a tile's side; auto: tiles only where memory is too small for the whole image
+    memory: int | None = None  # bytes; None: all that is free
 
 
 def read_limits(tile: str, memory: float | str | None) -> Limits:
-    """Read --tile and --max-memory (GiB); raises GuidedStyleError where they are no limits."""
+    """Read --tile and --max-memory (GiB); raises GuidedStyleError if one of them is not valid."""
     return Limits(_read_tile(tile), None if memory is None else _read_memory(memory))
 
 
@@ -54,27 +55,29 @@ def _read_memory(memory: float | str) -> int:
             return round(float(memory) * 2**30)
     except (ValueError, OverflowError):
         pass
-    raise GuidedStyleError.of("--max-memory", f"{memory!r} is no size of memory", "name GiB: --max-memory 4")
+    raise GuidedStyleError.of("--max-memory", f"{memory!r} is not an amount of memory", "give GiB: --max-memory 4")
 
 
 def check_device(name: str) -> str:
-    """Return the name of a device; raises GuidedStyleError where none is called so anywhere."""
+    """Return the name of a device; raises GuidedStyleError if it names no device of any machine."""
     if not DEVICE.fullmatch(name):
-        remedy = "use auto, cpu, or a GPU that is there: cuda, cuda:1, mps"
-        raise GuidedStyleError.of("--device", f"{name!r} is no device that can be used here", remedy)
+        raise refuse_device(name)
     return name
 
 
-def _read_tile(tile: str) -> int | Words:
-    if tile in WORDS:
-        return WORDS[tile]
-    if tile.isascii() and tile.isdigit() and LEAST_TILE <= int(tile) <= MOST_TILE:
+def refuse_device(name: str) -> GuidedStyleError:
+    """Make the error for a device that cannot be used on this machine."""
+    hint = "use auto, cpu, or a GPU of this machine: cuda, cuda:1, mps"
+    return GuidedStyleError.of("--device", f"{name!r} is not a device of this machine", hint)
+
+
+def _read_tile(tile: str) -> int | TileWord:
+    if tile in TILE_WORDS:
+        return TILE_WORDS[tile]
+    if tile.isascii() and tile.isdigit() and SMALLEST_TILE <= int(tile) <= LARGEST_TILE:
         return int(tile)
-    rule = f"{tile!r} is neither auto, off, nor a number from {LEAST_TILE} to {MOST_TILE}"
-    raise GuidedStyleError.of("--tile", rule, "leave it out, or choose a number of px: --tile 512")
-
-
-PACKAGES = ("guidedstyle", "torch", "torchvision", "numpy", "pillow", "opencv-python-headless")
+    rule = f"{tile!r} is neither auto, off, nor a number from {SMALLEST_TILE} to {LARGEST_TILE}"
+    raise GuidedStyleError.of("--tile", rule, "leave it out, or give px: --tile 512")
 
 
 def list_versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from guidedstyle.device.distributed import count_processes, divide_memory
-from guidedstyle.device.environment import Limits, check_device
+from guidedstyle.device.environment import Limits, check_device, refuse_device
 from guidedstyle.device.memory import measure_memory
 from guidedstyle.device.precision import choose_precision
 from guidedstyle.encoders.architecture import Architecture, Convolution, Pooling
@@ -262,6 +262,5 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        rule = f"{name!r} is no device that can be used here"
-        raise GuidedStyleError.of("--device", rule, "use auto, cpu, or an available GPU: cuda, cuda:1, mps") from error
+        raise refuse_device(name) from error
     return device

@@ -178,9 +178,9 @@ def test_limits_are_read(tile: str) -> None:
         ("0", None, "--tile: '0' is neither auto, off, nor a number from 64 to 8192"),
         ("huge", None, "--tile: 'huge' is neither auto, off, nor a number from 64 to 8192"),
         ("²", None, "--tile: '²' is neither auto, off, nor a number from 64 to 8192"),
-        ("auto", "0", "--max-memory: '0' is no size of memory"),
-        ("auto", float("nan"), "--max-memory: nan is no size of memory"),
-        ("auto", -3.0, "--max-memory: -3.0 is no size of memory"),
+        ("auto", "0", "--max-memory: '0' is not an amount of memory"),
+        ("auto", float("nan"), "--max-memory: nan is not an amount of memory"),
+        ("auto", -3.0, "--max-memory: -3.0 is not an amount of memory"),
     ],
 )
 def test_invalid_limits_are_errors(tile: str, memory: float | str | None, message: str) -> None:

@@ -160,7 +160,7 @@ def test_command_is_interrupted_and_resumed(tmp_path: Path, images: Path, teache
         ({"--hold-out": "typo"}, "typo: no image has that in its name"),
         ({"--out": "mine.pth"}, "mine.pth is not a .safetensors file"),
         ({"--teacher": "none.pth"}, "none.pth: no network weights can be read"),
-        ({"--device": "cuda:99"}, "no device that can be used here"),
+        ({"--device": "cuda:99"}, "not a device of this machine"),
         ({"--convention": "mine"}, "'mine' is unknown"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Examine devices, their memory and precision, and encoder weights, with torch."""
+"""Examine what torch can use: devices, their memory and precision, encoder weights, the cache."""
 
 from __future__ import annotations
 
@@ -22,17 +22,15 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.paths import CACHE_VARIABLE, find_cache
 
 NEW_DRIVER = "install NVIDIA's driver, and a torch built for it: https://pytorch.org/get-started"
-
-
-LONGEST_REASON = 200  # characters
+MOST_SHOWN = 200  # characters of an error
 
 
 def examine_devices() -> list[Finding]:
-    """Examine the CPU and every GPU, or say why there is none."""
-    with warnings.catch_warnings(record=True) as warned:  # such as one about an old driver
+    """Examine the CPU and every GPU; report why a kind of GPU is not available."""
+    with warnings.catch_warnings(record=True) as warned:  # such as: the driver is too old
         warnings.simplefilter("always")
         found = [finding for device in _list_devices() for finding in examine_device(device)]
-    return [*found, *_examine_absence([str(warning.message) for warning in warned])]
+    return [*found, *_examine_missing([str(warning.message) for warning in warned])]
 
 
 def _list_devices() -> Iterator[torch.device]:
@@ -42,12 +40,12 @@ def _list_devices() -> Iterator[torch.device]:
         yield torch.device("mps")
 
 
-def _examine_absence(warned: Sequence[str]) -> Iterator[Finding]:
-    """Report the kinds of GPU that are absent or cannot be used."""
+def _examine_missing(warned: Sequence[str]) -> Iterator[Finding]:
+    """Report which kinds of GPU are not available, and whether that is a problem."""
     reasons = [" ".join(text.split()) for text in warned if "CUDA" in text]
     if not torch.cuda.is_available() and (reasons or shutil.which("nvidia-smi")):
-        why = reasons[0] if reasons else f"torch {torch.__version__} cannot use the NVIDIA GPU"
-        yield Finding("problem", "cuda", why, f"{NEW_DRIVER}; nothing is wrong if CUDA_VISIBLE_DEVICES hides it")
+        why = reasons[0] if reasons else f"torch {torch.__version__} cannot use NVIDIA's GPU"
+        yield Finding("problem", "cuda", why, f"{NEW_DRIVER}; if CUDA_VISIBLE_DEVICES hides the GPU, do nothing")
     elif not torch.cuda.is_available():
         yield Finding("missing", "cuda", "no NVIDIA GPU")
     if not torch.backends.mps.is_available():
@@ -55,7 +53,7 @@ def _examine_absence(warned: Sequence[str]) -> Iterator[Finding]:
 
 
 def examine_device(device: torch.device) -> Iterator[Finding]:
-    """Describe a device and compute on it; a problem of the one that `auto` chooses prevents rendering."""
+    """Describe a device and test that it computes; a problem of the device that `auto` chooses prevents renders."""
     chosen = device.type == choose_device("auto").type and not device.index
     try:
         check_computes(device)
@@ -63,8 +61,8 @@ def examine_device(device: torch.device) -> Iterator[Finding]:
         yield Finding("ok", str(device), f"{_describe(device)}{', the default' if chosen else ''}")
         yield examine_memory(device, free, chosen)
         yield _examine_precision(device)
-    except (RuntimeError, AssertionError) as error:  # the driver or the kernels do not fit the GPU
-        said = " ".join(str(error).split())[:LONGEST_REASON]
+    except (RuntimeError, AssertionError) as error:  # the driver, or the kernels, may not fit the GPU
+        said = " ".join(str(error).split())[:MOST_SHOWN]
         remedy = f"render with --device cpu, or {NEW_DRIVER}"
         yield Finding("problem", str(device), f"cannot compute: {said}", remedy, chosen)
 
@@ -78,10 +76,10 @@ def _describe(device: torch.device) -> str:
 
 
 def examine_memory(device: torch.device, free: int, chosen: bool) -> Finding:
-    """Compare the bytes that are free on a device with what the smallest render takes."""
+    """Compare the free memory of a device, in bytes, with what the smallest render takes."""
     what = f"{device} memory"
     if free == sys.maxsize:
-        return Finding("ok", what, "the system does not say how much is free")
+        return Finding("ok", what, "the free amount is unknown")
     found = f"{free / 2**30:.1f} GiB free"
     if free > RUNTIME:
         return Finding("ok", what, found)
@@ -102,7 +100,7 @@ def _examine_precision(device: torch.device) -> Finding:
 
 
 def examine_weights() -> Iterator[Finding]:
-    """Load the encoders that are part of the package, and check which others have been downloaded."""
+    """Load the encoders that are part of the package, and find which others have been downloaded."""
     for name in list_encoders():
         match find_architecture(name).source:
             case Embedded():
@@ -124,5 +122,5 @@ def _examine_embedded(name: str) -> Finding:
 
 
 def examine_cache() -> Finding:
-    """Examine the folder of the cache; without one, style images are measured at every render."""
-    return examine_folder("cache", find_cache(), f"let {CACHE_VARIABLE} name a folder that can be written")
+    """Test whether the cache can be written; without it, every render measures its style images again."""
+    return examine_folder("cache", find_cache(), f"set {CACHE_VARIABLE} to a folder that can be written")

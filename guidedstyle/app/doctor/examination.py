@@ -17,7 +17,7 @@ from guidedstyle.app.doctor.packages import (
 
 
 def examine_machine() -> Iterator[Finding]:
-    """Examine everything that rendering depends on; devices and weights only if the packages work."""
+    """Examine everything that renders depend on; devices and weights only if the packages can be imported."""
     packages = list(examine_packages())
     yield from packages
     yield examine_threads()
@@ -27,16 +27,16 @@ def examine_machine() -> Iterator[Finding]:
         yield from examine_devices()
         yield from examine_weights()
         yield examine_cache()
-    yield examine_folder("folder", Path(), "render in another folder, or name one with -o")
+    yield examine_folder("folder", Path(), "render in another folder, or write to one with -o")
     yield from examine_extras()
     yield examine_terminal()
 
 
 def can_render(findings: Sequence[Finding]) -> bool:
-    """Whether no finding prevents this machine from rendering."""
+    """Whether no finding prevents renders on this machine."""
     return not any(finding.prevents for finding in findings)
 
 
 def describe_findings(findings: Sequence[Finding]) -> dict[str, object]:
-    """Describe findings for programs."""
+    """Return findings as plain data, for JSON."""
     return {"can_render": can_render(findings), "findings": [asdict(finding) for finding in findings]}

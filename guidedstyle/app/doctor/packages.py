@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 import shutil
 import tempfile
 import warnings
@@ -14,42 +13,37 @@ from importlib.metadata import PackageNotFoundError, metadata, version
 from pathlib import Path
 from typing import Literal
 
+from packaging.requirements import Requirement
 from rich.console import Console
 
-from guidedstyle.device.environment import PACKAGES, SPIN_COUNT, SPINNING, find_spinning
+from guidedstyle.device.environment import PACKAGES, SPIN_COUNT, SPIN_VARIABLES, find_spinning
 
-MODULES = {"pillow": "PIL", "opencv-python-headless": "cv2"}  # packages whose modules have other names
-
-
+MODULES = {"pillow": "PIL", "opencv-python-headless": "cv2"}  # of packages whose modules have other names
 DEVELOPER_EXTRAS = {"test", "dev", "audit"}
-
 
 Mark = Literal["ok", "missing", "problem"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one examination: `missing` means not needed by every render; a `problem` has a remedy.
+    """What was found about one part of this machine."""
 
-    `prevents`: nothing can be rendered until it is solved.
-    """
-
-    mark: Mark
+    mark: Mark  # missing: not every render needs it; problem: see the remedy
     what: str
     found: str
     remedy: str = ""
-    prevents: bool = False
+    prevents: bool = False  # whether nothing can be rendered until it is fixed
 
 
 def examine_packages() -> Iterator[Finding]:
-    """Examine the system, Python, and the packages that images are computed with."""
+    """Examine the system, Python, and the packages that can change an image."""
     yield Finding("ok", "platform", platform.platform())
     yield Finding("ok", "python", platform.python_version())
     yield from map(_examine_package, PACKAGES)
 
 
 def _examine_package(package: str) -> Finding:
-    """Look up the version of a package, and import it: only this reveals a broken installation."""
+    """Look up a package's version, and import it, which fails if its installation is broken."""
     try:
         found = version(package)
         with warnings.catch_warnings():
@@ -65,29 +59,35 @@ def _examine_package(package: str) -> Finding:
 
 
 def examine_folder(what: str, folder: Path, remedy: str) -> Finding:
-    """Examine whether a file can be written in a folder, or in the nearest parent that exists."""
+    """Test whether a file can be written in a folder, or, if there is no such folder, in the nearest one above it."""
     try:
-        absolute = folder.absolute()
-        nearest = next(path for path in (absolute, *absolute.parents) if path.exists())
+        paths = (folder.absolute(), *folder.absolute().parents)
+        nearest = next(path for path in paths if path.exists())
         with tempfile.TemporaryFile(dir=nearest):
             free = shutil.disk_usage(nearest).free / 2**30
-        return Finding("ok", what, f"{absolute}, {free:.1f} GiB free")
+        return Finding("ok", what, f"{paths[0]}, {free:.1f} GiB free")
     except OSError as error:
         return Finding("problem", what, f"{folder} cannot be written: {error.strerror}", remedy)
 
 
 def examine_extras() -> Iterator[Finding]:
-    """Examine which packages of each extra are installed."""
+    """Examine which packages of each extra for users are installed."""
     about = metadata("guidedstyle")
+    requirements = [Requirement(line) for line in about.get_all("Requires-Dist") or ()]
     for extra in about.get_all("Provides-Extra") or ():
         if extra in DEVELOPER_EXTRAS:
             continue
-        needed = [line for line in about.get_all("Requires-Dist") or () if re.search(rf"extra == .{extra}.", line)]
-        names = [re.split(r"[^\w.-]", line)[0] for line in needed]
-        if absent := [name for name in names if not _is_installed(name)]:
-            yield Finding("missing", f"extra {extra}", f"pip install {' '.join(absent)}")
+        names = [one.name for one in requirements if _belongs_to(one, extra)]
+        if missing := [name for name in names if not _is_installed(name)]:
+            yield Finding("missing", f"extra {extra}", f"pip install {' '.join(missing)}")
         else:
             yield Finding("ok", f"extra {extra}", ", ".join(f"{name} {version(name)}" for name in names))
+
+
+def _belongs_to(requirement: Requirement, extra: str) -> bool:
+    """Whether an extra, and nothing else, needs a requirement on this machine."""
+    marker = requirement.marker
+    return marker is not None and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""})
 
 
 def _is_installed(package: str) -> bool:
@@ -98,14 +98,14 @@ def _is_installed(package: str) -> bool:
 
 
 def examine_threads() -> Finding:
-    """Report whether OpenMP's threads leave the cores to other processes while they wait for each other."""
+    """Report whether OpenMP's threads free the cores for other processes while they wait for each other."""
     if found := find_spinning():
         return Finding("ok", "threads", ", ".join(f"{name}={value}" for name, value in found.items()))
-    why = "torch was loaded before guidedstyle: waiting threads spin, which is slow beside other busy processes"
-    return Finding("missing", "threads", why, f"set {SPINNING[0]}={SPIN_COUNT} before Python starts")
+    why = "torch was loaded before guidedstyle: waiting threads spin, which is slow when other processes are busy"
+    return Finding("missing", "threads", why, f"set {SPIN_VARIABLES[0]}={SPIN_COUNT} before Python starts")
 
 
 def examine_terminal() -> Finding:
     """Report how progress is shown here."""
-    shown = "a bar" if Console(stderr=True).is_terminal else "lines, as this is not a terminal"
+    shown = "a bar" if Console(stderr=True).is_terminal else "lines, since this is not a terminal"
     return Finding("ok", "progress", shown)
