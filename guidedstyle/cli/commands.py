@@ -69,7 +69,8 @@ def compare_command(
 
     Example: guidedstyle compare photo.jpg first.png second.png -o sheet.png
     """
-    from guidedstyle.cli.console import print_comparison, print_json
+    from guidedstyle.cli.console import print_comparison
+    from guidedstyle.cli.messages import print_json
     from guidedstyle.results.comparison import compare_images, describe_comparison, save_comparison
 
     comparison = compare_images(pictures)
@@ -131,7 +132,7 @@ def doctor_command(as_json: options.AsJson = False) -> None:
     Example: guidedstyle doctor
     """
     from guidedstyle.app.doctor.examination import can_render, describe_findings, examine_machine
-    from guidedstyle.cli.console import print_json
+    from guidedstyle.cli.messages import print_json
     from guidedstyle.cli.tables import print_findings
 
     findings = list(examine_machine())

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -128,12 +126,6 @@ def print_outcomes(names: Sequence[str], codes: Sequence[ExitCode]) -> None:
     console.print(f"{len(names) - len(failed)} of {len(names)} are done")
     for name in failed:
         console.print(f"  not done: {escape(name)}")
-
-
-def print_json(data: Mapping[str, Any]) -> None:
-    """Print a line of JSON for programs, in ASCII whatever the encoding of the output."""
-    sys.stdout.write(json.dumps(data) + "\n")
-    sys.stdout.flush()
 
 
 def print_comparison(comparison: Comparison, sheet: Path) -> None:

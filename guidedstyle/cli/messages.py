@@ -1,9 +1,12 @@
-"""Errors and hints as the terminal shows them."""
+"""Errors and hints as the terminal shows them, and lines of JSON for programs."""
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
+from collections.abc import Mapping
+from typing import Any
 
 from guidedstyle.errors import GuidedStyleError, StoppedEarlyError, explain_fault, show
 
@@ -34,3 +37,9 @@ def print_count(error: Exception) -> None:
     """Print how many problems an error has that was found before anything was written."""
     count = len(fault.problems) if (fault := explain_fault(error)) else 1
     print(f"{count} {'error' if count == 1 else 'errors'}. Nothing was written.", file=sys.stderr)
+
+
+def print_json(data: Mapping[str, Any]) -> None:
+    """Print a line of JSON for programs, in ASCII whatever the encoding of the output."""
+    sys.stdout.write(json.dumps(data) + "\n")
+    sys.stdout.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,7 +12,9 @@ from rich.table import Column, Table
 
 from guidedstyle.app.doctor.packages import Finding
 from guidedstyle.recipe.loading.document import write_yaml
-from guidedstyle.results.comparison import ComparedImage, Comparison, Source
+
+if TYPE_CHECKING:  # the doctor runs where OpenCV cannot be imported
+    from guidedstyle.results.comparison import ComparedImage, Comparison, Source
 
 COLOURS = {"ok": "green", "missing": "yellow", "problem": "bold red"}
 

@@ -106,8 +106,8 @@ def test_mistakes_end_with_2_and_leave_nothing(studio: Path, command: str) -> No
     [
         (["render", "none.yaml"], "none.yaml: there is no such file"),
         (["render", "photo.png"], "photo.png: this image contains no recipe"),
-        (["render", "recipe.yaml", "--device", "cuda:77"], "--device: 'cuda:77' is no device"),
-        (["render", "recipe.yaml", "--device", "abacus"], "--device: 'abacus' is no device"),
+        (["render", "recipe.yaml", "--device", "cuda:77"], "--device: 'cuda:77' is not a device"),
+        (["render", "recipe.yaml", "--device", "abacus"], "--device: 'abacus' is not a device"),
         (["render", "recipe.yaml", "--size", "many"], "--size: 'many' is not a whole number"),
         (
             ["render", "recipe.yaml", "--encoder", "resnet"],
