@@ -87,6 +87,10 @@ class Renderer:
             reporter.stopped()
         for note in rendering.notes:
             reporter.warned(note)
+        if rendering.endings[-1].reason == EndReason.NOT_FINITE:
+            rule = f"{rendering.reason}; the best image so far is kept"
+            remedy = "lower solver.learning_rate or the strengths, or set precision: float32"
+            reporter.failed(str(scene.recipe.output), GuidedStyleError.of("solver", rule, remedy))
         return Result(scene, rendering, notes=notes, identity=identity)
 
     def load(self, choice: EncoderChoice) -> Encoder:

@@ -231,6 +231,33 @@ def test_memory_that_ends_at_the_save_leaves_the_earlier_picture_and_what_resume
     check_picture(studio / "recipe.png")
 
 
+NOT_FINITE = """
+import guidedstyle.app.render, guidedstyle.engine.solvers.minimise as module
+from dataclasses import replace
+before = module._differentiate
+def spoil(objective, image):
+    losses, gradient = before(objective, image)
+    return replace(losses, total=losses.total * float("nan")), gradient
+module._differentiate = spoil
+"""
+
+
+def test_a_loss_that_is_not_a_number_exits_with_2_and_names_what_to_change(studio: Path) -> None:
+    code, said = end(start(studio, *RENDER, "-q", fault=NOT_FINITE))
+    rule = "error: recipe.png: solver: the loss became infinite or NaN (4); the best image so far is kept"
+    assert said == f"{rule}\n    hint: lower solver.learning_rate or the strengths, or set precision: float32\n"
+    assert code == 2
+    check_picture(studio / "recipe.png")
+
+
+def test_a_loss_that_diverges_exits_with_0_and_a_warning(studio: Path) -> None:
+    spoilt = ("--set", "content_strength=1e6", "--set", "init=content", "--set", "solver.method=lbfgs")
+    code, said = end(start(studio, *RENDER, *spoilt, "--set", "solver.learning_rate=1", "--steps", "6"))
+    assert code == 0, said
+    assert "warning: at 96 px the loss diverged: the best image so far is kept" in " ".join(said.split())
+    check_picture(studio / "recipe.png")
+
+
 LOST = 'RuntimeError("CUDA error: device-side assert triggered\\nCUDA kernel errors might be reported later")'
 
 

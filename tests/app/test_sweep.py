@@ -20,7 +20,7 @@ from guidedstyle.app.render import Renderer
 from guidedstyle.app.sweep import Sweep
 from guidedstyle.app.variants import make_variants, parse_axis
 from guidedstyle.cli.reporters import QuietReporter
-from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.encoders.encoder import ConvEncoder
 from guidedstyle.errors import GuidedStyleError, find_worst
 from guidedstyle.results.sheets import CELL
 from guidedstyle.types import Setting
@@ -54,7 +54,7 @@ def test_a_sweep_renders_the_grid_with_a_sheet_and_a_table(small: Path) -> None:
         assert record["recipe"]["styles"]["ink"]["scale"] == float(row["styles.ink.scale"])
         assert record["recipe"]["content_strength"] == float(row["content_strength"])
         assert float(row["loss: total"]) == pytest.approx(record["losses"]["total"])
-        assert float(row["image: style"]) == pytest.approx(record["losses"]["regions"]["picture"]["style"])
+        assert float(row["picture: style"]) == pytest.approx(record["losses"]["regions"]["picture"]["style"])
         assert (row["steps"], row["reason"]) == ("2", "all steps are done (2)")
     with Image.open(folder / "sheet.png") as sheet:
         assert sheet.width // CELL == 3
@@ -118,13 +118,13 @@ def test_a_sweep_that_was_broken_off_goes_on_where_it_was(small: Path) -> None:
 def test_style_images_are_measured_once_for_all_variants(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each further variant encodes what the first did, less the style image at every octave."""
     pictures: list[tuple[int, ...]] = []
-    encode = Encoder.encode
+    encode = ConvEncoder.encode
 
-    def count(self: Encoder, image, layers):
+    def count(self: ConvEncoder, image, layers):
         pictures.append(tuple(image.shape[2:]))
         return encode(self, image, layers)
 
-    monkeypatch.setattr(Encoder, "encode", count)
+    monkeypatch.setattr(ConvEncoder, "encode", count)
     (small / "out").mkdir()
     axes = [parse_axis("content_strength=1,2,4")]
     variants = make_variants(small / "small.yaml", axes, (), folder=small / "out")
