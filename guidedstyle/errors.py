@@ -8,14 +8,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-# Control characters, ends of lines, changes of the direction of writing, halves of characters.
+# Control characters, line separators, changes of the writing direction, lone surrogates.
 HIDDEN = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 ENDLESS = re.compile(r"\S{1000,}")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem: the place where it is, the rule that is broken, and a remedy."""
+    """One error: where it is, which rule is broken, and how to fix it."""
 
     place: str
     rule: str
@@ -26,13 +26,13 @@ class Problem:
 
 
 def show(text: str) -> str:
-    """Escape control characters, and shorten very long words."""
+    """Escape the characters that a terminal would interpret, and shorten endless words."""
     plain = HIDDEN.sub(lambda found: repr(found[0])[1:-1], text)
     return ENDLESS.sub(lambda found: f"{found[0][:60]}...", plain)
 
 
 class GuidedStyleError(Exception):
-    """An error that the user can fix: all problems at once."""
+    """An error that the user can fix; holds all the problems found, to be reported at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -40,7 +40,7 @@ class GuidedStyleError(Exception):
 
     @classmethod
     def of(cls, place: object, rule: str, remedy: str) -> GuidedStyleError:
-        """Make an error of a single problem."""
+        """Make an error with a single problem."""
         return cls([Problem(str(place), rule, remedy)])
 
 
@@ -52,7 +52,7 @@ class StoppedEarlyError(Exception):
     """A render was stopped before its first step, while a style image was synthesised."""
 
 
-OUT_OF_MEMORY = (  # messages of torch, C++, oneDNN, the dynamic loader, Linux, Python
+OUT_OF_MEMORY = (  # in messages of torch, C++, oneDNN, the dynamic linker, Linux and Python
     "out of memory",
     "can't allocate memory",
     "bad_alloc",
@@ -61,23 +61,31 @@ OUT_OF_MEMORY = (  # messages of torch, C++, oneDNN, the dynamic loader, Linux, 
     "annot allocate memory",
     "start new thread",
 )
-LOST = ("CUDA error", "CUDNN_STATUS", "CUBLAS_STATUS", "CUSOLVER_STATUS", "NCCL error", "HIP error", "device lost")
-DISCONNECTED = "gloo/transport"  # in messages of CPU processes that cannot reach each other
+DEVICE_FAILED = (
+    "CUDA error",
+    "CUDNN_STATUS",
+    "CUBLAS_STATUS",
+    "CUSOLVER_STATUS",
+    "NCCL error",
+    "HIP error",
+    "device lost",
+)
+CONNECTION_LOST = "gloo/transport"  # in messages of the processes of a render on CPUs when one of them has ended
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error means that memory ran out; torch has no class of its own for a CPU's."""
+    """Whether an error says that memory ran out; torch raises a plain RuntimeError on CPUs."""
     return isinstance(error, MemoryError) or any(word in str(error) for word in OUT_OF_MEMORY)
 
 
 def has_long_name(error: Exception) -> bool:
-    """Whether a file could not be opened because its name is too long."""
+    """Whether an error says that the name of a file is too long."""
     return isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
 
 
-def explain_fault(error: Exception) -> GuidedStyleError | None:
-    """Turn an error into one that the user can fix; None: it is a bug."""
+def explain_error(error: Exception) -> GuidedStyleError | None:
+    """Turn an error of torch or the system into one that says how to fix it; None: it is a bug."""
     if isinstance(error, GuidedStyleError):
         return error
     if is_out_of_memory(error):
@@ -88,13 +96,13 @@ def explain_fault(error: Exception) -> GuidedStyleError | None:
     return _explain_runtime(str(error)) if isinstance(error, RuntimeError) else None
 
 
-def _explain_runtime(said: str) -> GuidedStyleError | None:
-    if any(word in said for word in LOST):
+def _explain_runtime(message: str) -> GuidedStyleError | None:
+    if any(word in message for word in DEVICE_FAILED):
         remedy = "choose another device (--device cpu), or restart this one"
-        return GuidedStyleError.of("--device", f"the device failed ({said.splitlines()[0]})", remedy)
-    if DISCONNECTED in said:
-        remedy = "fix what the other processes report, and restart all of them"
-        rule = f"the processes of this render cannot reach each other ({said.splitlines()[0]})"
+        return GuidedStyleError.of("--device", f"the device failed ({message.splitlines()[0]})", remedy)
+    if CONNECTION_LOST in message:
+        remedy = "fix what the other processes report, and start them all again"
+        rule = f"the processes of this render cannot reach each other ({message.splitlines()[0]})"
         return GuidedStyleError.of("torchrun", rule, remedy)
     return None
 
@@ -102,13 +110,13 @@ def _explain_runtime(said: str) -> GuidedStyleError | None:
 def _explain_system(error: OSError) -> GuidedStyleError | None:
     place = error.filename or "a file"
     if has_long_name(error):
-        return GuidedStyleError.of(place, "this name is too long for a file", "choose a shorter one")
+        return GuidedStyleError.of(place, "this file name is too long", "choose a shorter one")
     if isinstance(error, PermissionError):
         remedy = "change its permissions, or those of its folder, or choose another file"
-        return GuidedStyleError.of(place, f"it cannot be reached: {error.strerror}", remedy)
+        return GuidedStyleError.of(place, f"it cannot be accessed: {error.strerror}", remedy)
     if error.errno in DISK:
         rule = f"it cannot be written: {error.strerror}"
-        return GuidedStyleError.of(place, rule, "free disk space, or choose another folder")
+        return GuidedStyleError.of(place, rule, "choose another folder, or free disk space")
     return None
 
 
@@ -132,4 +140,4 @@ def find_error_code(error: Exception) -> ExitCode:
     """Find the exit code of an error."""
     if isinstance(error, StoppedEarlyError):
         return ExitCode.INTERRUPTED
-    return ExitCode.USER_ERROR if explain_fault(error) else ExitCode.BUG
+    return ExitCode.USER_ERROR if explain_error(error) else ExitCode.BUG

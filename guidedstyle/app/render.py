@@ -22,7 +22,7 @@ from guidedstyle.errors import (
     GuidedStyleError,
     Problem,
     RenderFailedError,
-    explain_fault,
+    explain_error,
     find_error_code,
 )
 from guidedstyle.io.files import lock_output, make_folder
@@ -164,7 +164,7 @@ def render_job(
                     _save(job, files, result, reporter)
             return result
         except (MemoryError, RuntimeError) as error:
-            if not (fault := explain_fault(error)):
+            if not (fault := explain_error(error)):
                 raise
             raise _fail(f"{job.output} is not written", fault, *files.describe_kept()) from error
 

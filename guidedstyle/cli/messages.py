@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from guidedstyle.errors import GuidedStyleError, StoppedEarlyError, explain_fault, show
+from guidedstyle.errors import GuidedStyleError, StoppedEarlyError, explain_error, show
 
 BUG = "This is a bug of guidedstyle, not of your recipe. Please report the lines above."
 
@@ -17,7 +17,7 @@ def print_error(error: Exception, name: str = "") -> None:
     """Print an error on the error stream, with its traceback if it is a bug; `name` is what it prevented."""
     if isinstance(error, StoppedEarlyError):
         text = f"{show(name)}: stopped before its first step. Nothing was written."
-    elif fault := explain_fault(error):
+    elif fault := explain_error(error):
         text = write_problems(fault, name)
     else:
         text = f"{''.join(traceback.format_exception(error))}\n{BUG}"
@@ -35,7 +35,7 @@ def write_problems(error: GuidedStyleError, name: str = "") -> str:
 
 def print_count(error: Exception) -> None:
     """Print how many problems an error has that was found before anything was written."""
-    count = len(fault.problems) if (fault := explain_fault(error)) else 1
+    count = len(fault.problems) if (fault := explain_error(error)) else 1
     print(f"{count} {'error' if count == 1 else 'errors'}. Nothing was written.", file=sys.stderr)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from guidedstyle.device.distributed import is_first
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Update
-from guidedstyle.errors import GuidedStyleError, explain_fault
+from guidedstyle.errors import GuidedStyleError, explain_error
 from guidedstyle.io.files import check_writable, delete_leftovers, explaining_errors, make_folder, write_file
 from guidedstyle.io.paths import list_output_files, name_checkpoint, name_frames, name_old_checkpoint, name_preview
 from guidedstyle.io.video import write_timelapse
@@ -138,7 +138,7 @@ class NonFatalCallback:
             if update.done:
                 self.callback(update)
         except Exception as error:
-            if not (fault := explain_fault(error)):
+            if not (fault := explain_error(error)):
                 raise
             if not self.failed:
                 self.reporter.failed("the render continues, but a file is not written", fault)

@@ -14,7 +14,7 @@ from PIL import Image
 from support.processes import wait_for
 from support.renders import OFTEN, RENDER, check_picture, end, list_temporary, start
 
-from guidedstyle.errors import GuidedStyleError, explain_fault
+from guidedstyle.errors import GuidedStyleError, explain_error
 from guidedstyle.io.images import read_image
 
 pytestmark = pytest.mark.slow
@@ -277,12 +277,14 @@ def test_a_device_that_goes_away_leaves_the_picture_so_far_and_another_goes_on(s
 
 
 def test_what_may_not_be_read_is_told(tmp_path: Path) -> None:
-    told = explain_fault(PermissionError(13, "Permission denied", "locked/photo.jpg"))
-    assert str(told).startswith("locked/photo.jpg: it cannot be reached: Permission denied\n    change its permissions")
+    told = explain_error(PermissionError(13, "Permission denied", "locked/photo.jpg"))
+    assert str(told).startswith(
+        "locked/photo.jpg: it cannot be accessed: Permission denied\n    change its permissions"
+    )
     with pytest.raises(GuidedStyleError, match="it cannot be read: Is a directory"):
         read_image(tmp_path)
 
 
 def test_what_may_be_a_bug_is_explained_by_nothing() -> None:
-    assert not explain_fault(RuntimeError("sizes do not match"))
-    assert not explain_fault(OSError(2, "No such file or directory"))
+    assert not explain_error(RuntimeError("sizes do not match"))
+    assert not explain_error(OSError(2, "No such file or directory"))
