@@ -1,4 +1,4 @@
-"""What a machine does to a render: no room, no memory, no folder, no device; nothing whole is lost, and it is told."""
+"""Faults of the machine (disk, memory, folder, device): reported plainly, and no finished work is lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from guidedstyle.io.images import read_image
 
 pytestmark = pytest.mark.slow
 
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to such a limit")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces such a limit")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path, left: int) -> Path:
-    """Fill a disk but for so many bytes."""
+    """Fill a disk except for so many bytes."""
     room = os.statvfs(disk)
     file = disk / "full"
     file.write_bytes(bytes(room.f_bavail * room.f_frsize - left))
@@ -52,13 +52,13 @@ def read_earlier(disk: Path) -> tuple[bytes, bytes]:
 
 
 @pytest.mark.parametrize("left", [8 * 1024, 12 * 1024], ids=["record", "picture"])
-def test_on_a_full_disk_the_earlier_picture_stays_and_the_new_one_is_kept_elsewhere(
+def test_on_a_full_disk_the_earlier_image_stays_and_the_new_one_is_saved_elsewhere(
     studio: Path, disk: Path, left: int
 ) -> None:
     full, earlier = fill(disk, left), read_earlier(disk)
     code, said = end(start(studio, *RENDER, "-o", "disk/out.png", *OFTEN))
     assert code == 2
-    assert said.count("the render continues") == 2  # preview and state
+    assert said.count("the render continues") == 2  # preview and checkpoint
     assert "out.png is not written, but kept as" in said
     assert "it cannot be written: No space left on device\n    hint: choose another folder, or free disk space" in said
     assert read_earlier(disk) == earlier
@@ -71,7 +71,7 @@ def test_on_a_full_disk_the_earlier_picture_stays_and_the_new_one_is_kept_elsewh
     assert np.array_equal(np.asarray(Image.open(disk / "out.png")), np.asarray(Image.open(kept)))
 
 
-def test_where_only_the_state_does_not_fit_the_picture_is_written(studio: Path, disk: Path) -> None:
+def test_the_image_is_written_although_its_checkpoint_does_not_fit(studio: Path, disk: Path) -> None:
     fill(disk, 120 * 1024)
     code, said = end(start(studio, *RENDER, "-o", "disk/out.png", *OFTEN))
     assert (code, said.count("the render continues")) == (0, 1)
@@ -80,9 +80,9 @@ def test_where_only_the_state_does_not_fit_the_picture_is_written(studio: Path, 
     assert {file.name for file in disk.iterdir()} == {"full", "out.png", "out.png.json"}
 
 
-@pytest.mark.parametrize(("full", "told"), [(False, "Read-only file system"), (True, "No space left on device")])
-def test_a_disk_on_which_nothing_can_be_written_is_told_before_the_work(
-    studio: Path, disk: Path, full: bool, told: str
+@pytest.mark.parametrize(("full", "reason"), [(False, "Read-only file system"), (True, "No space left on device")])
+def test_a_disk_on_which_nothing_can_be_written_is_reported_before_rendering(
+    studio: Path, disk: Path, full: bool, reason: str
 ) -> None:
     earlier = read_earlier(disk)
     if full:
@@ -91,14 +91,14 @@ def test_a_disk_on_which_nothing_can_be_written_is_told_before_the_work(
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     code, said = end(start(studio, *RENDER, "-o", "disk/out.png"))
     assert code == 2
-    assert f"disk: nothing can be written here: {told}\n    hint: choose another folder, or free disk space" in said
+    assert f"disk: nothing can be written here: {reason}\n    hint: choose another folder, or free disk space" in said
     assert "step 1/" not in said
     assert read_earlier(disk) == earlier
     assert not list_temporary(disk)
 
 
-def test_a_disk_that_can_only_be_read_meanwhile_keeps_what_it_has(studio: Path, disk: Path) -> None:
-    """As Linux mounts one anew that fails: here a second time over itself, since the render holds files open."""
+def test_a_disk_that_becomes_read_only_while_rendering_keeps_its_files(studio: Path, disk: Path) -> None:
+    """Linux remounts a failing disk read-only; here it is a second mount over the first, as files are open."""
     earlier = read_earlier(disk)
     process = start(studio, *RENDER, "-o", "disk/out.png", *OFTEN, "--steps", "80", "--set", "solver.method=sgd")
     wait_for(disk / "out.png.state", process)
@@ -115,7 +115,7 @@ def test_a_disk_that_can_only_be_read_meanwhile_keeps_what_it_has(studio: Path, 
 
 
 @pytest.mark.parametrize("removed", ["out", "."], ids=["output", "everything"])
-def test_a_folder_that_is_removed_meanwhile_costs_no_picture(studio: Path, removed: str) -> None:
+def test_a_folder_that_is_removed_while_rendering_loses_no_image(studio: Path, removed: str) -> None:
     (studio / "work" / "out").mkdir(parents=True)
     for file in [*studio.glob("*.png"), studio / "recipe.yaml"]:
         file.rename(studio / "work" / file.name)
@@ -133,8 +133,8 @@ def test_a_folder_that_is_removed_meanwhile_costs_no_picture(studio: Path, remov
 
 
 @pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
-def test_a_sweep_whose_folder_goes_loses_no_variant(studio: Path, replaced: bool) -> None:
-    """A folder that was removed is made anew; where a file took its place, every variant is kept elsewhere."""
+def test_a_sweep_whose_folder_is_removed_or_replaced_loses_no_variant(studio: Path, replaced: bool) -> None:
+    """A removed folder is created again; where a file has its name, every variant is saved elsewhere."""
     arguments = ("--vary", "solver.seed=1,2,3", "--steps", "60", "--set", "solver.tolerance=0", "--device", "cpu")
     folder = studio / "recipe-sweep"
     process = start(studio, "sweep", "recipe.yaml", *arguments)
@@ -154,7 +154,7 @@ def test_a_sweep_whose_folder_goes_loses_no_variant(studio: Path, replaced: bool
 
 
 @pytest.mark.parametrize("name", ["recipe.png.json", "recipe.preview.png", "recipe.png.state", "recipe.png.state.old"])
-def test_a_folder_where_a_file_goes_is_told_before_the_work(studio: Path, name: str) -> None:
+def test_a_folder_with_the_name_of_a_file_is_reported_before_rendering(studio: Path, name: str) -> None:
     (studio / name).mkdir()
     code, said = end(start(studio, *RENDER))
     assert code == 2
@@ -168,7 +168,7 @@ NOW = "int(open('/proc/self/statm').read().split()[0]) * 4096 + {mib} * 2**20"
 
 
 @LINUX
-def test_too_little_memory_to_load_libraries_is_told(studio: Path) -> None:
+def test_too_little_memory_to_load_libraries_is_reported(studio: Path) -> None:
     before = {*studio.iterdir()}
     code, said = end(start(studio, *RENDER, fault=LIMIT.format(bytes=600 * 2**20)))
     assert code == 2
@@ -188,7 +188,7 @@ threading.Thread(target=limit, daemon=True).start()
 
 
 @LINUX
-def test_where_memory_ends_the_picture_so_far_is_kept_and_resume_goes_on(studio: Path) -> None:
+def test_when_memory_runs_out_the_image_so_far_is_kept_and_the_render_can_be_resumed(studio: Path) -> None:
     (studio / "recipe.png").write_bytes(b"earlier")
     large = (*RENDER, *OFTEN, "--size", "400", "--set", "solver.sizes=3", "--steps", "30")
     code, said = end(start(studio, *large, fault=SHORTAGE))
@@ -204,7 +204,7 @@ def test_where_memory_ends_the_picture_so_far_is_kept_and_resume_goes_on(studio:
 
 
 def fail_at(step: int, function: str, error: str) -> str:
-    """Let a function of guidedstyle fail when it is called for the so-many-th time."""
+    """Return code that makes a function of guidedstyle fail at its call number `step`."""
     module, name = function.rsplit(".", 1)
     return f"""
 import itertools, importlib, torch
@@ -219,7 +219,7 @@ module.{name} = fail
 """
 
 
-def test_memory_that_ends_at_the_save_leaves_the_earlier_picture_and_what_resume_needs(studio: Path) -> None:
+def test_when_memory_runs_out_at_the_save_the_earlier_image_and_the_checkpoint_stay(studio: Path) -> None:
     (studio / "recipe.png").write_bytes(b"earlier")
     code, said = end(start(studio, *RENDER, *OFTEN, fault=fail_at(1, "results.result.save_image", "MemoryError")))
     assert code == 2
@@ -261,8 +261,8 @@ def test_a_loss_that_diverges_exits_with_0_and_a_warning(studio: Path) -> None:
 LOST = 'RuntimeError("CUDA error: device-side assert triggered\\nCUDA kernel errors might be reported later")'
 
 
-def test_a_device_that_goes_away_leaves_the_picture_so_far_and_another_goes_on(studio: Path) -> None:
-    """Simulated: the eighth step of a CPU says what a GPU says."""
+def test_when_a_device_fails_the_image_so_far_is_kept_and_another_device_can_resume(studio: Path) -> None:
+    """Simulated: the eighth step on a CPU fails with the message of a GPU."""
     fault = fail_at(8, "engine.solvers.minimise._differentiate", LOST)
     code, said = end(start(studio, *RENDER, *OFTEN, "--steps", "12", fault=fault))
     assert code == 2
@@ -276,15 +276,15 @@ def test_a_device_that_goes_away_leaves_the_picture_so_far_and_another_goes_on(s
     check_picture(studio / "recipe.png")
 
 
-def test_what_may_not_be_read_is_told(tmp_path: Path) -> None:
-    told = explain_error(PermissionError(13, "Permission denied", "locked/photo.jpg"))
-    assert str(told).startswith(
+def test_a_file_that_may_not_be_read_is_reported(tmp_path: Path) -> None:
+    error = explain_error(PermissionError(13, "Permission denied", "locked/photo.jpg"))
+    assert str(error).startswith(
         "locked/photo.jpg: it cannot be accessed: Permission denied\n    change its permissions"
     )
     with pytest.raises(GuidedStyleError, match="it cannot be read: Is a directory"):
         read_image(tmp_path)
 
 
-def test_what_may_be_a_bug_is_explained_by_nothing() -> None:
+def test_an_error_that_may_be_a_bug_is_not_explained() -> None:
     assert not explain_error(RuntimeError("sizes do not match"))
     assert not explain_error(OSError(2, "No such file or directory"))

@@ -1,4 +1,4 @@
-"""Ctrl-C, kill -9, readers that leave, and two renders of one image: what is there is whole."""
+"""Ctrl-C, kill -9, closed pipes and two renders of one output: every file that exists is whole."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ sys.meta_path.insert(0, Finder())
 
 @pytest.mark.parametrize("module", ["torch._C", "guidedstyle.app.render"])
 def test_ctrl_c_within_an_import_is_no_traceback(studio: Path, module: str) -> None:
-    """Out of the load of torch an exception may not come back."""
+    """An exception from within the import of torch can be lost."""
     assert end(start(studio, *RENDER, fault=AT_IMPORT.format(module=module))) == (130, "interrupted\n")
 
 
@@ -58,10 +58,10 @@ module.{name} = call
     [("objective.targets", "TargetBuilder.make_terms", 1), ("render", "resize", 1), ("render", "Objective", 2)],
     ids=["paintings", "small", "final"],
 )
-def test_ctrl_c_in_every_stage_leaves_a_whole_picture_and_resume_goes_on(
+def test_ctrl_c_at_any_stage_leaves_a_whole_image_and_the_render_can_be_resumed(
     studio: Path, module: str, name: str, call: int
 ) -> None:
-    """While the style images are measured, at the small size, and as the final one begins."""
+    """While the style images are measured, at the small scale, and when the final scale begins."""
     sizes = ("--size", "260", "--set", "solver.sizes=2", "--steps", "24")
     fault = SIGNAL_AT.format(module=module, name=name, call=call)
     code, said = end(start(studio, *RENDER, *sizes, fault=fault))
@@ -74,7 +74,7 @@ def test_ctrl_c_in_every_stage_leaves_a_whole_picture_and_resume_goes_on(
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_ctrl_c_during_the_save_leaves_a_whole_picture(studio: Path, times: int) -> None:
+def test_ctrl_c_during_the_save_leaves_a_whole_image(studio: Path, times: int) -> None:
     assert end(start(studio, *RENDER, "-q", "--steps", "2"))[0] == 0
     earlier = (studio / "recipe.png").read_bytes()
     process = start(studio, *RENDER, "--preview-every", "off", fault=SLOW_SAVE)
@@ -104,7 +104,7 @@ print(stop.is_set())
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="only there are these signals")
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such signals")
 @pytest.mark.parametrize(
     ("signals", "ended"),
     [
@@ -112,37 +112,37 @@ print(stop.is_set())
         ([(signal.SIGHUP, 0), (signal.SIGHUP, 2), (signal.SIGHUP, 2)], (0, "True")),
         ([(signal.SIGINT, 0), (signal.SIGTERM, 2)], (130, EXITING)),
     ],
-    ids=["at once", "hangups", "again"],
+    ids=["within ECHO", "SIGHUP", "a second one"],
 )
-def test_what_is_told_twice_of_itself_counts_once(signals: list[tuple[int, float]], ended: tuple[int, str]) -> None:
-    told = [(int(number), pause) for number, pause in signals]
-    process = spawn([sys.executable, "-u", "-c", ECHOES.format(signals=told)])
+def test_a_signal_that_the_system_repeats_counts_once(signals: list[tuple[int, float]], ended: tuple[int, str]) -> None:
+    sent = [(int(number), pause) for number, pause in signals]
+    process = spawn([sys.executable, "-u", "-c", ECHOES.format(signals=sent)])
     said = process.communicate(timeout=60)[0].splitlines()
     assert said[0] == STOPPING
     assert (process.returncode, said[-1]) == ended
 
 
-@pytest.mark.skipif(os.name != "posix", reason="only there terminals are closed like this")
-@pytest.mark.parametrize("told", [True, False], ids=["hangup", "silent"])
-def test_a_terminal_that_is_closed_costs_no_picture(studio: Path, told: bool) -> None:
-    """Told of it (SIGHUP) a render stops and saves; not told, as after `disown`, it goes on to its end."""
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such terminals")
+@pytest.mark.parametrize("hangup", [True, False], ids=["SIGHUP", "no signal"])
+def test_a_closed_terminal_loses_no_image(studio: Path, hangup: bool) -> None:
+    """With SIGHUP a render stops and saves; without it, as after `disown`, it continues to its end."""
     reader, terminal = os.openpty()
-    command = [sys.executable, "-m", "guidedstyle", *RENDER, *OFTEN, "--steps", "100000" if told else "150"]
+    command = [sys.executable, "-m", "guidedstyle", *RENDER, *OFTEN, "--steps", "100000" if hangup else "150"]
     process = spawn(command, cwd=studio, stdin=terminal, stdout=terminal, stderr=terminal)
     os.close(terminal)
     wait_for(studio / "recipe.png.state", process)
     os.close(reader)
-    for _ in range(3 if told else 0):  # the shell tells it, the system, and whoever hands signals on
+    for _ in range(3 if hangup else 0):  # from the shell, the system, and a launcher
         process.send_signal(signal.SIGHUP)
         time.sleep(0.02)
-    assert process.wait(timeout=200) == (130 if told else 0)
+    assert process.wait(timeout=200) == (130 if hangup else 0)
     check_picture(studio / "recipe.png")
     assert not (studio / "recipe.preview.png").exists()
-    assert (studio / "recipe.png.state").exists() == told
+    assert (studio / "recipe.png.state").exists() == hangup
     assert not list_temporary(studio)
 
 
-def test_a_second_render_of_a_picture_is_refused_and_the_first_goes_on(studio: Path) -> None:
+def test_a_second_render_of_an_output_is_refused_and_the_first_continues(studio: Path) -> None:
     first = start(studio, *RENDER, *OFTEN, "--steps", "100000")
     wait_for(studio / "recipe.png.state", first)
     code, said = end(start(studio, *RENDER, "--resume"))
@@ -155,7 +155,7 @@ def test_a_second_render_of_a_picture_is_refused_and_the_first_goes_on(studio: P
     assert not list_temporary(studio)
 
 
-def test_a_second_sweep_into_a_folder_is_refused_and_the_first_goes_on(studio: Path) -> None:
+def test_a_second_sweep_into_a_folder_is_refused_and_the_first_continues(studio: Path) -> None:
     sweep = ("sweep", "recipe.yaml", "--vary", "smoothness=1,2", "--device", "cpu", "--set", "solver.tolerance=0")
     first = start(studio, *sweep, "--steps", "100000")
     wait_for(studio / "recipe-sweep" / ".sheet.png.lock", first)
@@ -167,7 +167,7 @@ def test_a_second_sweep_into_a_folder_is_refused_and_the_first_goes_on(studio: P
     assert not list_temporary(studio)
 
 
-def test_what_a_killed_render_left_blocks_no_other(studio: Path) -> None:
+def test_leftovers_of_a_killed_render_do_not_block_the_next(studio: Path) -> None:
     first = start(studio, *RENDER, *OFTEN, "--steps", "100000")
     wait_for(studio / "recipe.png.state", first)
     first.kill()
@@ -179,7 +179,7 @@ def test_what_a_killed_render_left_blocks_no_other(studio: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [["schema"], ["--help"], ["check", "recipe.yaml"]], ids=lambda words: words[0])
-def test_a_reader_that_leaves_ends_it_quietly(studio: Path, command: list[str]) -> None:
+def test_a_closed_pipe_ends_a_command_quietly(studio: Path, command: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     run = [sys.executable, "-m", "guidedstyle", *command]
