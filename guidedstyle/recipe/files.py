@@ -1,4 +1,4 @@
-"""Files a recipe names: which they are, which may be read, which must not be overwritten."""
+"""Files of a recipe: which it names, which it may read, which must not be overwritten."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from guidedstyle.types import KeyPath, Violation
 
 
 def share_masks(recipe: Recipe) -> Recipe:
-    """Give the regions' masks the file that they share, if there is one."""
+    """Fill in the shared file of masks, if there is one, in the regions' masks."""
     if not (shared := recipe.masks):
         return recipe
     regions = (_share_with_region(region, shared) for region in recipe.regions)
@@ -30,7 +30,7 @@ def _share_with_region(region: Region, shared: SharedMasks) -> Region:
 
 
 def list_masks(recipe: Recipe) -> Iterator[tuple[KeyPath, Mask]]:
-    """List every mask of a recipe and those within it, with the keys that lead to each."""
+    """List every mask of a recipe, and the masks within it, with their paths."""
     for name, style in recipe.styles.items():
         if style.mask:
             yield from style.mask.walk(("styles", name, "mask"))
@@ -42,7 +42,7 @@ def list_masks(recipe: Recipe) -> Iterator[tuple[KeyPath, Mask]]:
 
 
 def list_starts(recipe: Recipe) -> Iterator[tuple[KeyPath, Start]]:
-    """List the starts of the image and of its regions, with the keys that lead to each."""
+    """List `init` of the whole image and of regions, with their paths."""
     yield ("init",), recipe.init
     for index, region in enumerate(recipe.regions):
         if region.init:
@@ -50,7 +50,7 @@ def list_starts(recipe: Recipe) -> Iterator[tuple[KeyPath, Start]]:
 
 
 def list_files(recipe: Recipe) -> Iterator[tuple[KeyPath, Path]]:
-    """List every file a recipe reads, with the key that names it."""
+    """List every file that a recipe reads, with the path of its key."""
     if recipe.content:
         yield ("content",), recipe.content
     for name, style in recipe.styles.items():
@@ -69,13 +69,13 @@ def list_files(recipe: Recipe) -> Iterator[tuple[KeyPath, Path]]:
         yield ("encoder", "weights"), recipe.encoder.weights
 
 
-REMEDY = "copy it into the recipe's folder, or leave --sandbox out if you trust the recipe"
+ESCAPE_REMEDY = "copy it into the recipe's folder, or leave --sandbox out if you trust the recipe"
 
 
 def find_escapes(recipe: Recipe, folder: Path, trusted: Callable[[KeyPath], bool]) -> Iterator[Violation]:
-    """Find what a recipe would read or write outside a folder, but for the `trusted` keys; links are followed.
+    """Find files outside a folder that a recipe would read or write, except for `trusted` keys; links are followed.
 
-    What is written beside a trusted image stays in the folder of that.
+    Files beside a trusted output may not leave the folder of that output.
     """
     files = [(path, file, folder) for path, file in list_files(recipe) if not trusted(path)]
     chosen, places = trusted(("output",)), list_output_files(recipe.output)
@@ -83,25 +83,25 @@ def find_escapes(recipe: Recipe, folder: Path, trusted: Callable[[KeyPath], bool
     files += [(("output",), file, own) for file in places[chosen:]]
     for path, file, inside in files:
         if escape := leads_out(file, inside):
-            yield path, escape, REMEDY
+            yield path, escape, ESCAPE_REMEDY
 
 
 def leads_out(file: Path, inside: Path) -> str | None:
-    """Say where a file leads unless that is within a folder; links are followed."""
+    """Describe where a file leads if it is outside a folder, else None; links are followed."""
     reached = _follow(file)
     return None if reached.is_relative_to(_follow(inside)) else f"{file} leads to {reached}, outside {inside}"
 
 
 def _follow(file: Path) -> Path:
-    return Path(os.path.realpath(file))  # which, unlike Path.resolve, takes a loop of links too
+    return Path(os.path.realpath(file))  # unlike Path.resolve it accepts a loop of links
 
 
-Identity = tuple[int, int]  # device and number, which all names of a file share
-Given = Mapping[Identity, str]  # what files are called in a message
+Identity = tuple[int, int]  # device and inode, the same for all names of a file
+Given = Mapping[Identity, str]  # names for messages
 
 
 def list_given(recipe: Recipe, source: Path | None = None) -> Iterator[tuple[str, Path]]:
-    """List what a recipe is made of, by its keys, the file that it was read from, and images that look passing."""
+    """List the inputs of a recipe by key, its own file, and finished images with names of temporary ones."""
     for path, file in list_files(recipe):
         yield ".".join(map(str, path)), file
     if source:
@@ -112,12 +112,12 @@ def list_given(recipe: Recipe, source: Path | None = None) -> Iterator[tuple[str
 
 
 def identify(files: Iterable[tuple[str, Path]]) -> Given:
-    """Note what tells files from all others; those that are not there cannot be overwritten."""
+    """Identify files, apart from those that do not exist."""
     return {identity: name for name, file in files if (identity := _identify(file))}
 
 
 def find_overwritten(given: Given, places: Iterable[Path]) -> str | None:
-    """Say which of some places is that of a file which was given."""
+    """Describe the first place that is one of the given files, else None."""
     found = ((place, given.get(identity)) for place in places if (identity := _identify(place)))
     return next((f"{place} would overwrite {name}" for place, name in found if name), None)
 

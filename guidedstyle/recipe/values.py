@@ -76,44 +76,42 @@ def is_too_long(path: Path) -> bool:
 
 def _refuse_no_name(value: Any) -> Any:
     if isinstance(value, str) and (not value or "\0" in value):
-        raise PydanticCustomError("path_type", "no name")
+        raise PydanticCustomError("path_type", "not a file name")
     return _refuse_hidden(value)
 
 
 def _refuse_hidden(value: Any) -> Any:
     if isinstance(value, str) and HIDDEN.search(value):
-        raise PydanticCustomError("hidden", "characters that cannot be seen")
+        raise PydanticCustomError("hidden", "control characters")
     return value
 
 
 def _check_colour(value: Any) -> str:
     try:
-        if not all(0 <= level <= 255 for level in parse_colour(value)):
+        if not isinstance(value, str) or not all(0 <= level <= 255 for level in parse_colour(value)):
             raise ValueError
-    except (ValueError, AttributeError, TypeError) as error:
-        raise PydanticCustomError("colour", "no colour") from error
-    return str(value)
+    except ValueError as error:
+        raise PydanticCustomError("colour", "not a colour") from error
+    return value
+
+
+def _are_numbers(value: Any, count: int) -> bool:
+    """Whether a value is a list of so many numbers from -10 to 10."""
+    if not isinstance(value, list | tuple) or len(value) != count:
+        return False
+    return all(isinstance(one, int | float) and not isinstance(one, bool) and -10 <= one <= 10 for one in value)
 
 
 def _check_numbers(value: Any, count: int) -> tuple[float, ...]:
-    try:
-        if any(isinstance(number, bool | str) for number in value) or len(value) != count:
-            raise ValueError
-        numbers = tuple(map(float, value))
-        if not all(-10 <= number <= 10 for number in numbers):
-            raise ValueError
-    except (ValueError, TypeError) as error:
-        raise PydanticCustomError("point" if count == 2 else "box", "not so many numbers") from error
-    return numbers
+    if not _are_numbers(value, count):
+        raise PydanticCustomError("point" if count == 2 else "box", "not a list of numbers")
+    return tuple(map(float, value))
 
 
 def _check_corners(value: Any) -> tuple[tuple[float, ...], ...]:
-    try:
-        if len(value) < 3:
-            raise ValueError
-        return tuple(_check_numbers(point, 2) for point in value)
-    except (ValueError, TypeError, PydanticCustomError) as error:
-        raise PydanticCustomError("corners", "no corners") from error
+    if not isinstance(value, list | tuple) or len(value) < 3 or not all(_are_numbers(point, 2) for point in value):
+        raise PydanticCustomError("corners", "not a list of corners")
+    return tuple(tuple(map(float, point)) for point in value)
 
 
 def parse_colour(colour: str) -> RGB:
@@ -130,13 +128,16 @@ def name_colour(colour: RGB) -> str:
 
 
 def _check_length(value: Any) -> float | str:
-    number = value[:-1].strip() if isinstance(value, str) and value.endswith("%") else value
+    percent = value[:-1].strip() if isinstance(value, str) and value.endswith("%") else None
     try:
-        if isinstance(value, bool) or not 0 <= float(number) <= (100 if number is not value else 1e5):
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError
-    except (ValueError, TypeError) as error:
-        raise PydanticCustomError("length", "no length") from error
-    return f"{number}%" if number is not value else float(value)
+        number = float(percent or value) if isinstance(value, str) else value
+        if not 0 <= number <= (1e5 if percent is None else 100):
+            raise ValueError
+    except ValueError as error:
+        raise PydanticCustomError("length", "not a length") from error
+    return float(number) if percent is None else f"{percent}%"
 
 
 def measure_length(length: float | str, longest: int) -> float:

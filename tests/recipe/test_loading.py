@@ -151,3 +151,12 @@ def test_a_setting_leads_into_shorthand(studio: Path, setting: str) -> None:
 def test_a_character_that_does_not_exist_is_refused(text: str) -> None:
     with pytest.raises(GuidedStyleError, match="this is not YAML"):
         read_value("here", text)
+
+
+@pytest.mark.parametrize("key", ["border", "mask.grow", "mask.rectangle", "strength", "mask.tolerance"])
+def test_a_number_beyond_floating_point_is_refused(studio: Path, key: str) -> None:
+    """Of 400 digits: an integer that cannot be converted."""
+    text = FULL.replace("mask: rest", "mask: {all: true}") + "encoder: lite\n"
+    value = f"[0, 0, 1, 1{'0' * 400}]" if "rectangle" in key else f"1{'0' * 400}"
+    setting = f"regions.a.{key}={value}"
+    assert any(line.startswith(f"--set {setting[:20]}") for line in refuse(studio / "a.yaml", text, setting))
