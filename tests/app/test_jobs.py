@@ -44,7 +44,7 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
-def test_one_bad_photograph_does_not_stop_the_others(photos: Path) -> None:
+def test_one_bad_content_image_does_not_stop_the_others(photos: Path) -> None:
     done = run("free.yaml", "--content", "photos/*.*g", "-o", "out/", folder=photos)
     assert done.returncode == 2
     assert {file.name for file in (photos / "out").iterdir()} == {
@@ -59,7 +59,7 @@ def test_one_bad_photograph_does_not_stop_the_others(photos: Path) -> None:
         assert read_image(photos / "out" / f"{stem}.png").size == read_image(photos / "photos" / f"{stem}.png").size
 
 
-def test_every_picture_is_what_it_is_by_itself(photos: Path) -> None:
+def test_an_image_of_several_has_the_same_bits_as_alone(photos: Path) -> None:
     (photos / "photos" / "two.jpg").unlink()
     assert run("free.yaml", "--content", "photos", "-o", "out", folder=photos).returncode == 0
     assert run("free.yaml", "--content", "photos/three.png", "-o", "alone.png", folder=photos).returncode == 0
@@ -67,7 +67,7 @@ def test_every_picture_is_what_it_is_by_itself(photos: Path) -> None:
     assert np.array_equal(alone, among)
 
 
-def test_several_recipes_go_where_each_says(photos: Path) -> None:
+def test_several_recipes_are_written_to_their_own_outputs(photos: Path) -> None:
     shutil.copy(photos / "free.yaml", photos / "other.yaml")
     (photos / "broken.yaml").write_text("content: none.png\nstyle: ink.png\n")
     done = run("free.yaml", "broken.yaml", "other.yaml", folder=photos)
@@ -78,7 +78,7 @@ def test_several_recipes_go_where_each_says(photos: Path) -> None:
     assert "not done: broken.yaml" in done.stdout
 
 
-def test_with_resume_what_is_there_is_left_alone(photos: Path) -> None:
+def test_with_resume_finished_images_are_not_rendered_again(photos: Path) -> None:
     arguments = ("free.yaml", "recipe.yaml", "--resume")
     assert run(*arguments, folder=photos).returncode == 0
     before = {name: (photos / name).stat().st_mtime_ns for name in ("free.png", "recipe.png")}
@@ -90,7 +90,7 @@ def test_with_resume_what_is_there_is_left_alone(photos: Path) -> None:
     assert (photos / "recipe.png").stat().st_mtime_ns != before["recipe.png"]
 
 
-def test_two_photographs_of_one_name_are_not_one_picture(photos: Path) -> None:
+def test_two_content_images_of_one_name_are_not_written_to_one_file(photos: Path) -> None:
     (photos / "more").mkdir()
     shutil.copy(photos / "photos" / "one.png", photos / "more" / "one.png")
     jobs = make_jobs(
@@ -100,7 +100,7 @@ def test_two_photographs_of_one_name_are_not_one_picture(photos: Path) -> None:
     assert "is written there already" in str(jobs[1].error)
 
 
-def test_one_picture_by_two_names_is_not_rendered_twice(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_recipes_with_one_output_are_refused(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(photos)
     for name in ("a.yaml", "b.yaml"):
         shutil.copy("free.yaml", name)
@@ -110,7 +110,7 @@ def test_one_picture_by_two_names_is_not_rendered_twice(photos: Path, monkeypatc
     assert jobs[0].check is None  # the checks of all would take more memory than a render
 
 
-def test_no_picture_is_written_over_what_another_is_made_of(photos: Path) -> None:
+def test_no_output_overwrites_the_content_image_of_another(photos: Path) -> None:
     (photos / "more").mkdir()
     shutil.copy(photos / "photos" / "one.png", photos / "more" / "three.png")
     contents = [str(photos / folder / "three.png") for folder in ("more", "photos")]
@@ -123,7 +123,7 @@ def test_no_picture_is_written_over_what_another_is_made_of(photos: Path) -> Non
     assert len(jobs) == sum(isinstance(job, Failure) for job in jobs) == 2
 
 
-def test_no_picture_is_written_over_what_another_recipe_is_made_of(photos: Path) -> None:
+def test_no_output_overwrites_an_input_of_another_recipe(photos: Path) -> None:
     draw_image(70, 60, 5).save(photos / "free.png")  # as free.yaml calls its image
     shutil.copy(photos / "free.yaml", photos / "other.yaml")
     (photos / "other.yaml").write_text((photos / "other.yaml").read_text().replace("photo.png", "free.png"))
@@ -132,12 +132,14 @@ def test_no_picture_is_written_over_what_another_recipe_is_made_of(photos: Path)
     assert "would overwrite content" in str(jobs[0].error)
 
 
-def test_a_pattern_without_pictures_is_a_mistake(photos: Path) -> None:
+def test_a_pattern_without_images_is_an_error(photos: Path) -> None:
     with pytest.raises(GuidedStyleError, match=r"--content: nowhere/\*\.jpg names no image"):
         make_jobs(list_orders([photos / "free.yaml"], ["nowhere/*.jpg"]))
 
 
-def test_what_was_not_begun_before_ctrl_c_is_told_as_not_done(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_jobs_not_started_before_ctrl_c_are_reported_as_not_done(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (photos / "out").mkdir()
     jobs = make_jobs(list_orders([photos / "free.yaml"], [str(photos / "photos" / "*e.png")], photos / "out"))
     stop = StopRequest()
@@ -151,13 +153,13 @@ def test_what_was_not_begun_before_ctrl_c_is_told_as_not_done(photos: Path, caps
     assert not list((photos / "out").iterdir())
 
 
-def test_several_pictures_want_a_folder(photos: Path) -> None:
+def test_several_images_need_a_folder(photos: Path) -> None:
     with pytest.raises(GuidedStyleError, match="name a folder"):
         make_jobs(list_orders([photos / "free.yaml", photos / "recipe.yaml"], [], photos / "out.png"))
     assert not (photos / "out.png").exists()
 
 
-def test_mistakes_are_told_before_the_first_render(photos: Path) -> None:
+def test_errors_are_reported_before_the_first_render(photos: Path) -> None:
     (photos / "broken.yaml").write_text("content: none.png\nstyle: ink.png\n")
     command = [sys.executable, "-m", "guidedstyle", "render", "free.yaml", "broken.yaml", "--device", "cpu"]
     done = subprocess.run(command, cwd=photos, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
@@ -165,7 +167,7 @@ def test_mistakes_are_told_before_the_first_render(photos: Path) -> None:
     assert 0 < done.stdout.index("there is no file none.png") < done.stdout.index("free.png")
 
 
-def test_previews_and_hidden_files_of_a_folder_are_no_photographs(photos: Path) -> None:
+def test_previews_and_hidden_files_of_a_folder_are_not_content_images(photos: Path) -> None:
     for name in ("one.preview.png", "one.watch.png", ".hidden.png"):
         shutil.copy(photos / "photos" / "one.png", photos / "photos" / name)
     jobs = make_jobs(

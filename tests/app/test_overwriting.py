@@ -1,4 +1,4 @@
-"""What a command writes never takes the place of what it was given: images, masks, recipes, others' frames."""
+"""Commands never overwrite their inputs: images, masks, recipes, frames of other renders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_all(folder: Path) -> dict[Path, bytes]:
 
 
 def refuse(folder: Path, *command: str, said: str) -> None:
-    """Run a command that must be refused, and leave everything as it was."""
+    """Run a command that must be refused and must change nothing."""
     before = read_all(folder)
     done = run(*command, folder=folder)
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
@@ -32,7 +32,7 @@ def refuse(folder: Path, *command: str, said: str) -> None:
 
 @pytest.mark.parametrize("name", ["r.png", "r.preview.png", "r.watch.png", "r.png.json", "r.png.state"])
 @pytest.mark.parametrize("key", ["content", "style", "init"])
-def test_nothing_that_a_render_writes_may_be_what_it_is_made_of(studio: Path, key: str, name: str) -> None:
+def test_no_file_of_a_render_overwrites_its_inputs(studio: Path, key: str, name: str) -> None:
     shutil.copy(studio / "photo.png", studio / name)
     keys = {"content": "photo.png", "style": "ink.png", key: name}
     (studio / "r.yaml").write_text("".join(f"{one}: {file}\n" for one, file in keys.items()))
@@ -41,14 +41,14 @@ def test_nothing_that_a_render_writes_may_be_what_it_is_made_of(studio: Path, ke
 
 
 @pytest.mark.parametrize("recipe", ["r.png.json", "r.png.state"])
-def test_a_recipe_is_not_overwritten_by_what_lies_beside_its_picture(studio: Path, recipe: str) -> None:
+def test_a_recipe_is_not_overwritten_by_files_beside_its_output(studio: Path, recipe: str) -> None:
     (studio / recipe).write_text(f"{RECIPE}output: r.png\n")
     with pytest.raises(GuidedStyleError, match=f"{recipe} would overwrite the recipe"):
         load_recipe(studio / recipe)
 
 
 @pytest.mark.parametrize("name", ["r.preview.png", "r.watch.png"])
-def test_a_finished_picture_is_not_taken_for_one_that_passes(studio: Path, name: str) -> None:
+def test_a_finished_image_with_the_name_of_a_preview_is_not_overwritten(studio: Path, name: str) -> None:
     (studio / "r.yaml").write_text(RECIPE)
     (studio / name).write_bytes(b"a picture so far")
     assert load_recipe(studio / "r.yaml")
@@ -59,12 +59,12 @@ def test_a_finished_picture_is_not_taken_for_one_that_passes(studio: Path, name:
 
 @pytest.mark.parametrize("sandbox", [(), ("--sandbox",)], ids=["free", "sandbox"])
 @pytest.mark.parametrize("output", ["output: .", "output: /", "output: ink.png/.."])
-def test_a_folder_is_no_picture(studio: Path, output: str, sandbox: tuple[str, ...]) -> None:
+def test_a_folder_is_not_an_output(studio: Path, output: str, sandbox: tuple[str, ...]) -> None:
     (studio / "r.yaml").write_text(f"{RECIPE}{output}\n")
     refuse(studio, "render", "r.yaml", *sandbox, said="does not have the suffix of an image")
 
 
-def test_what_another_recipe_of_the_call_is_made_of_stays_even_if_that_one_is_wrong(studio: Path) -> None:
+def test_inputs_of_an_invalid_recipe_of_the_call_are_not_overwritten(studio: Path) -> None:
     (studio / "a.yaml").write_text(RECIPE)
     (studio / "b.yaml").write_text("content: a.png\nstyle: nowhere.png\n")
     shutil.copy(studio / "photo.png", studio / "a.png")
@@ -74,12 +74,12 @@ def test_what_another_recipe_of_the_call_is_made_of_stays_even_if_that_one_is_wr
         assert "a.png would overwrite" in str(good.error)
 
 
-def test_a_recipe_that_is_named_twice_is_rendered_once(studio: Path) -> None:
+def test_a_recipe_given_twice_is_rendered_once(studio: Path) -> None:
     (studio / "a.yaml").write_text(RECIPE)
     assert [type(job) for job in make_jobs(list_orders([studio / "a.yaml"] * 2))] == [Job, Failure]
 
 
-def test_no_variant_takes_the_place_of_what_another_is_made_of(studio: Path) -> None:
+def test_no_variant_overwrites_an_input_of_another(studio: Path) -> None:
     (studio / "r.yaml").write_text(RECIPE)
     shutil.copy(studio / "photo.png", studio / "content=photo.png.png")
     vary = ("--vary", "content=photo.png,content=photo.png.png")
@@ -88,20 +88,20 @@ def test_no_variant_takes_the_place_of_what_another_is_made_of(studio: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_report_does_not_take_the_place_of_the_recipe(studio: Path) -> None:
+def test_a_report_does_not_overwrite_the_recipe(studio: Path) -> None:
     (studio / "r.html").write_text(RECIPE)
     refuse(studio, "render", "r.html", *TINY, "--report", "r.html", said="r.html would overwrite the recipe")
 
 
 @pytest.mark.slow
-def test_a_picture_that_is_a_recipe_is_not_overwritten(studio: Path) -> None:
+def test_an_image_used_as_a_recipe_is_not_overwritten(studio: Path) -> None:
     (studio / "r.yaml").write_text(RECIPE)
     assert run("render", "r.yaml", *TINY, folder=studio).returncode == 0
     refuse(studio, "render", "r.png", *TINY, "-o", "r.png", said="r.png would overwrite the recipe")
 
 
 @pytest.mark.slow
-def test_frames_that_a_render_begins_with_are_not_cleared_away(studio: Path) -> None:
+def test_frames_that_a_render_starts_from_are_not_deleted(studio: Path) -> None:
     frame = studio / "r.png.frames" / "000002.png"
     frame.parent.mkdir()
     shutil.copy(studio / "photo.png", frame)
@@ -112,7 +112,7 @@ def test_frames_that_a_render_begins_with_are_not_cleared_away(studio: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["sheet.png", "table.csv", "smoothness=2.png.json", "smoothness=1.png"])
-def test_a_sweep_does_not_overwrite_what_it_is_made_of(studio: Path, name: str) -> None:
+def test_a_sweep_does_not_overwrite_its_inputs(studio: Path, name: str) -> None:
     shutil.copy(studio / "photo.png", studio / name)
     (studio / "r.yaml").write_text(f"content: {name}\nstyle: ink.png\n")
     refuse(studio, "sweep", "r.yaml", "--vary", "smoothness=1,2", *TINY, "-o", ".", said=f"{name} would overwrite")
@@ -131,7 +131,7 @@ def test_a_sweep_in_a_sandbox_stays_in_it(studio: Path, name: str) -> None:
 
 
 @pytest.mark.slow
-def test_links_among_frames_are_none_of_a_film(studio: Path) -> None:
+def test_links_among_frames_are_not_part_of_a_film(studio: Path) -> None:
     (studio / "r.yaml").write_text(RECIPE)
     frames = studio / "r.png.frames"
     frames.mkdir()
@@ -153,7 +153,7 @@ def count_frames(film: Path) -> int:
 
 
 @pytest.mark.slow
-def test_frames_of_an_earlier_render_are_none_of_a_film(studio: Path) -> None:
+def test_frames_of_an_earlier_render_are_not_part_of_a_film(studio: Path) -> None:
     (studio / "r.yaml").write_text(f"{RECIPE}solver: {{tolerance: 0}}\n")
     frames, size = studio / "r.png.frames", ("--size", "32", "--device", "cpu")
     assert run("render", "r.yaml", *size, "--steps", "6", "--save-every", "2", folder=studio).returncode == 0
@@ -164,7 +164,7 @@ def test_frames_of_an_earlier_render_are_none_of_a_film(studio: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_comparison_does_not_overwrite_what_a_picture_that_carries_its_recipe_is_made_of(studio: Path) -> None:
+def test_a_comparison_does_not_overwrite_inputs_of_a_compared_image(studio: Path) -> None:
     (studio / "r.yaml").write_text(RECIPE)
     assert run("render", "r.yaml", *TINY, folder=studio).returncode == 0
     (studio / "r.png.json").unlink()

@@ -1,4 +1,4 @@
-"""Every key of a recipe with every kind of value that it cannot have, and files that are no recipes."""
+"""Every key of a recipe with every kind of invalid value, and files that are not recipes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HOMES = {  # by the prefix of a group of keys: a right recipe that ends where on
 LAUGHS = "[&a [l, l, l, l, l, l], " + "".join(
     f"&{word} [{f'*{part}, ' * 6}], " for part, word in zip("abcdef", "bcdefg", strict=True)
 )
-VALUES = {  # as they are written, and what of them is told
+VALUES = {  # as written, and the part of them in the message
     "nothing": ("", "no value"),
     "a word": ("gibberish", "gibberish"),
     "a flag": ("true", "true"),
@@ -54,7 +54,7 @@ VALUES = {  # as they are written, and what of them is told
     "a long text": ("x" * 50_000, "xxx"),
 }
 NUMBERS = {"too little", "infinite", "beyond numbers", "minutes", "of eights"}
-TEXTS = {  # what is wrong wherever it stands, and what is told of it
+TEXTS = {  # invalid for any key, and a part of the message
     "digits": ("9" * 5000, "'999"),
     "laughs": (f"{LAUGHS}]", "more than 20,000 values"),
     "an alias of itself": ("&a [gibberish, *a]", "this alias refers to a value that contains it"),
@@ -92,14 +92,14 @@ def find_kinds(entry: dict[str, Any]) -> set[str]:
 
 
 def may_be(name: str, entry: dict[str, Any], value: str) -> bool:
-    """Tell whether a value is right after all, or wrong only together with other keys."""
+    """Whether a value is valid after all, or invalid only together with other keys."""
     kinds = find_kinds(entry)
     length = {"number", "string"} <= kinds and value == "of eights"  # which may be written as a text
     return length or ("boolean" in kinds and value == "a flag") or value in FREE.get(name, ())
 
 
 def is_tried(name: str, entry: dict[str, Any], value: str) -> bool:
-    """Tell whether a value is tried for a key: of the wrong numbers, all for keys that may be numbers."""
+    """Whether a value is tried for a key: invalid numbers only for keys that may be numbers."""
     numeric = bool(find_kinds(entry) & {"number", "integer"})
     return not may_be(name, entry, value) and (numeric or value not in NUMBERS)
 
@@ -119,7 +119,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_key(name: str, value: str) -> tuple[str, int]:
-    """Write a recipe with a value at one of its keys, instead of what else would stand there; and the key's line."""
+    """Write a recipe with a value for one of its keys; returns its text and the line of the key."""
     prefix, key, _ = ENTRIES[name]
     home, indent = HOMES[prefix]
     replaced = {"style": ("style", "styles", "regions"), "canvas": ("canvas", "content")}.get(name, (key,))
@@ -128,7 +128,7 @@ def write_key(name: str, value: str) -> tuple[str, int]:
 
 
 def find_line_above(text: str, line: int) -> int:
-    """Find the line of the entry that a key stands in: a file that is not there is told of a whole mask."""
+    """Find the line of the entry that contains a key: a missing file is reported for the whole mask."""
     lines = text.splitlines()
     indents = [len(one) - len(one.lstrip()) for one in lines]
     return max(number for number in range(1, line + 1) if number == 1 or indents[number - 1] < indents[line - 1])
@@ -143,27 +143,27 @@ def render(server: CommandServer, folder: Path, text: str) -> list[str]:
 def test_a_value_that_a_key_cannot_have(server: CommandServer, folder: Path, name: str, value: str) -> None:
     written, seen = VALUES[value]
     text, line = write_key(name, written)
-    told = render(server, folder, text)
+    reported = render(server, folder, text)
     places = (f"a.yaml:{line}: ", f"a.yaml:{find_line_above(text, line)}: ")
-    assert any(one.startswith(places) and seen in one for one in told), (told, line)
+    assert any(one.startswith(places) and seen in one for one in reported), (reported, line)
 
 
 @pytest.mark.parametrize("value", TEXTS)
 @pytest.mark.parametrize("prefix", FIRST)
-def test_what_cannot_be_read_at_all(server: CommandServer, folder: Path, prefix: str, value: str) -> None:
+def test_text_that_cannot_be_read_at_all(server: CommandServer, folder: Path, prefix: str, value: str) -> None:
     written, seen = TEXTS[value]
     text, line = write_key(FIRST[prefix], written)
-    told = render(server, folder, text)
+    reported = render(server, folder, text)
     near = re.compile(rf"a\.yaml(:{line}|:{line + 1}|(?=: this is not YAML: it has)): ")
-    assert any(near.match(one) and seen in one for one in told), (told, line)
+    assert any(near.match(one) and seen in one for one in reported), (reported, line)
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_a_key_that_stands_twice(server: CommandServer, folder: Path, name: str) -> None:
+def test_a_key_that_appears_twice(server: CommandServer, folder: Path, name: str) -> None:
     prefix, key, _ = ENTRIES[name]
     text, line = write_key(name, f"3\n{' ' * HOMES[prefix][1]}{key}: 3")
-    told = render(server, folder, text)
-    assert any(one.startswith(f"a.yaml:{line + 1}: ") and f"{key}: this key appears twice" in one for one in told)
+    reported = render(server, folder, text)
+    assert any(one.startswith(f"a.yaml:{line + 1}: ") and f"{key}: this key appears twice" in one for one in reported)
 
 
 def test_every_key_is_tried() -> None:

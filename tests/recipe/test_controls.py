@@ -1,4 +1,4 @@
-"""Controls: what they come to in a recipe, and which make no sense together."""
+"""Controls: their values in a recipe, contradictions, controls without effect."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load(studio: Path, text: str, *settings: str) -> Recipe:
     return load_recipe(studio / "a.yaml", [parse_setting(setting) for setting in settings])
 
 
-def test_a_region_can_ask_for_every_control_of_the_picture() -> None:
+def test_a_region_has_every_control_of_the_image() -> None:
     assert Controls.model_fields.keys() == RegionControls.model_fields.keys()
     for key, field in Controls.model_fields.items():
         alone = RegionControls.model_fields[key]
@@ -51,7 +51,7 @@ def test_a_region_can_ask_for_every_control_of_the_picture() -> None:
         ("init", "noise", "{content: 1, noise: 0.5}"),
     ],
 )
-def test_a_region_has_the_pictures_controls_unless_it_asks_for_others(
+def test_a_region_has_the_controls_of_the_image_unless_it_has_its_own(
     studio: Path, key: str, top: str, own: str
 ) -> None:
     extra = "colour: match\n" if key == "colour_strength" else ""
@@ -63,7 +63,7 @@ def test_a_region_has_the_pictures_controls_unless_it_asks_for_others(
     assert load_recipe(studio / "again.yaml").controls == recipe.controls
 
 
-def test_short_forms_stand_for_long_ones(studio: Path) -> None:
+def test_shorthand_stands_for_the_canonical_form(studio: Path) -> None:
     recipe = load(
         studio,
         HEAD
@@ -97,7 +97,7 @@ regions:
     assert (("init", "file"), studio / "photo.png") in list(list_files(recipe))
 
 
-def test_classic_has_the_published_defaults_and_lets_them_be_changed(studio: Path) -> None:
+def test_classic_has_the_published_settings_as_defaults(studio: Path) -> None:
     text = "content: photo.png\nstyle: ink.png\nmethod: classic\n"
     recipe = load(studio, text)
     assert recipe.encoder.name == "vgg19"
@@ -115,7 +115,7 @@ def test_classic_has_the_published_defaults_and_lets_them_be_changed(studio: Pat
 
 
 @pytest.mark.parametrize(("method", "steps"), [("lbfgs", 150), ("adam", 300), ("sgd", 500)])
-def test_every_solver_has_steps_of_its_own(studio: Path, method: str, steps: int) -> None:
+def test_every_solver_has_its_own_number_of_steps(studio: Path, method: str, steps: int) -> None:
     recipe = load(studio, f"content: photo.png\nstyle: ink.png\nsolver: {{method: {method}}}\n")
     assert recipe.solver.most_steps == steps
     assert f"{steps} ({method})" in type(recipe.solver).model_fields["steps"].description
@@ -131,14 +131,14 @@ def test_a_weight_that_is_a_mask_varies_over_the_region(studio: Path) -> None:
     np.testing.assert_allclose(mix.sum(0), 1, atol=1e-5)
 
 
-def test_tiny_weights_are_as_good_as_large_ones(studio: Path) -> None:
+def test_only_the_ratio_of_weights_counts(studio: Path) -> None:
     mix = "{ink: {weight: 0.0004, gradient: {from: [0, 0], to: [1, 0]}}, oil: {weight: 0.0004, gradient: {from: [1, 0], to: [0, 0]}}}"
     (studio / "a.yaml").write_text(f"{HEAD}regions:\n  - {{name: a, mask: rest, style: {mix}}}\n")
     (mix,) = open_scene(read_recipe(studio / "a.yaml")).mixes
     np.testing.assert_allclose(mix[0, 0], (np.arange(96) + 0.5) / 96, atol=1e-4)
 
 
-def test_a_canvas_needs_no_photograph(studio: Path) -> None:
+def test_a_canvas_needs_no_content_image(studio: Path) -> None:
     (studio / "a.yaml").write_text("canvas: [80, 48]\nstyle: ink.png\n")
     scene = open_scene(read_recipe(studio / "a.yaml"))
     assert scene.content.shape == (1, 3, 48, 80)
@@ -209,7 +209,7 @@ SMALL = "content: photo.png\nstyle: ink.png\n"
         (SMALL + "solver: {sizes: 0}\n", "a.yaml:3: solver.sizes: 0 is too small | sizes must be at least 1"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused_with_a_reason(studio: Path, text: str, problem: str) -> None:
+def test_contradictions_and_controls_without_effect_are_refused(studio: Path, text: str, problem: str) -> None:
     draw_image(96, 64, 5).save(studio / "again.png")
     found = refuse(studio / "a.yaml", text)
     assert any(problem in line for line in found), found
@@ -217,6 +217,6 @@ def test_what_makes_no_sense_is_refused_with_a_reason(studio: Path, text: str, p
 
 
 @pytest.mark.parametrize("setting", ["solver={steps: 3, steps: 5}", "solver={<<: {steps: 3}}", "solver={[a]: 3}"])
-def test_a_setting_that_loses_something_is_refused(setting: str) -> None:
+def test_a_setting_that_leaves_another_without_effect_is_refused(setting: str) -> None:
     with pytest.raises(GuidedStyleError, match="--set solver="):
         parse_setting(setting)

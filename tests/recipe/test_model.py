@@ -1,4 +1,4 @@
-"""Recipes: what people may write, and what they are told when it is wrong."""
+"""Recipes: what people may write, and how errors in it are reported."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_paths_are_relative_to_the_recipe(studio: Path, monkeypatch: pytest.Monk
     assert scene.content.shape == (1, 3, 64, 96)
 
 
-def test_a_recipe_survives_writing_and_reading_elsewhere(studio: Path) -> None:
+def test_a_recipe_is_the_same_after_writing_and_reading_elsewhere(studio: Path) -> None:
     recipe = load_recipe(
         studio / "recipe.yaml", [Setting("encoder.name", "vgg19", "here"), Setting("size", 70, "here")]
     )
@@ -55,7 +55,7 @@ def test_a_recipe_survives_writing_and_reading_elsewhere(studio: Path) -> None:
     assert load_recipe(file) == recipe
 
 
-def test_masks_survive_writing_and_reading_elsewhere(studio: Path) -> None:
+def test_masks_are_the_same_after_writing_and_reading_elsewhere(studio: Path) -> None:
     Image.fromarray(np.repeat([[[255, 0, 0], [255, 255, 255]]], 32, 0).repeat(24, 1).astype(np.uint8)).save(
         studio / "labels.png"
     )
@@ -70,7 +70,7 @@ def test_masks_survive_writing_and_reading_elsewhere(studio: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["1e5", "-3E2", "yes", "~", "a, b", "x: y", "# z", "Öl 空", "[a]", "0x10", ".inf"])
-def test_a_name_survives_writing_whatever_yaml_would_take_it_for(studio: Path, name: str) -> None:
+def test_a_name_is_quoted_where_yaml_would_take_it_for_something_else(studio: Path, name: str) -> None:
     text = (studio / "recipe.yaml").read_text().replace("name: left", f"name: {json.dumps(name)}")
     (studio / "a.yaml").write_text(text)
     recipe = load_recipe(studio / "a.yaml")
@@ -78,7 +78,7 @@ def test_a_name_survives_writing_whatever_yaml_would_take_it_for(studio: Path, n
     assert load_recipe(studio / "again.yaml").regions[1].name == name
 
 
-def test_settings_reach_short_forms_lists_and_names(studio: Path) -> None:
+def test_settings_lead_into_shorthand_lists_and_named_entries(studio: Path) -> None:
     settings = [
         "styles.ink.scale=2",
         "regions.left.strength=1e-1",
@@ -213,7 +213,7 @@ REGIONS = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n"
         (SMALL + '"\\ud800": 1\n', r"a.yaml:3: this is not YAML: '\ud800' contains an unpaired surrogate"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_in_full(studio: Path, text: str | bytes, problem: str) -> None:
+def test_an_error_is_reported_in_full(studio: Path, text: str | bytes, problem: str) -> None:
     Image.new("L", (96, 64)).save(studio / "black.png")
     Image.new("L", (96, 64), 255).save(studio / "white.png")
     Image.new("RGB", (5000, 20)).save(studio / "ribbon.png")
@@ -236,12 +236,12 @@ def test_a_mistake_is_told_in_full(studio: Path, text: str | bytes, problem: str
         (f"regions.{'9' * 5000}.keep=true", "has no entry '99999"),
     ],
 )  # fmt: skip
-def test_a_mistaken_setting_is_told(studio: Path, setting: str, problem: str) -> None:
+def test_an_error_in_a_setting_is_reported(studio: Path, setting: str, problem: str) -> None:
     text = (studio / "recipe.yaml").read_text()
     assert any(problem in line for line in refuse(studio / "a.yaml", text, setting))
 
 
-def test_several_broken_files_are_all_told(studio: Path) -> None:
+def test_several_broken_files_are_all_reported(studio: Path) -> None:
     for name in ("photo", "ink", "left"):
         (studio / f"{name}.png").write_bytes(b"broken")
     found = refuse(studio / "recipe.yaml", (studio / "recipe.yaml").read_text())
@@ -267,11 +267,11 @@ def test_the_schema_accepts_what_the_reader_accepts() -> None:
 
 
 @pytest.mark.parametrize("text", ["content: photo.png\n", "content: photo.png\nstyle: null\n", SMALL + "regions: 3\n"])
-def test_nothing_is_said_of_what_was_put_in_for_a_missing_key(studio: Path, text: str) -> None:
+def test_placeholders_for_missing_keys_are_not_reported(studio: Path, text: str) -> None:
     assert not [line for line in refuse(studio / "a.yaml", text) if "?" in line]
 
 
 @pytest.mark.parametrize("regions", ["regions: []", "regions:"])
-def test_no_regions_are_no_regions(studio: Path, regions: str) -> None:
+def test_empty_regions_count_as_none(studio: Path, regions: str) -> None:
     (studio / "a.yaml").write_text(f"{SMALL}{regions}\n")
     assert load_recipe(studio / "a.yaml").regions[0].name == "picture"

@@ -1,4 +1,4 @@
-"""What holds for any recipe, and for any value of a setting."""
+"""Properties of any recipe and of any value of a setting."""
 
 from __future__ import annotations
 

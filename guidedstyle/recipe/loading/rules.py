@@ -224,14 +224,14 @@ def _find_region_violations(recipe: Recipe) -> Iterator[Violation]:
 
 def _find_style_violations(recipe: Recipe) -> Iterator[Violation]:
     for index, region in enumerate(recipe.regions):
-        for name in region.style.keys() - recipe.styles.keys():
+        for name in (name for name in region.style if name not in recipe.styles):
             remedy = f"use one of {', '.join(recipe.styles)}, or add it to styles"
             yield ("regions", index, "style", name), f"there is no style {name!r}", remedy
     for name, style in recipe.styles.items():
         yield from _find_source_violations(("styles", name), style, recipe)
     used = {name for region in recipe.regions for name in region.style}
     used |= {part for name in used & recipe.styles.keys() for part in recipe.styles[name].parts}
-    for name in recipe.styles.keys() - used if recipe.regions else ():
+    for name in (name for name in recipe.styles if recipe.regions and name not in used):
         yield ("styles", name), f"no region uses the style {name!r}", "give it to a region, or remove it"
 
 
