@@ -26,7 +26,7 @@ from guidedstyle.masks.geometry import (
 )
 from guidedstyle.masks.labels import Labels, Palette
 from guidedstyle.recipe.mask import Mask
-from guidedstyle.recipe.values import Length, measure_length
+from guidedstyle.recipe.values import measure_length
 from guidedstyle.types import Array, Size
 
 
@@ -43,16 +43,15 @@ class MaskReader:
 
         Raises GuidedStyleError if its file cannot be read, or does not have the shape of the image up to rounding.
         """
-        opacity, longest = self._read_source(mask, frame, size), max(frame.size if frame else size)
-
-        def pixels(length: Length) -> float:
-            return measure_length(length, longest) * max(size) / longest
-
+        longest = max(frame.size if frame else size)
+        lengths = (mask.grow, mask.shrink, mask.feather)
+        widening, narrowing, softening = (measure_length(one, longest) * max(size) / longest for one in lengths)
+        opacity = self._read_source(mask, frame, size)
         if mask.invert:
             opacity = 1 - opacity
         if mask.threshold is not None:
             opacity = (opacity >= mask.threshold).astype(np.float32)
-        return feather(shrink(grow(opacity, pixels(mask.grow)), pixels(mask.shrink)), pixels(mask.feather))
+        return feather(shrink(grow(opacity, widening), narrowing), softening)
 
     def _read_source(self, mask: Mask, frame: Frame | None, size: Size) -> Array:
         if mask.file:

@@ -184,7 +184,7 @@ def check_reading(reading: Reading, masks: MaskStore | None = None) -> Check:
 def describe_style(region: Region) -> str:
     """Name a region's styles, with their weights if there are several."""
     if region.keep:
-        return "kept as it is"
+        return "kept unchanged"
     mix = [f"{use.weight:g} {name}{' (varies)' if use.where else ''}" for name, use in region.style.items()]
     return " + ".join(mix) if len(mix) > 1 else next(iter(region.style), "none")
 

@@ -33,7 +33,7 @@ def split_colours(file: Path, folder: Path) -> dict[str, Path]:
 
 
 def write_pair(name: str, folder: Path, **settings: object) -> Path:
-    """Write a recipe whose content and style masks share colours: one region for each; the rest is left as it is."""
+    """Write a recipe whose content and style masks share colours: one region for each; the rest stays unchanged."""
     parts = {part: DATA / "cases" / f"{name}_{part}.png" for part in ("content", "style", "content_mask", "style_mask")}
     inside, source = (split_colours(parts[part], folder) for part in ("content_mask", "style_mask"))
     shared = [colour for colour in inside if colour in source]
