@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from guidedstyle.app.jobs import Failure, Job
@@ -138,8 +138,8 @@ def render_job(
 ) -> Result | None:
     """Render a job; with `options` the image and its record are written. None: with `resume` they existed already.
 
-    Raises GuidedStyleError with all problems; RenderFailedError where the work had begun and something of it is kept;
-    StoppedEarlyError where it was interrupted before its first step.
+    Raises GuidedStyleError with all problems; RenderFailedError if it fails after it has begun, which says what is
+    kept; StoppedEarlyError if it is stopped before its first step.
     """
     stop = stop or StopRequest()
     if options is None:
@@ -156,39 +156,42 @@ def render_job(
         source = Path(job.reading.document.source)
         files = RunFiles(renderer.open(job.reading, plan), plan, options=options, source=source, stop=stop)
         files.check()
-        try:
-            resumption = files.begin()
-            with using_threads(resumption.threads):
-                result = _render(renderer, files, resumption, check.warnings, reporter, on_update)
+        with _explaining_errors(files):
+            start = files.begin()
+            notes = (*check.warnings, *_report_start(start, reporter))
+            watch = watch_until(stop, list(files.make_callbacks(reporter)), on_update)
+            with using_threads(start.threads):
+                result = renderer.render(
+                    files.scene, start.plan, watch, snapshot=start.snapshot, notes=notes, reporter=reporter
+                )
                 if is_first():
                     _save(job, files, result, reporter)
-            return result
-        except (MemoryError, RuntimeError) as error:
-            if not (fault := explain_error(error)):
-                raise
-            raise _fail(f"{job.output} is not written", fault, *files.describe_kept()) from error
+    return result
 
 
-def _render(
-    renderer: Renderer,
-    files: RunFiles,
-    resumption: Resumption,
-    notes: tuple[str, ...],
-    reporter: Reporter,
-    on_update: OnUpdate | None,
-) -> Result:
-    if resumption.note:
-        reporter.noted(resumption.note)
-    if resumption.warning:
-        reporter.warned(resumption.warning)
-    notes += tuple(filter(None, (resumption.note, resumption.warning)))
-    watch = watch_until(files.stop, list(files.make_callbacks(reporter)), on_update)
-    snapshot = resumption.snapshot
-    return renderer.render(files.scene, resumption.plan, watch, snapshot=snapshot, notes=notes, reporter=reporter)
+@contextmanager
+def _explaining_errors(files: RunFiles) -> Iterator[None]:
+    """Turn faults of the machine into an error that says what is kept of the render."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not (fault := explain_error(error)):
+            raise
+        raise _fail(f"{files.output} is not written", fault, *files.describe_kept()) from error
+
+
+def _report_start(start: Resumption, reporter: Reporter) -> Iterator[str]:
+    """Report where a render starts, and yield it as notes for the record."""
+    if start.note:
+        reporter.noted(start.note)
+        yield start.note
+    if start.warning:
+        reporter.warned(start.warning)
+        yield start.warning
 
 
 def _save(job: Job, files: RunFiles, result: Result, reporter: Reporter) -> None:
-    """Write what comes of a render; an error beside the image does not hide that the image is written."""
+    """Write the output of a render and the files beside it; report the output even if one of these fails."""
     save(result, reporter)
     failure = None
     try:
@@ -205,7 +208,7 @@ def _save(job: Job, files: RunFiles, result: Result, reporter: Reporter) -> None
 def save(result: Result, reporter: Reporter) -> None:
     """Write an image and its record where the recipe says.
 
-    Where that cannot be, it is written to a temporary folder, and RenderFailedError says where that is.
+    If that fails they are written to a temporary folder, and RenderFailedError says where it is.
     """
     output = result.scene.recipe.output
     try:
@@ -236,7 +239,7 @@ def attempt_jobs(
     reporter: Reporter,
     stop: StopRequest,
 ) -> list[ExitCode]:
-    """Do something with each of several jobs, and return their exit codes: an error does not stop the others."""
+    """Run an action on each of several jobs, and return their exit codes; an error does not stop the others."""
     codes = dict[int, ExitCode]()
     for index in sorted(range(len(jobs)), key=lambda index: isinstance(jobs[index], Job)):  # errors first
         codes[index] = ExitCode.INTERRUPTED if stop.is_set() else _attempt(jobs[index], action, reporter)
