@@ -1,4 +1,4 @@
-"""Encoders compute what the literature's networks compute, no further than asked."""
+"""Encoders compute what the networks of the literature compute, and stop at the deepest layer asked for."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_receptive_fields_and_strides_are_those_of_the_literature(layer: str, fi
 
 
 @pytest.mark.parametrize("layer", ["relu1_1", "relu2_2", "relu3_1", "relu3_3"])
-def test_receptive_field_is_the_reach_of_the_gradient(layer: str) -> None:
+def test_receptive_field_is_where_the_gradient_is_not_zero(layer: str) -> None:
     """Measured on the network itself, with positive weights and average pooling so that no pixel is hidden."""
     blocks = [replace(block, kind="average") if isinstance(block, Pooling) else block for block in LITE.blocks]
     encoder = ConvEncoder(replace(LITE, blocks=tuple(blocks)), IMAGENET)
@@ -123,7 +123,7 @@ def test_real_weights_without_their_convention_are_refused(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["bad.safetensors", "bad.pth"])
 @pytest.mark.parametrize("content", [b"", b"not weights at all", b"\x00" * 4096])
-def test_files_that_are_no_weights_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_files_without_weights_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(GuidedStyleError, match=r"no network weights can be read[^\0]*name a"):
         load_by_name("vgg19", tmp_path / name)
@@ -138,7 +138,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         load_by_name("vgg19", tmp_path / "none.safetensors", "torchvision")
 
 
-def test_without_a_network_the_way_out_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_is_an_error_that_names_alternatives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     with pytest.raises(GuidedStyleError, match=r"could not be downloaded[^\0]*use encoder: lite"):
