@@ -38,7 +38,7 @@ def test_a_result_is_saved_with_its_recipe_and_record(studio: Path) -> None:
     assert guidedstyle.load_recipe(file).regions == guidedstyle.load_recipe(studio / "recipe.yaml").regions
 
 
-def test_a_result_does_not_take_the_place_of_what_it_is_made_of(studio: Path) -> None:
+def test_a_result_overwrites_no_input(studio: Path) -> None:
     result = guidedstyle.render(studio / "recipe.yaml", device="cpu")
     before = (studio / "photo.png").read_bytes()
     with pytest.raises(GuidedStyleError, match="would overwrite content"):
@@ -46,7 +46,7 @@ def test_a_result_does_not_take_the_place_of_what_it_is_made_of(studio: Path) ->
     assert (studio / "photo.png").read_bytes() == before
 
 
-def test_a_notebook_shows_the_picture(studio: Path) -> None:
+def test_a_notebook_shows_the_image(studio: Path) -> None:
     result = guidedstyle.render(studio / "recipe.yaml", device="cpu")
     shown = Image.open(io.BytesIO(result._repr_png_()))
     assert np.array_equal(np.asarray(shown), np.asarray(result.picture))
@@ -59,7 +59,7 @@ def test_settings_change_keys(studio: Path) -> None:
     assert guidedstyle.check(recipe).size == (64, 43)
 
 
-def test_check_tells_shares_and_notes(studio: Path) -> None:
+def test_a_check_has_shares_and_warnings(studio: Path) -> None:
     checked = guidedstyle.check(studio / "recipe.yaml")
     assert checked.shares == pytest.approx({"right": 0.5, "left": 0.5}, abs=0.01)
     (studio / "recipe.yaml").write_text(
@@ -68,7 +68,7 @@ def test_check_tells_shares_and_notes(studio: Path) -> None:
     assert any("is in no region" in note for note in guidedstyle.check(studio / "recipe.yaml").warnings)
 
 
-def test_an_update_tells_and_stops(studio: Path) -> None:
+def test_an_update_is_received_and_stops_the_render(studio: Path) -> None:
     seen, shapes = list[Update](), list[tuple[int, ...]]()
 
     def note(update: Update) -> bool:
@@ -84,7 +84,7 @@ def test_an_update_tells_and_stops(studio: Path) -> None:
 
 
 @pytest.mark.parametrize("call", [guidedstyle.check, guidedstyle.render, guidedstyle.load_recipe])
-def test_mistakes_are_raised_all_at_once(studio: Path, call: object) -> None:
+def test_errors_are_raised_all_at_once(studio: Path, call: object) -> None:
     (studio / "recipe.yaml").write_text("content: none.png\nstyle: nothing.png\nsize: 3\n")
     with pytest.raises(guidedstyle.GuidedStyleError) as raised:
         call(studio / "recipe.yaml")  # type: ignore[operator]

@@ -70,7 +70,7 @@ def test_a_variant_is_what_render_makes_of_the_same_settings(small: Path) -> Non
     assert (swept == np.asarray(Image.open(small / "alone.png"))).all()
 
 
-def test_what_is_there_is_not_rendered_again(small: Path) -> None:
+def test_existing_variants_are_not_rendered_again(small: Path) -> None:
     assert run("sweep", "small.yaml", *GRID, folder=small).returncode == 0
     folder = small / "small-sweep"
     written = {file: file.stat().st_mtime_ns for file in folder.glob("*=*.png")}
@@ -81,7 +81,7 @@ def test_what_is_there_is_not_rendered_again(small: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["recipe", "painting", "image gone", "record broken"])
-def test_what_has_changed_is_rendered_again(small: Path, change: str) -> None:
+def test_changed_variants_are_rendered_again(small: Path, change: str) -> None:
     assert run("sweep", "small.yaml", "--vary", "solver.seed=1,2", folder=small).returncode == 0
     first = small / "small-sweep" / "seed=1.png"
     if change == "recipe":
@@ -97,7 +97,7 @@ def test_what_has_changed_is_rendered_again(small: Path, change: str) -> None:
     assert again.stdout.count("is there already") == (0 if change in ("recipe", "painting") else 1)
 
 
-def test_a_sweep_that_was_broken_off_goes_on_where_it_was(small: Path) -> None:
+def test_an_interrupted_sweep_continues(small: Path) -> None:
     command = [sys.executable, "-m", "guidedstyle", "sweep", "small.yaml", "--vary", "solver.seed=1,2"]
     slow = ["--set", "solver.steps=60", "--set", "solver.tolerance=0", "--size", "300"]
     process = spawn([*command, *slow], cwd=small)
@@ -176,7 +176,9 @@ def test_lists_and_mappings_can_be_varied(small: Path) -> None:
         (["init=content,gone.png"], "there is no file gone.png"),
     ],
 )
-def test_mistakes_of_all_variants_are_told_before_any_is_rendered(small: Path, values: list[str], problem: str) -> None:
+def test_errors_of_all_variants_are_reported_before_any_is_rendered(
+    small: Path, values: list[str], problem: str
+) -> None:
     arguments = [part for value in values for part in ("--vary", value)]
     done = run("sweep", "small.yaml", *arguments, folder=small)
     assert done.returncode == 2
@@ -185,7 +187,7 @@ def test_mistakes_of_all_variants_are_told_before_any_is_rendered(small: Path, v
     assert not list(small.rglob("*=*"))
 
 
-def test_broken_pictures_are_told_before_any_is_rendered(small: Path) -> None:
+def test_damaged_images_are_reported_before_any_variant_is_rendered(small: Path) -> None:
     (small / "ink.png").write_bytes(b"broken")
     done = run("sweep", "small.yaml", *GRID, folder=small)
     assert (done.returncode, done.stderr.count("this is not an image that can be read")) == (2, 1)
@@ -197,7 +199,7 @@ def test_dry_run_lists_the_variants(small: Path) -> None:
     assert not list(small.rglob("*=*"))
 
 
-def test_values_that_look_alike_as_names_have_files_of_their_own(small: Path) -> None:
+def test_values_with_similar_names_have_files_of_their_own(small: Path) -> None:
     axes = [("init", [{"content": 1, "noise": 2}, {"content": 12}, "content", "style"])]
     names = {variant.output.name for variant in make_variants(small / "small.yaml", axes, (), folder=small)}
     assert len(names) == 4
@@ -205,7 +207,7 @@ def test_values_that_look_alike_as_names_have_files_of_their_own(small: Path) ->
     assert all(len(v.output.name) < 200 for v in make_variants(small / "small.yaml", long, (), folder=small))
 
 
-def test_a_sweep_overwrites_no_picture_that_it_is_made_of(small: Path) -> None:
+def test_a_sweep_overwrites_no_input(small: Path) -> None:
     (small / "photo.png").rename(small / "seed=1.png")
     (small / "small.yaml").write_text(RECIPE.replace("photo.png", "seed=1.png"))
     before = (small / "seed=1.png").read_bytes()
@@ -216,19 +218,19 @@ def test_a_sweep_overwrites_no_picture_that_it_is_made_of(small: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--vary", "smothness=1,2"], ["--vary", "solver.seed=1", "--dry-run"]])
-def test_no_folder_is_made_before_there_is_something_to_put_in(small: Path, arguments: list[str]) -> None:
+def test_no_folder_is_created_if_nothing_is_rendered(small: Path, arguments: list[str]) -> None:
     run("sweep", "small.yaml", *arguments, folder=small)
     assert not (small / "small-sweep").exists()
 
 
-def test_what_cannot_be_rendered_is_told_before_anything_is(small: Path) -> None:
+def test_a_variant_that_cannot_be_rendered_is_reported_before_any_is_rendered(small: Path) -> None:
     done = run("sweep", "small.yaml", "--vary", "octaves=[1],[0, 0, 0, 1]", folder=small)
     assert done.returncode == 2
     assert "none of them has weight" in done.stderr
     assert not (small / "small-sweep").exists()
 
 
-def test_a_variant_whose_files_go_meanwhile_does_not_stop_the_others(
+def test_a_variant_whose_inputs_are_deleted_does_not_stop_the_others(
     small: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(small / "cache"))
@@ -256,7 +258,7 @@ def test_labels_name_files_without_their_folders(small: Path) -> None:
     assert [variant.label for variant in variants] == ["content=photo.png", "content=oil.png"]
 
 
-def test_a_folder_that_cannot_be_made_is_told(small: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(small: Path) -> None:
     (small / "file").write_text("")
     done = run("sweep", "small.yaml", *GRID, "-o", "file", folder=small)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""`watch`: every save leads to a new preview, an invalid one to an error, and nothing is left behind."""
+"""`watch`: every save leads to a new preview, an invalid one to an error; no files or processes are left behind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 SIZE = (180, 120)
 
 
-def test_settings_go_before_what_watch_would_choose(studio: Path) -> None:
+def test_settings_override_the_defaults_of_watch(studio: Path) -> None:
     command = [sys.executable, "-m", "guidedstyle", "watch", "recipe.yaml", "--set", "size=16000000", "--steps", "0"]
     done = subprocess.run(command, cwd=studio, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
@@ -115,7 +115,7 @@ def test_a_save_while_it_renders_is_not_lost(studio: Path, session: Session) -> 
     assert measure_kept(studio) == pytest.approx(0.9, abs=0.03)
 
 
-def test_an_invalid_save_is_told_and_the_next_valid_one_is_rendered(studio: Path, session: Session) -> None:
+def test_an_invalid_save_is_reported_and_the_next_valid_one_is_rendered(studio: Path, session: Session) -> None:
     session.wait_for("whole after")
     recipe = studio / "recipe.yaml"
     good = recipe.read_text()
@@ -127,7 +127,7 @@ def test_an_invalid_save_is_told_and_the_next_valid_one_is_rendered(studio: Path
     session.wait_for("whole after")
 
 
-def test_a_missing_mask_may_come_later(studio: Path, session: Session) -> None:
+def test_a_missing_mask_may_be_saved_later(studio: Path, session: Session) -> None:
     session.wait_for("whole after")
     (studio / "left.png").unlink()
     session.wait_for("there is no file")

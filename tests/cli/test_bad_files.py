@@ -1,4 +1,4 @@
-"""Files of every kind, damaged in every way, are refused; odd ones that are whole are read right."""
+"""Damaged files of every kind are refused; unusual but intact ones are read correctly."""
 
 from __future__ import annotations
 
@@ -139,7 +139,9 @@ def refuse(server: CommandServer, folder: Path, role: str, name: str) -> list[st
 
 
 @pytest.mark.parametrize(("role", "kind"), [pair for pair in product(ROLES, NO_FILES) if pair not in RIGHT])
-def test_what_is_no_file_or_no_picture(server: CommandServer, folder: Path, role: str, kind: str) -> None:
+def test_a_path_that_is_no_file_or_no_image_is_an_error(
+    server: CommandServer, folder: Path, role: str, kind: str
+) -> None:
     name = "bad.ora" if role == "layer" and not kind[0].isdigit() else "bad.png"
     NO_FILES[kind](folder / name)
     refuse(server, folder, role, name)
@@ -147,7 +149,7 @@ def test_what_is_no_file_or_no_picture(server: CommandServer, folder: Path, role
 
 @pytest.mark.parametrize("tenth", range(10))
 @pytest.mark.parametrize("name", [*PICTURES, *DOCUMENTS])
-def test_a_file_that_breaks_off(server: CommandServer, folder: Path, name: str, tenth: int) -> None:
+def test_a_truncated_file_is_an_error(server: CommandServer, folder: Path, name: str, tenth: int) -> None:
     whole = folder / name
     write_whole(whole)
     content = whole.read_bytes()
@@ -158,26 +160,26 @@ def test_a_file_that_breaks_off(server: CommandServer, folder: Path, name: str, 
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_a_document_called_a_picture(server: CommandServer, folder: Path, name: str) -> None:
+def test_a_document_named_as_an_image_is_an_error(server: CommandServer, folder: Path, name: str) -> None:
     write_whole(folder / name)
     (folder / name).rename(folder / "bad.png")
     refuse(server, folder, "content", "bad.png")
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_a_picture_called_a_document(server: CommandServer, folder: Path, name: str) -> None:
+def test_an_image_named_as_a_document_is_an_error(server: CommandServer, folder: Path, name: str) -> None:
     (folder / "ink.png").rename(folder / name)
     (folder / "ink.png").write_bytes((folder / name).read_bytes())
     refuse(server, folder, "layer", name)
 
 
-def test_a_document_that_unpacks_without_end(server: CommandServer, folder: Path) -> None:
+def test_a_document_that_unpacks_without_end_is_an_error(server: CommandServer, folder: Path) -> None:
     write_bomb(folder / "bomb.ora")
     assert (folder / "bomb.ora").stat().st_size < 2**22
     assert "too large" in "".join(refuse(server, folder, "layer", "bomb.ora"))
 
 
-def test_a_picture_that_unpacks_to_other_than_it_says(server: CommandServer, folder: Path) -> None:
+def test_an_image_that_unpacks_to_another_size_is_an_error(server: CommandServer, folder: Path) -> None:
     (folder / "bomb.png").write_bytes(png(19_999, 20_000, zlib.compress(bytes(2**28))))
     refuse(server, folder, "content", "bomb.png")
 
@@ -204,7 +206,7 @@ RECIPES: dict[str, tuple[Maker, str]] = {
 
 @pytest.mark.parametrize("kind", RECIPES)
 @pytest.mark.parametrize("command", ["render", "check", "masks", "sweep --vary solver.seed=1,2"])
-def test_a_recipe_that_is_none(server: CommandServer, folder: Path, command: str, kind: str) -> None:
+def test_a_file_that_is_no_recipe_is_an_error(server: CommandServer, folder: Path, command: str, kind: str) -> None:
     make, seen = RECIPES[kind]
     make(folder / "a.yaml")
     (told, *_) = server.refuse(folder, *command.split(), "a.yaml")
@@ -213,13 +215,13 @@ def test_a_recipe_that_is_none(server: CommandServer, folder: Path, command: str
 
 
 @pytest.mark.parametrize("kind", ["not there", "empty", "text", "only a header", "forbidden", "a pipe", "1 x 1"])
-def test_a_picture_that_carries_no_recipe(server: CommandServer, folder: Path, kind: str) -> None:
+def test_an_image_without_a_recipe_is_an_error(server: CommandServer, folder: Path, kind: str) -> None:
     NO_FILES[kind](folder / "bad.png")
     (told,) = server.refuse(folder, "render", "bad.png")
     assert told.startswith("bad.png: ")
 
 
-def test_every_role_reads_a_whole_file(server: CommandServer, folder: Path) -> None:
+def test_an_intact_file_is_read_in_every_role(server: CommandServer, folder: Path) -> None:
     """So that what is refused above is refused for what is wrong with it."""
     red = Image.new("RGBA", SIZE)
     red.paste("red", (0, 0, 48, 64))

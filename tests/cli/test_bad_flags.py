@@ -1,4 +1,4 @@
-"""Every flag of every command with every kind of value that it cannot have."""
+"""Every flag of every command with every kind of invalid value."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_every_flag_is_tried() -> None:
 
 
 @pytest.mark.parametrize(("command", "flag", "value"), CASES)
-def test_a_value_that_a_flag_cannot_have(
+def test_an_invalid_value_of_a_flag_is_an_error(
     server: CommandServer, folder: Path, command: str, flag: str, value: str
 ) -> None:
     base = list(BASES[command])
@@ -151,7 +151,7 @@ def test_a_value_that_a_flag_cannot_have(
 
 
 @pytest.mark.parametrize(("command", "flag", "bare"), FLAGS)
-def test_a_flag_with_a_value_too_many_or_too_few(
+def test_a_flag_with_a_missing_or_surplus_value_is_an_error(
     server: CommandServer, folder: Path, command: str, flag: str, bare: bool
 ) -> None:
     told = refuse(server, folder, *command.split(), *BASES[command], f"{flag}=3" if bare else flag)
@@ -159,7 +159,7 @@ def test_a_flag_with_a_value_too_many_or_too_few(
 
 
 @pytest.mark.parametrize("command", BASES)
-def test_a_flag_or_an_argument_that_a_command_does_not_know(server: CommandServer, folder: Path, command: str) -> None:
+def test_an_unknown_flag_or_argument_is_an_error(server: CommandServer, folder: Path, command: str) -> None:
     assert "--nonsense" in refuse(server, folder, *command.split(), *BASES[command], "--nonsense")
     if command not in ("render", "compare"):  # which take any number
         assert "surplus" in refuse(server, folder, *command.split(), *BASES[command], "surplus")

@@ -24,7 +24,7 @@ def pixels(file: Path) -> np.ndarray:
         return np.asarray(picture.convert("RGB"), np.int16)
 
 
-def test_render_writes_the_picture_and_its_record_and_nothing_else(studio: Path) -> None:
+def test_render_writes_the_image_and_its_record_and_nothing_else(studio: Path) -> None:
     before = files(studio)
     done = run("render", "recipe.yaml", folder=studio)
     assert done.returncode == 0, done.stderr
@@ -41,7 +41,7 @@ def test_render_writes_the_picture_and_its_record_and_nothing_else(studio: Path)
     assert str(studio) not in (studio / "recipe.png.json").read_text()
 
 
-def test_a_picture_is_rendered_again_from_itself_bit_by_bit(studio: Path) -> None:
+def test_an_image_rendered_again_from_itself_has_the_same_bits(studio: Path) -> None:
     assert run("render", "recipe.yaml", "--set", "init=noise", "--seed", 3, "-q", folder=studio).returncode == 0
     (studio / "recipe.yaml").unlink()
     done = run("render", "recipe.png", "--quiet", folder=studio)
@@ -79,7 +79,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(studio: Path) -> None:
     assert "0.75 oil + 0.25 ink" in done.stdout
 
 
-def test_check_says_what_was_understood(studio: Path) -> None:
+def test_check_prints_regions_and_output(studio: Path) -> None:
     before = files(studio)
     done = run("check", "recipe.yaml", folder=studio)
     assert (done.returncode, files(studio)) == (0, before)
@@ -88,7 +88,7 @@ def test_check_says_what_was_understood(studio: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "render"])
-def test_mistakes_end_with_2_and_leave_nothing(studio: Path, command: str) -> None:
+def test_errors_exit_with_2_and_write_nothing(studio: Path, command: str) -> None:
     before = files(studio)
     done = run(command, "recipe.yaml", "--set", "size=3", "--set", "styles.ink.image=gone.png", folder=studio)
     assert (done.returncode, done.stdout, files(studio)) == (2, "", before)
@@ -119,7 +119,7 @@ def test_mistakes_end_with_2_and_leave_nothing(studio: Path, command: str) -> No
         (["paint"], "No such command 'paint'"),
     ],
 )
-def test_a_mistaken_command_ends_with_2_and_a_word(studio: Path, arguments: list[str], message: str) -> None:
+def test_a_wrong_command_exits_with_2_and_a_message(studio: Path, arguments: list[str], message: str) -> None:
     before = files(studio)
     done = run(*arguments, folder=studio)
     assert (done.returncode, files(studio)) == (2, before)
@@ -127,7 +127,7 @@ def test_a_mistaken_command_ends_with_2_and_a_word(studio: Path, arguments: list
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_saves_the_picture_so_far(studio: Path) -> None:
+def test_ctrl_c_saves_the_image_so_far(studio: Path) -> None:
     command = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "--steps", "100000", "--size", "400"]
     process = spawn(command, cwd=studio)
     assert process.stderr is not None

@@ -76,7 +76,9 @@ ODD: dict[str, tuple[Maker, tuple[int, ...]]] = {
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("role", RECIPES)
-def test_odd_pictures_that_are_whole_are_read_right(server: CommandServer, folder: Path, role: str, name: str) -> None:
+def test_unusual_but_intact_images_are_read_correctly(
+    server: CommandServer, folder: Path, role: str, name: str
+) -> None:
     make, colour = ODD[name]
     make(folder / name)
     (folder / "a.yaml").write_text(RECIPES[role].replace("FILE", f"'{name}'"))

@@ -1,4 +1,4 @@
-"""What is odd around a command: beside its images, where it prints, where it runs. All is told or outlived."""
+"""Unusual surroundings of a command: files beside its images, closed or odd outputs, a removed working folder."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ ODD_RECORDS = {"a pipe": make_pipe, "6 GiB": make_vast, "nested": nest, "a folde
 
 @pytest.mark.skipif(os.name != "posix", reason="only there are pipes among files")
 @pytest.mark.parametrize("kind", ODD_RECORDS)
-def test_what_is_no_record_is_told_at_once(server: CommandServer, folder: Path, kind: str) -> None:
+def test_a_damaged_record_is_reported_at_once(server: CommandServer, folder: Path, kind: str) -> None:
     ODD_RECORDS[kind](folder / "photo.png.json")
     (told,) = server.refuse(folder, "compare", "photo.png", "ink.png")
     assert told.startswith("photo.png.json: this record is damaged ")
@@ -73,7 +73,7 @@ def test_what_is_no_record_is_told_at_once(server: CommandServer, folder: Path, 
 
 @pytest.mark.skipif(os.name != "posix", reason="only there are pipes among files")
 @pytest.mark.parametrize("kind", ODD_RECORDS)
-def test_what_is_no_record_tells_of_no_finished_picture(rendered: Path, kind: str) -> None:
+def test_a_damaged_record_does_not_count_as_a_finished_image(rendered: Path, kind: str) -> None:
     (rendered / "r.png.json").unlink()
     ODD_RECORDS[kind](rendered / "r.png.json")
     assert find_record(load_recipe(rendered / "r.yaml")) is None
@@ -89,7 +89,7 @@ def test_what_is_no_record_tells_of_no_finished_picture(rendered: Path, kind: st
         {"inputs": []},
     ],
 )
-def test_a_record_without_what_is_told_of_it_is_none(rendered: Path, part: dict[str, object]) -> None:
+def test_an_incomplete_record_does_not_count_as_a_finished_image(rendered: Path, part: dict[str, object]) -> None:
     record = rendered / "r.png.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | part))
     assert find_record(load_recipe(rendered / "r.yaml")) is None
@@ -97,7 +97,9 @@ def test_a_record_without_what_is_told_of_it_is_none(rendered: Path, part: dict[
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 @pytest.mark.parametrize("command", [("check",), pytest.param(("render", *TINY), marks=pytest.mark.slow)])
-def test_letters_that_cannot_be_shown_cost_nothing(folder: Path, command: tuple[str, ...], encoding: str) -> None:
+def test_characters_that_the_terminal_cannot_encode_are_escaped(
+    folder: Path, command: tuple[str, ...], encoding: str
+) -> None:
     (folder / "r.yaml").write_text(
         "content: photo.png\nstyles: {ink: ink.png}\nregions: [{name: ☃, mask: all, style: ink}]\noutput: ☃.png\n",
         encoding="utf-8",
@@ -109,7 +111,7 @@ def test_letters_that_cannot_be_shown_cost_nothing(folder: Path, command: tuple[
 
 
 @pytest.mark.slow
-def test_json_is_whole_whatever_the_output_can_show(folder: Path) -> None:
+def test_json_is_valid_in_every_encoding_of_the_output(folder: Path) -> None:
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     call = [sys.executable, "-m", "guidedstyle", "render", "r.yaml", *TINY, "--json-progress", "-o", "☃.png"]
     done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
@@ -120,7 +122,7 @@ def test_json_is_whole_whatever_the_output_can_show(folder: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="a shell of that kind closes them")
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
 @pytest.mark.parametrize("flag", ["--json-progress", ""])
-def test_closed_outputs_cost_no_picture(folder: Path, closed: str, flag: str) -> None:
+def test_closed_outputs_do_not_stop_a_render(folder: Path, closed: str, flag: str) -> None:
     call = f'"{sys.executable}" -m guidedstyle render r.yaml {" ".join(TINY)} {flag} {closed}'
     assert subprocess.run(call, cwd=folder, shell=True, capture_output=True, timeout=300).returncode == 0
     with Image.open(folder / "r.png") as picture:
@@ -128,7 +130,7 @@ def test_closed_outputs_cost_no_picture(folder: Path, closed: str, flag: str) ->
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell of that kind closes them")
-def test_no_file_is_taken_for_an_output_that_was_closed() -> None:
+def test_no_file_takes_the_descriptor_of_a_closed_output() -> None:
     code = (
         "import os; from guidedstyle.run.interrupts import ignore_closed_terminal as ignore; ignore(); "
         "print(os.open('/', os.O_RDONLY))"
@@ -138,7 +140,7 @@ def test_no_file_is_taken_for_an_output_that_was_closed() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere the folder that one is in cannot be removed")
-def test_a_working_folder_that_was_removed_is_told(folder: Path) -> None:
+def test_a_removed_working_folder_is_reported(folder: Path) -> None:
     (folder / "gone").mkdir()
     call = f'cd gone; rmdir ../gone; exec "{sys.executable}" -m guidedstyle check {folder}/r.yaml'
     done = subprocess.run(call, cwd=folder, shell=True, capture_output=True, text=True, timeout=300)
@@ -147,7 +149,7 @@ def test_a_working_folder_that_was_removed_is_told(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ["content: photo.png\nstyle: bad.tif\n", "content: bad.tif\nstyle: ink.png\n"])
-def test_values_that_are_no_numbers_are_told(server: CommandServer, folder: Path, role: str) -> None:
+def test_values_that_are_not_numbers_are_reported(server: CommandServer, folder: Path, role: str) -> None:
     Image.fromarray(np.full((64, 96), np.nan, np.float32)).save(folder / "bad.tif")
     (folder / "a.yaml").write_text(role)
     assert "some of its values are not numbers" in server.refuse(folder, "check", "a.yaml")[0]
@@ -164,7 +166,7 @@ def test_a_mask_of_another_shape_is_refused_before_it_is_decoded(server: Command
 
 
 @pytest.mark.parametrize("keys", ["k{}: 1\n", "k{}:\n"], ids=["unknown", "empty"])
-def test_the_time_to_tell_mistakes_grows_as_they_do(folder: Path, keys: str) -> None:
+def test_the_time_to_report_errors_grows_with_their_number(folder: Path, keys: str) -> None:
     seconds = []
     for count in (1500, 6000):
         (folder / "a.yaml").write_text(RECIPE + "".join(keys.format(number) for number in range(count)))
@@ -176,7 +178,7 @@ def test_the_time_to_tell_mistakes_grows_as_they_do(folder: Path, keys: str) -> 
     assert seconds[1] < 7 * seconds[0]  # 4 where it grows as they do, 16 where each is compared with all
 
 
-def test_too_many_styles_are_told_before_they_are_opened(server: CommandServer, folder: Path) -> None:
+def test_too_many_styles_are_reported_before_they_are_opened(server: CommandServer, folder: Path) -> None:
     style_images = "".join(f"  s{number}: ink.png\n" for number in range(257))
     (folder / "a.yaml").write_text(f"content: photo.png\nstyles:\n{style_images}")
     (told,) = server.refuse(folder, "check", "a.yaml")
@@ -189,7 +191,7 @@ def test_a_folder_is_no_recipe(server: CommandServer, folder: Path, command: tup
     server.refuse(folder, command[0], name, *command[1:])
 
 
-def test_a_name_that_looks_like_a_picture_of_a_letter_is_shown_as_it_is(folder: Path) -> None:
+def test_a_name_that_looks_like_an_emoji_code_is_printed_as_it_is(folder: Path) -> None:
     regions = 'regions: [{name: ":smile:", mask: all, style: ink}]'
     (folder / "r.yaml").write_text(f"content: photo.png\nstyles: {{ink: ink.png}}\n{regions}\n")
     assert ":smile:" in run("check", "r.yaml", folder=folder).stdout
@@ -202,7 +204,7 @@ def test_a_name_that_looks_like_a_picture_of_a_letter_is_shown_as_it_is(folder: 
         ("r.yaml", "none.yaml", "-o", "new", "--timelapse", "film.mp4"),
     ],
 )
-def test_mistakes_leave_no_folder(server: CommandServer, folder: Path, arguments: tuple[str, ...]) -> None:
+def test_errors_leave_no_folder(server: CommandServer, folder: Path, arguments: tuple[str, ...]) -> None:
     server.refuse(folder, "render", *arguments)
 
 

@@ -1,4 +1,4 @@
-"""What is seen while a render goes on: on a terminal, in a pipe, by programs; and the time that is left."""
+"""Progress on a terminal, in a pipe and for programs; the estimate of the time left."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 class Clock:
-    """A machine on which a step takes `fixed` seconds and so many more for each pixel."""
+    """The clock of a machine on which a step takes `fixed` seconds, and `pixel` seconds more for each pixel."""
 
     def __init__(self, fixed: float, pixel: float, setup: float) -> None:
         self.now, self.fixed, self.pixel, self.setup = 0.0, fixed, pixel, setup
@@ -37,7 +37,7 @@ class Clock:
 
 @pytest.mark.parametrize(("fixed", "pixel"), [(0.02, 8e-7), (0.05, 8e-7), (0.005, 8e-7), (0.01, 2e-7)])
 @pytest.mark.parametrize(("side", "steps"), [(256, 150), (640, 150), (1024, 150), (2048, 300)])
-def test_the_time_left_is_right_within_a_fifth_from_the_first_tenth_on(
+def test_the_time_left_is_within_a_fifth_after_the_first_tenth(
     fixed: float, pixel: float, side: int, steps: int
 ) -> None:
     stages, clock = plan_stages((side, side * 2 // 3), steps, 3), Clock(fixed, pixel, 3.0)
@@ -94,7 +94,7 @@ def test_programs_read_a_line_of_json_for_every_update(studio: Path) -> None:
     assert 100 * 2**20 < updates[-1]["memory"] < 8 * 2**30
 
 
-def test_programs_are_told_nothing_of_regions_while_a_style_image_is_made(studio: Path) -> None:
+def test_there_are_no_losses_while_a_style_image_is_synthesised(studio: Path) -> None:
     styles = "styles:\n  both: {fine: ink, coarse: oil}\n"
     text = (studio / "recipe.yaml").read_text().replace("styles:\n", styles).replace("style: ink", "style: both")
     third = "  - {name: third, mask: {rectangle: [0, 0, 0.3, 1]}, style: oil}\nsolver"
@@ -106,7 +106,7 @@ def test_programs_are_told_nothing_of_regions_while_a_style_image_is_made(studio
     assert updates[-1]["losses"]["regions"].keys() == {"right", "left", "third"}
 
 
-def test_a_pipe_is_clean(studio: Path) -> None:
+def test_a_pipe_gets_plain_lines(studio: Path) -> None:
     done = run(folder=studio)
     assert "\x1b" not in done.stdout + done.stderr
     assert "step 4/4" in done.stderr
@@ -115,7 +115,7 @@ def test_a_pipe_is_clean(studio: Path) -> None:
     assert done.stdout.splitlines()[-1].startswith("recipe.png")
 
 
-def test_quiet_is_quiet(studio: Path) -> None:
+def test_quiet_prints_nothing(studio: Path) -> None:
     done = run("--quiet", folder=studio)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -137,5 +137,5 @@ def test_the_bar_takes_two_lines_and_never_wraps(width: int, left: float | None)
 @pytest.mark.parametrize(
     ("seconds", "written"), [(0.4, "0 s"), (59.4, "59 s"), (125, "2:05"), (3725, "1:02:05"), (None, "?")]
 )
-def test_times_are_written_as_people_write_them(seconds: float | None, written: str) -> None:
+def test_times_are_written_in_hours_minutes_and_seconds(seconds: float | None, written: str) -> None:
     assert write_seconds(seconds) == written

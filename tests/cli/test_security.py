@@ -113,7 +113,7 @@ def test_xml_follows_no_entities(tmp_path: Path, entity: str) -> None:
         open_layered(file)
 
 
-def test_a_documents_parts_with_paths_that_lead_out_are_never_unpacked(tmp_path: Path) -> None:
+def test_parts_of_a_document_with_paths_outside_it_are_never_unpacked(tmp_path: Path) -> None:
     picture = io.BytesIO()
     draw_image(16, 16, 1).convert("RGBA").save(picture, "PNG")
     (tmp_path / "in").mkdir()
@@ -135,7 +135,7 @@ def confine(recipe: Path) -> str:
     return ""
 
 
-def test_a_sandbox_lets_a_recipe_be_that_stays_in_its_folder(studio: Path) -> None:
+def test_a_sandbox_accepts_a_recipe_that_stays_in_its_folder(studio: Path) -> None:
     assert confine(studio / "recipe.yaml") == ""
     (studio / "deep").mkdir()
     (studio / "deep" / "ink.png").symlink_to(studio / "ink.png")
@@ -178,7 +178,7 @@ def test_a_sandbox_refuses_a_folder_of_frames_that_leads_out(studio: Path) -> No
     assert "recipe.png.frames leads to" in confine(studio / "recipe.yaml")
 
 
-def test_a_sandbox_holds_beside_a_picture_that_the_command_line_names(studio: Path) -> None:
+def test_a_sandbox_holds_with_an_image_named_on_the_command_line(studio: Path) -> None:
     """What is named there may lie anywhere; what a render writes beside it may not be led away by a link."""
     (studio / "other.png.frames").symlink_to(studio.parent)
     chosen = [Setting("output", str(studio / "other.png"), "--output")]
@@ -201,7 +201,7 @@ def test_no_name_of_a_recipe_opens_its_sandbox(studio: Path, monkeypatch: pytest
     check_settings(Path("watch"), QUICK)  # raises only for what no change of the recipe mends
 
 
-def test_a_link_in_the_place_of_a_claim_is_not_followed(studio: Path) -> None:
+def test_a_link_in_place_of_a_lock_is_not_followed(studio: Path) -> None:
     (studio / "diary.txt").write_text("dear diary")
     (studio / ".recipe.png.lock").symlink_to(studio / "diary.txt")
     with (
@@ -224,7 +224,7 @@ def test_every_command_that_reads_a_recipe_has_a_sandbox(studio: Path, command: 
     assert "--sandbox" in CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
 
 
-def test_what_is_named_on_the_command_line_is_not_bound(studio: Path) -> None:
+def test_files_named_on_the_command_line_may_lie_outside_the_sandbox(studio: Path) -> None:
     draw_image(32, 32, 4).save(studio.parent / "outside.png")
     arguments = ["--sandbox", "--dry-run", "--content", str(studio.parent / "outside.png")]
     result = CliRunner().invoke(app, ["render", str(studio / "recipe.yaml"), "-o", str(studio / "a.png"), *arguments])
