@@ -102,7 +102,7 @@ def tile_octave(architecture: Architecture, size: Size, layers: Sequence[str], s
 
 
 def _is_empty(tile: Tile, layer: Layer) -> bool:
-    return any(cells.start == cells.stop for cells in tile.cells(layer))
+    return any(side.start == side.stop for side in tile.positions(layer))
 
 
 class ContentFeatures:

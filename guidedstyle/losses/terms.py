@@ -101,7 +101,7 @@ class ContentTerm:
 
     def collect(self, features: Tensor, tile: Tile, number: int) -> Tensor:
         """Compute the content losses (R,) of a tile."""
-        weights = self.grid_weights[(slice(None), *tile.cells(self.layer))].flatten(1)
+        weights = self.grid_weights[(slice(None), *tile.positions(self.layer))].flatten(1)
         return content_losses(tile.take_own(features, self.layer), self.target(number), weights, self.norm)
 
 

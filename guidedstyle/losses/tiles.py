@@ -28,8 +28,8 @@ class Tile:
         """Cut the window out of an image (..., H, W)."""
         return picture[(..., *self.window)]
 
-    def cells(self, layer: Layer) -> tuple[slice, slice]:
-        """Return the tile's own cells of a layer's grid: those with the centre of their receptive field in it."""
+    def positions(self, layer: Layer) -> tuple[slice, slice]:
+        """Return the tile's own positions on a layer's grid: those whose receptive field has its centre in the tile."""
         down, across = (
             slice(layer.count_before(side.start, length), layer.count_before(side.stop, length))
             for side, length in zip(self.own, self.shape, strict=True)
@@ -37,11 +37,11 @@ class Tile:
         return down, across
 
     def take_own(self, features: Tensor, layer: Layer) -> Tensor:
-        """Take the tile's own cells from the features (1, C, h, w) of its window."""
+        """Crop the features (1, C, h, w) of the window to the tile's own positions."""
         starts = (window.start // layer.stride for window in self.window)
-        cells = [slice(c.start - start, c.stop - start) for c, start in zip(self.cells(layer), starts, strict=True)]
-        whole = all(c.start == 0 and c.stop == side for c, side in zip(cells, features.shape[2:], strict=True))
-        own: Tensor = features if whole else _Crop.apply(features, cells)
+        found = [slice(p.start - start, p.stop - start) for p, start in zip(self.positions(layer), starts, strict=True)]
+        whole = all(p.start == 0 and p.stop == side for p, side in zip(found, features.shape[2:], strict=True))
+        own: Tensor = features if whole else _Crop.apply(features, found)
         return own
 
 
@@ -49,16 +49,16 @@ class _Crop(Function):
     """Crop features; the gradient keeps channels last, which that of slicing would not."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, cells: Sequence[slice]) -> Tensor:
-        ctx.cells, ctx.shape = cells, features.shape
-        down, across = cells
+    def forward(ctx: Any, features: Tensor, positions: Sequence[slice]) -> Tensor:
+        ctx.positions, ctx.shape = positions, features.shape
+        down, across = positions
         return features[..., down, across].contiguous(memory_format=torch.channels_last)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         like = gradients[0]
         gradient = torch.empty(ctx.shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
-        down, across = ctx.cells
+        down, across = ctx.positions
         gradient.zero_()[..., down, across] = like
         return gradient, None
 
@@ -66,7 +66,7 @@ class _Crop(Function):
 def make_tiles(size: Size, side: int, *, halo: int, stride: int) -> tuple[Tile, ...]:
     """Divide (width, height) evenly into tiles of at most about `side` px, cut at multiples of a stride.
 
-    With a `halo`, a multiple of the stride, at least as wide as the deepest features reach beyond their cells, the
+    With a `halo`, a multiple of the stride, at least as wide as the deepest features reach beyond their positions, the
     features of a tile are those of the whole image.
     """
     width, height = size

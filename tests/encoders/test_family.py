@@ -145,8 +145,8 @@ def test_features_of_tiles_are_those_of_the_whole_image_each_once(size: tuple[in
         for tile in tiles:
             for name, found in encoder.encode(tile.cut(image), layers).items():
                 layer = encoder.layers[name]
-                torch.testing.assert_close(tile.take_own(found, layer), whole[name][(..., *tile.cells(layer))])
-                counts[name][tile.cells(layer)] += 1
+                torch.testing.assert_close(tile.take_own(found, layer), whole[name][(..., *tile.positions(layer))])
+                counts[name][tile.positions(layer)] += 1
         assert all(bool((count == 1).all()) for count in counts.values())
 
 
@@ -156,7 +156,7 @@ def test_tiles_are_enlarged_until_each_has_positions_of_every_layer() -> None:
     layers = list(unpadded.layers)
     for tile in tile_octave(unpadded, (320, 320), layers, 32):
         for layer in unpadded.layers.values():
-            assert all(cells.stop > cells.start for cells in tile.cells(layer))
+            assert all(cells.stop > cells.start for cells in tile.positions(layer))
 
 
 def remove_padding(block: Block) -> Block:

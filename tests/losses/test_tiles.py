@@ -67,7 +67,7 @@ def test_every_pixel_and_every_position_belongs_to_one_tile(size: tuple[int, int
             cells = np.zeros((size[1] // shift, size[0] // shift), int)
             layer = Layer().slide(Window(shift, shift), 3)
             for one in tiles:
-                cells[one.cells(layer)] += 1
+                cells[one.positions(layer)] += 1
             assert (cells == 1).all()
 
 
@@ -88,7 +88,7 @@ def test_features_of_a_tile_are_those_of_the_whole_image(name: str, scene: Scene
     for one in tiles:
         for layer, found in encoder.encode(one.cut(image), layers).items():
             known = encoder.layers[layer]
-            wanted = whole[layer][(..., *one.cells(known))]
+            wanted = whole[layer][(..., *one.positions(known))]
             torch.testing.assert_close(one.take_own(found, known), wanted, rtol=1e-4, atol=1e-4 * float(wanted.max()))
 
 

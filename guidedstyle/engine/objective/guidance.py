@@ -66,7 +66,7 @@ class GuideBuilder:
     ) -> Sequence[Guides]:
         """Make the guides of weights (R, H, W) in every tile."""
         layer, grid_weights = self.architecture.layers[key[1]], self._propagate(weights, key, modes)
-        own = (grid_weights[(slice(None), *tile.cells(layer))] for tile in tiles)
+        own = (grid_weights[(slice(None), *tile.positions(layer))] for tile in tiles)
         return [make_guides(torch.from_numpy(part.reshape(len(part), -1)).to(self.plan.device)) for part in own]
 
     def weigh_content(self, layer: str) -> Tensor:
