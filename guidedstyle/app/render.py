@@ -236,6 +236,7 @@ def _fail(what: str, error: GuidedStyleError, *kept: str) -> RenderFailedError:
 def attempt_jobs(
     jobs: Sequence[Job | Failure],
     action: Callable[[Job], Result | None],
+    *,
     reporter: Reporter,
     stop: StopRequest,
 ) -> list[ExitCode]:

@@ -20,15 +20,15 @@ from guidedstyle.scene.check import check_reading
 
 
 class Sweep:
-    """Renders variants one after another with one renderer."""
+    """Renders variants one after another with one renderer; the contact sheet has at most `columns` columns."""
 
     def __init__(
         self,
         variants: Sequence[Variant],
+        *,
         columns: int,
         folder: Path,
         renderer: Renderer,
-        *,
         reporter: Reporter = SILENT,
     ) -> None:
         self.variants, self.columns, self.folder = variants, columns, folder

@@ -121,6 +121,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON, for prog
 
 def collect_settings(
     settings: list[str] | None,
+    *,
     size: int | None = None,
     steps: int | None = None,
     seed: int | None = None,

@@ -57,7 +57,7 @@ def render_command(
     from guidedstyle.masks.files import MaskStore
     from guidedstyle.run.options import read_render_options
 
-    given = collect_settings(settings, size, steps, seed, encoder)
+    given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder)
     limits, masks = read_limits(tile, max_memory), MaskStore()
     render_options = read_render_options(
         preview_every=preview_every,
@@ -110,7 +110,7 @@ def run_jobs(
         if len(jobs) == 1 and isinstance(jobs[0], Job):
             with suggesting_next_steps(reporter, jobs[0].reading.document.source):
                 return find_exit_code(run(jobs[0]))
-        codes = attempt_jobs(jobs, run, reporter, stop)
+        codes = attempt_jobs(jobs, run, reporter=reporter, stop=stop)
         if verbosity == "bar" and not dry_run:
             print_outcomes([job.name for job in jobs], codes)
         return find_worst(codes)
@@ -147,7 +147,7 @@ def sweep_command(
 
     limits, masks = read_limits(tile, max_memory), MaskStore()
     axes, folder = [parse_axis(axis) for axis in vary], output or name_sweep(recipe)
-    given = collect_settings(settings, size, steps, seed, encoder)
+    given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder)
     check_folder_path(folder, "--output")
     variants = make_variants(recipe, axes, given, folder=folder, sandbox=sandbox)
     check_variants(variants, masks)
@@ -160,7 +160,7 @@ def sweep_command(
 
     reporter = QuietReporter() if quiet else SweepReporter()
     renderer = Renderer(device, limits, masks)
-    code = run_sweep(Sweep(variants, len(axes[-1][1]), folder, renderer, reporter=reporter))
+    code = run_sweep(Sweep(variants, columns=len(axes[-1][1]), folder=folder, renderer=renderer, reporter=reporter))
     if not code and not quiet:
         typer.echo(f"{folder / SHEET}  {folder / TABLE}")
     raise typer.Exit(code)
@@ -197,7 +197,10 @@ def watch_command(
 
     if recipe.exists() and not recipe.is_file():  # one that does not exist yet is waited for
         raise GuidedStyleError.of(recipe, "it is no file", "name a recipe (.yaml)")
-    given = [*QUICK, *collect_settings(settings, size, steps, seed, encoder)]  # the last one of a key counts
+    given = [
+        *QUICK,
+        *collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder),
+    ]  # the last one of a key counts
     check_settings(recipe, given)
     from guidedstyle.app.render import Renderer
     from guidedstyle.app.watch import Watcher

@@ -144,7 +144,7 @@ def test_jobs_not_started_before_ctrl_c_are_reported_as_not_done(
     jobs = make_jobs(list_orders([photos / "free.yaml"], [str(photos / "photos" / "*e.png")], photos / "out"))
     stop = StopRequest()
     stop.set()
-    codes = attempt_jobs(jobs, lambda job: pytest.fail("it was rendered"), SILENT, stop)
+    codes = attempt_jobs(jobs, lambda job: pytest.fail("it was rendered"), reporter=SILENT, stop=stop)
     assert codes == [130, 130]
     print_outcomes([job.name for job in jobs], codes)
     said = capsys.readouterr().out

@@ -134,7 +134,9 @@ def test_style_images_are_measured_once_for_all_variants(small: Path, monkeypatc
         monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(small / f"cache{number}"))
         for file in (small / "out").iterdir():
             file.unlink()
-        sweep = Sweep(variants[:number], 3, small / "out", Renderer("cpu"), reporter=QuietReporter())
+        sweep = Sweep(
+            variants[:number], columns=3, folder=small / "out", renderer=Renderer("cpu"), reporter=QuietReporter()
+        )
         sweep.plan()
         assert not any(sweep.run())
         counts.append(len(pictures))
@@ -236,7 +238,7 @@ def test_a_variant_whose_inputs_are_deleted_does_not_stop_the_others(
     monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(small / "cache"))
     (small / "gone.png").write_bytes((small / "photo.png").read_bytes())
     variants = make_variants(small / "small.yaml", [parse_axis("content=photo.png,gone.png,oil.png")], (), folder=small)
-    sweep = Sweep(variants, 3, small, Renderer("cpu"), reporter=QuietReporter())
+    sweep = Sweep(variants, columns=3, folder=small, renderer=Renderer("cpu"), reporter=QuietReporter())
     sweep.plan()
     (small / "gone.png").unlink()
     assert find_worst(sweep.run()) == 2
