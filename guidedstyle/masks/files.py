@@ -19,9 +19,10 @@ from guidedstyle.io.layered.formats import is_layered, open_layered, read_layer
 from guidedstyle.masks.labels import Labels, Palette, label_pixels, to_rgb
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.values import name_colour
-from guidedstyle.types import RGB, Array, Opacities, Pixels
+from guidedstyle.types import RGB, Array, Opacities, Pixels, Size
 
 T = TypeVar("T")
+Check = Callable[[Size], None]  # raises GuidedStyleError if a file of this (width, height) is not to be decoded
 
 MOST_BYTES = 2**28  # of decoded masks that are kept for the next scene
 COLOURED = 64  # levels between the channels of a pixel that count as colour
@@ -85,23 +86,31 @@ def _measure(value: object, version: Version) -> int:
     return pixels.nbytes if isinstance(pixels, np.ndarray) else version.size
 
 
-def read_source(file: Path, mask: Mask, *, palette: Palette | None, store: MaskStore) -> Opacities | Labels:
+def _accept(size: Size) -> None:
+    """Accept any size."""
+
+
+def read_source(
+    file: Path, mask: Mask, *, palette: Palette | None, store: MaskStore, check: Check = _accept
+) -> Opacities | Labels:
     """Read what a mask names of its file, upright, in the file's own grid; `palette` is that of a colour-coded file.
 
-    Raises GuidedStyleError if it cannot be read, or if the file has layers and the mask names none, or the reverse.
+    `check` is called with the size in the file's header, before anything is decoded. Raises GuidedStyleError if it
+    cannot be read, or if the file has layers and the mask names none, or the reverse.
     """
     if is_layered(file):
-        return _read_layer(file, mask.layer, store)
+        return _read_layer(file, mask.layer, store, check)
     if mask.layer:
         raise GuidedStyleError.of(file, "it has no layers", "remove layer:, or name a .psd, .ora or .kra")
     if mask.colour and palette:
-        return store.recall(file, palette, partial(read_labels, file, palette))
+        return store.recall(file, palette, partial(read_labels, file, palette, check))
     read = read_alpha if mask.channel == "alpha" else read_grey
-    return store.recall(file, read, partial(read, file))
+    return store.recall(file, read, partial(read, file, check))
 
 
-def _read_layer(file: Path, name: str | None, store: MaskStore) -> Pixels:
+def _read_layer(file: Path, name: str | None, store: MaskStore, check: Check) -> Pixels:
     if name:
+        check(_open_document(file, store).size)
         return store.recall(file, name, partial(_decode_layer, file, name, store))
     names = ", ".join(layer.path for layer in _open_document(file, store).layers if not layer.problem)
     remedy = f"name one of its layers: layer: {names}" if names else "paint a layer in it, and name that"
@@ -116,12 +125,13 @@ def _decode_layer(file: Path, name: str, store: MaskStore) -> Pixels:
     return read_layer(_open_document(file, store), name)
 
 
-def read_grey(file: Path) -> Opacities:
+def read_grey(file: Path, check: Check = _accept) -> Opacities:
     """Read a grey mask (H, W), upright: its grey value times its alpha.
 
     Raises GuidedStyleError if the file is not an image, is painted in colour, or only its alpha holds the mask.
     """
     with open_image(file) as picture:
+        check(picture.size)
         upright = _upright(picture, file)
         if upright.mode.startswith(("I", "F")):
             return _read_deep_grey(upright, file)
@@ -138,18 +148,20 @@ def read_grey(file: Path) -> Opacities:
         return masked
 
 
-def read_alpha(file: Path) -> Opacities:
+def read_alpha(file: Path, check: Check = _accept) -> Opacities:
     """Read the alpha channel (H, W) of an image, upright; raises GuidedStyleError if it has none."""
     with open_image(file) as picture:
+        check(picture.size)
         upright = _upright(picture, file)
         if not upright.has_transparency_data:
             raise GuidedStyleError.of(file, "it has no alpha channel", "remove channel: alpha, or save it with one")
         return find_alpha(upright)
 
 
-def read_labels(file: Path, palette: Palette) -> Labels:
+def read_labels(file: Path, palette: Palette, check: Check = _accept) -> Labels:
     """Read a colour-coded image by the colours of its palette; transparent pixels have no label."""
     with open_image(file) as picture:
+        check(picture.size)
         pixels = np.array(_upright(picture, file).convert("RGBA"))
     return label_pixels(pixels, palette, file)
 

@@ -27,6 +27,12 @@ def check_shape(size: Size, frame: Frame | None, file: Path) -> None:
         raise GuidedStyleError.of(file, rule, "paint it over the image itself, or crop it to the same shape")
 
 
+def check_stored_shape(size: Size, frame: Frame | None, file: Path) -> None:
+    """Check the (width, height) of a mask file before it is decoded: its own EXIF rotation may swap the sides."""
+    if frame and not same_shape(size[::-1], frame.size) and not same_shape(size[::-1], frame.stored):
+        check_shape(size, frame, file)
+
+
 def same_shape(mask: Size, image: Size) -> bool:
     """Return whether one size is the other scaled, to within a pixel of the smaller one."""
     slack = 1.01 * max(1.0, mask[0] / image[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from guidedstyle.masks.files import MaskStore, read_source
 from guidedstyle.masks.geometry import (
     COMBINATIONS,
     check_shape,
+    check_stored_shape,
     feather,
     fill_ellipse,
     fill_gradient,
@@ -70,7 +72,8 @@ class MaskReader:
         return COMBINATIONS[combine]([self.read(part, frame, size) for part in parts])
 
     def _read_file(self, file: Path, mask: Mask, frame: Frame | None, size: Size) -> Array:
-        pixels = read_source(file, mask, palette=self.palettes.get(file), store=self.store)
+        check = partial(check_stored_shape, frame=frame, file=file)
+        pixels = read_source(file, mask, palette=self.palettes.get(file), store=self.store, check=check)
         shape = (pixels.shape[1], pixels.shape[0])
         check_shape(shape, frame, file)
         if frame and frame.orientation > 1 and same_shape(shape, frame.stored):
