@@ -15,7 +15,7 @@ import pytest
         "recipe.model",
         "recipe.loading.loader",
         "scene.opening",
-        "cli.console",
+        "cli.terminal.console",
         "recipe.schema",
         "scene.check",
         "results.sheets",

@@ -22,7 +22,7 @@ from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.results.result import Result
 from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import Every
-from guidedstyle.run.previews import Previews
+from guidedstyle.run.outputs import Previews
 from guidedstyle.run.reporter import SILENT, Reporter
 from guidedstyle.scene.check import collect_warnings, measure_coverage
 from guidedstyle.scene.opening import open_scene

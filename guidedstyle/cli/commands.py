@@ -69,8 +69,8 @@ def compare_command(
 
     Example: guidedstyle compare photo.jpg first.png second.png -o sheet.png
     """
-    from guidedstyle.cli.console import print_comparison
-    from guidedstyle.cli.messages import print_json
+    from guidedstyle.cli.terminal.console import print_comparison
+    from guidedstyle.cli.terminal.messages import print_json
     from guidedstyle.results.comparison import compare_images, describe_comparison, save_comparison
 
     comparison = compare_images(pictures)
@@ -113,7 +113,7 @@ def bench_command(
     import torch
 
     from guidedstyle.app.render import Renderer
-    from guidedstyle.cli.console import print_bench
+    from guidedstyle.cli.terminal.console import print_bench
     from guidedstyle.device.precision import name_precision
     from guidedstyle.evaluation.bench import Bench
     from guidedstyle.recipe.model import EncoderChoice
@@ -132,8 +132,7 @@ def doctor_command(as_json: options.AsJson = False) -> None:
     Example: guidedstyle doctor
     """
     from guidedstyle.app.doctor.examination import can_render, describe_findings, examine_machine
-    from guidedstyle.cli.messages import print_json
-    from guidedstyle.cli.tables import print_findings
+    from guidedstyle.cli.terminal.messages import print_findings, print_json
 
     findings = list(examine_machine())
     if as_json:
@@ -152,7 +151,7 @@ def check_command(
 
     Example: guidedstyle check recipe.yaml
     """
-    from guidedstyle.cli.console import print_scene
+    from guidedstyle.cli.terminal.console import print_scene
     from guidedstyle.recipe.loading.loader import read_recipe
     from guidedstyle.scene.check import check_reading
 
@@ -171,7 +170,7 @@ def masks_command(
 
     Example: guidedstyle masks recipe.yaml -o sheet.png
     """
-    from guidedstyle.cli.console import print_masks
+    from guidedstyle.cli.terminal.console import print_masks
     from guidedstyle.recipe.loading.loader import read_recipe
     from guidedstyle.scene.check import check_reading
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import typer
 
 from guidedstyle.cli.commands import aid_app, mask_app
-from guidedstyle.cli.evaluate import evaluate_app
-from guidedstyle.cli.messages import print_count, print_error
 from guidedstyle.cli.render import render_app
-from guidedstyle.cli.train import train_app
+from guidedstyle.cli.research import evaluate_app, train_app
+from guidedstyle.cli.terminal.messages import print_count, print_error
 from guidedstyle.errors import ExitCode, GuidedStyleError, RenderFailedError, find_error_code, has_long_name
 
 app = typer.Typer(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from guidedstyle.app.jobs import Failure, Job
     from guidedstyle.app.render import Renderer
     from guidedstyle.app.sweep import Sweep
-    from guidedstyle.cli.reporters import Verbosity
+    from guidedstyle.cli.terminal.reporters import Verbosity
     from guidedstyle.results.result import Result
     from guidedstyle.run.options import RenderOptions
 
@@ -93,8 +93,8 @@ def run_jobs(
     """Render jobs, or only plan them, and return the exit code; a single one raises GuidedStyleError."""
     from guidedstyle.app.jobs import Job
     from guidedstyle.app.render import attempt_jobs, find_exit_code, plan_job, render_job
-    from guidedstyle.cli.console import print_outcomes
-    from guidedstyle.cli.reporters import choose_reporter, suggesting_next_steps
+    from guidedstyle.cli.terminal.console import print_outcomes
+    from guidedstyle.cli.terminal.reporters import choose_reporter, suggesting_next_steps
     from guidedstyle.device.distributed import join_processes
     from guidedstyle.run.interrupts import interruptible
 
@@ -156,7 +156,7 @@ def sweep_command(
         return
     from guidedstyle.app.render import Renderer
     from guidedstyle.app.sweep import Sweep
-    from guidedstyle.cli.reporters import QuietReporter, SweepReporter
+    from guidedstyle.cli.terminal.reporters import QuietReporter, SweepReporter
 
     reporter = QuietReporter() if quiet else SweepReporter()
     renderer = Renderer(device, limits, masks)
@@ -204,7 +204,7 @@ def watch_command(
     check_settings(recipe, given)
     from guidedstyle.app.render import Renderer
     from guidedstyle.app.watch import Watcher
-    from guidedstyle.cli.reporters import WatchReporter
+    from guidedstyle.cli.terminal.reporters import WatchReporter
     from guidedstyle.run.interrupts import interruptible
 
     reporter = WatchReporter()

@@ -17,7 +17,7 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import write_file
 from guidedstyle.io.images import read_image, save_image, to_pillow
 from guidedstyle.io.paths import find_cache
-from guidedstyle.losses.pyramid import OctaveLayer
+from guidedstyle.losses.propagation import OctaveLayer
 from guidedstyle.types import Array
 
 MAX_BYTES = 2**30  # of all files; the least recently used are deleted first

@@ -17,7 +17,7 @@ from guidedstyle.encoders.architecture import Architecture, Convolution, Pooling
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.solvers.lbfgs import HISTORY
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.losses.pyramid import halve_shape
+from guidedstyle.losses.propagation import halve_shape
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.masks.compositing import ROUNDING
 from guidedstyle.recipe.model import Recipe

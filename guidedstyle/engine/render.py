@@ -22,8 +22,7 @@ from guidedstyle.engine.start import make_start
 from guidedstyle.engine.synthesis import make_style_images
 from guidedstyle.errors import StoppedEarlyError, is_out_of_memory
 from guidedstyle.losses.terms import Losses
-from guidedstyle.scene.scene import Scene, Stage
-from guidedstyle.scene.styles import StyleImage
+from guidedstyle.scene.scene import Scene, Stage, StyleImage
 from guidedstyle.types import Array
 
 

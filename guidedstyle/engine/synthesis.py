@@ -15,8 +15,7 @@ from guidedstyle.engine.objective.canvas import resize, resize_layers
 from guidedstyle.io.images import to_array
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.model import Recipe, Region, SolverChoice, StyleChoice, StyleUse
-from guidedstyle.scene.scene import Scene
-from guidedstyle.scene.styles import StyleImage
+from guidedstyle.scene.scene import Scene, StyleImage
 from guidedstyle.types import Array
 
 Paint = Callable[[Scene], tuple[Array, bool]]  # the image, and whether it was finished

@@ -21,8 +21,7 @@ from guidedstyle.losses.measure import build_octaves
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.recipe.shorthand import expand
-from guidedstyle.scene.scene import Scene
-from guidedstyle.scene.styles import StyleImage
+from guidedstyle.scene.scene import Scene, StyleImage
 
 Task = Callable[[], object]
 REGIONS = (1, 3, 4, 16)

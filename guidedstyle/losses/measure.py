@@ -16,7 +16,7 @@ from guidedstyle.encoders.architecture import Architecture, Layer
 from guidedstyle.encoders.encoder import Encoder, Features
 from guidedstyle.losses.gram import STATISTICS
 from guidedstyle.losses.guides import Guides
-from guidedstyle.losses.pyramid import halve_shape
+from guidedstyle.losses.propagation import halve_shape
 from guidedstyle.losses.tiles import MeasureImage, Tile, make_tiles, split_rows, sum_tiles
 from guidedstyle.types import Size, Statistic
 

@@ -1,4 +1,4 @@
-"""Propagate region weights from pixels to the grid of a layer (Gatys et al. 2017, arXiv:1611.07865).
+"""Propagate region weights from pixels to the grid of a layer at an octave (Gatys et al. 2017; Snelgrove 2017).
 
 Grid weights of a region say how much of each feature position is its own.
 """
@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 
 from guidedstyle.encoders.architecture import Layer
-from guidedstyle.losses.pyramid import halve_shape
-from guidedstyle.types import Array, Propagation, Shape
+from guidedstyle.types import Array, Propagation, Shape, Size
 
 MOSTLY = 0.5  # a position with at least this weight belongs mostly to the region
 
@@ -75,3 +74,19 @@ def normalise(grid_weights: Array) -> Array:
     sums = grid_weights.sum((1, 2), keepdims=True, dtype=np.float64)
     normal: Array = np.divide(grid_weights, sums.astype(grid_weights.dtype), out=grid_weights)
     return normal
+
+
+OctaveLayer = tuple[int, str]  # an octave, from 0, and a layer's name
+
+
+SMALLEST_OCTAVE = 16  # px of the shortest side
+
+
+def halve_shape(shape: Shape, times: int = 1) -> Shape:
+    """Return the (height, width) of an image after so many halvings: halves are rounded down, to at least 1."""
+    return max(1, shape[0] >> times), max(1, shape[1] >> times)
+
+
+def count_octaves(size: Size, most: int) -> int:
+    """Count the octaves, up to `most`, whose shortest side is at least SMALLEST_OCTAVE; always at least one."""
+    return max(1, min(most, (min(size) // SMALLEST_OCTAVE).bit_length()))

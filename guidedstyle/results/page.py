@@ -17,8 +17,20 @@ from PIL import Image
 
 from guidedstyle.io.images import fit_size, to_pillow
 from guidedstyle.recipe.loading.document import write_yaml
-from guidedstyle.results.palette import Palette, make_legible, measure_chroma, measure_palette, pick_pixels, to_lab
-from guidedstyle.results.plots import CURRENT, DASHES, Curve, plot_curves, plot_distributions, require_matplotlib
+from guidedstyle.results.plots import (
+    CURRENT,
+    DASHES,
+    Curve,
+    Palette,
+    make_legible,
+    measure_chroma,
+    measure_palette,
+    pick_pixels,
+    plot_curves,
+    plot_distributions,
+    require_matplotlib,
+    to_lab,
+)
 from guidedstyle.results.sheets import cut_out, draw_overview, tint
 from guidedstyle.scene.check import describe_controls, describe_style
 from guidedstyle.scene.scene import NEGLIGIBLE_SHARE, Scene

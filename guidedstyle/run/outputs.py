@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from PIL import Image
+
 from guidedstyle.device.distributed import is_first
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Update
 from guidedstyle.errors import GuidedStyleError, explain_error
 from guidedstyle.io.files import check_writable, delete_leftovers, explaining_errors, make_folder, write_file
+from guidedstyle.io.images import fit_size, save_image, to_pillow
 from guidedstyle.io.paths import list_output_files, name_checkpoint, name_frames, name_old_checkpoint, name_preview
 from guidedstyle.io.video import write_timelapse
 from guidedstyle.recipe.files import find_overwritten, identify, list_given
 from guidedstyle.results.result import Result
 from guidedstyle.run.checkpoint import Checkpointer, Resumption, identify_scene
 from guidedstyle.run.interrupts import StopRequest
-from guidedstyle.run.options import NEVER, RenderOptions
-from guidedstyle.run.previews import Frames, Previews, list_frames
+from guidedstyle.run.options import NEVER, Every, RenderOptions, Throttle
 from guidedstyle.run.reporter import Reporter
 from guidedstyle.scene.scene import Scene
+from guidedstyle.types import Size
 
 Callback = Callable[[Update], None]
 CANNOT_DELETE = "files of an earlier render cannot be deleted"
@@ -143,3 +146,46 @@ class NonFatalCallback:
             if not self.failed:
                 self.reporter.failed("the render continues, but a file is not written", fault)
             self.failed = True
+
+
+LARGEST_PREVIEW = 2048  # px
+
+
+def list_frames(folder: Path) -> list[Path]:
+    """List the frames in a folder in the order of their numbers; links are left out, as we write none."""
+    return sorted(
+        file for file in folder.glob("*.png") if file.stem.isdecimal() and file.is_file() and not file.is_symlink()
+    )
+
+
+class Previews:
+    """Writes the image so far, as large as the output, up to LARGEST_PREVIEW."""
+
+    def __init__(self, file: Path, *, size: Size, every: Every) -> None:
+        self.file, self.throttle = file, Throttle(every)
+        self.size = fit_size(size, min(max(size), LARGEST_PREVIEW))
+
+    def __call__(self, update: Update) -> None:
+        """Write it if it is due."""
+        self.throttle.run(update.done, lambda: self.write(update))
+
+    def write(self, update: Update) -> None:
+        """Write it in any case."""
+        save_image(draw_update(update, self.size), self.file)
+
+
+class Frames:
+    """Writes images numbered by their steps, as large as the output."""
+
+    def __init__(self, folder: Path, *, size: Size, every: Every) -> None:
+        self.folder, self.size, self.throttle = folder, size, Throttle(every)
+
+    def __call__(self, update: Update) -> None:
+        """Write a frame if one is due."""
+        file = self.folder / f"{update.done:06d}.png"
+        self.throttle.run(update.done, lambda: save_image(draw_update(update, self.size), file))
+
+
+def draw_update(update: Update, size: Size) -> Image.Image:
+    """Draw the image so far at (width, height)."""
+    return to_pillow(update.preview(max(size))).resize(size, Image.Resampling.BICUBIC)

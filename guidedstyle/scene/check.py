@@ -11,8 +11,7 @@ import numpy as np
 
 from guidedstyle.encoders.architecture import Architecture, Layer
 from guidedstyle.encoders.registry import find_architecture
-from guidedstyle.losses.propagation import MOSTLY, cover_grid
-from guidedstyle.losses.pyramid import halve_shape
+from guidedstyle.losses.propagation import MOSTLY, cover_grid, halve_shape
 from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.recipe.loading.document import write_yaml

@@ -31,8 +31,7 @@ from guidedstyle.recipe.files import list_starts
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.values import measure_length
-from guidedstyle.scene.scene import CHECK_SIZE, NEGLIGIBLE, NEGLIGIBLE_SHARE, Scene
-from guidedstyle.scene.styles import StyleImage, turn_style_image
+from guidedstyle.scene.scene import CHECK_SIZE, NEGLIGIBLE, NEGLIGIBLE_SHARE, Scene, StyleImage, turn_style_image
 from guidedstyle.types import Array, KeyPath, Size
 
 T = TypeVar("T")

@@ -25,8 +25,7 @@ from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.plan import choose_device
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import atomic_write, make_folder, write_file
-from guidedstyle.training.data import Crops, find_images
-from guidedstyle.training.pool import Pool
+from guidedstyle.training.data import Crops, Pool, find_images
 from guidedstyle.training.reduction import Heads, reduce, reduce_to_metric
 from guidedstyle.types import Convention
 

@@ -15,7 +15,7 @@ from support.images import draw_image
 
 from guidedstyle.app.jobs import Failure, Job, list_orders, make_jobs
 from guidedstyle.app.render import attempt_jobs
-from guidedstyle.cli.console import print_outcomes
+from guidedstyle.cli.terminal.console import print_outcomes
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import read_image
 from guidedstyle.run.interrupts import StopRequest

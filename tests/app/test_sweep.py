@@ -19,7 +19,7 @@ from support.processes import spawn, wait_for
 from guidedstyle.app.render import Renderer
 from guidedstyle.app.sweep import Sweep
 from guidedstyle.app.variants import make_variants, parse_axis
-from guidedstyle.cli.reporters import QuietReporter
+from guidedstyle.cli.terminal.reporters import QuietReporter
 from guidedstyle.encoders.encoder import ConvEncoder
 from guidedstyle.errors import GuidedStyleError, find_worst
 from guidedstyle.results.sheets import CELL

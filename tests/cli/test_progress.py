@@ -12,7 +12,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from guidedstyle.cli.progress import Status, draw_status, write_seconds
+from guidedstyle.cli.terminal.progress import Status, draw_status, write_seconds
 from guidedstyle.losses.terms import Losses
 from guidedstyle.run.eta import OVERHEAD, Forecast, load_overhead, store_overhead
 from guidedstyle.scene.scene import plan_stages

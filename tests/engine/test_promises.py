@@ -19,7 +19,7 @@ from guidedstyle.engine.rendering import Rendering, load_encoder
 from guidedstyle.io.images import read_image, to_array, to_pillow
 from guidedstyle.losses.gram import STATISTICS
 from guidedstyle.losses.guides import make_guides
-from guidedstyle.losses.pyramid import OctaveLayer
+from guidedstyle.losses.propagation import OctaveLayer
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.recipe.loading.settings import parse_setting
 from guidedstyle.scene.opening import open_scene

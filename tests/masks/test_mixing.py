@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from guidedstyle.masks.mixing import split_region
+from guidedstyle.masks.compositing import split_region
 
 
 def draw_shares(styles: int, *size: int, seed: int = 0) -> np.ndarray:

@@ -36,7 +36,7 @@ with atheris.instrument_imports(include=["guidedstyle", "PIL", "psd_tools", "yam
     Image.init()  # imports the readers of all formats
 
     from guidedstyle.app.variants import parse_axis
-    from guidedstyle.cli.tables import tabulate_differences
+    from guidedstyle.cli.terminal.console import tabulate_differences
     from guidedstyle.errors import GuidedStyleError
     from guidedstyle.io import images
     from guidedstyle.io.images import read_frame, read_image, save_image

@@ -31,8 +31,7 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import to_pillow
 from guidedstyle.recipe.loading.loader import load_recipe, read_recipe
 from guidedstyle.results.page import write_page
-from guidedstyle.results.palette import make_legible, measure_palette
-from guidedstyle.results.plots import DASHES, Curve, plot_curves
+from guidedstyle.results.plots import DASHES, Curve, make_legible, measure_palette, plot_curves
 from guidedstyle.results.record import identify_recipe
 from guidedstyle.results.result import Result
 from guidedstyle.results.sheets import TINTS

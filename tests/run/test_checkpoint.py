@@ -41,8 +41,7 @@ from guidedstyle.run.checkpoint import (
 )
 from guidedstyle.run.interrupts import ECHO, StopRequest
 from guidedstyle.run.options import NEVER, Every, RenderOptions
-from guidedstyle.run.outputs import RunFiles
-from guidedstyle.run.previews import list_frames
+from guidedstyle.run.outputs import RunFiles, list_frames
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Setting, SolverMethod

@@ -18,8 +18,7 @@ from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.losses.guides import Guides
-from guidedstyle.losses.propagation import MOSTLY, average_to_grid, cover_grid, erode_to_grid, propagate
-from guidedstyle.losses.pyramid import halve_shape
+from guidedstyle.losses.propagation import MOSTLY, average_to_grid, cover_grid, erode_to_grid, halve_shape, propagate
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.check import collect_warnings, measure_coverage
 from guidedstyle.scene.opening import open_scene

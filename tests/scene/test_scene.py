@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guidedstyle.losses.measure import build_octaves
-from guidedstyle.losses.pyramid import SMALLEST_OCTAVE, count_octaves, halve_shape
+from guidedstyle.losses.propagation import SMALLEST_OCTAVE, count_octaves, halve_shape
 from guidedstyle.scene.scene import plan_stages
 
 sides = st.integers(1, 300)

@@ -132,7 +132,7 @@ READY = (
     "app.variants",
     "results.comparison",
     "results.sheets",
-    "cli.console",
+    "cli.terminal.console",
     "recipe.schema",
     "run.options",
 )

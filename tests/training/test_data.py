@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from guidedstyle.training.data import CROP, Crops, find_images
-from guidedstyle.training.pool import Pool
+from guidedstyle.training.data import CROP, Crops, Pool, find_images
 
 pytestmark = pytest.mark.slow
 

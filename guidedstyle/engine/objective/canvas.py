@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from guidedstyle.engine.objective.colour import extract_luminance, replace_luminance
-from guidedstyle.masks.compositing import ROUNDING
-from guidedstyle.masks.mixing import Part, split_region
+from guidedstyle.masks.compositing import ROUNDING, Part, split_region
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.recipe.model import StyleUse
 from guidedstyle.scene.scene import NEGLIGIBLE, Scene

@@ -14,8 +14,7 @@ from guidedstyle.engine.objective.canvas import Canvas
 from guidedstyle.engine.plan import Plan
 from guidedstyle.losses.guides import Guides, make_guides
 from guidedstyle.losses.measure import GuidedStatistic, tile_octave
-from guidedstyle.losses.propagation import propagate
-from guidedstyle.losses.pyramid import OctaveLayer, halve_shape
+from guidedstyle.losses.propagation import OctaveLayer, halve_shape, propagate
 from guidedstyle.losses.tiles import Tile
 from guidedstyle.scene.scene import Stage
 from guidedstyle.types import Array, Propagation, Size, Statistic

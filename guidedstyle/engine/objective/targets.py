@@ -19,9 +19,9 @@ from guidedstyle.engine.objective.guidance import GuideBuilder
 from guidedstyle.engine.plan import Plan
 from guidedstyle.losses.gram import mix_grams
 from guidedstyle.losses.measure import GuidedStatistic, build_octaves, measure_octave
-from guidedstyle.losses.pyramid import OctaveLayer
+from guidedstyle.losses.propagation import OctaveLayer
 from guidedstyle.losses.terms import StyleTerm, published_norms, relative_norms
-from guidedstyle.masks.mixing import Part
+from guidedstyle.masks.compositing import Part
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.recipe.values import parse_colour
 from guidedstyle.scene.scene import Scene, Stage

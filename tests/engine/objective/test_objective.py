@@ -22,7 +22,7 @@ from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import to_array
 from guidedstyle.losses.measure import build_octaves
-from guidedstyle.losses.pyramid import OctaveLayer
+from guidedstyle.losses.propagation import OctaveLayer
 from guidedstyle.losses.terms import StyleTerm
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.recipe.loading.settings import parse_setting

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from guidedstyle.evaluation.spectrum import TILE, measure_grid
+from guidedstyle.evaluation.judge import TILE, measure_grid
 from guidedstyle.types import Array
 
 pytestmark = pytest.mark.slow

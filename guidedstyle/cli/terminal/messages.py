@@ -1,14 +1,20 @@
-"""Errors and hints as the terminal shows them, and lines of JSON for programs."""
+"""Errors, hints and findings as the terminal shows them, and lines of JSON for programs."""
 
 from __future__ import annotations
 
 import json
 import sys
 import traceback
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
 
 from guidedstyle.errors import GuidedStyleError, StoppedEarlyError, explain_error, show
+
+if TYPE_CHECKING:
+    from guidedstyle.app.doctor.packages import Finding
 
 BUG = "This is a bug of guidedstyle, not of your recipe. Please report the lines above."
 
@@ -43,3 +49,17 @@ def print_json(data: Mapping[str, Any]) -> None:
     """Print a line of JSON for programs, in ASCII whatever the encoding of the output."""
     sys.stdout.write(json.dumps(data) + "\n")
     sys.stdout.flush()
+
+
+COLOURS = {"ok": "green", "missing": "yellow", "problem": "bold red"}
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print the findings about a machine, one per line, and below each problem how to solve it."""
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    width = max(len(finding.what) for finding in findings)
+    for finding in findings:
+        mark = f"[{COLOURS[finding.mark]}]{finding.mark:8}[/]"
+        console.print(f"{mark} {finding.what:{width}}  {escape(finding.found)}")
+        if finding.remedy:
+            console.print(f"    hint: {escape(finding.remedy)}")

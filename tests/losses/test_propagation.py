@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from guidedstyle.losses.measure import build_octaves
-from guidedstyle.losses.pyramid import count_octaves
+from guidedstyle.losses.propagation import count_octaves
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from guidedstyle.recipe.model import StyleChoice
-from guidedstyle.scene.styles import StyleImage, turn_style_image
+from guidedstyle.scene.scene import StyleImage, turn_style_image
 
 
 def make(height: int, width: int) -> StyleImage:

@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from guidedstyle.cli.messages import print_json
+from guidedstyle.cli.terminal.messages import print_json
 from guidedstyle.device.memory import measure_peak
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Update

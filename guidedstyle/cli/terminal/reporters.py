@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from guidedstyle.cli.console import print_line, print_next, print_plan, print_scene
-from guidedstyle.cli.messages import print_error
-from guidedstyle.cli.progress import Display, JsonLines, print_end, print_note
+from guidedstyle.cli.terminal.console import print_line, print_next, print_plan, print_scene
+from guidedstyle.cli.terminal.messages import print_error
+from guidedstyle.cli.terminal.progress import Display, JsonLines, print_end, print_note
 from guidedstyle.device.distributed import is_first
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.rendering import Update

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
-from guidedstyle.cli.tables import SOURCES, tabulate_differences
 from guidedstyle.errors import ExitCode
-from guidedstyle.results.comparison import Comparison
+from guidedstyle.recipe.loading.document import write_yaml
+from guidedstyle.results.comparison import ComparedImage, Comparison, Source
 from guidedstyle.scene.check import LayerCoverage, collect_warnings, describe_controls, describe_style, measure_coverage
 from guidedstyle.scene.scene import Scene
 
@@ -138,3 +139,51 @@ def print_comparison(comparison: Comparison, sheet: Path) -> None:
     if not comparison.sections["recipe"]:
         console.print("The recipes do not differ.")
     console.print(f"[bold]{escape(str(sheet))}[/]")
+
+
+KEYS, COLUMN = 28, 13  # characters for keys, and at least for the values of each image
+
+
+SHORT_HASH = 15  # characters
+
+
+SOURCES: dict[Source | None, str] = {
+    "record": "",
+    "picture": "  no record beside it; recipe read from the image",
+    None: "  no recipe",
+}
+
+
+def tabulate_differences(comparison: Comparison, width: int) -> Iterator[Table]:
+    """Tabulate the values of the images that have a recipe, in tables of at most `width` characters."""
+    shown = [index for index, image in enumerate(comparison.images) if image.sections]
+    across = max(1, (width - KEYS) // COLUMN)
+    for start in range(0, len(shown), across):
+        yield _tabulate(comparison, shown[start : start + across])
+
+
+def _tabulate(comparison: Comparison, shown: Sequence[int]) -> Table:
+    numbers = [Column(str(index + 1), overflow="fold") for index in shown]
+    table = Table(Column(min_width=KEYS - 2, no_wrap=True), *numbers, box=None)
+    for section, rows in comparison.sections.items():
+        if rows:
+            table.add_row(f"[bold]{section}[/]")
+        for key, values in rows.items():
+            cells = [_describe_value(values[index], section, comparison.images[index]) for index in shown]
+            table.add_row(escape(_break_key(key)), *map(escape, cells))
+    return table
+
+
+def _break_key(key: str) -> str:
+    """Break a long key after its dots, indented below the name of its section."""
+    lines = wrap(key.replace(".", ". "), KEYS - 2, initial_indent="  ", subsequent_indent="    ")
+    return "\n".join(lines).replace(". ", ".")
+
+
+def _describe_value(value: object, section: str, image: ComparedImage) -> str:
+    """Write a value in short: `-` where an image lacks the key, nothing where it lacks the whole section."""
+    if value is None:
+        return "-" if section in image.sections else ""
+    if section == "files":
+        return str(value)[:SHORT_HASH]
+    return f"{value:.4g}" if isinstance(value, float) else write_yaml([value], in_line=True).strip()[1:-1]

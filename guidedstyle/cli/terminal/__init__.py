@@ -1,0 +1,1 @@
+"""What the terminal shows: errors, reports, progress."""
