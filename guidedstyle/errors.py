@@ -90,7 +90,7 @@ def explain_error(error: Exception) -> GuidedStyleError | None:
         return error
     if is_out_of_memory(error):
         remedy = "close other programs, or render smaller (--size) or with less memory (--set solver.method=sgd)"
-        return GuidedStyleError.of("memory", "it does not suffice for this image", remedy)
+        return GuidedStyleError.of("memory", "there is not enough for this image", remedy)
     if isinstance(error, OSError):
         return _explain_system(error)
     return _explain_runtime(str(error)) if isinstance(error, RuntimeError) else None

@@ -20,7 +20,7 @@ Violation = tuple[KeyPath, str, str]  # which key, which rule it breaks, how to 
 
 
 class Setting(NamedTuple):
-    """A value for a key of a recipe that does not stand in the recipe itself, as `--set KEY=VALUE` gives it."""
+    """A value for a key of a recipe, given outside it, as by `--set KEY=VALUE`."""
 
     key: str  # `regions.sky.strength`: entries of lists by name or number
     value: object  # None: the key is removed

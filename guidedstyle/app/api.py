@@ -39,13 +39,13 @@ __all__ = [
     "render",
 ]
 
-NOTHING: Mapping[str, object] = MappingProxyType({})
+NO_SETTINGS: Mapping[str, object] = MappingProxyType({})
 
 
-def load_recipe(file: Path | str, settings: Mapping[str, object] = NOTHING, *, sandbox: bool = False) -> Recipe:
+def load_recipe(file: Path | str, settings: Mapping[str, object] = NO_SETTINGS, *, sandbox: bool = False) -> Recipe:
     """Read a recipe from YAML, or from a PNG that was rendered; `settings` set keys: {"regions.sky.strength": 2}.
 
-    With `sandbox` it may name nothing outside its folder. Raises GuidedStyleError with all problems.
+    With `sandbox` it may name no files outside its folder. Raises GuidedStyleError with all problems.
     """
     given = [Setting(key, value, f"{key}={value}") for key, value in settings.items()]
     return loader.load_recipe(file, given, sandbox)
@@ -98,7 +98,7 @@ def render(
     """Render a recipe, as the command `render` does.
 
     Without `options` nothing is written until the result is saved. With `options` the image and its record are written
-    where the recipe says, under a lock, and what the options ask for: previews, frames, checkpoints, a time-lapse, a
+    where the recipe says, under a lock, with what the options add: previews, frames, checkpoints, a time-lapse, a
     report; with `resume` an interrupted render continues, and None is returned if the output exists already, rendered
     from the same recipe and files.
 

@@ -44,7 +44,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Job:
-    """An image to render: its recipe, read, and its check.
+    """An image to render, with its recipe and its check.
 
     Of several jobs the checks are not kept, since together they would take more memory than a render.
     """
@@ -89,7 +89,7 @@ def list_orders(recipes: Sequence[Path], contents: Sequence[str] = (), output: P
     """List every recipe, with every content image that `contents` name instead of its own.
 
     `contents` are files, folders, or patterns such as `photos/*.jpg`. `output` is the image, or for several of them
-    a folder, which must exist before they are made jobs. Raises GuidedStyleError where `contents` name nothing.
+    a folder, which must exist before the jobs are made. Raises GuidedStyleError if `contents` match no image.
     """
     images = list(dict.fromkeys(file for content in contents for file in _find_images(content)))
     none: Sequence[Path | None] = (None,)

@@ -154,6 +154,6 @@ def write_starter(folder: Path) -> Path:
 
 
 def _find_samples() -> Path:
-    """Find the samples in the installed package, or beside it in a working copy."""
+    """Find the samples in the installed package, or next to it in a working copy."""
     package = Path(__file__).parents[1]
     return next(root for root in (package / "starter", package.parent) if (root / "recipes").is_dir())

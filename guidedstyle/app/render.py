@@ -1,4 +1,4 @@
-"""Render jobs: plan, optimise, save; the files beside an output are kept while it runs."""
+"""Render jobs: plan, optimise, save, and write the files next to the output."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Renderer:
         keep_freed_memory()
 
     def plan(self, scene: Scene) -> Plan:
-        """Plan the render of a scene, whatever size it was opened at; raises GuidedStyleError where it cannot be."""
+        """Plan the render of a scene opened at any size; raises GuidedStyleError if it cannot be rendered."""
         return make_plan(scene, self.load(scene.recipe.encoder), self.device, limits=self.limits)
 
     def open(self, reading: Reading, plan: Plan) -> Scene:
@@ -191,13 +191,13 @@ def _report_start(start: Resumption, reporter: Reporter) -> Iterator[str]:
 
 
 def _save(job: Job, files: RunFiles, result: Result, reporter: Reporter) -> None:
-    """Write the output of a render and the files beside it; report the output even if one of these fails."""
+    """Write the output of a render and the files next to it; report the output even if one of these fails."""
     save(result, reporter)
     failure = None
     try:
         files.end(result)
     except GuidedStyleError as error:
-        failure = _fail(f"{job.output} is written, but not all beside it", error)
+        failure = _fail(f"{job.output} is written, but not every file next to it", error)
     reporter.ended(job.name, job.output, result.record, known=False)
     if files.checkpoint.exists():
         reporter.noted("the same command with --resume continues from here")
@@ -214,7 +214,7 @@ def save(result: Result, reporter: Reporter) -> None:
     try:
         if not output.parent.is_dir():
             make_folder(output.parent, "output")
-            reporter.warned(f"the folder {output.parent} was removed meanwhile and is created again")
+            reporter.warned(f"the folder {output.parent} was removed during the render and is created again")
         result.save()
     except GuidedStyleError as error:
         try:

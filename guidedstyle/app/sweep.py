@@ -43,7 +43,7 @@ class Sweep:
             if variant.output not in self.records:
                 check = check_reading(variant.reading, self.renderer.masks)
                 plan = self.renderer.plan(check.scene)
-                self.plans[variant.output] = check.warnings, plan  # not the check: all would take too much memory
+                self.plans[variant.output] = check.warnings, plan  # all checks would take too much memory
                 self.reporter.planned(check, plan)
 
     def run(self, stop: StopRequest | None = None) -> list[ExitCode]:

@@ -93,7 +93,7 @@ def _check_outputs(variants: Sequence[Variant], recipe: Path, folder: Path, *, s
     if overwritten := find_overwritten(given, places):
         raise GuidedStyleError.of("--output", overwritten, "choose another folder (-o)")
     if sandbox:
-        _confine(places, recipe.parent if folder == name_sweep(recipe) else folder)  # a folder of the user's is trusted
+        _confine(places, recipe.parent if folder == name_sweep(recipe) else folder)  # the user's own folder is trusted
 
 
 def _confine(places: Iterable[Path], folder: Path) -> None:
@@ -131,8 +131,8 @@ def _check_overlaps(document: Document, axes: Sequence[Axis], settings: Sequence
     varied = [(key, find_path(document, Setting(key, None, f"--vary {key}"))) for key, _ in axes]
     for (key, path), (other, inner) in permutations(varied, 2):
         if inner[: len(path)] == path:
-            rule = f"{key} is varied twice" if inner == path else f"{other} lies within {key}, which is varied too"
-            raise GuidedStyleError.of("--vary", rule, "give one of them all of its values at once")
+            rule = f"{key} is varied twice" if inner == path else f"{other} is part of {key}, which is varied too"
+            raise GuidedStyleError.of("--vary", rule, "give all values of one key in a single --vary")
     for (key, path), setting in product(varied, settings):
         if find_path(document, setting)[: len(path)] == path:
             raise GuidedStyleError.of(setting.place, f"{key} is varied already (--vary)", "leave one of the two out")
@@ -159,7 +159,7 @@ def _name_file(written: Mapping[str, str]) -> str:
 
 
 def write_table(variants: Sequence[Variant], records: Sequence[Record]) -> str:
-    """Write values, losses, steps and times as CSV, a line for each variant."""
+    """Write values, losses, steps and times as CSV, one line per variant."""
     rows = [_describe(variant, record) for variant, record in zip(variants, records, strict=True)]
     columns = dict.fromkeys(column for row in rows for column in row)
     text = io.StringIO()

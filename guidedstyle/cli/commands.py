@@ -38,7 +38,7 @@ def mask_suggest_command(
     regions: Annotated[int, typer.Option(parser=whole_number("--regions", 2), metavar="NUMBER", help="How many.")] = 4,
     style: options.StyleImages = None,
 ) -> None:
-    """Make such a document with suggested regions painted in, to be corrected by hand.
+    """Make a layered document with suggested regions painted in, for you to correct.
 
     Example: guidedstyle mask suggest photo.jpg --regions 4 -o scene.ora
     """
@@ -59,9 +59,7 @@ aid_app = typer.Typer()
 
 @aid_app.command("compare")
 def compare_command(
-    pictures: Annotated[
-        list[Path], typer.Argument(readable=False, help="Two images or more: renders, and any others.")
-    ],
+    images: Annotated[list[Path], typer.Argument(readable=False, help="Two images or more: renders, and any others.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The sheet to write: an image.")] = Path("compare.png"),
     as_json: options.AsJson = False,
 ) -> None:
@@ -73,7 +71,7 @@ def compare_command(
     from guidedstyle.cli.terminal.messages import print_json
     from guidedstyle.results.comparison import compare_images, describe_comparison, save_comparison
 
-    comparison = compare_images(pictures)
+    comparison = compare_images(images)
     save_comparison(comparison, output)
     if as_json:
         print_json(describe_comparison(comparison, output))
@@ -97,7 +95,7 @@ def bench_command(
         typer.Option(
             parser=whole_number("--repeats", 3, 1000),
             metavar="NUMBER",
-            help="Each time is the median of so many measurements.",
+            help="Number of measurements; each time is their median.",
         ),
     ] = 9,
     device: options.Device = "auto",
@@ -139,7 +137,7 @@ def doctor_command(as_json: options.AsJson = False) -> None:
         print_json(describe_findings(findings))
     else:
         print_findings(findings)
-    if not can_render(findings):  # the user can change it, as a wrong recipe
+    if not can_render(findings):  # the user can fix it, like an error in a recipe
         raise typer.Exit(ExitCode.USER_ERROR)
 
 

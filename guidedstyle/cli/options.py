@@ -97,20 +97,16 @@ Device = Annotated[
 Tile = Annotated[
     str,
     typer.Option(
-        help="Compute in tiles of so many px: auto (where needed), off, or a number.",
+        help="Compute in tiles: auto (where needed), off, or their side in px.",
         autocompletion=offer("auto", "off", "512"),
     ),
 ]
-MaxMemory = Annotated[
-    str | None, typer.Option(metavar="GIB", help="Most memory to take, in GiB; default: what is free.")
-]
+MaxMemory = Annotated[str | None, typer.Option(metavar="GIB", help="Memory limit in GiB; default: the free memory.")]
 Encoder = Annotated[str | None, typer.Option(help=f"{' or '.join(ENCODERS)}.", autocompletion=offer(*ENCODERS))]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. regions.sky.strength=2.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
-Sandbox = Annotated[
-    bool, typer.Option("--sandbox", help="Let the recipe read and write nothing outside its own folder.")
-]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")]
+Sandbox = Annotated[bool, typer.Option("--sandbox", help="Do not let the recipe read or write outside its own folder.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
 Teacher = Annotated[Path, typer.Option(help="Weights of VGG-19, the teacher (.safetensors or .pth).")]
 TeacherConvention = Annotated[
     str | None,

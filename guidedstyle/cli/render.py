@@ -195,8 +195,8 @@ def watch_command(
     """Render a preview whenever a file is saved."""
     from guidedstyle.recipe.loading.loader import check_settings
 
-    if recipe.exists() and not recipe.is_file():  # one that does not exist yet is waited for
-        raise GuidedStyleError.of(recipe, "it is no file", "name a recipe (.yaml)")
+    if recipe.exists() and not recipe.is_file():  # watch waits for a recipe that does not exist yet
+        raise GuidedStyleError.of(recipe, "it is not a file", "name a recipe (.yaml)")
     given = [
         *QUICK,
         *collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder),

@@ -29,7 +29,7 @@ def train() -> None:
 def distil_command(
     images: Annotated[list[Path], typer.Option(help="A folder of images to train on; can be repeated.")],
     teacher: options.Teacher,
-    out: Annotated[Path, typer.Option(help="The weights to write (.safetensors); checkpoints go beside them.")],
+    out: Annotated[Path, typer.Option(help="The weights to write (.safetensors); checkpoints go next to them.")],
     convention: options.TeacherConvention = None,
     hold_out: Annotated[
         list[str] | None, typer.Option(help="Leave out images with this text in their names; can be repeated.")
@@ -42,7 +42,7 @@ def distil_command(
     ] = 600,
     seed: Annotated[int, typer.Option(help="Seed of the random crops.")] = 0,
     device: options.Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint beside --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint next to --out.")] = False,
 ) -> None:
     """Train an encoder like lite on images of your own, to replace VGG-19. Ctrl-C saves a checkpoint.
 

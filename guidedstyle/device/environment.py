@@ -25,14 +25,14 @@ PACKAGES = ("guidedstyle", "torch", "torchvision", "numpy", "pillow", "opencv-py
 def limit_spinning() -> None:
     """Limit how long OpenMP's threads spin while they wait for each other, so that other processes get the cores.
 
-    OpenMP reads its environment once, when torch is loaded: after that nothing is set. A user's setting is kept.
+    OpenMP reads its environment once, when torch is loaded: after that, this does nothing. A user's setting is kept.
     """
     if "torch" not in sys.modules and not find_spinning():
         os.environ[SPIN_VARIABLES[0]] = str(SPIN_COUNT)
 
 
 def find_spinning() -> dict[str, str]:
-    """Return the environment variables that limit how long OpenMP's threads spin; empty: nothing limits it."""
+    """Return the environment variables that limit how long OpenMP's threads spin; empty if there are none."""
     return {name: os.environ[name] for name in SPIN_VARIABLES if name in os.environ}
 
 

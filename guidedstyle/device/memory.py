@@ -22,8 +22,8 @@ def keep_freed_memory(*, large_blocks: bool = True) -> None:
     """Make glibc keep freed memory for the next step instead of returning it to the system.
 
     A step frees and allocates hundreds of megabytes, and fresh pages cost more time than many layers. Where memory
-    is short and images are large, `large_blocks` False returns large blocks: the gaps they leave would fit nothing
-    else. Other C libraries have no such setting and need none.
+    is short and images are large, `large_blocks` False returns large blocks: the gaps they leave would not fit
+    other blocks. Other C libraries have no such setting and need none.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         library.malloc_trim(0)

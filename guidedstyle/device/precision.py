@@ -89,7 +89,7 @@ def find_file() -> Path:
 
 @cache
 def _name_processor() -> str:
-    """Name the model of the processor, as far as the system tells."""
+    """Name the model of the processor, as far as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -84,35 +84,35 @@ class ConvEncoder(nn.Module):
 
         Raises KeyError where there is no such layer.
         """
-        wanted = set(layers)
+        requested = set(layers)
         found: Features = {}
-        for name, _, x in self.walk(image, wanted):
-            if name in wanted:
+        for name, _, x in self.walk(image, requested):
+            if name in requested:
                 found[name] = x
-            if len(found) == len(wanted):
+            if len(found) == len(requested):
                 return found
-        raise KeyError(f"{self.architecture.name} has no layer {sorted(wanted - set(found))}")
+        raise KeyError(f"{self.architecture.name} has no layer {sorted(requested - set(found))}")
 
-    def walk(self, image: Tensor, wanted: Collection[str] = ()) -> Iterator[tuple[str, Tensor, Tensor]]:
+    def walk(self, image: Tensor, requested: Collection[str] = ()) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Compute the layers of `image` one by one; yields the name of each, the input of its block, and its features.
 
-        A convolution before max pooling that is not `wanted` is left without its ReLU, which follows the pooling: the
+        Where a convolution before max pooling is not `requested`, its ReLU follows the pooling instead: the
         maximum is the same, for a quarter of the work.
         """
         x = ((image - self.mean) / self.std).to(self.dtype, memory_format=torch.channels_last)
-        for before, block, after in self._run(self.architecture.blocks, x, wanted):
+        for before, block, after in self._run(self.architecture.blocks, x, requested):
             if block.layer:
                 yield block.layer, before, after
 
     def _run(
-        self, blocks: Sequence[Block], x: Tensor, wanted: Collection[str] = ()
+        self, blocks: Sequence[Block], x: Tensor, requested: Collection[str] = ()
     ) -> Iterator[tuple[Tensor, Block, Tensor]]:
         for block, following in zip(blocks, (*blocks[1:], None), strict=True):
             before = x
             match block:
                 case Convolution():
                     x = self.get_submodule(block.key)(x)
-                    if block.layer in wanted or not _is_max_pooling(following):
+                    if block.layer in requested or not _is_max_pooling(following):
                         x = functional.relu(x, inplace=True)
                 case Pooling():
                     x = _pool(x, block.kind, block.window)

@@ -30,7 +30,7 @@ def make_vgg(
     pooling: Literal["max", "average"] = "max",
     **options: Any,
 ) -> Architecture:
-    """Describe a stack of 3x3 convolutions in `stages` of so many channels each, with 2x2 pooling between stages.
+    """Describe a stack of 3x3 convolutions in `stages`, lists of their channels, with 2x2 pooling between stages.
 
     Every ReLU is a layer, by the literature's name `relu{stage}_{index}`; those in `ranks` have limited rank. Keys are
     torchvision's: `features.0.weight`. `options` go to the architecture.

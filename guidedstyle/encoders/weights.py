@@ -116,9 +116,9 @@ def _choose_convention(architecture: Architecture, file: Path | None) -> Convent
 def _fill(encoder: ConvEncoder, state: State, file: Path | None) -> ConvEncoder:
     """Put weights into an encoder and freeze it."""
     encoder.metrics = {key.removeprefix("metric."): state[key].float() for key in state if key.startswith("metric.")}
-    wanted = encoder.state_dict().keys()
+    keys = encoder.state_dict().keys()
     try:
-        encoder.load_state_dict({key: state[key].float() for key in wanted})
+        encoder.load_state_dict({key: state[key].float() for key in keys})
     except (KeyError, RuntimeError) as error:
         name = encoder.architecture.name
         raise GuidedStyleError.of(

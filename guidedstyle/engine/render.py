@@ -49,9 +49,9 @@ def render(
     objective = solver.solve_stages()
     with torch.no_grad():
         losses = objective(progress.image)
-        picture, paint = finish_image(scene, plan, progress.image)
+        image, paint = finish_image(scene, plan, progress.image)
     return Rendering(
-        image=picture,
+        image=image,
         paint=paint,
         plan=progress.plan,
         losses=losses,

@@ -52,7 +52,7 @@ class LossHistory:
 class Snapshot:
     """Everything a render needs to resume.
 
-    `endings` tell how the earlier stages ended; `image` (1, 3, h, w) is that of the current stage, at its size or
+    `endings` say how the earlier stages ended; `image` (1, 3, h, w) is that of the current stage, at its size or
     another one, and `state` the solver's. Without a state the stage starts over from the image. `seconds` is the time
     that was spent so far. The tensors are not copied: a snapshot of a running render is valid until its next step.
     """
@@ -124,7 +124,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Update:
-    """What a callback is told after each step: the stage from 0, the steps done in all stages, the step.
+    """What a callback receives after each step: the stage from 0, the steps done in all stages, the step.
 
     Valid inside the callback only: `preview` and `snapshot` read the running render.
     """
@@ -138,9 +138,9 @@ class Update:
     def preview(self, longest: int) -> Array:
         """Draw the image so far, (1, 3, h, w) in [0, 1], at the stage's size or at most `longest` px a side."""
         with torch.no_grad():
-            picture = self.canvas.compose(self.step.image)
-            height, width = picture.shape[2:]
-            return resize(picture, fit_size((width, height), min(longest, max(height, width)))).cpu().numpy()
+            composed = self.canvas.compose(self.step.image)
+            height, width = composed.shape[2:]
+            return resize(composed, fit_size((width, height), min(longest, max(height, width)))).cpu().numpy()
 
     def snapshot(self) -> Snapshot:
         """Take a snapshot to resume from; its tensors are the render's own, valid inside the callback only."""
@@ -152,10 +152,10 @@ OnUpdate = Callable[[Update], bool]  # returns whether to continue
 
 @dataclass(frozen=True)
 class Rendering:
-    """A finished or interrupted render: the image (1, 3, H, W) in [0, 1] and how it came about.
+    """A finished or interrupted render: the image (1, 3, H, W) in [0, 1] and how it was made.
 
     `paint` is the image before it was laid over the kept regions, `plan` what was carried out, `losses` those of the
-    image, `history` those of all steps; `endings` tell how each stage ended, and `notes` where the render departed from
+    image, `history` those of all steps; `endings` say how each stage ended, and `notes` where the render departed from
     its plan.
     """
 

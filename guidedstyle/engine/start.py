@@ -58,6 +58,6 @@ def _tile_style_image(scene: Scene, canvas: Canvas, index: int) -> Tensor:
     style_image, (height, width) = scene.style_images[name], canvas.content.shape[2:]
     size = style_image.fit(scene.recipe.scale(name, region.style[name]) * max(height, width))
     image = resize(torch.from_numpy(style_image.image), size).numpy()[0]
-    missing = [(0, max(0, wanted - there)) for wanted, there in zip((height, width), image.shape[1:], strict=True)]
+    missing = [(0, max(0, needed - there)) for needed, there in zip((height, width), image.shape[1:], strict=True)]
     laid = np.pad(image, [(0, 0), *missing], mode="symmetric")[:, :height, :width]
     return torch.from_numpy(np.ascontiguousarray(laid))[None].to(canvas.content.device)

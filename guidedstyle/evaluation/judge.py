@@ -33,7 +33,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class EncoderComparison:
-    """A student encoder beside its teacher on one scene, after equal steps and after equal times.
+    """A student encoder compared with its teacher on one scene, after equal steps and after equal times.
 
     `teacher_in_student_time` took about as long as `student`, `student_in_teacher_time` as long as `teacher`.
     `step_ratio` is the time of a student's step in steps of the teacher.

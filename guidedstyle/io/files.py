@@ -30,7 +30,7 @@ def read_small_file(file: Path, most: int) -> bytes:
     """Read a file that should be small; raises OSError if it is not a regular file or larger than `most` bytes."""
     status = file.stat()
     if not S_ISREG(status.st_mode):  # reading a pipe would block
-        raise OSError(EINVAL, "it is no plain file", str(file))
+        raise OSError(EINVAL, "it is not a regular file", str(file))
     if status.st_size > most:
         raise OSError(EFBIG, f"{status.st_size:,} bytes are too many", str(file))
     return file.read_bytes()
@@ -54,7 +54,7 @@ def atomic_write(file: Path) -> Iterator[Path]:
 
 @contextmanager
 def deleting(file: Path) -> Iterator[Path]:
-    """Delete a file at the end, also where the process exits at once."""
+    """Delete a file at the end, also if the process exits at once."""
     TEMPORARY.add(file)
     try:
         yield file

@@ -1,4 +1,4 @@
-"""Paths of the cache and of the files beside an output: record, checkpoint, preview, lock, frames."""
+"""Paths of the cache and of the files next to an output: record, checkpoint, preview, lock, frames."""
 
 from __future__ import annotations
 
@@ -59,6 +59,6 @@ def name_sweep(recipe: Path) -> Path:
 
 
 def list_output_files(output: Path) -> list[Path]:
-    """List an output and every file that may be written beside it."""
+    """List an output and every file that may be written next to it."""
     names = (name_record, name_checkpoint, name_old_checkpoint, name_lock, name_preview, name_watched, name_frames)
     return [output, *(name(output) for name in names if output.name)]  # the path `.` has no name

@@ -54,7 +54,7 @@ class GuidedStatistic:
 
 def measure_octave(
     encoder: Encoder,
-    picture: Tensor,
+    image: Tensor,
     tiles: Sequence[Tile],
     quantities: Sequence[Summable],
     *,
@@ -69,8 +69,8 @@ def measure_octave(
         return [quantity.collect(features[quantity.layer.name], tiles[number], number) for quantity in quantities]
 
     if not quantities:
-        return measure_coarser(picture) if measure_coarser else []
-    return sum_tiles(picture, tiles, measure, kept=kept, measure_coarser=measure_coarser)
+        return measure_coarser(image) if measure_coarser else []
+    return sum_tiles(image, tiles, measure, kept=kept, measure_coarser=measure_coarser)
 
 
 def build_octaves(image: Tensor, count: int) -> list[Tensor]:
@@ -81,10 +81,10 @@ def build_octaves(image: Tensor, count: int) -> list[Tensor]:
     return octaves
 
 
-def halve_image(picture: Tensor) -> Tensor:
+def halve_image(image: Tensor) -> Tensor:
     """Halve an image (1, 3, H, W) by averaging."""
-    height, width = picture.shape[2:]
-    return functional.interpolate(picture, halve_shape((height, width)), mode="bilinear", antialias=True)
+    height, width = image.shape[2:]
+    return functional.interpolate(image, halve_shape((height, width)), mode="bilinear", antialias=True)
 
 
 def tile_octave(architecture: Architecture, size: Size, layers: Sequence[str], side: int | None) -> tuple[Tile, ...]:
@@ -112,9 +112,9 @@ class ContentFeatures:
     """
 
     def __init__(
-        self, encoder: Encoder, picture: Tensor, tiles: Sequence[Tile], layers: Sequence[str], *, cached: bool
+        self, encoder: Encoder, image: Tensor, tiles: Sequence[Tile], layers: Sequence[str], *, cached: bool
     ) -> None:
-        self.encoder, self.picture, self.tiles, self.layers = encoder, picture, tiles, layers
+        self.encoder, self.image, self.tiles, self.layers = encoder, image, tiles, layers
         self.most, self.known = len(tiles) if cached else 1, dict[int, Features]()
 
     def at(self, number: int) -> Features:
@@ -128,7 +128,7 @@ class ContentFeatures:
     def _encode(self, number: int) -> Features:
         tile = self.tiles[number]
         with torch.no_grad():
-            features = self.encoder.encode(tile.cut(self.picture), self.layers)
+            features = self.encoder.encode(tile.cut(self.image), self.layers)
         return {layer: tile.take_own(found, self.encoder.layers[layer]) for layer, found in features.items()}
 
     def measure_powers(self) -> dict[str, float]:
@@ -138,10 +138,10 @@ class ContentFeatures:
             found = [self.at(number)[layer] for layer in self.layers]
             return [one.square().sum(dtype=torch.promote_types(one.dtype, torch.float32)) for one in found]
 
-        height, width = self.picture.shape[2:]
+        height, width = self.image.shape[2:]
         counts = [math.prod(self.encoder.layers[layer].grid((height, width))) for layer in self.layers]
         with torch.no_grad():
-            sums = sum_tiles(self.picture, self.tiles, measure) if self.layers else []
+            sums = sum_tiles(self.image, self.tiles, measure) if self.layers else []
         return {
             layer: max(TINY, float(power) / count)
             for layer, power, count in zip(self.layers, sums, counts, strict=True)

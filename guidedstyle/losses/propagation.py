@@ -83,7 +83,7 @@ SMALLEST_OCTAVE = 16  # px of the shortest side
 
 
 def halve_shape(shape: Shape, times: int = 1) -> Shape:
-    """Return the (height, width) of an image after so many halvings: halves are rounded down, to at least 1."""
+    """Return the (height, width) of an image halved `times` times, rounded down, to at least 1."""
     return max(1, shape[0] >> times), max(1, shape[1] >> times)
 
 

@@ -24,9 +24,9 @@ class Tile:
     window: tuple[slice, slice]
     shape: Shape  # of the image, in px
 
-    def cut(self, picture: Tensor) -> Tensor:
+    def cut(self, image: Tensor) -> Tensor:
         """Cut the window out of an image (..., H, W)."""
-        return picture[(..., *self.window)]
+        return image[(..., *self.window)]
 
     def positions(self, layer: Layer) -> tuple[slice, slice]:
         """Return the tile's own positions on a layer's grid: those whose receptive field has its centre in the tile."""
@@ -91,7 +91,7 @@ MeasureImage = Callable[[Tensor], Sequence[Tensor]]  # of a whole image (1, C, H
 
 
 def sum_tiles(
-    picture: Tensor,
+    image: Tensor,
     tiles: Sequence[Tile],
     measure: MeasureTile,
     *,
@@ -106,8 +106,8 @@ def sum_tiles(
     coarser octaves of the image, follow the sums; both add to one gradient in place.
     """
     if len(tiles) == 1:
-        return [*measure(picture, 0), *(measure_coarser(picture) if measure_coarser else ())]
-    sums: tuple[Tensor, ...] = _SumTiles.apply(picture, tiles, measure, kept, measure_coarser)
+        return [*measure(image, 0), *(measure_coarser(image) if measure_coarser else ())]
+    sums: tuple[Tensor, ...] = _SumTiles.apply(image, tiles, measure, kept, measure_coarser)
     return sums
 
 
@@ -115,39 +115,39 @@ class _SumTiles(Function):
     @staticmethod
     def forward(
         ctx: Any,
-        picture: Tensor,
+        image: Tensor,
         tiles: Sequence[Tile],
         measure: MeasureTile,
         kept: int,
         measure_coarser: MeasureImage | None,
     ) -> tuple[Tensor, ...]:
-        ctx.save_for_backward(picture)
+        ctx.save_for_backward(image)
         ctx.tiles, ctx.measure, ctx.rows, ctx.graphs = tiles, measure, take_slice(split_rows(tiles)), {}
         differentiable = ctx.needs_input_grad[0]
-        ctx.coarse = _measure_coarser(picture, measure_coarser, differentiable)
+        ctx.coarse = _measure_coarser(image, measure_coarser, differentiable)
         share = [number for row in ctx.rows for number in row]
         totals: list[Tensor] = []
         for number in share:
             with torch.set_grad_enabled(differentiable and number in share[:kept]):
-                window = tiles[number].cut(picture).detach().requires_grad_(torch.is_grad_enabled())
+                window = tiles[number].cut(image).detach().requires_grad_(torch.is_grad_enabled())
                 sums = measure(window, number)
             if window.requires_grad:
                 ctx.graphs[number] = window, sums
             totals = _accumulate(totals, sums)
-        added = [total.to(torch.promote_types(picture.dtype, torch.float32)) for total in sum_over_processes(totals)]
+        added = [total.to(torch.promote_types(image.dtype, torch.float32)) for total in sum_over_processes(totals)]
         return (*added, *(one.detach() for one in ctx.coarse[1]))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (picture,), (leaf, coarse) = ctx.saved_tensors, ctx.coarse
+        (image,), (leaf, coarse) = ctx.saved_tensors, ctx.coarse
         count = len(gradients) - len(coarse)
         gradient = _differentiate_coarse(coarse, leaf, gradients[count:])
         for row in ctx.rows:
             down = ctx.tiles[row[0]].window[0]
-            band = torch.zeros_like(picture[:, :, down])
+            band = torch.zeros_like(image[:, :, down])
             for number in row:
                 with torch.enable_grad():
-                    window, sums = ctx.graphs.pop(number, None) or _measure_again(picture, ctx, number)
+                    window, sums = ctx.graphs.pop(number, None) or _measure_again(image, ctx, number)
                 (back,) = torch.autograd.grad(sums, window, gradients[:count])
                 band[..., ctx.tiles[number].window[1]].add_(back)
             gradient[:, :, down].add_(band)
@@ -164,11 +164,11 @@ def split_rows(tiles: Sequence[Tile]) -> list[list[int]]:
 
 
 def _measure_coarser(
-    picture: Tensor, measure: MeasureImage | None, differentiable: bool
+    image: Tensor, measure: MeasureImage | None, differentiable: bool
 ) -> tuple[Tensor, Sequence[Tensor]]:
     """Return a leaf of the coarser octaves' own graph, and their results."""
     with torch.set_grad_enabled(differentiable):
-        leaf = picture.detach().requires_grad_(differentiable)
+        leaf = image.detach().requires_grad_(differentiable)
         return leaf, measure(leaf) if measure else ()
 
 
@@ -180,8 +180,8 @@ def _differentiate_coarse(coarse: Sequence[Tensor], leaf: Tensor, gradients: Seq
     return gradient if is_first() else gradient.zero_()
 
 
-def _measure_again(picture: Tensor, ctx: Any, number: int) -> tuple[Tensor, Sequence[Tensor]]:
-    window = ctx.tiles[number].cut(picture).detach().requires_grad_()
+def _measure_again(image: Tensor, ctx: Any, number: int) -> tuple[Tensor, Sequence[Tensor]]:
+    window = ctx.tiles[number].cut(image).detach().requires_grad_()
     return window, ctx.measure(window, number)
 
 

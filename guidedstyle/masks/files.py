@@ -93,7 +93,7 @@ def _accept(size: Size) -> None:
 def read_source(
     file: Path, mask: Mask, *, palette: Palette | None, store: MaskStore, check: Check = _accept
 ) -> Opacities | Labels:
-    """Read what a mask names of its file, upright, in the file's own grid; `palette` is that of a colour-coded file.
+    """Read the part of its file that a mask names, upright and at its own size; colour-coded files by their `palette`.
 
     `check` is called with the size in the file's header, before anything is decoded. Raises GuidedStyleError if it
     cannot be read, or if the file has layers and the mask names none, or the reverse.

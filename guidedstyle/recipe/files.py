@@ -75,7 +75,7 @@ ESCAPE_REMEDY = "copy it into the recipe's folder, or leave --sandbox out if you
 def find_escapes(recipe: Recipe, folder: Path, trusted: Callable[[KeyPath], bool]) -> Iterator[Violation]:
     """Find files outside a folder that a recipe would read or write, except for `trusted` keys; links are followed.
 
-    Files beside a trusted output may not leave the folder of that output.
+    Files next to a trusted output may not leave the folder of that output.
     """
     files = [(path, file, folder) for path, file in list_files(recipe) if not trusted(path)]
     chosen, places = trusted(("output",)), list_output_files(recipe.output)

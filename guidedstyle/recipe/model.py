@@ -20,7 +20,7 @@ LONGEST_REGION_NAME = 80  # letters
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 OUTPUT_SUFFIXES = (*IMAGE_SUFFIXES, ".ora")
-FORMAT = 1  # of recipes; raised when a recipe means something else than it did before
+FORMAT = 1  # of recipes; increased when the meaning of a key changes
 STEPS: dict[SolverMethod, int] = {"lbfgs": 150, "adam": 300, "sgd": 500}  # each reaches about the same loss
 
 
@@ -81,7 +81,7 @@ class StyleUse(Model):
     weight: Weight = Field(1.0, description="its weight in a mix", json_schema_extra=unit("share"))
     where: Mask | None = Field(
         None,
-        description="multiplies its weight by this mask over the image; the mask's keys may stand here directly",
+        description="multiplies its weight by this mask over the image; the mask's keys may be given here directly",
         json_schema_extra=unit("a mask"),
     )
     scale: Scale | None = Field(

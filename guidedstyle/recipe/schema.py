@@ -43,7 +43,7 @@ def _find_entry(entry: dict[str, Any], models: Mapping[str, Any], pattern: Patte
 
 
 def _add_forms(entry: dict[str, Any], shorthand: Shorthand) -> None:
-    """Allow an entry to be written in its short forms too."""
+    """Allow an entry to be written in shorthand too."""
     about = {key: entry.pop(key) for key in ("description", "default", "title", "unit") if key in entry}
     canonical = dict(entry)
     entry.clear()

@@ -91,12 +91,12 @@ def _expand_styles(styles: object) -> object:
 
 
 def _expand_use(use: object) -> object:
-    """Expand a style's weight, or the mask that its weight follows, whose keys may stand beside `weight`."""
+    """Expand a style's weight, or the mask that its weight follows, whose keys may be given next to `weight`."""
     if isinstance(use, str):
         return {"where": expand_mask(use)}
     if isinstance(use, int | float) and not isinstance(use, bool):
         return {"weight": use}
-    if not isinstance(use, dict) or "where" in use:  # mask keys beside `where` are an error
+    if not isinstance(use, dict) or "where" in use:  # mask keys next to `where` are an error
         return use
     mask = {key: value for key, value in use.items() if key in MASK_KEYS}
     others = {key: value for key, value in use.items() if key not in MASK_KEYS}

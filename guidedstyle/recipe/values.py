@@ -96,7 +96,7 @@ def _check_colour(value: Any) -> str:
 
 
 def _are_numbers(value: Any, count: int) -> bool:
-    """Whether a value is a list of so many numbers from -10 to 10."""
+    """Whether a value is a list of `count` numbers from -10 to 10."""
     if not isinstance(value, list | tuple) or len(value) != count:
         return False
     return all(isinstance(one, int | float) and not isinstance(one, bool) and -10 <= one <= 10 for one in value)

@@ -1,1 +1,1 @@
-"""What comes out of a render: image, record, report page, comparisons."""
+"""The results of renders: image, record, report page, comparisons."""

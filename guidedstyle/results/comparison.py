@@ -64,7 +64,7 @@ def compare_images(files: Sequence[Path]) -> Comparison:
 
 
 def _read(file: Path) -> ComparedImage:
-    """Read an image, and its recipe from the record beside it or else from the image itself."""
+    """Read an image, and its recipe from the record next to it or else from the image itself."""
     if not file.is_file():
         raise GuidedStyleError.of(file, "there is no such file", "check the name and the folder")
     image = read_image(file, CELL, enlarge=False)

@@ -1,4 +1,4 @@
-"""The record beside an image: what it was made of, how its render ended. Without torch."""
+"""The record next to an image: what it was made of, how its render ended. Without torch."""
 
 from __future__ import annotations
 

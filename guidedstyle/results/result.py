@@ -73,7 +73,7 @@ class Result:
         )
 
     def save(self, file: Path | str | None = None) -> Path:
-        """Write the image (as layers if it is .ora) to `file`, or where the recipe says, and the record beside it.
+        """Write the image (as layers if it is .ora) to `file`, or where the recipe says, and the record next to it.
 
         The recipe in both states the precision that was used, so that another machine computes in it too.
         Raises GuidedStyleError where that would overwrite an input, or is impossible.

@@ -26,7 +26,7 @@ from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import Every, Throttle
 from guidedstyle.scene.scene import Scene
 
-FORMAT = 2  # raise it whenever a key, also one of an optimiser's state_dict, is added, renamed or removed
+FORMAT = 2  # increase it whenever a key, including one of an optimiser's state_dict, is added, renamed or removed
 START_OVER = "leave --resume out to start over"
 END_REASONS = {  # of format 1, for scales that were finished
     "all steps are done": EndReason.DONE,
@@ -40,7 +40,7 @@ class Checkpoint:
     """Where a render was after `steps` steps.
 
     `identity` says what is rendered: the recipe, hashes of its files, versions, and [width, height, steps] of every
-    scale as `stages`. `machine` says what else its bits depend on, but for the number of `threads`. A checkpoint of an
+    scale as `stages`. `machine` says what else its bits depend on, except the number of `threads`. A checkpoint of an
     older `format` has no state of the optimiser.
     """
 
@@ -132,7 +132,7 @@ def _parse_snapshot(data: dict[str, Any], stages: Sequence[tuple[int, int, int]]
     if len({len(losses) for losses in vars(history).values()}) != 1 or len(data["tilings"]) != len(stages):
         raise ValueError("the losses, or tilings and scales, differ in number")
     if set(state) != {"optimiser", "totals"} or set(state["optimiser"]) not in _list_optimiser_keys():
-        raise ValueError("this is no state of an optimiser")
+        raise ValueError("this is not the state of an optimiser")
     return Snapshot(
         endings=endings,
         image=_check_image(data["image"], stages[len(endings)]),
@@ -219,7 +219,7 @@ def resume(file: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], plan
 
 
 def _choose_precision(checkpoint: Checkpoint, identity: Mapping[str, Any], plan: Plan) -> torch.dtype:
-    """Choose the checkpoint's precision, whatever this machine would choose by itself, on the same kind of device."""
+    """On the same kind of device, use the checkpoint's precision, even if this machine would choose another one."""
     auto = identity["recipe"].get("precision", "auto") == "auto"
     same = checkpoint.machine["device"] == str(plan.device)
     return checkpoint.snapshot.precision if auto and same else plan.precision

@@ -102,7 +102,7 @@ def read_render_options(
 def _check_report(report: Path) -> None:
     if report.suffix.lower() not in (".html", ".htm"):
         rule = f"{report.name!r} is not the name of a web page"
-        raise GuidedStyleError.of("--report", rule, "let it end in .html")
+        raise GuidedStyleError.of("--report", rule, "choose a name ending in .html")
     require_matplotlib()
 
 

@@ -61,7 +61,7 @@ class RunFiles:
             raise GuidedStyleError.of("render", overwritten, "choose another name for the image, film or report")
 
     def begin(self) -> Resumption:
-        """Decide where the render begins; frames, preview and checkpoint of an earlier render make way for it.
+        """Decide where the render begins; delete or move the frames, preview and checkpoint of an earlier one.
 
         Raises GuidedStyleError if it cannot be resumed.
         """
@@ -84,7 +84,7 @@ class RunFiles:
                 return Resumption(self.plan)
             self.checkpoint.replace(self.old_checkpoint)
         kept = f"its checkpoint is kept as {self.old_checkpoint}"
-        return Resumption(self.plan, note=f"starts over, without --resume, a render that was interrupted; {kept}")
+        return Resumption(self.plan, note=f"an interrupted render starts over, since --resume is not given; {kept}")
 
     def _delete_frames(self, *, after: int) -> None:
         for frame in list_frames(self.frames):

@@ -30,7 +30,7 @@ class Reporter(Protocol):
         """Report a step; `update.done` is 0 while a style image is made."""
 
     def stopped(self) -> None:
-        """Report that no more steps are taken, for whatever reason, also after an error."""
+        """Report that no more steps are taken; called after an error too."""
 
     def noted(self, text: str) -> None:
         """Report plain information."""

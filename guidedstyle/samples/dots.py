@@ -1,4 +1,4 @@
-"""A pointillist river bank at sunset: dots of pure colour beside their complements."""
+"""A pointillist river bank at sunset: dots of pure colour next to their complements."""
 
 from __future__ import annotations
 

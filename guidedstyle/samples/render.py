@@ -126,7 +126,7 @@ def _weather(places: Floats, rng: np.random.Generator) -> Floats:
     """Add stains at all scales to surfaces, stretched downwards as by rain."""
     noise = fractal((512, 512), rng, 120, 0.2)
     across = (places[:, 0] + 0.73 * places[:, 2]) * 12
-    count = -(-len(across) // 1000) * 1000  # a look-up wants an image, so fold the list into one
+    count = -(-len(across) // 1000) * 1000  # a look-up needs an image, so fold the list into one
     down, right = (np.resize(v, count).reshape(-1, 1000) for v in (places[:, 1] * 7, across))
     return np.exp(look_up(noise, down, right, wrap=True).ravel()[: len(across)])
 

@@ -28,7 +28,7 @@ def _cloud_volume(rng: np.random.Generator) -> tuple[Floats, Floats]:
     floor = 0.85 + 1.5 * level**1.1 + 6 * np.clip(0.07 - level, 0, None) / 0.07
     density = np.clip(noise - floor, 0, 1.2)
     depth = np.zeros_like(density)
-    for k in reversed(range(SLICES - 1)):  # each lies in the shade of the next, shifted towards the sun
+    for k in reversed(range(SLICES - 1)):  # each is in the shade of the next, shifted towards the sun
         depth[k] = np.roll(depth[k + 1] * 0.97 + density[k + 1], (2, -2), (0, 1))
     return density, np.exp(-0.55 * depth)
 

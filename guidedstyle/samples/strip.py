@@ -38,7 +38,7 @@ def lay_row(images: list[Bytes], height: int) -> Bytes:
 
 
 def lay_strip(content: Bytes, masks: dict[str, Bytes], style_images: list[Bytes], result: Bytes) -> Bytes:
-    """Arrange content, masks and style images in a column beside the result."""
+    """Arrange content, masks and style images in a column next to the result."""
     above = lay_row([content, tint_masks(content, masks)], HEIGHT)
     row = lay_row(style_images, HEIGHT)
     width = above.shape[1]

@@ -112,7 +112,7 @@ def _scale_layer(layer: Layer, scale: float) -> Layer:
 
 
 def collect_warnings(scene: Scene, coverage: Coverage) -> tuple[str, ...]:
-    """Collect the warnings about a scene that a person should read before the render."""
+    """Collect the warnings about a scene that the user should read before the render."""
     return (*scene.warnings, *_describe_coverage(scene, coverage))
 
 

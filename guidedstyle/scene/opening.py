@@ -48,7 +48,7 @@ class Opener:
         self.masks = MaskReader(find_palettes(reading.recipe), store)
 
     def attempt(self, path: KeyPath, action: Callable[[], T]) -> T | None:
-        """Return what `action` returns for the key at `path`; None if it fails, or if that key has an error already."""
+        """Return the result of `action` for the key at `path`; None if it fails, or if the key is invalid already."""
         if self.reading.has_errors(path):
             return None
         try:
@@ -119,12 +119,12 @@ def _open_content(opener: Opener, largest: int | None) -> tuple[Image.Image, Fra
 def _check_size(opener: Opener, size: Size) -> None:
     if min(size) < SMALLEST_SIDE:
         rule = f"the image would be {size[0]} x {size[1]} px"
-        opener.report(("size",), rule, f"let its shorter side have at least {SMALLEST_SIDE} px")
+        opener.report(("size",), rule, f"make its shorter side at least {SMALLEST_SIDE} px")
     suffix = opener.reading.recipe.output.suffix.lower()
     most = LONGEST_SIDES.get(suffix, max(size))
     if max(size) > most:
         rule = f"the image would be {size[0]} x {size[1]} px, and {suffix} holds at most {most} px a side"
-        opener.report(("output",), rule, "let its name end in .png, or choose a smaller size")
+        opener.report(("output",), rule, "choose a name ending in .png, or a smaller size")
 
 
 def _check_starts(opener: Opener) -> None:

@@ -74,7 +74,7 @@ class Scene:
 
     @property
     def size(self) -> Size:
-        """The (width, height) of the output, whatever size the scene was opened at."""
+        """The (width, height) of the output, which does not depend on the size at which the scene was opened."""
         return fit_size(self.full_size, self.recipe.size)
 
     @property

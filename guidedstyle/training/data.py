@@ -79,7 +79,7 @@ MOMENTUM = 0.8
 class Pool:
     """Crops (B, 3, H, W) on their way from a content crop to a style crop, moved by the student's own gradient.
 
-    The teacher corrects what the student gets wrong on them: a student trained on photographs alone has blind spots,
+    The teacher corrects what the student gets wrong on them: a student trained on photos alone has blind spots,
     and the optimiser of a render finds them.
     """
 

@@ -210,13 +210,13 @@ def prepare_training(
     device: str = "auto",
     resume: bool = False,
 ) -> Training:
-    """Prepare a training run whose weights go to `out` (.safetensors), checkpoints to a file beside it.
+    """Prepare a training run whose weights go to `out` (.safetensors), checkpoints to a file next to it.
 
     `images` are folders; files with one of `hold_out` in their names are left out. The student is first reduced from
     the `teacher` on `stills` crops, or with `resume` read from the checkpoint. Raises GuidedStyleError.
     """
     if out.suffix != ".safetensors":
-        raise GuidedStyleError.of("--out", f"{out} is not a .safetensors file", "choose a name that ends so")
+        raise GuidedStyleError.of("--out", f"{out} is not a .safetensors file", "choose a name ending in .safetensors")
     chosen, files = choose_device(device), find_images(images, hold_out)
     large, small = load_by_name("vgg19", teacher, convention), ConvEncoder(LITE, IMAGENET)
     if not set(small.layers) <= set(large.layers):
@@ -234,7 +234,7 @@ def prepare_training(
 
 
 def name_checkpoint(out: Path) -> Path:
-    """Name the checkpoint beside a file of weights."""
+    """Name the checkpoint next to a file of weights."""
     return out.with_suffix(".ckpt")
 
 

@@ -127,7 +127,7 @@ def test_a_folder_that_is_removed_while_rendering_loses_no_image(studio: Path, r
     subprocess.run(["rm", "-rf", studio / "work" / removed if removed == "out" else studio / "work"], check=True)
     code, said = end(process)
     assert code == 0, said
-    assert f"the folder {output.parent} was removed meanwhile and is created again" in said
+    assert f"the folder {output.parent} was removed during the render and is created again" in said
     check_picture(output)
     assert {*output.parent.iterdir()} == {output, output.with_name("a.png.json")}
 
@@ -148,7 +148,7 @@ def test_a_sweep_whose_folder_is_removed_or_replaced_loses_no_variant(studio: Pa
         assert (code, said.count("is not written, but kept as"), len(kept)) == (2, 2, 2), said
     else:
         assert code == 0, said
-        assert "the folder recipe-sweep was removed meanwhile and is created again" in said
+        assert "the folder recipe-sweep was removed during the render and is created again" in said
         assert {"seed=2.png", "seed=3.png", "sheet.png", "table.csv"} <= {file.name for file in folder.iterdir()}
     assert "Nothing was written" not in said
 
@@ -172,7 +172,7 @@ def test_too_little_memory_to_load_libraries_is_reported(studio: Path) -> None:
     before = {*studio.iterdir()}
     code, said = end(start(studio, *RENDER, fault=LIMIT.format(bytes=600 * 2**20)))
     assert code == 2
-    assert said.startswith("error: memory: it does not suffice")
+    assert said.startswith("error: memory: there is not enough")
     assert "render smaller (--size)" in said
     assert {*studio.iterdir()} == before | {studio / "tmp"}
 
@@ -193,7 +193,7 @@ def test_when_memory_runs_out_the_image_so_far_is_kept_and_the_render_can_be_res
     large = (*RENDER, *OFTEN, "--size", "400", "--set", "solver.sizes=3", "--steps", "30")
     code, said = end(start(studio, *large, fault=SHORTAGE))
     assert code == 2
-    assert "recipe.png is not written: memory: it does not suffice for this image" in said
+    assert "recipe.png is not written: memory: there is not enough for this image" in said
     assert "the image so far is recipe.preview.png" in said
     assert (studio / "recipe.png").read_bytes() == b"earlier"
     assert np.asarray(Image.open(studio / "recipe.preview.png")).shape == (267, 400, 3)

@@ -168,7 +168,7 @@ def test_lists_and_mappings_can_be_varied(small: Path) -> None:
         (["solver.seed=1", "solver.seed=2"], "--vary: solver.seed is varied twice"),
         (
             ["styles.ink.scale=1,2", "styles.ink={image: ink.png}"],
-            "styles.ink.scale lies within styles.ink",
+            "styles.ink.scale is part of styles.ink",
         ),
         (["solver.seed=" + ",".join("1" * 401)], "--vary: 401 variants are too many"),
         ([f"{key}=" + ",".join("1" * 400) for key in "abcd"], "--vary: 25600000000 variants are too many"),

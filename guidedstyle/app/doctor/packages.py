@@ -85,7 +85,7 @@ def examine_extras() -> Iterator[Finding]:
 
 
 def _belongs_to(requirement: Requirement, extra: str) -> bool:
-    """Whether an extra, and nothing else, needs a requirement on this machine."""
+    """Whether only an extra needs a requirement on this machine."""
     marker = requirement.marker
     return marker is not None and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""})
 

@@ -149,7 +149,7 @@ SHORT_HASH = 15  # characters
 
 SOURCES: dict[Source | None, str] = {
     "record": "",
-    "picture": "  no record beside it; recipe read from the image",
+    "picture": "  no record next to it; recipe read from the image",
     None: "  no recipe",
 }
 

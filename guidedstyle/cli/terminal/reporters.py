@@ -47,7 +47,7 @@ class QuietReporter(SilentReporter):
 
 
 class TextReporter(QuietReporter):
-    """Shows the plan, progress on the error stream, and what came of each render."""
+    """Shows the plan, progress on the error stream, and the outcome of each render."""
 
     display: Display | None = None
 
@@ -85,14 +85,14 @@ class TextReporter(QuietReporter):
 
 
 class JsonReporter(QuietReporter):
-    """Shows progress, and what came of each render, as lines of JSON."""
+    """Shows progress, and the outcome of each render, as lines of JSON."""
 
     def began(self, scene: Scene, plan: Plan) -> None:
         """Begin the lines of a render."""
         self.lines = JsonLines(scene, plan)
 
     def progressed(self, update: Update) -> None:
-        """Print a line now and then."""
+        """Print a line at intervals."""
         self.lines.show(update)
 
     def noted(self, text: str) -> None:
@@ -108,7 +108,7 @@ class SweepReporter(TextReporter):
     """Shows one line for each variant."""
 
     def planned(self, check: Check, plan: Plan) -> None:
-        """Show nothing: there may be hundreds."""
+        """Do not show the plans: there may be hundreds."""
 
     def ended(self, name: str, output: Path, record: Record, *, known: bool) -> None:
         """Show the values of a variant, its loss and why its render ended."""

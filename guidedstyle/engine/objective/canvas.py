@@ -146,16 +146,16 @@ class Canvas:
             return paint
         return torch.where(self.paint > 0, torch.lerp(self.content, paint, self.paint), self.content)
 
-    def show(self, picture: Tensor, image: Tensor) -> Tensor:
-        """Return what the encoder sees of a composed `picture`: its luminance, and the paint's part of the chroma.
+    def show(self, composed: Tensor, image: Tensor) -> Tensor:
+        """Return what the encoder sees of a `composed` image: its luminance, and the paint's part of the chroma.
 
         The chroma comes from the painted `image`, so that the paint need not compensate for that of the content.
         """
         if self.kept_chroma is None:
-            return picture
+            return composed
         laid = self.lay(image)
-        shown = extract_luminance(picture) + (1 - self.kept_chroma) * (laid - extract_luminance(laid))
-        return torch.where(self.kept_chroma > 0, shown, picture)
+        shown = extract_luminance(composed) + (1 - self.kept_chroma) * (laid - extract_luminance(laid))
+        return torch.where(self.kept_chroma > 0, shown, composed)
 
 
 def measure_areas(parts: list[Part]) -> Array:

@@ -100,15 +100,15 @@ def _measure_mean_and_deviation(values: Matrix, weights: NDArray[np.floating]) -
 
 
 def _match_moments(source: Swatch, target: Swatch, method: ColourMethod) -> Matrix:
-    (mean, covariance), (wanted_mean, wanted) = _measure_moments(source), _measure_moments(target)
+    (mean, covariance), (target_mean, target_covariance) = _measure_moments(source), _measure_moments(target)
     if method == "cholesky":
-        change = np.linalg.cholesky(wanted) @ np.linalg.inv(np.linalg.cholesky(covariance))
+        change = np.linalg.cholesky(target_covariance) @ np.linalg.inv(np.linalg.cholesky(covariance))
     elif method == "pca":
-        change = _power(wanted, 0.5) @ _power(covariance, -0.5)
+        change = _power(target_covariance, 0.5) @ _power(covariance, -0.5)
     else:
         root, inverse = _power(covariance, 0.5), _power(covariance, -0.5)
-        change = inverse @ _power(root @ wanted @ root, 0.5) @ inverse
-    moved: Matrix = change @ (source.colours - mean) + wanted_mean
+        change = inverse @ _power(root @ target_covariance @ root, 0.5) @ inverse
+    moved: Matrix = change @ (source.colours - mean) + target_mean
     return moved
 
 
@@ -135,9 +135,9 @@ def _draw_rotations() -> list[Matrix]:
 
 def _match_axes(rotation: Matrix, source: Swatch, target: Swatch) -> Matrix:
     """Match the distribution of colours to the target's along each axis of a rotation."""
-    seen = (rotation @ source.colours).round(DECIMALS)  # so that flat areas stay flat
-    wanted = rotation @ target.colours
-    pairs = zip(seen, wanted, strict=True)
+    source_values = (rotation @ source.colours).round(DECIMALS)  # so that flat areas stay flat
+    target_values = rotation @ target.colours
+    pairs = zip(source_values, target_values, strict=True)
     matched = [
         _look_up(values, _find_quantiles(values, source.weights), _find_quantiles(goals, target.weights))
         for values, goals in pairs

@@ -123,14 +123,14 @@ class Objective:
         """Compute the losses of a painted image, per painted region and in all."""
         return self._measure(self.canvas.compose(image), image)
 
-    def measure(self, picture: Tensor) -> Losses:
+    def measure(self, composed: Tensor) -> Losses:
         """Compute the losses of a composed image."""
-        return self._measure(picture, picture)
+        return self._measure(composed, composed)
 
-    def _measure(self, picture: Tensor, image: Tensor) -> Losses:
-        sums = self._sum_terms(self.canvas.show(picture, image), self.octaves)
+    def _measure(self, composed: Tensor, image: Tensor) -> Losses:
+        sums = self._sum_terms(self.canvas.show(composed, image), self.octaves)
         if self.canvas.kept_chroma is not None:
-            sums |= self._sum_terms(picture, [Octave(self.octaves[0].tiles, [self.total_variation])])
+            sums |= self._sum_terms(composed, [Octave(self.octaves[0].tiles, [self.total_variation])])
         none = self.weights.parts.new_zeros(self.weights.parts.shape[1])
         parts = add_style_losses(none, self.style_terms, [sums[term] for term in self.style_terms])
         style = self.weights.parts @ parts
@@ -142,22 +142,22 @@ class Objective:
         total = self.weights.balance @ per_region + TOTAL_VARIATION_WEIGHT * variation[0]
         return Losses(total, style, content, variation[1])
 
-    def _sum_terms(self, picture: Tensor, octaves: Sequence[Octave]) -> dict[Term, Tensor]:
+    def _sum_terms(self, image: Tensor, octaves: Sequence[Octave]) -> dict[Term, Tensor]:
         """Sum the terms of octaves over an image, by term."""
         terms = [term for octave in octaves for term in octave.terms]
-        return dict(zip(terms, self._measure_octaves(picture, octaves), strict=True))
+        return dict(zip(terms, self._measure_octaves(image, octaves), strict=True))
 
-    def _measure_octaves(self, picture: Tensor, octaves: Sequence[Octave]) -> Sequence[Tensor]:
+    def _measure_octaves(self, image: Tensor, octaves: Sequence[Octave]) -> Sequence[Tensor]:
         """Measure an octave of an image, and then all coarser ones of the halved image."""
         octave, *coarser = octaves
         kept = round(self.plan.tiling(self.stage).kept * len(octave.tiles))
 
-        def measure_coarser(picture: Tensor) -> Sequence[Tensor]:
-            return self._measure_octaves(halve_image(picture), coarser)
+        def measure_coarser(image: Tensor) -> Sequence[Tensor]:
+            return self._measure_octaves(halve_image(image), coarser)
 
         return measure_octave(
             self.encoder,
-            picture,
+            image,
             octave.tiles,
             octave.terms,
             kept=kept,
@@ -184,9 +184,9 @@ class Objective:
             for layer in layers
         ]
 
-    def _encode_content(self, picture: Tensor, layers: Sequence[str]) -> ContentFeatures:
+    def _encode_content(self, image: Tensor, layers: Sequence[str]) -> ContentFeatures:
         cached = self.plan.tiling(self.stage).content
-        return ContentFeatures(self.encoder, picture, self.target_builder.guide_builder.tiles[0], layers, cached=cached)
+        return ContentFeatures(self.encoder, image, self.target_builder.guide_builder.tiles[0], layers, cached=cached)
 
     def _publish_norms(self, layers: Sequence[str]) -> dict[str, float]:
         return {layer: self.encoder.layers[layer].channels / self.encoder.unit**2 for layer in layers}

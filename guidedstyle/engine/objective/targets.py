@@ -145,15 +145,15 @@ class TargetBuilder:
         self, image: Array, mask: Array, mode: Propagation, statistic: Statistic, keys: Sequence[OctaveLayer]
     ) -> Statistics:
         found: Statistics = {}
-        pictures = build_octaves(torch.from_numpy(image).to(self.plan.device), keys[-1][0] + 1)
-        for octave, picture in enumerate(pictures):
+        halvings = build_octaves(torch.from_numpy(image).to(self.plan.device), keys[-1][0] + 1)
+        for octave, halved in enumerate(halvings):
             tiles = self.guide_builder.tile((image.shape[3], image.shape[2]), octave)
             here = [key for key in keys if key[0] == octave]
             guided = [
                 self.guide_builder.guide_style_image(mask, key, statistic=statistic, mode=mode, tiles=tiles)
                 for key in here
             ]
-            sums = measure_octave(self.encoder, picture, tiles, guided)
+            sums = measure_octave(self.encoder, halved, tiles, guided)
             found |= {key: one.finish(total)[0] for key, one, total in zip(here, guided, sums, strict=True)}
         return found
 

@@ -52,7 +52,7 @@ class Ending:
 
     @property
     def finished(self) -> bool:
-        """Whether the solve came to its end: it was not interrupted, and its loss stayed finite."""
+        """Whether the solve ran to its end: it was not interrupted, and its loss stayed finite."""
         return self.reason not in (EndReason.INTERRUPTED, EndReason.NOT_FINITE)
 
     def __str__(self) -> str:

@@ -49,7 +49,7 @@ def open_photoshop(file: Path) -> LayeredDocument:
 
 @contextmanager
 def _report_damage(file: Path, part: str) -> Iterator[None]:
-    """Raise GuidedStyleError that `part` is damaged for whatever goes wrong while it is read."""
+    """Raise GuidedStyleError that `part` is damaged if anything fails while it is read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

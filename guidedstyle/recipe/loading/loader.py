@@ -62,9 +62,9 @@ def load_recipe(file: Path | str, settings: Sequence[Setting] = (), sandbox: boo
 
 
 def read_recipe(file: Path, settings: Sequence[Setting] = (), sandbox: bool = False) -> Reading:
-    """Read a recipe and collect its errors; raises GuidedStyleError where nothing of it is valid.
+    """Read a recipe and collect its errors; raises GuidedStyleError if no part of it is valid.
 
-    With `sandbox` it may name nothing outside its folder; settings may.
+    With `sandbox` it may name no files outside its folder; settings may.
     """
     document = _read_document(file)
     rename_keys(document)

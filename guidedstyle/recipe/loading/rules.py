@@ -236,7 +236,7 @@ def _find_style_violations(recipe: Recipe) -> Iterator[Violation]:
 
 
 def _find_source_violations(path: KeyPath, style: StyleChoice, recipe: Recipe) -> Iterator[Violation]:
-    """Find what is wrong with the source of a style: the file of a style image, or two other styles."""
+    """Find errors in the source of a style: the file of a style image, or two other styles."""
     if style.image and style.parts:
         yield path, "a style cannot have both image and fine or coarse", "remove image, or fine and coarse"
     elif not style.image and not (style.fine and style.coarse):
@@ -275,7 +275,7 @@ def _find_output_violations(recipe: Recipe, source: Path | None) -> Iterator[Vio
 
 
 def _find_mask_violations(path: KeyPath, mask: Mask) -> Iterator[Violation]:
-    """Find what is wrong with one mask, apart from the masks that it combines."""
+    """Find errors in one mask, apart from the masks that it combines."""
     sources = mask.sources
     within = [key for key in ("channel", "colour", "layer") if getattr(mask, key)]
     if not sources and within:
