@@ -165,16 +165,21 @@ def test_a_mask_of_another_shape_is_refused_before_it_is_decoded(server: Command
     assert "the mask is 20000 x 20000 px, its image 96 x 64" in told
 
 
+def time_errors(recipe: Path, count: int) -> float:
+    """Return the processor's seconds that it takes to report `count` errors."""
+    began = time.process_time()
+    with pytest.raises(GuidedStyleError) as told:
+        load_recipe(recipe)
+    assert len(told.value.problems) == count
+    return time.process_time() - began
+
+
 @pytest.mark.parametrize("keys", ["k{}: 1\n", "k{}:\n"], ids=["unknown", "empty"])
 def test_the_time_to_report_errors_grows_with_their_number(folder: Path, keys: str) -> None:
     seconds = []
     for count in (1500, 6000):
         (folder / "a.yaml").write_text(RECIPE + "".join(keys.format(number) for number in range(count)))
-        began = time.process_time()
-        with pytest.raises(GuidedStyleError) as told:
-            load_recipe(folder / "a.yaml")
-        seconds.append(time.process_time() - began)
-        assert len(told.value.problems) == count
+        seconds.append(min(time_errors(folder / "a.yaml", count) for _ in range(3)))  # others only slow it
     assert seconds[1] < 7 * seconds[0]  # 4 where it grows as they do, 16 where each is compared with all
 
 
