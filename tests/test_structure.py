@@ -19,7 +19,7 @@ import pytest
         "recipe.schema",
         "scene.check",
         "results.sheets",
-        "app.new",
+        "app.starters",
     ],
 )
 def test_starts_without_torch(module: str) -> None:

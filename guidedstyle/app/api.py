@@ -20,7 +20,7 @@ from guidedstyle.scene.check import Check, check_reading
 from guidedstyle.types import Setting
 
 if TYPE_CHECKING:
-    from guidedstyle.engine.rendering import OnUpdate
+    from guidedstyle.engine.progress import OnUpdate
     from guidedstyle.results.result import Result
 
 

@@ -15,7 +15,7 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import FORMATS
 from guidedstyle.io.paths import PREVIEW, WATCHED, list_output_files
 from guidedstyle.masks.files import MaskStore
-from guidedstyle.recipe.files import Given, find_overwritten, identify, list_given
+from guidedstyle.recipe.inputs import Given, find_overwritten, identify, list_given
 from guidedstyle.recipe.loading.loader import Reading, read_recipe
 from guidedstyle.recipe.model import OUTPUT_SUFFIXES
 from guidedstyle.scene.check import Check, check_reading

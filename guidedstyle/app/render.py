@@ -10,12 +10,12 @@ from pathlib import Path
 from guidedstyle.app.jobs import Failure, Job
 from guidedstyle.device.distributed import is_first
 from guidedstyle.device.environment import Limits
-from guidedstyle.device.memory import keep_freed_memory
+from guidedstyle.device.free_memory import keep_freed_memory
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import StatisticsCache
 from guidedstyle.engine.plan import ANYTHING, Plan, make_plan
+from guidedstyle.engine.progress import OnUpdate, Snapshot, Update, load_encoder
 from guidedstyle.engine.render import render
-from guidedstyle.engine.rendering import OnUpdate, Snapshot, Update, load_encoder
 from guidedstyle.engine.solvers.minimise import EndReason
 from guidedstyle.errors import (
     ExitCode,

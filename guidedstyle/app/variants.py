@@ -16,7 +16,7 @@ from typing import Any
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.io.paths import SHEET, TABLE, list_output_files, name_sweep
 from guidedstyle.masks.files import MaskStore
-from guidedstyle.recipe.files import find_overwritten, identify, leads_out, list_given
+from guidedstyle.recipe.inputs import find_overwritten, identify, leads_out, list_given
 from guidedstyle.recipe.loading.document import Document, read_value, write_yaml
 from guidedstyle.recipe.loading.loader import Reading, read_recipe
 from guidedstyle.recipe.loading.settings import find_path

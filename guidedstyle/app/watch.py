@@ -13,11 +13,11 @@ import watchfiles
 
 from guidedstyle.app.render import Renderer
 from guidedstyle.engine.plan import Plan
-from guidedstyle.engine.rendering import Snapshot, Update
+from guidedstyle.engine.progress import Snapshot, Update
 from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
 from guidedstyle.io.images import save_image
 from guidedstyle.io.paths import name_watched
-from guidedstyle.recipe.files import list_files
+from guidedstyle.recipe.inputs import list_files
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.results.result import Result
 from guidedstyle.run.interrupts import StopRequest

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import typer
 
-from guidedstyle.cli.commands import aid_app, mask_app
 from guidedstyle.cli.render import render_app
 from guidedstyle.cli.research import evaluate_app, train_app
 from guidedstyle.cli.terminal.messages import print_count, print_error
+from guidedstyle.cli.tools import mask_app, tools_app
 from guidedstyle.errors import ExitCode, GuidedStyleError, RenderFailedError, find_error_code, has_long_name
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=True,
 )
 app.add_typer(render_app)
-app.add_typer(aid_app)
+app.add_typer(tools_app)
 app.add_typer(mask_app, name="mask")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app)

@@ -146,9 +146,9 @@ def evaluate_command(
     if not recipes and not pair:
         rule, remedy = "there is nothing to compare on", "give a recipe, or --pair CONTENT,STYLE"
         raise GuidedStyleError.of("evaluate", rule, remedy)
-    from guidedstyle.device.memory import keep_freed_memory
+    from guidedstyle.device.free_memory import keep_freed_memory
     from guidedstyle.encoders.weights import load_by_name
-    from guidedstyle.evaluation.encoders import (
+    from guidedstyle.evaluation.comparison import (
         COLUMNS,
         check_plans,
         compare_encoders,

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from guidedstyle.device.distributed import count_processes, divide_memory
 from guidedstyle.device.environment import Limits, check_device, refuse_device
-from guidedstyle.device.memory import measure_memory
+from guidedstyle.device.free_memory import measure_memory
 from guidedstyle.device.precision import choose_precision
 from guidedstyle.encoders.architecture import Architecture, Convolution, Pooling
 from guidedstyle.encoders.encoder import Encoder

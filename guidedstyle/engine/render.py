@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from guidedstyle.device.distributed import all_agree
-from guidedstyle.device.memory import free_memory
+from guidedstyle.device.free_memory import free_memory
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import StatisticsCache
+from guidedstyle.engine.combined_styles import make_style_images
 from guidedstyle.engine.objective.canvas import Canvas, resize
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import Plan, make_plan
-from guidedstyle.engine.rendering import OnUpdate, Progress, Rendering, Snapshot, Update
+from guidedstyle.engine.progress import OnUpdate, Progress, Rendering, Snapshot, Update
 from guidedstyle.engine.solvers.minimise import EndReason, Step, minimise
-from guidedstyle.engine.start import make_start
-from guidedstyle.engine.synthesis import make_style_images
+from guidedstyle.engine.start_image import make_start
 from guidedstyle.errors import StoppedEarlyError, is_out_of_memory
 from guidedstyle.losses.terms import Losses
 from guidedstyle.scene.scene import Scene, Stage, StyleImage

@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 import torch
 
-from guidedstyle.device.memory import measure_memory, measure_peak
+from guidedstyle.device.free_memory import measure_memory, measure_peak
 from guidedstyle.device.precision import time_work
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import SIDES, find_needs, make_plan
-from guidedstyle.losses.measure import build_octaves
+from guidedstyle.losses.statistics import build_octaves
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.recipe.shorthand import expand

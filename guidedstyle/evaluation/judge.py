@@ -12,8 +12,8 @@ import torch
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.progress import Rendering
 from guidedstyle.engine.render import render
-from guidedstyle.engine.rendering import Rendering
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from guidedstyle.encoders.architecture import Layer
 from guidedstyle.losses.gram import squared_norms
-from guidedstyle.losses.measure import PIXELS, TINY, GuidedStatistic
 from guidedstyle.losses.propagation import OctaveLayer
+from guidedstyle.losses.statistics import PIXELS, TINY, GuidedStatistic
 from guidedstyle.losses.tiles import Tile
 
 # What strength 1, content_strength 1 and smoothness 1 stand for.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.recipe.files import list_masks
+from guidedstyle.recipe.inputs import list_masks
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.recipe.values import name_colour, parse_colour

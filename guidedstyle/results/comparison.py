@@ -13,7 +13,7 @@ from PIL import Image
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.io.images import read_image, read_note, save_image
 from guidedstyle.io.paths import name_record
-from guidedstyle.recipe.files import find_overwritten, identify
+from guidedstyle.recipe.inputs import find_overwritten, identify
 from guidedstyle.recipe.loading.document import read_document
 from guidedstyle.recipe.loading.keys import flatten, list_values, name_key
 from guidedstyle.recipe.loading.loader import RECIPE_KEY, relate_path

@@ -37,7 +37,7 @@ from guidedstyle.scene.scene import NEGLIGIBLE_SHARE, Scene
 from guidedstyle.types import RGB, Array
 
 if TYPE_CHECKING:
-    from guidedstyle.engine.rendering import LossHistory, Rendering
+    from guidedstyle.engine.progress import LossHistory, Rendering
     from guidedstyle.results.result import Result
 
 

@@ -16,7 +16,7 @@ from guidedstyle.device.environment import list_versions
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import MOST_BYTES, read_small_file
 from guidedstyle.io.paths import name_record
-from guidedstyle.recipe.files import list_files
+from guidedstyle.recipe.inputs import list_files
 from guidedstyle.recipe.loading.loader import dump_recipe
 from guidedstyle.recipe.model import Recipe
 

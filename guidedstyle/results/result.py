@@ -16,7 +16,7 @@ from PIL import Image
 from guidedstyle.device.distributed import count_processes
 from guidedstyle.device.precision import name_precision
 from guidedstyle.engine.plan import Plan
-from guidedstyle.engine.rendering import Rendering
+from guidedstyle.engine.progress import Rendering
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import atomic_write
 from guidedstyle.io.images import save_image, to_pillow
@@ -25,7 +25,7 @@ from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.io.paths import name_record
 from guidedstyle.losses.terms import Losses
 from guidedstyle.masks.compositing import unstack_weights
-from guidedstyle.recipe.files import find_overwritten, identify, list_given
+from guidedstyle.recipe.inputs import find_overwritten, identify, list_given
 from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.recipe.loading.loader import RECIPE_KEY, dump_recipe
 from guidedstyle.recipe.model import Recipe

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import fit_size, save_image, to_pillow
 from guidedstyle.masks.geometry import resize_mask
-from guidedstyle.recipe.files import find_overwritten, identify, list_given
+from guidedstyle.recipe.inputs import find_overwritten, identify, list_given
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.values import parse_colour
 from guidedstyle.scene.scene import NEGLIGIBLE_SHARE, Scene

@@ -14,9 +14,8 @@ import torch
 from guidedstyle.device.distributed import count_processes
 from guidedstyle.device.precision import PRECISIONS, name_precision
 from guidedstyle.engine.plan import Plan
-from guidedstyle.engine.rendering import LossHistory, Snapshot, Update
-from guidedstyle.engine.solvers.first_order import OPTIMISERS
-from guidedstyle.engine.solvers.minimise import Ending, EndReason
+from guidedstyle.engine.progress import LossHistory, Snapshot, Update
+from guidedstyle.engine.solvers.minimise import OPTIMISERS, Ending, EndReason
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory
 from guidedstyle.io.files import atomic_write
 from guidedstyle.losses.tiles import Tiling

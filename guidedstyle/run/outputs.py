@@ -9,13 +9,13 @@ from PIL import Image
 
 from guidedstyle.device.distributed import is_first
 from guidedstyle.engine.plan import Plan
-from guidedstyle.engine.rendering import Update
+from guidedstyle.engine.progress import Update
 from guidedstyle.errors import GuidedStyleError, explain_error
 from guidedstyle.io.files import check_writable, delete_leftovers, explaining_errors, make_folder, write_file
 from guidedstyle.io.images import fit_size, save_image, to_pillow
 from guidedstyle.io.paths import list_output_files, name_checkpoint, name_frames, name_old_checkpoint, name_preview
 from guidedstyle.io.video import write_timelapse
-from guidedstyle.recipe.files import find_overwritten, identify, list_given
+from guidedstyle.recipe.inputs import find_overwritten, identify, list_given
 from guidedstyle.results.result import Result
 from guidedstyle.run.checkpoint import Checkpointer, Resumption, identify_scene
 from guidedstyle.run.interrupts import StopRequest

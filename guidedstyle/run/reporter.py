@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from guidedstyle.engine.plan import Plan
-    from guidedstyle.engine.rendering import Update
+    from guidedstyle.engine.progress import Update
     from guidedstyle.results.record import Record
     from guidedstyle.scene.check import Check
     from guidedstyle.scene.scene import Scene

@@ -27,7 +27,7 @@ from guidedstyle.masks.files import MaskStore
 from guidedstyle.masks.geometry import resize_mask
 from guidedstyle.masks.labels import find_palettes
 from guidedstyle.masks.reader import MaskReader
-from guidedstyle.recipe.files import list_starts
+from guidedstyle.recipe.inputs import list_starts
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.values import measure_length

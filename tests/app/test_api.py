@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import guidedstyle
-from guidedstyle.engine.rendering import Update
+from guidedstyle.engine.progress import Update
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import lock_output
 from guidedstyle.results.record import Record

@@ -12,7 +12,7 @@ import pytest
 
 import guidedstyle
 from guidedstyle.engine.plan import Plan
-from guidedstyle.engine.rendering import Update
+from guidedstyle.engine.progress import Update
 from guidedstyle.results.record import Record
 from guidedstyle.scene.scene import Scene
 

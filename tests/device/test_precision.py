@@ -17,7 +17,7 @@ from guidedstyle.app.render import Renderer
 from guidedstyle.device import precision
 from guidedstyle.device.precision import PRECISIONS, choose_precision, find_choice, find_file, name_precision
 from guidedstyle.engine.plan import make_plan
-from guidedstyle.engine.rendering import load_encoder
+from guidedstyle.engine.progress import load_encoder
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.results.record import Record, read_record

@@ -25,8 +25,8 @@ from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import Plan, make_plan
 from guidedstyle.engine.render import render
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.losses.measure import tile_octave
 from guidedstyle.losses.propagation import erode_to_grid
+from guidedstyle.losses.statistics import tile_octave
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.recipe.schema import make_schema

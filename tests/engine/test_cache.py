@@ -14,8 +14,8 @@ import guidedstyle.engine.cache
 from guidedstyle.engine.cache import load_tensors, store_tensors
 from guidedstyle.engine.objective.targets import TargetBuilder
 from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.progress import Rendering, load_encoder
 from guidedstyle.engine.render import render
-from guidedstyle.engine.rendering import Rendering, load_encoder
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.recipe.loading.settings import parse_setting
 from guidedstyle.scene.opening import open_scene

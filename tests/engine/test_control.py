@@ -13,8 +13,8 @@ from support.grams import encode_octaves
 
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.progress import load_encoder
 from guidedstyle.engine.render import render
-from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.io.images import save_image, to_pillow
 from guidedstyle.losses.gram import guided_grams
 from guidedstyle.recipe.loading.loader import read_recipe

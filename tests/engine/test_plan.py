@@ -13,7 +13,7 @@ from support.images import draw_image
 
 from guidedstyle.device.environment import Limits, read_limits
 from guidedstyle.engine.plan import SIDES, make_plan
-from guidedstyle.engine.rendering import load_encoder
+from guidedstyle.engine.progress import load_encoder
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.loading.loader import read_recipe

@@ -14,8 +14,8 @@ from support.grams import encode_octaves
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.objective.colour import extract_luminance
 from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.progress import Rendering, load_encoder
 from guidedstyle.engine.render import make_style_images_for, render
-from guidedstyle.engine.rendering import Rendering, load_encoder
 from guidedstyle.io.images import read_image, to_array, to_pillow
 from guidedstyle.losses.gram import STATISTICS
 from guidedstyle.losses.guides import make_guides

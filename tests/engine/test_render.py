@@ -15,8 +15,8 @@ from support.renders import find_term, paint
 
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.progress import Update, load_encoder
 from guidedstyle.engine.render import render
-from guidedstyle.engine.rendering import Update, load_encoder
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import plan_stages

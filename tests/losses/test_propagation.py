@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from guidedstyle.losses.measure import build_octaves
 from guidedstyle.losses.propagation import count_octaves
+from guidedstyle.losses.statistics import build_octaves
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from guidedstyle.encoders.architecture import Layer, Window
 from guidedstyle.encoders.vgg import LITE, VGG19
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import Plan, make_plan
+from guidedstyle.engine.progress import load_encoder
 from guidedstyle.engine.render import render
-from guidedstyle.engine.rendering import load_encoder
-from guidedstyle.losses.measure import tile_octave
+from guidedstyle.losses.statistics import tile_octave
 from guidedstyle.losses.tiles import Tiling, make_tiles, sum_tiles
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.recipe.loading.settings import parse_setting

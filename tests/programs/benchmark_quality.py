@@ -33,7 +33,7 @@ from support.baselines import NeuralStyle, PlainAdam
 from support.cases import DATA, WEIGHTS, write_recipe
 from torch import Tensor
 
-from guidedstyle.device.memory import keep_freed_memory
+from guidedstyle.device.free_memory import keep_freed_memory
 from guidedstyle.device.precision import choose_precision
 from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.objective.canvas import resize

@@ -144,7 +144,7 @@ def make_checkpoints() -> Iterator[bytes]:
     """Write a checkpoint of a render at its second scale, in torch's zip."""
     import torch
 
-    from guidedstyle.engine.solvers.first_order import OPTIMISERS
+    from guidedstyle.engine.solvers.minimise import OPTIMISERS
     from guidedstyle.run.checkpoint import FORMAT
 
     image = torch.zeros(1, 3, 4, 4)

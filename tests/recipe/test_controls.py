@@ -12,7 +12,7 @@ from support.refusals import refuse
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.recipe.controls import Controls, RegionControls
-from guidedstyle.recipe.files import list_files
+from guidedstyle.recipe.inputs import list_files
 from guidedstyle.recipe.loading.loader import load_recipe, read_recipe, write_recipe
 from guidedstyle.recipe.loading.settings import parse_setting
 from guidedstyle.recipe.model import Recipe

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.strategies import recipes, words
 
 from guidedstyle.app.variants import parse_axis
-from guidedstyle.recipe.files import share_masks
+from guidedstyle.recipe.inputs import share_masks
 from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.recipe.loading.loader import move_paths, read_recipe, write_recipe
 from guidedstyle.recipe.loading.settings import parse_setting

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from guidedstyle.engine.plan import STATE
-from guidedstyle.engine.solvers.first_order import OPTIMISERS
+from guidedstyle.engine.solvers.minimise import OPTIMISERS
 from guidedstyle.losses.gram import STATISTICS
 from guidedstyle.recipe.model import STEPS
 from guidedstyle.types import SolverMethod, Statistic

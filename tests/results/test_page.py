@@ -25,8 +25,8 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 import guidedstyle
 from guidedstyle.device.precision import name_precision
 from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.progress import Update, load_encoder
 from guidedstyle.engine.render import render
-from guidedstyle.engine.rendering import Update, load_encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import to_pillow
 from guidedstyle.recipe.loading.loader import load_recipe, read_recipe

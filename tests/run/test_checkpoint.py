@@ -26,7 +26,7 @@ from guidedstyle.device import precision
 from guidedstyle.device.environment import Limits
 from guidedstyle.device.precision import name_precision
 from guidedstyle.engine.plan import Plan
-from guidedstyle.engine.rendering import Rendering, Snapshot, Update
+from guidedstyle.engine.progress import Rendering, Snapshot, Update
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.paths import CACHE_VARIABLE, name_checkpoint
 from guidedstyle.recipe.loading.loader import read_recipe

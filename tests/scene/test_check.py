@@ -16,7 +16,7 @@ from guidedstyle.encoders.architecture import Layer
 from guidedstyle.encoders.vgg import LITE
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
-from guidedstyle.engine.rendering import load_encoder
+from guidedstyle.engine.progress import load_encoder
 from guidedstyle.losses.guides import Guides
 from guidedstyle.losses.propagation import MOSTLY, average_to_grid, cover_grid, erode_to_grid, halve_shape, propagate
 from guidedstyle.recipe.loading.loader import read_recipe

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guidedstyle.losses.measure import build_octaves
 from guidedstyle.losses.propagation import SMALLEST_OCTAVE, count_octaves, halve_shape
+from guidedstyle.losses.statistics import build_octaves
 from guidedstyle.scene.scene import plan_stages
 
 sides = st.integers(1, 300)

@@ -128,7 +128,7 @@ def list_files(folder: Path) -> dict[str, tuple[int, ...]]:
 READY = (
     "cli.main",
     "app.jobs",
-    "app.new",
+    "app.starters",
     "app.variants",
     "results.comparison",
     "results.sheets",

@@ -11,8 +11,8 @@ from guidedstyle.encoders.architecture import Layer
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.losses.gram import guided_grams
 from guidedstyle.losses.guides import Guides, make_guides
-from guidedstyle.losses.measure import GuidedStatistic, build_octaves
 from guidedstyle.losses.propagation import OctaveLayer, average_to_grid, normalise
+from guidedstyle.losses.statistics import GuidedStatistic, build_octaves
 from guidedstyle.losses.terms import StyleTerm, relative_norms
 
 

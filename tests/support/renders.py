@@ -15,8 +15,8 @@ from support.processes import spawn
 
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.progress import Rendering, load_encoder
 from guidedstyle.engine.render import render
-from guidedstyle.engine.rendering import Rendering, load_encoder
 from guidedstyle.losses.propagation import OctaveLayer
 from guidedstyle.losses.terms import StyleTerm
 from guidedstyle.recipe.loading.loader import read_recipe

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 
 from guidedstyle.app.doctor.packages import Finding, examine_folder
-from guidedstyle.device.memory import measure_memory
+from guidedstyle.device.free_memory import measure_memory
 from guidedstyle.device.precision import check_computes, find_choice, find_file, name_precision
 from guidedstyle.encoders.architecture import Download, Embedded
 from guidedstyle.encoders.registry import find_architecture, list_encoders

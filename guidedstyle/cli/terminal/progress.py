@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from guidedstyle.cli.terminal.messages import print_json
-from guidedstyle.device.memory import measure_peak
+from guidedstyle.device.free_memory import measure_peak
 from guidedstyle.engine.plan import Plan
-from guidedstyle.engine.rendering import Update
+from guidedstyle.engine.progress import Update
 from guidedstyle.losses.terms import Losses
 from guidedstyle.results.record import Record
 from guidedstyle.results.result import summarise_losses

@@ -12,7 +12,7 @@ from guidedstyle.cli.terminal.messages import print_error
 from guidedstyle.cli.terminal.progress import Display, JsonLines, print_end, print_note
 from guidedstyle.device.distributed import is_first
 from guidedstyle.engine.plan import Plan
-from guidedstyle.engine.rendering import Update
+from guidedstyle.engine.progress import Update
 from guidedstyle.io.paths import find_cache
 from guidedstyle.results.record import Record
 from guidedstyle.run.reporter import Reporter, SilentReporter

@@ -14,7 +14,7 @@ from guidedstyle.engine.cache import StatisticsCache
 from guidedstyle.engine.objective.canvas import Canvas, measure_areas
 from guidedstyle.engine.objective.targets import TargetBuilder
 from guidedstyle.engine.plan import Plan
-from guidedstyle.losses.measure import ContentFeatures, halve_image, measure_octave
+from guidedstyle.losses.statistics import ContentFeatures, halve_image, measure_octave
 from guidedstyle.losses.terms import (
     CONTENT_WEIGHT,
     PUBLISHED_CONTENT,

@@ -15,11 +15,11 @@ from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import Statistics, StatisticsCache
 from guidedstyle.engine.objective.canvas import Canvas, PaintedRegion, resize, resize_layers
 from guidedstyle.engine.objective.colour import Swatch, match_colours, match_luminance, match_palette, take_swatch
-from guidedstyle.engine.objective.guidance import GuideBuilder
+from guidedstyle.engine.objective.guide_builder import GuideBuilder
 from guidedstyle.engine.plan import Plan
 from guidedstyle.losses.gram import mix_grams
-from guidedstyle.losses.measure import GuidedStatistic, build_octaves, measure_octave
 from guidedstyle.losses.propagation import OctaveLayer
+from guidedstyle.losses.statistics import GuidedStatistic, build_octaves, measure_octave
 from guidedstyle.losses.terms import StyleTerm, published_norms, relative_norms
 from guidedstyle.masks.compositing import Part
 from guidedstyle.recipe.controls import Controls

@@ -8,8 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from guidedstyle.engine.solvers.lbfgs import JUMP, Lbfgs
-from guidedstyle.types import SolverMethod
+from guidedstyle.engine.solvers.lbfgs import JUMP
 
 ADAM_RATE, ADAM_BETAS, ADAM_EPSILON = 0.03, (0.9, 0.99), 1e-8  # learning rates are in units of the pixels' range
 SGD_RATE, SGD_MOMENTUM, SGD_LIMIT = 0.01, 0.9, 0.3
@@ -138,6 +137,3 @@ class Sgd(_Safeguarded):
         """Continue from a state that `state_dict` returned."""
         super().load_state_dict(state)
         self.momentum = state["momentum"]
-
-
-OPTIMISERS: dict[SolverMethod, OptimiserClass] = {"lbfgs": Lbfgs, "adam": Adam, "sgd": Sgd}

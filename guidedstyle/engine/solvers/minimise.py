@@ -11,10 +11,11 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from guidedstyle.engine.solvers.first_order import OPTIMISERS, Optimiser
-from guidedstyle.engine.solvers.lbfgs import JUMP
+from guidedstyle.engine.solvers.first_order import Adam, Optimiser, OptimiserClass, Sgd
+from guidedstyle.engine.solvers.lbfgs import JUMP, Lbfgs
 from guidedstyle.types import SolverMethod
 
+OPTIMISERS: dict[SolverMethod, OptimiserClass] = {"lbfgs": Lbfgs, "adam": Adam, "sgd": Sgd}
 PATIENCE = 10  # steps between two checks of the losses
 ROUNDING = 0.01  # of a loss: a smaller improvement may be rounding
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from guidedstyle.errors import GuidedStyleError, Problem
-from guidedstyle.recipe.files import find_escapes, list_files, list_masks, share_masks
+from guidedstyle.recipe.inputs import find_escapes, list_files, list_masks, share_masks
 from guidedstyle.recipe.loading.document import Document, read_document, write_yaml
 from guidedstyle.recipe.loading.keys import lies_within
 from guidedstyle.recipe.loading.rules import find_violations

@@ -9,7 +9,7 @@ from pathlib import Path
 from guidedstyle.encoders.registry import find_architecture, list_encoders
 from guidedstyle.io.paths import list_output_files
 from guidedstyle.recipe.controls import ColourChoice, Controls, RegionControls, Start
-from guidedstyle.recipe.files import find_overwritten, identify, list_given, list_masks, list_starts
+from guidedstyle.recipe.inputs import find_overwritten, identify, list_given, list_masks, list_starts
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.model import OUTPUT_SUFFIXES, Recipe, Region, StyleChoice
 from guidedstyle.recipe.shorthand import CLASSIC_ENCODER

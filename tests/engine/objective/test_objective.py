@@ -18,11 +18,11 @@ from guidedstyle.engine.objective.canvas import resize
 from guidedstyle.engine.objective.colour import match_colours, take_swatch
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
-from guidedstyle.engine.rendering import load_encoder
+from guidedstyle.engine.progress import load_encoder
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images import to_array
-from guidedstyle.losses.measure import build_octaves
 from guidedstyle.losses.propagation import OctaveLayer
+from guidedstyle.losses.statistics import build_octaves
 from guidedstyle.losses.terms import StyleTerm
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.recipe.loading.settings import parse_setting

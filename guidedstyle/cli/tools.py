@@ -25,7 +25,7 @@ def mask_new_command(
 
     Example: guidedstyle mask new photo.jpg --regions sky,sea,boat -o scene.ora
     """
-    from guidedstyle.app.new import begin_masks
+    from guidedstyle.app.starters import begin_masks
 
     recipe = begin_masks(photo, regions.split(","), styles=style or (), document=output)
     _print_next(output, recipe, "Paint each region's layer in")
@@ -42,7 +42,7 @@ def mask_suggest_command(
 
     Example: guidedstyle mask suggest photo.jpg --regions 4 -o scene.ora
     """
-    from guidedstyle.app.new import suggest_masks
+    from guidedstyle.app.starters import suggest_masks
 
     _print_next(output, suggest_masks(photo, regions, styles=style or (), document=output), "Correct the layers of")
 
@@ -54,10 +54,10 @@ def _print_next(document: Path, recipe: Path, task: str) -> None:
     typer.echo(f"  guidedstyle masks {shlex.quote(str(recipe))} -o sheet.png")
 
 
-aid_app = typer.Typer()
+tools_app = typer.Typer()
 
 
-@aid_app.command("compare")
+@tools_app.command("compare")
 def compare_command(
     images: Annotated[list[Path], typer.Argument(readable=False, help="Two images or more: renders, and any others.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The sheet to write: an image.")] = Path("compare.png"),
@@ -79,7 +79,7 @@ def compare_command(
         print_comparison(comparison, output)
 
 
-@aid_app.command("bench")
+@tools_app.command("bench")
 def bench_command(
     size: Annotated[
         int, typer.Option(parser=whole_number("--size", 128, 8192), metavar="PX", help="Side of the images of noise.")
@@ -123,7 +123,7 @@ def bench_command(
     print_bench(bench.run(largest), title)
 
 
-@aid_app.command("doctor")
+@tools_app.command("doctor")
 def doctor_command(as_json: options.AsJson = False) -> None:
     """Examine this machine: versions, devices, memory, weights, extras, folders; with a remedy for every problem.
 
@@ -141,7 +141,7 @@ def doctor_command(as_json: options.AsJson = False) -> None:
         raise typer.Exit(ExitCode.USER_ERROR)
 
 
-@aid_app.command("check")
+@tools_app.command("check")
 def check_command(
     recipe: options.RecipeFile, settings: options.Settings = None, sandbox: options.Sandbox = False
 ) -> None:
@@ -157,7 +157,7 @@ def check_command(
     print_scene(checked.scene, checked.warnings)
 
 
-@aid_app.command("masks")
+@tools_app.command("masks")
 def masks_command(
     recipe: options.RecipeFile,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The sheet to write: an image.")] = None,
@@ -182,7 +182,7 @@ def masks_command(
         typer.echo(output)
 
 
-@aid_app.command("schema")
+@tools_app.command("schema")
 def schema_command(
     table: Annotated[bool, typer.Option("--table", help="Print every key as a table instead.")] = False,
 ) -> None:
@@ -197,7 +197,7 @@ def schema_command(
     typer.echo(write_table() if table else json.dumps(make_schema(), indent=2))
 
 
-@aid_app.command("init")
+@tools_app.command("init")
 def init_command(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:
     """Make a folder with a commented recipe and sample images.
 
@@ -205,6 +205,6 @@ def init_command(folder: Annotated[Path, typer.Argument(help="A new or empty fol
     """
     import shlex
 
-    from guidedstyle.app.new import write_starter
+    from guidedstyle.app.starters import write_starter
 
     typer.echo(f"Made {folder}. Next:\n  guidedstyle render {shlex.quote(str(write_starter(folder)))}")

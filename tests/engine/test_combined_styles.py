@@ -11,8 +11,8 @@ from PIL import Image
 
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.plan import make_plan
+from guidedstyle.engine.progress import load_encoder
 from guidedstyle.engine.render import make_style_images_for, render
-from guidedstyle.engine.rendering import load_encoder
 from guidedstyle.errors import StoppedEarlyError
 from guidedstyle.io.paths import find_cache
 from guidedstyle.recipe.loading.loader import read_recipe
@@ -39,7 +39,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guidedstyle.engine.synthesis.STEPS", 4)
+    monkeypatch.setattr("guidedstyle.engine.combined_styles.STEPS", 4)
 
 
 def open_(studio: Path, *settings: str) -> tuple[Scene, Encoder]:
@@ -54,11 +54,11 @@ def make(studio: Path, *settings: str, watch=lambda update: True) -> np.ndarray:
 
 
 def spy_on_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
-    """Record the sizes of the strokes of both style images in every synthesis."""
-    from guidedstyle.engine import synthesis
+    """Record the sizes of the strokes of both style images in every combined_styles."""
+    from guidedstyle.engine import combined_styles
 
     found: list[tuple[float, float]] = []
-    made = synthesis._make_scene
+    made = combined_styles._make_scene
 
     def note(*arguments):
         scene = made(*arguments)
@@ -68,7 +68,7 @@ def spy_on_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
         found.append((max(fine) / scene.style_images["fine"].extent, max(coarse)))
         return scene
 
-    monkeypatch.setattr(synthesis, "_make_scene", note)
+    monkeypatch.setattr(combined_styles, "_make_scene", note)
     return found
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from support.processes import end_all, wait_for
 from support.renders import OFTEN, RENDER, check_picture, end, start
 
-from guidedstyle.device.memory import read_cgroup_headroom
+from guidedstyle.device.free_memory import read_cgroup_headroom
 
 UNLIMITED = "9223372036854771712"  # of version 1
 GIB = 2**30
@@ -132,9 +132,8 @@ def read_used(group: Path) -> int:
 
 def test_free_memory_respects_the_limit_of_a_group(group: Path) -> None:
     group.write_text(str(GIB))
-    code = (
-        "import torch; from guidedstyle.device.memory import measure_memory; print(measure_memory(torch.device('cpu')))"
-    )
+    code = "import torch; from guidedstyle.device.free_memory import measure_memory"
+    code += "; print(measure_memory(torch.device('cpu')))"
     command = f'echo $$ > {group.parent}/cgroup.procs; exec "{sys.executable}" -c "{code}"'
     free = int(subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout)
     assert 0 < free < GIB
@@ -161,7 +160,7 @@ def test_a_render_that_linux_killed_at_a_memory_limit_can_be_resumed(studio: Pat
 
 PEAK = """
 import torch
-from guidedstyle.device.memory import measure_peak
+from guidedstyle.device.free_memory import measure_peak
 before = measure_peak(torch.device("cpu"))
 torch.ones(100 << 18)
 print(measure_peak(torch.device("cpu")) - before)
@@ -177,7 +176,7 @@ def test_the_peak_counts_memory_that_was_freed() -> None:
 FAULTS = """
 import resource, sys
 import torch
-from guidedstyle.device.memory import keep_freed_memory
+from guidedstyle.device.free_memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 def faults():

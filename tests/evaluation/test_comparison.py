@@ -10,7 +10,7 @@ from PIL import Image
 from support.cases import DATA, WEIGHTS, needs_data
 from support.commands import run
 
-from guidedstyle.evaluation.encoders import open_scenes
+from guidedstyle.evaluation.comparison import open_scenes
 from guidedstyle.results.sheets import make_sheet
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from guidedstyle.engine.objective.canvas import Canvas
-from guidedstyle.engine.start import make_start
+from guidedstyle.engine.start_image import make_start
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.recipe.loading.settings import parse_setting
 from guidedstyle.scene.opening import open_scene

@@ -13,8 +13,8 @@ from guidedstyle.encoders.architecture import Architecture
 from guidedstyle.engine.objective.canvas import Canvas
 from guidedstyle.engine.plan import Plan
 from guidedstyle.losses.guides import Guides, make_guides
-from guidedstyle.losses.measure import GuidedStatistic, tile_octave
 from guidedstyle.losses.propagation import OctaveLayer, halve_shape, propagate
+from guidedstyle.losses.statistics import GuidedStatistic, tile_octave
 from guidedstyle.losses.tiles import Tile
 from guidedstyle.scene.scene import Stage
 from guidedstyle.types import Array, Propagation, Size, Statistic
