@@ -42,7 +42,7 @@ __all__ = [
 limit_spinning()
 
 
-def __getattr__(name: str) -> Any:  # so that `--help` need not wait for what it does not use
+def __getattr__(name: str) -> Any:  # so that `--help` does not load unused modules
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from guidedstyle.app import api

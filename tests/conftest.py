@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch is loaded, since tests may run beside other processes
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch is loaded, since tests may run alongside other processes
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

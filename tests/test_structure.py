@@ -1,4 +1,4 @@
-"""What starts without torch, and the command line without anything heavy."""
+"""Modules that start without torch, and a command line that starts without heavy imports."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_starts_without_torch(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_the_command_line_starts_without_anything_heavy() -> None:
+def test_the_command_line_starts_without_heavy_imports() -> None:
     heavy = {"numpy", "PIL", "cv2", "pydantic", "yaml"}
     code = f"import sys, guidedstyle.cli.main; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

@@ -171,7 +171,7 @@ def render_job(
 
 @contextmanager
 def _explaining_errors(files: RunFiles) -> Iterator[None]:
-    """Turn faults of the machine into an error that says what is kept of the render."""
+    """Turn faults of the machine into an error that lists the files kept from the render."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -225,7 +225,7 @@ def save(result: Result, reporter: Reporter) -> None:
 
 
 def _fail(what: str, error: GuidedStyleError, *kept: str) -> RenderFailedError:
-    """Make the error of a render that had begun: what failed, why, and after each remedy what is kept."""
+    """Make the error of a render that failed after its start; each remedy also says which files are kept."""
     problems = [
         Problem(f"{what}: {problem.place}", problem.rule, "; ".join((problem.remedy, *kept)))
         for problem in error.problems

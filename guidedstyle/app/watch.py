@@ -120,7 +120,7 @@ class Watcher:
 
 
 def read_times(files: Iterable[Path]) -> Times:
-    """Read the modification time and size of each file; None: there is no file, as for a moment while it is saved."""
+    """Read the modification time and size of each file; None if the file does not exist, as briefly during a save."""
     return {file: _read_time(file) for file in files}
 
 

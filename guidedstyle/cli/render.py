@@ -135,7 +135,7 @@ def sweep_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the variants and stop.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Render a recipe over a grid of values, with a contact sheet and a table. A second run renders what is missing.
+    """Render a recipe over a grid of values, with a contact sheet and a table. Run again, it renders missing ones.
 
     Example: guidedstyle sweep recipe.yaml --vary styles.ink.scale=0.5,1,2 --vary content_strength=0.5,2
     """

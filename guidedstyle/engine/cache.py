@@ -68,7 +68,7 @@ def _store(file: Path, write: Callable[[], object]) -> None:
 
 
 def _ignore_errors(action: Callable[[], object]) -> None:
-    with suppress(OSError, GuidedStyleError):  # what is not stored is computed again the next time
+    with suppress(OSError, GuidedStyleError):  # without a stored file, the next render computes it again
         action()
 
 

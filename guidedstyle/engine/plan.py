@@ -37,7 +37,7 @@ STATE: dict[SolverMethod, float] = {"lbfgs": 9, "adam": 7, "sgd": 5.8}  # images
 
 @dataclass(frozen=True)
 class Needs:
-    """What the memory of a render depends on besides its size; in bytes per pixel unless stated otherwise."""
+    """The quantities that determine the memory of a render of any size; in bytes per pixel unless stated otherwise."""
 
     images: float  # of the optimiser, the content image, region weights
     weights: Array  # of regions (R + 1, h, w), at any size

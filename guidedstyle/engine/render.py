@@ -63,7 +63,7 @@ def render(
 
 
 def _start(scene: Scene, plan: Plan) -> Snapshot:
-    """Start from what the recipe's `init` says."""
+    """Start the first stage from the image that the recipe's `init` describes."""
     return Snapshot.of_image(make_start(scene, Canvas.at_size(scene, plan.stages[0].size, plan.device)), plan)
 
 

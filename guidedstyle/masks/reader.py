@@ -33,7 +33,7 @@ from guidedstyle.types import Array, Size
 
 
 class MaskReader:
-    """Reads the masks of one recipe; `store` keeps what is decoded for other recipes and sizes."""
+    """Reads the masks of one recipe; `store` keeps decoded files for other recipes and sizes."""
 
     def __init__(self, palettes: dict[Path, Palette], store: MaskStore | None = None) -> None:
         self.palettes, self.store = palettes, store or MaskStore()

@@ -158,7 +158,7 @@ class SolverChoice(Model):
 
 
 class Recipe(Controls):
-    """A recipe in its canonical form: `shorthand.expand` makes it of what people write.
+    """A recipe in its canonical form: `shorthand.expand` makes it from the user's recipe.
 
     Paths are relative to the recipe file in YAML, and to the working folder once it is read.
     """

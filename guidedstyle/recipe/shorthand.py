@@ -114,7 +114,7 @@ CONTROLS = {
     "colour": Shorthand(_expand_colour, ({"enum": list(COLOURS)},)),
     "init": Shorthand(_expand_start, (TEXT,)),
 }
-SHORTHAND: dict[Pattern, Shorthand] = {  # every key that has one; what an entry holds comes after the entry
+SHORTHAND: dict[Pattern, Shorthand] = {  # every key that has one; entries come before the keys within them
     ("encoder",): Shorthand(_entry("name"), ({"enum": [*list_encoders()]},)),
     ("masks",): Shorthand(_entry("file"), (TEXT,)),
     **{(key,): shorthand for key, shorthand in CONTROLS.items()},
@@ -212,7 +212,7 @@ def _combine_styles(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fill_in(given: dict[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in what is not given, or given without a value, also within entries."""
+    """Fill in missing values, and keys without a value, also within entries."""
     given = {key: value for key, value in given.items() if value is not None or key not in preset}
     both = {
         key: _fill_in(given[key], preset[key])

@@ -76,7 +76,7 @@ class PlanSummary(_Frozen):
 
 
 class Identity(_Frozen):
-    """What an image depends on: the recipe, the SHA-256 of its files by key path, and package versions.
+    """The identity of an image: the recipe, the SHA-256 of its files by key path, and package versions.
 
     The recipe is as `write_recipe` writes it, with the number of steps and with paths relative to the image; in a
     record also with the precision that was used.
@@ -149,7 +149,7 @@ def find_record(recipe: Recipe) -> Record | None:
 
 
 def read_record(file: Path) -> Record | Identity | None:
-    """Read a record, or an identity where the file holds no more; None: there is no file, or another program wrote it.
+    """Read a record, or the identity alone if there is no more; None: there is no file, or another program wrote it.
 
     Raises GuidedStyleError where the record is damaged.
     """

@@ -14,9 +14,9 @@ from guidedstyle.io.files import write_file
 from guidedstyle.io.paths import find_cache
 from guidedstyle.scene.scene import Stage
 
-OVERHEAD = 27_000.0  # px: what a step costs besides its pixels; measured on a CPU
+OVERHEAD = 27_000.0  # px: fixed cost of a step in addition to its pixels; measured on a CPU
 MAX_OVERHEAD = 1e8
-SETUP = 3.0  # steps: what a scale costs before its first step, until a scale has been measured
+SETUP = 3.0  # steps: cost of a scale before its first step, until a scale has been measured
 RECENT, ENOUGH = 60, 5  # steps of a scale: the latest ones count, and fewer than ENOUGH are not used
 
 

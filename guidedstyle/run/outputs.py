@@ -119,7 +119,7 @@ class RunFiles:
             write_file(self.options.report, write_page(result).encode())
 
     def describe_kept(self) -> Iterator[str]:
-        """Describe what is kept of a render that failed."""
+        """Describe the files that a failed render keeps."""
         if self.preview.exists():
             yield f"the image so far is {self.preview}"
         if self.checkpoint.exists():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Reporter(Protocol):
-    """Receives what a render, a sweep or a watch has to report, in the order of the methods below.
+    """Receives the reports of a render, a sweep or a watch, in the order of the methods below.
 
     Between `began` and `stopped` it is called at every step, from the thread that renders: a slow reporter slows the
     render down. `noted` may be called from another thread. What a method raises ends the render.

@@ -100,7 +100,7 @@ def test_a_recipe_changed_by_a_program_is_checked_too(studio: Path) -> None:
         guidedstyle.check(recipe.model_copy(update={"content": Path("lost.png")}))
 
 
-def test_importing_it_is_light() -> None:
+def test_importing_it_loads_neither_torch_nor_numpy() -> None:
     code = "import sys, guidedstyle; print(sorted({'torch', 'numpy', 'PIL', 'pydantic'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
     with pytest.raises(AttributeError):
@@ -108,7 +108,7 @@ def test_importing_it_is_light() -> None:
 
 
 class Events(guidedstyle.SilentReporter):
-    """Keeps the name of every event, once in a row, and what ended."""
+    """Stores the name of every event, once in a row, and the outputs that ended."""
 
     def __init__(self) -> None:
         self.names, self.known = list[str](), list[bool]()

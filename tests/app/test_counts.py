@@ -1,4 +1,4 @@
-"""Nothing is done twice: what one render, one batch and one sweep decode and hash."""
+"""Counts of what one render, one batch and one sweep decode and hash: each file once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor reports this machine as it is, and finds what a test breaks, with a remedy."""
+"""The doctor reports this machine as it is, and finds each fault a test makes, with a remedy."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_damaged_weights_are_a_problem_and_exit_with_2(tmp_path: Path) -> None:
     assert findings["encoder lite"]["remedy"]
 
 
-def test_a_cache_that_cannot_be_written_is_a_problem_that_prevents_nothing(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_a_problem_that_does_not_prevent_renders(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, findings = examine(tmp_path, GUIDEDSTYLE_CACHE=tmp_path / "file" / "cache")
     assert (code, findings["cache"]["mark"]) == (0, "problem")

@@ -1,4 +1,4 @@
-"""Faults of the machine (disk, memory, folder, device): reported plainly, and no finished work is lost."""
+"""Faults of the machine (disk, memory, folder, device) are reported, and no finished work is lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.processes import wait_for
-from support.renders import OFTEN, RENDER, check_picture, end, list_temporary, start
+from support.renders import OFTEN, RENDER, check_image, end, list_temporary, start
 
 from guidedstyle.errors import GuidedStyleError, explain_error
 from guidedstyle.io.images import read_image
@@ -32,7 +32,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True)
     if mounted.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr}")
-    (folder / "out.png").write_bytes(b"earlier picture")
+    (folder / "out.png").write_bytes(b"earlier image")
     (folder / "out.png.json").write_bytes(b"earlier record")
     yield folder
     while os.path.ismount(folder):
@@ -40,7 +40,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path, left: int) -> Path:
-    """Fill a disk except for so many bytes."""
+    """Fill a disk except for this many bytes."""
     room = os.statvfs(disk)
     file = disk / "full"
     file.write_bytes(bytes(room.f_bavail * room.f_frsize - left))
@@ -51,7 +51,7 @@ def read_earlier(disk: Path) -> tuple[bytes, bytes]:
     return (disk / "out.png").read_bytes(), (disk / "out.png.json").read_bytes()
 
 
-@pytest.mark.parametrize("left", [8 * 1024, 12 * 1024], ids=["record", "picture"])
+@pytest.mark.parametrize("left", [8 * 1024, 12 * 1024], ids=["record", "image"])
 def test_on_a_full_disk_the_earlier_image_stays_and_the_new_one_is_saved_elsewhere(
     studio: Path, disk: Path, left: int
 ) -> None:
@@ -63,7 +63,7 @@ def test_on_a_full_disk_the_earlier_image_stays_and_the_new_one_is_saved_elsewhe
     assert "it cannot be written: No space left on device\n    hint: choose another folder, or free disk space" in said
     assert read_earlier(disk) == earlier
     (kept,) = (studio / "tmp").rglob("out.png")
-    check_picture(kept)
+    check_image(kept)
     assert str(kept) in said
     assert {file.name for file in disk.iterdir()} == {"full", "out.png", "out.png.json"}
     full.unlink()
@@ -76,7 +76,7 @@ def test_the_image_is_written_although_its_checkpoint_does_not_fit(studio: Path,
     code, said = end(start(studio, *RENDER, "-o", "disk/out.png", *OFTEN))
     assert (code, said.count("the render continues")) == (0, 1)
     assert "out.png.state" in said
-    check_picture(disk / "out.png")
+    check_image(disk / "out.png")
     assert {file.name for file in disk.iterdir()} == {"full", "out.png", "out.png.json"}
 
 
@@ -110,7 +110,7 @@ def test_a_disk_that_becomes_read_only_while_rendering_keeps_its_files(studio: P
     assert "out.png is not written, but kept as" in said
     assert "it cannot be written: Read-only file system\n    hint: choose another folder, or free disk space" in said
     (kept,) = (studio / "tmp").rglob("out.png")
-    check_picture(kept)
+    check_image(kept)
     assert read_earlier(disk) == earlier
 
 
@@ -128,7 +128,7 @@ def test_a_folder_that_is_removed_while_rendering_loses_no_image(studio: Path, r
     code, said = end(process)
     assert code == 0, said
     assert f"the folder {output.parent} was removed during the render and is created again" in said
-    check_picture(output)
+    check_image(output)
     assert {*output.parent.iterdir()} == {output, output.with_name("a.png.json")}
 
 
@@ -228,7 +228,7 @@ def test_when_memory_runs_out_at_the_save_the_earlier_image_and_the_checkpoint_s
     assert not list_temporary(studio)
     code, said = end(start(studio, *RENDER, "--resume"))
     assert (code, "resumes from step 4 of 4" in said) == (0, True)
-    check_picture(studio / "recipe.png")
+    check_image(studio / "recipe.png")
 
 
 NOT_FINITE = """
@@ -242,12 +242,12 @@ module._differentiate = spoil
 """
 
 
-def test_a_loss_that_is_not_a_number_exits_with_2_and_names_what_to_change(studio: Path) -> None:
+def test_a_loss_that_is_not_a_number_exits_with_2_and_a_hint(studio: Path) -> None:
     code, said = end(start(studio, *RENDER, "-q", fault=NOT_FINITE))
     rule = "error: recipe.png: solver: the loss became infinite or NaN (4); the best image so far is kept"
     assert said == f"{rule}\n    hint: lower solver.learning_rate or the strengths, or set precision: float32\n"
     assert code == 2
-    check_picture(studio / "recipe.png")
+    check_image(studio / "recipe.png")
 
 
 def test_a_loss_that_diverges_exits_with_0_and_a_warning(studio: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_loss_that_diverges_exits_with_0_and_a_warning(studio: Path) -> None:
     code, said = end(start(studio, *RENDER, *spoilt, "--set", "solver.learning_rate=1", "--steps", "6"))
     assert code == 0, said
     assert "warning: at 96 px the loss diverged: the best image so far is kept" in " ".join(said.split())
-    check_picture(studio / "recipe.png")
+    check_image(studio / "recipe.png")
 
 
 LOST = 'RuntimeError("CUDA error: device-side assert triggered\\nCUDA kernel errors might be reported later")'
@@ -273,7 +273,7 @@ def test_when_a_device_fails_the_image_so_far_is_kept_and_another_device_can_res
     assert np.asarray(Image.open(studio / "recipe.preview.png")).shape == (64, 96, 3)
     code, said = end(start(studio, *RENDER, "--steps", "12", "--resume"))
     assert (code, "resumes from step 7 of 12" in said) == (0, True)
-    check_picture(studio / "recipe.png")
+    check_image(studio / "recipe.png")
 
 
 def test_a_file_that_may_not_be_read_is_reported(tmp_path: Path) -> None:

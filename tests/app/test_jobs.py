@@ -1,4 +1,4 @@
-"""Several recipes and content images in one call: one bad one does not stop the others."""
+"""Several recipes and content images in one call: an invalid one does not stop the others."""
 
 from __future__ import annotations
 
@@ -118,13 +118,13 @@ def test_no_output_overwrites_the_content_image_of_another(photos: Path) -> None
         list_orders([photos / "free.yaml"], contents, photos / "photos"), [Setting("styles.ink.scale", 2, "here")]
     )
     (other,) = make_jobs(list_orders([photos / "free.yaml"], contents[:1], photos / "photos"))
-    assert isinstance(other, Job)  # alone it is right: only the second is made of what the first would overwrite
+    assert isinstance(other, Job)  # each alone is valid: the first would overwrite an input of the second
     assert all("overwrite" in str(job.error) for job in jobs if isinstance(job, Failure))
     assert len(jobs) == sum(isinstance(job, Failure) for job in jobs) == 2
 
 
 def test_no_output_overwrites_an_input_of_another_recipe(photos: Path) -> None:
-    draw_image(70, 60, 5).save(photos / "free.png")  # as free.yaml calls its image
+    draw_image(70, 60, 5).save(photos / "free.png")  # the name of free.yaml's output
     shutil.copy(photos / "free.yaml", photos / "other.yaml")
     (photos / "other.yaml").write_text((photos / "other.yaml").read_text().replace("photo.png", "free.png"))
     jobs = make_jobs(list_orders([photos / "free.yaml", photos / "other.yaml"]))

@@ -41,7 +41,7 @@ def test_no_file_of_a_render_overwrites_its_inputs(studio: Path, key: str, name:
 
 
 @pytest.mark.parametrize("recipe", ["r.png.json", "r.png.state"])
-def test_a_recipe_is_not_overwritten_by_files_beside_its_output(studio: Path, recipe: str) -> None:
+def test_a_recipe_is_not_overwritten_by_files_next_to_its_output(studio: Path, recipe: str) -> None:
     (studio / recipe).write_text(f"{RECIPE}output: r.png\n")
     with pytest.raises(GuidedStyleError, match=f"{recipe} would overwrite the recipe"):
         load_recipe(studio / recipe)
@@ -50,7 +50,7 @@ def test_a_recipe_is_not_overwritten_by_files_beside_its_output(studio: Path, re
 @pytest.mark.parametrize("name", ["r.preview.png", "r.watch.png"])
 def test_a_finished_image_with_the_name_of_a_preview_is_not_overwritten(studio: Path, name: str) -> None:
     (studio / "r.yaml").write_text(RECIPE)
-    (studio / name).write_bytes(b"a picture so far")
+    (studio / name).write_bytes(b"the image so far")
     assert load_recipe(studio / "r.yaml")
     (studio / f"{name}.json").write_text("{}")
     with pytest.raises(GuidedStyleError, match=f"{name} would overwrite a finished image"):

@@ -80,13 +80,13 @@ def test_existing_variants_are_not_rendered_again(small: Path) -> None:
     assert all(file.stat().st_mtime_ns == before for file, before in written.items())
 
 
-@pytest.mark.parametrize("change", ["recipe", "painting", "image gone", "record broken"])
+@pytest.mark.parametrize("change", ["recipe", "style image", "image gone", "record broken"])
 def test_changed_variants_are_rendered_again(small: Path, change: str) -> None:
     assert run("sweep", "small.yaml", "--vary", "solver.seed=1,2", folder=small).returncode == 0
     first = small / "small-sweep" / "seed=1.png"
     if change == "recipe":
         (small / "small.yaml").write_text(RECIPE + "smoothness: 5\n")
-    elif change == "painting":
+    elif change == "style image":
         Image.new("RGB", (80, 80), "red").save(small / "ink.png")
     elif change == "image gone":
         first.unlink()
@@ -94,7 +94,7 @@ def test_changed_variants_are_rendered_again(small: Path, change: str) -> None:
         first.with_name(first.name + ".json").write_text("{")
     again = run("sweep", "small.yaml", "--vary", "solver.seed=1,2", folder=small)
     assert again.returncode == 0
-    assert again.stdout.count("is there already") == (0 if change in ("recipe", "painting") else 1)
+    assert again.stdout.count("is there already") == (0 if change in ("recipe", "style image") else 1)
 
 
 def test_an_interrupted_sweep_continues(small: Path) -> None:
@@ -116,12 +116,12 @@ def test_an_interrupted_sweep_continues(small: Path) -> None:
 
 
 def test_style_images_are_measured_once_for_all_variants(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each further variant encodes what the first did, less the style image at every octave."""
-    pictures: list[tuple[int, ...]] = []
+    """Each further variant encodes the same as the first, except the style image at every octave."""
+    encoded: list[tuple[int, ...]] = []
     encode = ConvEncoder.encode
 
     def count(self: ConvEncoder, image, layers):
-        pictures.append(tuple(image.shape[2:]))
+        encoded.append(tuple(image.shape[2:]))
         return encode(self, image, layers)
 
     monkeypatch.setattr(ConvEncoder, "encode", count)
@@ -130,7 +130,7 @@ def test_style_images_are_measured_once_for_all_variants(small: Path, monkeypatc
     variants = make_variants(small / "small.yaml", axes, (), folder=small / "out")
     counts = []
     for number in (1, 2, 3):
-        pictures.clear()
+        encoded.clear()
         monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(small / f"cache{number}"))
         for file in (small / "out").iterdir():
             file.unlink()
@@ -139,7 +139,7 @@ def test_style_images_are_measured_once_for_all_variants(small: Path, monkeypatc
         )
         sweep.plan()
         assert not any(sweep.run())
-        counts.append(len(pictures))
+        counts.append(len(encoded))
     assert counts[2] - counts[1] == counts[1] - counts[0] == counts[0] - 3
 
 

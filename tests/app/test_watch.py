@@ -72,7 +72,7 @@ def session(studio: Path) -> Iterator[Session]:
 
 
 def paint_mask(studio: Path, share: float) -> None:
-    """Save the mask as paint programs do: beside it, then in its place."""
+    """Save the mask as paint programs do: to a file next to it, which then replaces it."""
     mask = np.zeros(SIZE[::-1], np.uint8)
     mask[:, : round(share * SIZE[0])] = 255
     Image.fromarray(mask).save(studio / "new.png", compress_level=0)  # files of one size: only their times differ

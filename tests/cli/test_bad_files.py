@@ -21,7 +21,7 @@ from guidedstyle.io.layered.photoshop import write_photoshop
 Maker = Callable[[Path], object]
 SIZE = (96, 64)
 WHOLE = "styles: {ink: ink.png}\nregions:\n"
-ROLES = {  # what a file may be for; the lines on which it stands, or is used
+ROLES = {  # the role of a file; the lines that name or use it
     "content": ("content: FILE\nstyle: ink.png\n", (1,)),
     "style": ("content: photo.png\nstyle: FILE\n", (2,)),
     "mask": (f"content: photo.png\n{WHOLE}  - {{name: a, mask: FILE, style: ink}}\n", (4,)),
@@ -31,7 +31,7 @@ ROLES = {  # what a file may be for; the lines on which it stands, or is used
     "layer": (f"content: photo.png\n{WHOLE}  - {{name: a, mask: {{file: FILE, layer: sky}}, style: ink}}\n", (4,)),
     "init": ("content: photo.png\nstyle: ink.png\ninit: FILE\n", (3,)),
 }
-PICTURES = ("photo.png", "photo.jpg", "photo.tif", "photo.webp", "photo.bmp", "photo.gif", "photo.ppm")
+IMAGES = ("photo.png", "photo.jpg", "photo.tif", "photo.webp", "photo.bmp", "photo.gif", "photo.ppm")
 DOCUMENTS = ("scene.ora", "scene.psd", "scene.kra")
 
 
@@ -132,14 +132,16 @@ def folder(tmp_path: Path) -> Path:
 def refuse(server: CommandServer, folder: Path, role: str, name: str) -> list[str]:
     recipe, lines = ROLES[role]
     (folder / "a.yaml").write_text(recipe.replace("FILE", name))
-    told = server.refuse(folder, "render", "a.yaml")
-    assert all(one.startswith("a.yaml:") for one in told), told
-    assert any(one.startswith(tuple(f"a.yaml:{line}: " for line in lines)) and name in one for one in told), told
-    return told
+    reported = server.refuse(folder, "render", "a.yaml")
+    assert all(one.startswith("a.yaml:") for one in reported), reported
+    assert any(one.startswith(tuple(f"a.yaml:{line}: " for line in lines)) and name in one for one in reported), (
+        reported
+    )
+    return reported
 
 
 @pytest.mark.parametrize(("role", "kind"), [pair for pair in product(ROLES, NO_FILES) if pair not in RIGHT])
-def test_a_path_that_is_no_file_or_no_image_is_an_error(
+def test_a_path_that_is_not_a_file_or_not_an_image_is_an_error(
     server: CommandServer, folder: Path, role: str, kind: str
 ) -> None:
     name = "bad.ora" if role == "layer" and not kind[0].isdigit() else "bad.png"
@@ -148,13 +150,13 @@ def test_a_path_that_is_no_file_or_no_image_is_an_error(
 
 
 @pytest.mark.parametrize("tenth", range(10))
-@pytest.mark.parametrize("name", [*PICTURES, *DOCUMENTS])
+@pytest.mark.parametrize("name", [*IMAGES, *DOCUMENTS])
 def test_a_truncated_file_is_an_error(server: CommandServer, folder: Path, name: str, tenth: int) -> None:
     whole = folder / name
     write_whole(whole)
     content = whole.read_bytes()
     file = whole.with_stem("cut")
-    parts = 25 if name == "scene.psd" else 10  # the rest is the merged image, which nobody reads
+    parts = 25 if name == "scene.psd" else 10  # the rest is the merged image, which is not read
     file.write_bytes(content[: len(content) * tenth // parts])
     refuse(server, folder, "layer" if name in DOCUMENTS else "content", file.name)
 
@@ -206,23 +208,23 @@ RECIPES: dict[str, tuple[Maker, str]] = {
 
 @pytest.mark.parametrize("kind", RECIPES)
 @pytest.mark.parametrize("command", ["render", "check", "masks", "sweep --vary solver.seed=1,2"])
-def test_a_file_that_is_no_recipe_is_an_error(server: CommandServer, folder: Path, command: str, kind: str) -> None:
+def test_a_file_that_is_not_a_recipe_is_an_error(server: CommandServer, folder: Path, command: str, kind: str) -> None:
     make, seen = RECIPES[kind]
     make(folder / "a.yaml")
-    (told, *_) = server.refuse(folder, *command.split(), "a.yaml")
-    assert told.startswith("a.yaml")
-    assert seen in told
+    (reported, *_) = server.refuse(folder, *command.split(), "a.yaml")
+    assert reported.startswith("a.yaml")
+    assert seen in reported
 
 
 @pytest.mark.parametrize("kind", ["not there", "empty", "text", "only a header", "forbidden", "a pipe", "1 x 1"])
 def test_an_image_without_a_recipe_is_an_error(server: CommandServer, folder: Path, kind: str) -> None:
     NO_FILES[kind](folder / "bad.png")
-    (told,) = server.refuse(folder, "render", "bad.png")
-    assert told.startswith("bad.png: ")
+    (reported,) = server.refuse(folder, "render", "bad.png")
+    assert reported.startswith("bad.png: ")
 
 
 def test_an_intact_file_is_read_in_every_role(server: CommandServer, folder: Path) -> None:
-    """So that what is refused above is refused for what is wrong with it."""
+    """So that the files above are refused only for their damage."""
     red = Image.new("RGBA", SIZE)
     red.paste("red", (0, 0, 48, 64))
     red.save(folder / "good.png")

@@ -14,7 +14,7 @@ from support.command_server import CommandServer, list_files, write_images
 
 from guidedstyle.cli.main import app
 
-BASES = {  # by command: what it is called with where nothing is wrong
+BASES = {  # by command: valid arguments
     "render": ["a.yaml"],
     "sweep": ["a.yaml", "--vary", "smoothness=1,2"],
     "watch": ["a.yaml"],
@@ -29,7 +29,7 @@ BASES = {  # by command: what it is called with where nothing is wrong
     "mask suggest": ["photo.png", "-o", "new.ora"],
 }
 NO_NUMBERS = ["", "x", "nan", "inf", "1e400", "1,5", "☃", "--"]
-NO_PICTURES = [
+NO_IMAGES = [
     "",
     "out",
     "out.txt",
@@ -42,7 +42,7 @@ NO_PICTURES = [
 ]
 NO_WHOLE = [*NO_NUMBERS, "1.5", "-1", "9" * 30]
 NUMBERS = ("--size", "--steps", "--seed", "--max-memory", "--largest", "--repeats")
-NO_RHYTHM = ["", "0", "-5", "x", "5m", "nan", "0s", "infs", "1e3"]
+NO_INTERVAL = ["", "0", "-5", "x", "5m", "nan", "0s", "infs", "1e3"]
 NO_SETTINGS = [
     "",
     "=",
@@ -58,7 +58,7 @@ NO_SETTINGS = [
 ]
 NO_DOCUMENTS = ["", "new", "new.png", ".", "no/new.ora", f"{'x' * 300}.ora", "ink.ora"]
 VALUES: dict[str, list[str]] = {  # by flag, and by command and flag where it means something else
-    "--output": NO_PICTURES,
+    "--output": NO_IMAGES,
     "--content": ["", "gone.jpg", "*.nothing", "empty", "a.yaml", "left.png/photo.png"],
     "--size": [*NO_WHOLE, "0", "15", "32769"],
     "--steps": [*NO_WHOLE, "0", "100001"],
@@ -68,9 +68,9 @@ VALUES: dict[str, list[str]] = {  # by flag, and by command and flag where it me
     "--max-memory": [*NO_NUMBERS, "0", "-1", "1e300"],
     "--encoder": ["", "resnet", "vgg", "3"],
     "--set": [setting for setting in NO_SETTINGS if setting != "size="],
-    "--preview-every": NO_RHYTHM,
-    "--checkpoint-every": NO_RHYTHM,
-    "--save-every": [every for every in NO_RHYTHM if every],
+    "--preview-every": NO_INTERVAL,
+    "--checkpoint-every": NO_INTERVAL,
+    "--save-every": [every for every in NO_INTERVAL if every],
     "--timelapse": ["", "film", "film.gif", "no/film.mp4", "folder.mp4"],
     "--report": ["", "page", "page.pdf", "no/page.html", "folder.html"],
     "--vary": ["", "size", "size=", "=1,2", "size=3,64", "size=[", "size=nan", "output=a.png"],
@@ -145,17 +145,19 @@ def test_an_invalid_value_of_a_flag_is_an_error(
     base = list(BASES[command])
     if flag in base:
         del base[base.index(flag) : base.index(flag) + 2]
-    told = refuse(server, folder, *command.split(), *base, f"{flag}={value}")
-    assert flag not in NUMBERS or value in told
-    assert flag in told or Path(value).name[:40] in told or told.startswith(f"{Path(value).parent}: "), told
+    reported = refuse(server, folder, *command.split(), *base, f"{flag}={value}")
+    assert flag not in NUMBERS or value in reported
+    assert flag in reported or Path(value).name[:40] in reported or reported.startswith(f"{Path(value).parent}: "), (
+        reported
+    )
 
 
 @pytest.mark.parametrize(("command", "flag", "bare"), FLAGS)
 def test_a_flag_with_a_missing_or_surplus_value_is_an_error(
     server: CommandServer, folder: Path, command: str, flag: str, bare: bool
 ) -> None:
-    told = refuse(server, folder, *command.split(), *BASES[command], f"{flag}=3" if bare else flag)
-    assert flag in told
+    reported = refuse(server, folder, *command.split(), *BASES[command], f"{flag}=3" if bare else flag)
+    assert flag in reported
 
 
 @pytest.mark.parametrize("command", BASES)

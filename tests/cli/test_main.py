@@ -131,7 +131,7 @@ def test_ctrl_c_saves_the_image_so_far(studio: Path) -> None:
     command = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "--steps", "100000", "--size", "400"]
     process = spawn(command, cwd=studio)
     assert process.stderr is not None
-    line = process.stderr.readline()  # the first line of progress: it is style image
+    line = process.stderr.readline()  # the first line of progress
     assert "step" in line, line
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""Files that are odd but whole are read right: no image is refused for how a camera or an editor saved it."""
+"""Unusual but intact files are read correctly, as cameras and editors save them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unusual surroundings of a command: files beside its images, closed or odd outputs, a removed working folder."""
+"""Unusual surroundings of a command: files next to its images, closed or odd outputs, a removed working folder."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ ODD_RECORDS = {"a pipe": make_pipe, "6 GiB": make_vast, "nested": nest, "a folde
 @pytest.mark.parametrize("kind", ODD_RECORDS)
 def test_a_damaged_record_is_reported_at_once(server: CommandServer, folder: Path, kind: str) -> None:
     ODD_RECORDS[kind](folder / "photo.png.json")
-    (told,) = server.refuse(folder, "compare", "photo.png", "ink.png")
-    assert told.startswith("photo.png.json: this record is damaged ")
+    (reported,) = server.refuse(folder, "compare", "photo.png", "ink.png")
+    assert reported.startswith("photo.png.json: this record is damaged ")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only there are pipes among files")
@@ -130,7 +130,7 @@ def test_closed_outputs_do_not_stop_a_render(folder: Path, closed: str, flag: st
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell of that kind closes them")
-def test_no_file_takes_the_descriptor_of_a_closed_output() -> None:
+def test_no_file_gets_the_descriptor_of_a_closed_output() -> None:
     code = (
         "import os; from guidedstyle.run.interrupts import ignore_closed_terminal as ignore; ignore(); "
         "print(os.open('/', os.O_RDONLY))"
@@ -161,16 +161,16 @@ def test_a_mask_of_another_shape_is_refused_before_it_is_decoded(server: Command
     (folder / "bad.gif").write_bytes(screen + image)
     regions = "regions: [{name: a, mask: bad.gif, style: ink}, {name: b, mask: rest, style: ink}]"
     (folder / "a.yaml").write_text(f"content: photo.png\nstyles: {{ink: ink.png}}\n{regions}\n")
-    (told,) = server.refuse(folder, "check", "a.yaml")
-    assert "the mask is 20000 x 20000 px, its image 96 x 64" in told
+    (reported,) = server.refuse(folder, "check", "a.yaml")
+    assert "the mask is 20000 x 20000 px, its image 96 x 64" in reported
 
 
 def time_errors(recipe: Path, count: int) -> float:
-    """Return the processor's seconds that it takes to report `count` errors."""
+    """Measure the processor time, in seconds, to report `count` errors."""
     began = time.process_time()
-    with pytest.raises(GuidedStyleError) as told:
+    with pytest.raises(GuidedStyleError) as reported:
         load_recipe(recipe)
-    assert len(told.value.problems) == count
+    assert len(reported.value.problems) == count
     return time.process_time() - began
 
 
@@ -179,20 +179,20 @@ def test_the_time_to_report_errors_grows_with_their_number(folder: Path, keys: s
     seconds = []
     for count in (1500, 6000):
         (folder / "a.yaml").write_text(RECIPE + "".join(keys.format(number) for number in range(count)))
-        seconds.append(min(time_errors(folder / "a.yaml", count) for _ in range(3)))  # others only slow it
-    assert seconds[1] < 7 * seconds[0]  # 4 where it grows as they do, 16 where each is compared with all
+        seconds.append(min(time_errors(folder / "a.yaml", count) for _ in range(3)))  # other processes only slow it down
+    assert seconds[1] < 7 * seconds[0]  # 4 if it grows linearly, 16 if each is compared with all others
 
 
 def test_too_many_styles_are_reported_before_they_are_opened(server: CommandServer, folder: Path) -> None:
     style_images = "".join(f"  s{number}: ink.png\n" for number in range(257))
     (folder / "a.yaml").write_text(f"content: photo.png\nstyles:\n{style_images}")
-    (told,) = server.refuse(folder, "check", "a.yaml")
-    assert "has too many entries\n    styles must have at most 256" in told
+    (reported,) = server.refuse(folder, "check", "a.yaml")
+    assert "has too many entries\n    styles must have at most 256" in reported
 
 
 @pytest.mark.parametrize("command", [("watch",), ("sweep", "--vary", "size=32")], ids=["watch", "sweep"])
 @pytest.mark.parametrize("name", [".", "", "/"])
-def test_a_folder_is_no_recipe(server: CommandServer, folder: Path, command: tuple[str, ...], name: str) -> None:
+def test_a_folder_is_not_a_recipe(server: CommandServer, folder: Path, command: tuple[str, ...], name: str) -> None:
     server.refuse(folder, command[0], name, *command[1:])
 
 
@@ -221,5 +221,5 @@ def test_a_dry_run_leaves_no_folder(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x" * 231 + ".ora", "x" * 198 + ".ora", "sc\nene.ora", "a\u202eb.psd"])
 def test_documents_whose_recipe_could_not_be_read_are_refused(server: CommandServer, folder: Path, name: str) -> None:
-    (told,) = server.refuse(folder, "mask", "new", "photo.png", "--regions", "a,b", "-o", name)
-    assert told.startswith("--output: ")
+    (reported,) = server.refuse(folder, "mask", "new", "photo.png", "--regions", "a,b", "-o", name)
+    assert reported.startswith("--output: ")

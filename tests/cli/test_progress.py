@@ -43,15 +43,15 @@ def test_the_time_left_is_within_a_fifth_after_the_first_tenth(
     stages, clock = plan_stages((side, side * 2 // 3), steps, 3), Clock(fixed, pixel, 3.0)
     learnt = fixed / pixel  # by an earlier render
     forecast, done = Forecast(stages, learnt, clock), 0
-    told: list[tuple[float, float | None]] = []
+    reported: list[tuple[float, float | None]] = []
     for index, stage in enumerate(stages):
         taken = clock.fixed + clock.pixel * stage.size[0] * stage.size[1]
         clock.now += clock.setup * taken
         for _ in range(stage.steps):
             clock.now, done = clock.now + taken, done + 1
             forecast.note(index, done)
-            told.append((clock.now, forecast.left()))
-    late = [(when, left) for when, left in told if when > 0.1 * clock.now]
+            reported.append((clock.now, forecast.left()))
+    late = [(when, left) for when, left in reported if when > 0.1 * clock.now]
     assert all(left is not None for _, left in late)
     for when, left in late:
         assert left == pytest.approx(clock.now - when, rel=0.2, abs=0.02 * clock.now)

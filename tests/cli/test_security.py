@@ -1,4 +1,4 @@
-"""What recipes, documents, weights and states of other people may not do."""
+"""Limits of recipes, documents, weights and checkpoints from other people."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def call_names(tree: ast.AST) -> set[str]:
     return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
 
 
-def test_nothing_starts_a_shell_or_makes_objects_of_data() -> None:
+def test_no_code_starts_a_shell_or_makes_objects_from_data() -> None:
     found = {f"{file.name}: {name}" for file, tree in TREES.items() for name in call_names(tree) & FORBIDDEN}
     shells = {
         f"{file.name}: {ast.unparse(node)}"
@@ -69,19 +69,21 @@ WEIGHTS = ["--set", "encoder={name: vgg19, weights: vgg.pth}"]
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "told"),
+    ("name", "arguments", "reported"),
     [
         ("vgg.pth", WEIGHTS, "vgg.pth: no network weights can be read from it"),
         ("recipe.png.state", ["--resume"], "recipe.png.state: the checkpoint is damaged"),
     ],
 )
-def test_a_program_in_weights_or_a_state_does_not_run(studio: Path, name: str, arguments: list[str], told: str) -> None:
+def test_a_program_in_weights_or_a_checkpoint_does_not_run(
+    studio: Path, name: str, arguments: list[str], reported: str
+) -> None:
     torch.save({"features.0.weight": Trap(studio / "trapped")}, studio / name)
     result = CliRunner().invoke(app, ["render", str(studio / "recipe.yaml"), *arguments], catch_exceptions=True)
     assert type(result.exception).__name__ == "GuidedStyleError"
-    assert told in str(result.exception)
+    assert reported in str(result.exception)
     assert not (studio / "trapped").exists()
-    with pytest.raises(FileExistsError):  # the trap works where it is let in
+    with pytest.raises(FileExistsError):  # the trap works where unpickling is allowed
         for _ in range(2):
             pickle.loads(pickle.dumps(Trap(studio / "trapped")))
 
@@ -107,7 +109,7 @@ def write_document(file: Path, xml: str, parts: dict[str, bytes]) -> Path:
     "entity",
     ['<!ENTITY x SYSTEM "file:///etc/hostname">', '<!ENTITY y "aaaaaaaaaa"><!ENTITY x "&y;&y;&y;&y;&y;&y;&y;&y;">'],
 )
-def test_xml_follows_no_entities(tmp_path: Path, entity: str) -> None:
+def test_xml_entities_are_not_expanded(tmp_path: Path, entity: str) -> None:
     file = write_document(tmp_path / "a.ora", XML.format(entity=entity, name="&x;"), {})
     with pytest.raises(guidedstyle.GuidedStyleError, match="entities, which are not read"):
         open_layered(file)
@@ -179,26 +181,26 @@ def test_a_sandbox_refuses_a_folder_of_frames_that_leads_out(studio: Path) -> No
 
 
 def test_a_sandbox_holds_with_an_image_named_on_the_command_line(studio: Path) -> None:
-    """What is named there may lie anywhere; what a render writes beside it may not be led away by a link."""
+    """The named image may be anywhere, but no link may lead the files written next to it out of that folder."""
     (studio / "other.png.frames").symlink_to(studio.parent)
     chosen = [Setting("output", str(studio / "other.png"), "--output")]
-    told = [str(problem) for problem in read_recipe(studio / "recipe.yaml", chosen, sandbox=True).document.problems]
-    assert len(told) == 1
-    assert told[0].startswith("--output: output: ")
-    assert "other.png.frames leads to" in told[0]
+    reported = [str(problem) for problem in read_recipe(studio / "recipe.yaml", chosen, sandbox=True).document.problems]
+    assert len(reported) == 1
+    assert reported[0].startswith("--output: output: ")
+    assert "other.png.frames leads to" in reported[0]
     (studio / "other.png.frames").unlink()
     (studio.parent / "away").mkdir(exist_ok=True)
     chosen = [Setting("output", str(studio.parent / "away" / "other.png"), "--output")]
     assert not read_recipe(studio / "recipe.yaml", chosen, sandbox=True).document.problems
 
 
-def test_no_name_of_a_recipe_opens_its_sandbox(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_of_a_recipe_does_not_weaken_its_sandbox(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_image(32, 32, 4).save(studio.parent / "outside.png")
     monkeypatch.chdir(studio)
     Path("watch").write_text("content: ../outside.png\nstyle: ink.png\n")
-    told = read_recipe(Path("watch"), QUICK, sandbox=True).document.problems
-    assert [problem.place for problem in told] == ["watch:1: content"]
-    check_settings(Path("watch"), QUICK)  # raises only for what no change of the recipe mends
+    reported = read_recipe(Path("watch"), QUICK, sandbox=True).document.problems
+    assert [problem.place for problem in reported] == ["watch:1: content"]
+    check_settings(Path("watch"), QUICK)  # raises only for errors that no change of the recipe can fix
 
 
 def test_a_link_in_place_of_a_lock_is_not_followed(studio: Path) -> None:
@@ -218,13 +220,13 @@ def test_every_command_that_reads_a_recipe_has_a_sandbox(studio: Path, command: 
     recipe.write_text(recipe.read_text().replace("photo.png", "../outside.png"))
     draw_image(32, 32, 4).save(studio.parent / "outside.png")
     more = {"sweep": ["--vary", "smoothness=1,2"], "render": ["--dry-run"]}.get(command, [])
-    if command != "watch":  # it goes on after an error
+    if command != "watch":  # it continues after an error
         result = CliRunner().invoke(app, [command, str(recipe), "--sandbox", *more])
         assert f"outside {studio}" in str(result.exception)
     assert "--sandbox" in CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
 
 
-def test_files_named_on_the_command_line_may_lie_outside_the_sandbox(studio: Path) -> None:
+def test_files_named_on_the_command_line_may_be_outside_the_sandbox(studio: Path) -> None:
     draw_image(32, 32, 4).save(studio.parent / "outside.png")
     arguments = ["--sandbox", "--dry-run", "--content", str(studio.parent / "outside.png")]
     result = CliRunner().invoke(app, ["render", str(studio / "recipe.yaml"), "-o", str(studio / "a.png"), *arguments])

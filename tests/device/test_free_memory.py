@@ -1,4 +1,4 @@
-"""The memory of this machine: control group limits, peaks, and what the allocator keeps."""
+"""The memory of this machine: control group limits, peaks, and memory kept by the allocator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.processes import end_all, wait_for
-from support.renders import OFTEN, RENDER, check_picture, end, start
+from support.renders import OFTEN, RENDER, check_image, end, start
 
 from guidedstyle.device.free_memory import read_cgroup_headroom
 
@@ -155,7 +155,7 @@ def test_a_render_that_linux_killed_at_a_memory_limit_can_be_resumed(studio: Pat
     assert np.asarray(Image.open(studio / "recipe.preview.png")).shape == (267, 400, 3)
     code, said = end(start(studio, *large, "--resume"))
     assert (code, "resumes from step" in said) == (0, True), said
-    check_picture(studio / "recipe.png", (267, 400, 3))
+    check_image(studio / "recipe.png", (267, 400, 3))
 
 
 PEAK = """

@@ -51,7 +51,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPat
 
 
 def start_process() -> None:
-    """Forget what this process has measured, as a new process would not know it."""
+    """Drop the measurements of this process, like a new process."""
     precision._measure_once.cache_clear()
 
 
@@ -84,7 +84,7 @@ def test_it_is_measured_once_and_never_again(machine: pytest.MonkeyPatch) -> Non
     assert stored["torch"] == torch.__version__
 
 
-def test_the_stored_measurement_counts_and_not_the_speed_today(machine: pytest.MonkeyPatch) -> None:
+def test_the_stored_measurement_counts_and_not_the_current_speed(machine: pytest.MonkeyPatch) -> None:
     watch(machine, 0.5)
     choose_precision(CPU)
     start_process()
@@ -93,7 +93,7 @@ def test_the_stored_measurement_counts_and_not_the_speed_today(machine: pytest.M
     assert stopwatch.calls == 0
 
 
-def test_what_another_process_stored_meanwhile_counts(machine: pytest.MonkeyPatch) -> None:
+def test_a_measurement_stored_by_another_process_meanwhile_counts(machine: pytest.MonkeyPatch) -> None:
     def measure(device: torch.device) -> float:
         find_file().parent.mkdir(parents=True)
         find_file().write_text('{"ratio": 2.0}')
@@ -155,7 +155,7 @@ def test_a_gpu_is_judged_by_its_capability(
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
-def test_the_key_of_a_recipe_is_obeyed_without_a_measurement(
+def test_the_precision_of_a_recipe_is_used_without_a_measurement(
     name: str, studio: Path, machine: pytest.MonkeyPatch
 ) -> None:
     stopwatch = watch(machine)
@@ -217,7 +217,7 @@ def test_a_plan_has_the_precision_of_its_recipe_and_the_memory_that_this_takes(s
 
 
 def test_renders_in_both_precisions_by_one_renderer_do_not_change_each_other(studio: Path) -> None:
-    """Rounding the weights of an encoder to bfloat16 must not last."""
+    """Rounding the weights of an encoder to bfloat16 must not persist."""
     scene = open_scene(read_recipe(studio / "recipe.yaml"))
     images, renderer = [], Renderer("cpu")
     for name in ("float32", "bfloat16", "float32"):

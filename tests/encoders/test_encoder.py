@@ -1,4 +1,4 @@
-"""Encoders compute what the networks of the literature compute, and stop at the deepest layer asked for."""
+"""Encoders compute the same as the networks of the literature, and stop at the deepest layer requested."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def test_equals_torchvisions_vgg19(tmp_path: Path) -> None:
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET.mean, IMAGENET.std))
     for name, last in {"relu1_1": 1, "relu3_4": 17, "relu4_2": 22, "relu5_4": 35}.items():
         with torch.no_grad():
-            wanted = theirs.features[: last + 1]((IMAGE - mean) / std)
-        torch.testing.assert_close(mine.encode(IMAGE, [name])[name], wanted)
+            expected = theirs.features[: last + 1]((IMAGE - mean) / std)
+        torch.testing.assert_close(mine.encode(IMAGE, [name])[name], expected)
 
 
 def test_original_and_torchvision_conventions_agree(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_original_and_torchvision_conventions_agree(tmp_path: Path) -> None:
     torch.testing.assert_close(one[:, :, 1:-1, 1:-1], two[:, :, 1:-1, 1:-1], rtol=1e-4, atol=1e-4)
 
 
-def test_stops_at_the_deepest_layer_asked_for() -> None:
+def test_stops_at_the_deepest_layer_requested() -> None:
     encoder = load_by_name("lite")
     for parameter in encoder.convolution("relu3_1").parameters():
         parameter.data.fill_(float("nan"))

@@ -1,4 +1,4 @@
-"""A second family of encoders takes one module and one registration, whatever its architecture."""
+"""A second family of encoders takes one module and one registration, for any architecture."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WHOLE = LITE, VGG19, SQUEEZENET
 
 @pytest.fixture(autouse=True)
 def family() -> Iterator[None]:
-    """Register the family, which is all it takes."""
+    """Register the family."""
     register(SQUEEZENET)
     yield
     unregister("squeezenet")
@@ -130,8 +130,8 @@ def test_the_described_network_is_torchvisions(weights: Path) -> None:
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET.mean, IMAGENET.std))
     for name, last in {"relu1": 1, "fire2": 3, "fire5": 7, "fire9": 12}.items():
         with torch.no_grad():
-            wanted = theirs.features[: last + 1]((image - mean) / std)
-        torch.testing.assert_close(mine.encode(image, [name])[name], wanted)
+            expected = theirs.features[: last + 1]((image - mean) / std)
+        torch.testing.assert_close(mine.encode(image, [name])[name], expected)
 
 
 @pytest.mark.parametrize("size", [(277, 203), (200, 130)])
@@ -179,7 +179,7 @@ def find_least(weights: np.ndarray, layer: Layer) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", [(64, 96), (67, 83)])
 def test_inside_guides_ask_for_the_whole_receptive_field(shape: tuple[int, int]) -> None:
-    """Position by position, for receptive fields that do not lie in the middle of their cells."""
+    """Position by position, for receptive fields that are not centred in their cells."""
     noise, weights = np.random.default_rng(0), np.ones((1, *shape), np.float32)
     weights[0, noise.integers(0, shape[0], 3), noise.integers(0, shape[1], 3)] = 0
     for name in ("relu1", "fire2", "fire4", "fire5"):

@@ -48,7 +48,7 @@ def test_every_region_gets_its_own_style(write: Callable[..., Path], tmp_path: P
     encoder = load_encoder(scene.recipe.encoder)
     plan = make_plan(scene, encoder, "cpu")
     rendering = render(scene, encoder, plan)
-    save_image(to_pillow(rendering.image), tmp_path / "picture.png")
+    save_image(to_pillow(rendering.image), tmp_path / "image.png")
     judge = Objective(scene, encoder.float(), plan, plan.stages[-1])
     before = measure_distances(judge, torch.from_numpy(scene.content))
     after = measure_distances(judge, torch.from_numpy(rendering.image))

@@ -86,7 +86,7 @@ def test_sizes_from_sixteen_px(gallery: Path, size: int) -> None:
 def test_gradient_descent_with_too_large_a_learning_rate_still_lowers_the_loss(gallery: Path, rate: str) -> None:
     result = render(gallery, solver=f"{{steps: 60, method: sgd, rate: {rate}, sizes: 1, tolerance: 0}}")
     totals = result.rendering.history.total
-    assert max(totals) > 2 * totals[0]  # the loss did jump
+    assert max(totals) > 2 * totals[0]  # the loss jumped
     assert float(result.rendering.losses.total) < totals[0] / 2
 
 

@@ -45,7 +45,7 @@ def write_large(studio: Path, side: int) -> Path:
     return file
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a process")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports the peak of a process")
 @pytest.mark.parametrize(
     "settings",
     [

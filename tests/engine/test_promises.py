@@ -124,14 +124,14 @@ def test_a_palette_determines_the_colours_of_a_region(encoder: Encoder, tmp_path
     palette = ["#2b0f54", "#ab1f65", "#ff4f69", "#ff8142", "#ffda45"]
     colours = ({"palette": palette}, "style")
     images = [paint(encoder, tmp_path, **two_regions({"colour": colour})).image for colour in colours]
-    wanted = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in palette])
+    expected = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in palette])
     off = [
-        np.linalg.norm(image[0, :, :, LEFT_HALF].reshape(3, -1, 1) - wanted.T[:, None], axis=0).min(1).mean()
+        np.linalg.norm(image[0, :, :, LEFT_HALF].reshape(3, -1, 1) - expected.T[:, None], axis=0).min(1).mean()
         for image in images
     ]
     mean = moments(images[0], LEFT_HALF)[0]
-    print("palette: mean off by", np.abs(mean - wanted.mean(0)).max(), "nearest colour, and as painted, off by", off)
-    assert np.abs(mean - wanted.mean(0)).max() < 0.05
+    print("palette: mean off by", np.abs(mean - expected.mean(0)).max(), "nearest colour, and as painted, off by", off)
+    assert np.abs(mean - expected.mean(0)).max() < 0.05
     assert off[0] < 0.7 * off[1]
 
 
@@ -141,10 +141,10 @@ def test_content_keeps_chroma_exactly_in_its_region_alone(encoder: Encoder, tmp_
         torch.from_numpy(paint(encoder, tmp_path, **recipe).image),
         torch.from_numpy(open_(tmp_path, **recipe).content),
     )
-    chroma, wanted = (picture - extract_luminance(picture) for picture in (image, before))
-    apart = (chroma - wanted).abs().amax((0, 1, 2))
-    levels = np.abs(np.int16(to_pillow(chroma.numpy() + 0.5)) - np.int16(to_pillow(wanted.numpy() + 0.5))).max((0, 2))
-    assert apart[: SIZE // 2 - 2].max() < 1e-6  # beside the edge, which is soft
+    chroma, expected = (one - extract_luminance(one) for one in (image, before))
+    apart = (chroma - expected).abs().amax((0, 1, 2))
+    levels = np.abs(np.int16(to_pillow(chroma.numpy() + 0.5)) - np.int16(to_pillow(expected.numpy() + 0.5))).max((0, 2))
+    assert apart[: SIZE // 2 - 2].max() < 1e-6  # away from the edge, which is soft
     assert levels[: SIZE // 2 - 2].max() <= 1
     assert apart[RIGHT_HALF].mean() > 0.1
     changed = (extract_luminance(image) - extract_luminance(before)).abs()[..., LEFT_HALF]
@@ -249,21 +249,21 @@ def test_each_statistic_is_matched_best_when_it_is_chosen(encoder: Encoder, tmp_
     recipe = {"content": TUBINGEN, "style": str(STARRY), "content_strength": 0.1}
     images = {name: paint(encoder, tmp_path, f"statistics={name}", **recipe).image for name in STATISTIC_NAMES}
     for judge in STATISTIC_NAMES:
-        wanted, before = (measure(encoder, read(file, SIZE), judge) for file in (STARRY, TUBINGEN))
-        distances = {name: compare(measure(encoder, image, judge), wanted) for name, image in images.items()}
-        print(judge, distances, "before", compare(before, wanted))
-        assert distances[judge] < 0.1 * compare(before, wanted)
+        expected, before = (measure(encoder, read(file, SIZE), judge) for file in (STARRY, TUBINGEN))
+        distances = {name: compare(measure(encoder, image, judge), expected) for name, image in images.items()}
+        print(judge, distances, "before", compare(before, expected))
+        assert distances[judge] < 0.1 * compare(before, expected)
         assert distances[judge] <= 1.1 * min(distances.values())
 
 
 def test_the_chosen_layer_is_matched_best(encoder: Encoder, tmp_path: Path) -> None:
     recipe = {"content": TUBINGEN, "style": str(STARRY)}
-    wanted = measure(encoder, read(STARRY, SIZE))
+    expected = measure(encoder, read(STARRY, SIZE))
     off: dict[str, dict[str, float]] = {}
     for layer in ("relu1_1", "relu3_1"):
         found = measure(encoder, paint(encoder, tmp_path, f"style_layers={layer}", **recipe).image)
         off[layer] = {
-            judge: compare({p: g for p, g in found.items() if p[1] == judge}, wanted)
+            judge: compare({p: g for p, g in found.items() if p[1] == judge}, expected)
             for judge in ("relu1_1", "relu3_1")
         }
     print("layers", off)
@@ -287,11 +287,11 @@ def test_a_texture_larger_than_its_style_image_has_its_style(encoder: Encoder, t
     styles = {"starry": {"image": str(STARRY), "scale": 0.5}}
     image = paint(encoder, tmp_path, canvas=[256, 192], size=256, styles=styles).image
     assert image.shape == (1, 3, 192, 256)
-    wanted, found = measure(encoder, read(STARRY, 128)), measure(encoder, image)
+    expected, found = measure(encoder, read(STARRY, 128)), measure(encoder, image)
     noise = measure(encoder, np.random.default_rng(0).random((1, 3, 192, 256)).astype(np.float32))
-    print("texture", compare(found, wanted), "noise", compare(noise, wanted))
-    assert compare(found, wanted) < 0.05
-    assert compare(noise, wanted) > 0.3
+    print("texture", compare(found, expected), "noise", compare(noise, expected))
+    assert compare(found, expected) < 0.05
+    assert compare(noise, expected) > 0.3
 
 
 def direction(image: Array) -> float:

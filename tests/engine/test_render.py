@@ -152,7 +152,7 @@ def test_balance_by_area_or_equally(studio: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "steps", "wanted"),
+    ("size", "steps", "expected"),
     [
         ((384, 288), 150, [((192, 144), 100), ((384, 288), 50)]),
         ((1024, 768), 150, [((128, 96), 80), ((256, 192), 40), ((512, 384), 20), ((1024, 768), 10)]),
@@ -160,9 +160,9 @@ def test_balance_by_area_or_equally(studio: Path) -> None:
         ((512, 512), 1, [((512, 512), 1)]),
     ],
 )
-def test_stages_run_from_coarse_to_fine(size: tuple[int, int], steps: int, wanted: list[object]) -> None:
+def test_stages_run_from_coarse_to_fine(size: tuple[int, int], steps: int, expected: list[object]) -> None:
     stages = plan_stages(size, steps, 3)
-    assert [(stage.size, stage.steps) for stage in stages] == wanted
+    assert [(stage.size, stage.steps) for stage in stages] == expected
 
 
 @pytest.mark.parametrize("steps", range(1, 40))
@@ -200,7 +200,7 @@ def test_only_the_masked_part_of_a_style_image_is_its_style(studio: Path) -> Non
     whole = find_term(write_and_aim(studio, one), (0, "relu1_1")).targets
     Image.new("RGB", (80, 80), (255, 0, 0)).save(studio / "ink.png")
     red = find_term(write_and_aim(studio, one), (0, "relu1_1")).targets
-    off = [float((wanted - red).norm() / red.norm()) for wanted in (masked, whole)]
+    off = [float((expected - red).norm() / red.norm()) for expected in (masked, whole)]
     assert off[0] < 0.2 * off[1]
 
 

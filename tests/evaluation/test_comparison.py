@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 CONTENT, STYLE = "nspt_tubingen.jpg", "nspt_starry_night.jpg"
 
 
-def test_contact_sheet_shows_every_image_beside_its_label() -> None:
+def test_contact_sheet_shows_every_image_with_its_label() -> None:
     red, blue = Image.new("RGB", (40, 20), "red"), Image.new("RGB", (20, 40), "blue")
     sheet = np.asarray(make_sheet([[("first", red), ("second", blue)], [("third", blue)]]))
     reds, blues = (np.all(sheet == colour, axis=2).sum() for colour in ((255, 0, 0), (0, 0, 255)))

@@ -32,7 +32,7 @@ def test_other_waves_are_not_grid(period: float) -> None:
 
 
 def test_white_noise_has_the_share_of_its_frequencies() -> None:
-    """Of 32 x 32 frequencies without the 5 x 5 lowest, 5 x 5 pairs of a pooling and a low one lie on each axis."""
+    """Of 32 x 32 frequencies without the 5 x 5 lowest, 5 x 5 pairs of a pooling and a low one are on each axis."""
     noise = np.random.default_rng(0).random((1, 1, 1024, 1024), np.float32).repeat(3, 1)
     assert measure_grid(noise, np.full_like(noise, 0.5)) == pytest.approx(2 * 5 * 5 / (TILE**2 - 5**2), rel=0.05)
 

@@ -92,7 +92,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> EncoderComparison:
 
 
 @needs_data
-def test_lite_comes_close_to_its_teacher(comparison: EncoderComparison) -> None:
+def test_lite_is_close_to_its_teacher(comparison: EncoderComparison) -> None:
     """On a pair it was not trained on: style distance within 1.5 times, content distance within 1.15 times."""
     assert comparison.student.style <= 1.5 * comparison.teacher.style
     assert comparison.student.content <= 1.15 * comparison.teacher.content

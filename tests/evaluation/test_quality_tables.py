@@ -1,4 +1,4 @@
-"""Times and ratios read off curves of style distance, and their tables."""
+"""Times and ratios read from curves of style distance, and their tables."""
 
 from __future__ import annotations
 

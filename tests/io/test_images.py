@@ -45,7 +45,7 @@ def test_convention_arrays_are_rgb_rows_from_the_top() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
-    """Whatever the orientation stored, the image is what a viewer shows."""
+    """For every stored orientation, the image is the one that a viewer shows."""
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # by tag: Pillow's transposition that undoes it
     stored = Image.fromarray(CORNERS)
     if orientation > 1:

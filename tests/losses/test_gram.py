@@ -36,8 +36,8 @@ def test_equals_a_triple_loop_in_plain_python() -> None:
     features, weights = make_features(), make_weights(3)
     found = guided_grams(features, guide(weights, GRID))
     for region, gram in zip(weights, found, strict=True):
-        wanted = torch.tensor(loop_guided_gram(features, (region / region.sum()).sqrt()), dtype=torch.float64)
-        torch.testing.assert_close(gram, wanted, rtol=1e-12, atol=1e-12)
+        expected = torch.tensor(loop_guided_gram(features, (region / region.sum()).sqrt()), dtype=torch.float64)
+        torch.testing.assert_close(gram, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_convention_masks_of_0_and_1_give_the_published_formula() -> None:
@@ -71,8 +71,8 @@ def test_means_and_covariances_equal_plain_python(statistic: str) -> None:
             ]
             for i, m in enumerate(means)
         ]
-        wanted = means if statistic == "mean" else spread
-        torch.testing.assert_close(measured, torch.tensor(wanted, dtype=torch.float64), rtol=1e-10, atol=1e-12)
+        expected = means if statistic == "mean" else spread
+        torch.testing.assert_close(measured, torch.tensor(expected, dtype=torch.float64), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("regions", [1, 3])
@@ -85,10 +85,10 @@ def test_gradients_of_other_statistics_are_the_numerical_ones(statistic: str, re
 
 def test_covariance_does_not_depend_on_the_mean_and_is_precise_in_bfloat16() -> None:
     features, guides = make_features().float(), guide(make_weights(2).float(), GRID)
-    wanted = STATISTICS["covariance"](features, guides)
-    torch.testing.assert_close(STATISTICS["covariance"](features + 5, guides), wanted, rtol=1e-3, atol=1e-4)
+    expected = STATISTICS["covariance"](features, guides)
+    torch.testing.assert_close(STATISTICS["covariance"](features + 5, guides), expected, rtol=1e-3, atol=1e-4)
     coarse = STATISTICS["covariance"]((features + 5).bfloat16(), guides)
-    assert (coarse - wanted).norm() < 0.05 * wanted.norm()
+    assert (coarse - expected).norm() < 0.05 * expected.norm()
 
 
 def test_a_mean_in_a_metric_is_the_mean_of_transformed_features() -> None:
@@ -169,10 +169,10 @@ def test_a_mix_has_the_gradient_of_the_weighted_sum_of_losses(weights: list[floa
     guides = guide(make_weights(1), GRID)
     grams = [guided_grams(make_features(seed=9 + i), guides)[0].detach() for i in range(len(weights))]
     apart = sum(w * (guided_grams(features, guides)[0] - g).square().sum() for w, g in zip(weights, grams, strict=True))
-    (wanted,) = torch.autograd.grad(apart / sum(weights), features)
+    (expected,) = torch.autograd.grad(apart / sum(weights), features)
     together = (guided_grams(features, guides)[0] - mix_grams(grams, weights)).square().sum()
     (found,) = torch.autograd.grad(together, features)
-    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_mix_has_a_weight_for_each_gram() -> None:
@@ -183,9 +183,9 @@ def test_a_mix_has_a_weight_for_each_gram() -> None:
 @pytest.mark.parametrize("statistic", get_args(Statistic))
 def test_without_a_metric_each_region_has_its_squared_norm(statistic: str) -> None:
     found = STATISTICS[statistic](make_features(), guide(make_weights(3), GRID))
-    wanted = [sum(number**2 for number in region.flatten().tolist()) for region in found]
-    assert squared_norms(found, None).tolist() == pytest.approx(wanted, rel=1e-12)
-    assert squared_norms(found, torch.eye(3, dtype=torch.float64)).tolist() == pytest.approx(wanted, rel=1e-12)
+    expected = [sum(number**2 for number in region.flatten().tolist()) for region in found]
+    assert squared_norms(found, None).tolist() == pytest.approx(expected, rel=1e-12)
+    assert squared_norms(found, torch.eye(3, dtype=torch.float64)).tolist() == pytest.approx(expected, rel=1e-12)
 
 
 def test_sums_of_bfloat16_features_are_rounded_once() -> None:
@@ -202,9 +202,9 @@ def test_means_of_bfloat16_features_are_those_of_float64(slope: float) -> None:
     features = make_features(4, (256, 256)).abs().bfloat16()
     weights = 1 + slope * torch.linspace(0, 1, 256).expand(1, 256, 256)
     mean = guided_means(features, guide(weights, (256, 256)))
-    wanted = (features.double() * weights).sum((2, 3)) / weights.sum()
+    expected = (features.double() * weights).sum((2, 3)) / weights.sum()
     assert mean.dtype == torch.float32
-    torch.testing.assert_close(mean.double(), wanted, rtol=1e-5, atol=0)
+    torch.testing.assert_close(mean.double(), expected, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("statistic", get_args(Statistic))
@@ -212,12 +212,12 @@ def test_means_of_bfloat16_features_are_those_of_float64(slope: float) -> None:
 def test_gradients_of_bfloat16_features_are_those_of_float64_rounded(statistic: str, regions: int) -> None:
     weights = make_weights(regions) if regions > 1 else torch.ones(1, *GRID, dtype=torch.float64)
     half = make_features().bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()
-    found, wanted = (
+    found, expected = (
         torch.autograd.grad(STATISTICS[statistic](features, guide(share, GRID)).square().sum(), features)[0]
         for features, share in ((half, weights.float()), (half.double(), weights))
     )
     assert found.dtype == torch.bfloat16
-    assert (found.double() - wanted).norm() < 2**-6 * wanted.norm()
+    assert (found.double() - expected).norm() < 2**-6 * expected.norm()
 
 
 @pytest.mark.parametrize("regions", [1, 3])
@@ -251,11 +251,11 @@ def test_a_gram_in_a_metric_is_the_gram_of_transformed_features() -> None:
 
 def test_gradient_in_a_metric_is_the_numerical_one() -> None:
     guides, metric = guide(make_weights(2), GRID), torch.eye(3, dtype=torch.float64) + 0.2
-    wanted, features = guided_grams(make_features(seed=4), guides), make_features().requires_grad_()
-    (found,) = torch.autograd.grad(squared_norms(guided_grams(features, guides) - wanted, metric).sum(), features)
+    expected, features = guided_grams(make_features(seed=4), guides), make_features().requires_grad_()
+    (found,) = torch.autograd.grad(squared_norms(guided_grams(features, guides) - expected, metric).sum(), features)
     step, shift = make_features(seed=8), 1e-6
     above, below = (
-        squared_norms(guided_grams((features + sign * shift * step).detach(), guides) - wanted, metric).sum()
+        squared_norms(guided_grams((features + sign * shift * step).detach(), guides) - expected, metric).sum()
         for sign in (1, -1)
     )
     torch.testing.assert_close((found * step).sum(), (above - below) / (2 * shift), rtol=1e-6, atol=1e-9)

@@ -88,8 +88,10 @@ def test_features_of_a_tile_are_those_of_the_whole_image(name: str, scene: Scene
     for one in tiles:
         for layer, found in encoder.encode(one.cut(image), layers).items():
             known = encoder.layers[layer]
-            wanted = whole[layer][(..., *one.positions(known))]
-            torch.testing.assert_close(one.take_own(found, known), wanted, rtol=1e-4, atol=1e-4 * float(wanted.max()))
+            expected = whole[layer][(..., *one.positions(known))]
+            torch.testing.assert_close(
+                one.take_own(found, known), expected, rtol=1e-4, atol=1e-4 * float(expected.max())
+            )
 
 
 @pytest.mark.parametrize("architecture", [LITE, VGG19])
@@ -102,7 +104,7 @@ def test_a_halo_is_the_reach_of_the_deepest_layer(architecture) -> None:
 
 def test_sums_and_their_gradient_are_those_of_the_whole_image() -> None:
     """For products of neighbours, whose windows need one more pixel."""
-    picture = torch.rand(1, 3, 37, 50, dtype=torch.float64)
+    image = torch.rand(1, 3, 37, 50, dtype=torch.float64)
     tiles = make_tiles((50, 37), 16, halo=1, stride=1)
 
     def measure(window: torch.Tensor, number: int) -> list[torch.Tensor]:
@@ -110,17 +112,17 @@ def test_sums_and_their_gradient_are_those_of_the_whole_image() -> None:
         own = [tiles[number].take_own(one, Layer()) for one in (products, window)]
         return [own[0].sum((0, 2, 3)), own[1].square().sum()]
 
-    def whole(picture: torch.Tensor) -> list[torch.Tensor]:
-        return [(picture[..., 1:] * picture[..., :-1]).sum((0, 2, 3)), picture.square().sum()]
+    def whole(image: torch.Tensor) -> list[torch.Tensor]:
+        return [(image[..., 1:] * image[..., :-1]).sum((0, 2, 3)), image.square().sum()]
 
     for kept in (0, 5, len(tiles)):
-        one, other = (picture.clone().requires_grad_() for _ in range(2))
+        one, other = (image.clone().requires_grad_() for _ in range(2))
         found = sum_tiles(one, tiles, measure, kept=kept, measure_coarser=lambda seen: [seen.sum().exp()])
-        wanted = [*whole(other), other.sum().exp()]
-        for a, b in zip(found, wanted, strict=True):
+        expected = [*whole(other), other.sum().exp()]
+        for a, b in zip(found, expected, strict=True):
             torch.testing.assert_close(a, b)
-        weights = [torch.rand_like(term) for term in wanted]
-        gradients = [torch.autograd.grad(terms, at, weights)[0] for terms, at in ((found, one), (wanted, other))]
+        weights = [torch.rand_like(term) for term in expected]
+        gradients = [torch.autograd.grad(terms, at, weights)[0] for terms, at in ((found, one), (expected, other))]
         torch.testing.assert_close(*gradients)
 
 
@@ -139,11 +141,11 @@ def test_the_gradient_of_every_term_is_that_of_the_whole_image(settings: tuple[s
     scene = open_three(studio, *settings)
     encoder, plan = load_encoder(scene.recipe.encoder), make_plan(scene, load_encoder(scene.recipe.encoder), "cpu")
     image = torch.from_numpy(scene.content).flip(3).contiguous()
-    wanted, total = differentiate(scene, encoder, tile(plan, Tiling()), image)
+    expected, total = differentiate(scene, encoder, tile(plan, Tiling()), image)
     for tiling in TILINGS:
         found, loss = differentiate(scene, encoder, tile(plan, tiling), image)
         assert loss == pytest.approx(total, rel=1e-5)
-        assert float((found - wanted).norm() / wanted.norm()) < 1e-5
+        assert float((found - expected).norm() / expected.norm()) < 1e-5
 
 
 def differentiate(scene: Scene, encoder, plan: Plan, image: torch.Tensor) -> tuple[torch.Tensor, float]:

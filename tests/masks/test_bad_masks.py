@@ -1,4 +1,4 @@
-"""Bad masks of every kind that people and programs produce: each gives its whole error, none a traceback."""
+"""Invalid masks of every kind that people and programs produce: each gives its complete error, none a traceback."""
 
 # ruff: noqa: E501  (whole messages, one a line)
 
@@ -29,7 +29,7 @@ from guidedstyle.scene.opening import open_scene
 Maker = Callable[[Path], object]  # writes one file
 
 SIZE = (96, 64)  # of the content image
-PATIENCE = 20  # seconds, after which a recipe counts as hung
+PATIENCE = 20  # seconds after which a recipe counts as hung
 
 
 # Makers of bad files
@@ -740,17 +740,17 @@ def write(folder: Path, recipe: str) -> Path:
 
 
 def refuse(folder: Path, recipe: str) -> str:
-    """Return all errors of a recipe, without its folder and what varies between versions of Pillow."""
+    """Return all errors of a recipe, without its folder and parts that vary between versions of Pillow."""
     file = write(folder, recipe)
     with pytest.raises(GuidedStyleError) as caught:
         open_scene(read_recipe(file))
-    told = str(caught.value).replace(f"{folder}/", "")
-    return re.sub(r"\d+ bytes not processed", "N bytes not processed", told)
+    reported = str(caught.value).replace(f"{folder}/", "")
+    return re.sub(r"\d+ bytes not processed", "N bytes not processed", reported)
 
 
 def refuse_mask(folder: Path, mask: str) -> str:
-    told = refuse(folder, f"{HEAD}regions:\n  - {{name: a, mask: {mask}, style: ink}}\n")
-    return told.removeprefix("a.yaml:4: regions[0].mask")
+    reported = refuse(folder, f"{HEAD}regions:\n  - {{name: a, mask: {mask}, style: ink}}\n")
+    return reported.removeprefix("a.yaml:4: regions[0].mask")
 
 
 def unfold(problem: str) -> str:
@@ -819,7 +819,7 @@ def test_the_error_of_masks_nested_too_deeply(studio: Path, mask: str, problem: 
         "{any: [left.png,]}",
     ],
 )
-def test_odd_but_unambiguous_masks_are_read(studio: Path, mask: str) -> None:
+def test_unusual_but_unambiguous_masks_are_read(studio: Path, mask: str) -> None:
     scene = open_scene(read_recipe(write(studio, f"{HEAD}regions:\n  - {{name: a, mask: {mask}, style: ink}}\n")))
     assert scene.shares == pytest.approx([0.5, 0.5])
 
@@ -842,7 +842,7 @@ def test_odd_but_unambiguous_masks_are_read(studio: Path, mask: str) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("command", [["check", "a.yaml"], ["masks", "a.yaml", "-o", "sheet.png"]])
-def test_the_commands_report_it_and_write_nothing(
+def test_the_commands_report_the_error_and_write_nothing(
     studio: Path, command: list[str], masks: list[str], problems: str
 ) -> None:
     regions = [f"  - {{name: {name}, mask: {mask}, style: ink}}\n" for name, mask in zip("abc", masks, strict=False)]

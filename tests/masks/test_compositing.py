@@ -33,7 +33,7 @@ def test_convention_a_layer_covers_what_is_behind_it() -> None:
     assert stack(opacity(0.5), opacity(0.5)) == [0.25, 0.5, 0.25]
 
 
-def test_convention_rest_covers_what_is_left_wherever_it_is_listed() -> None:
+def test_convention_rest_covers_the_remaining_pixels_at_any_position_in_the_list() -> None:
     assert stack(None, opacity(0.25)) == [0.75, 0.25, 0]
     assert stack(opacity(0.25), None) == [0.25, 0.75, 0]
     assert stack(opacity(0.25)) == [0.25, 0.75]

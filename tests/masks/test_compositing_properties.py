@@ -19,7 +19,7 @@ from guidedstyle.types import Array
 
 
 def stack_by_hand(layers: list[Array | None]) -> Array:
-    """Compute each weight as its opacity times the transparency of all layers in front; `rest` gets what is left."""
+    """Compute each weight as its opacity times the transparency of all layers in front; `rest` gets the remainder."""
     seen = [None if layer is None else layer.astype(np.float64) for layer in layers]
     weights = [
         np.zeros((4, 5)) if layer is None else layer * np.prod([1 - f for f in seen[index + 1 :] if f is not None], 0)
@@ -30,7 +30,7 @@ def stack_by_hand(layers: list[Array | None]) -> Array:
 
 
 @given(opacities(4), st.integers(0, 4))
-def test_a_weight_is_an_opacity_times_what_is_left(layers: list[Array], place: int) -> None:
+def test_a_weight_is_an_opacity_times_the_remaining_transparency(layers: list[Array], place: int) -> None:
     stacked: list[Array | None] = [*layers[:place], None, *layers[place:]]
     weights = stack_weights(stacked, (5, 4))
     np.testing.assert_allclose(weights[:-1], stack_by_hand(stacked), atol=1e-6)
@@ -77,7 +77,7 @@ grids = st.tuples(st.integers(1, 17), st.integers(1, 23))
 
 
 @given(opacities(3, (23, 17)), grids)
-def test_cells_average_what_pixels_have(layers: list[Array], grid: tuple[int, int]) -> None:
+def test_cells_average_the_weights_of_their_pixels(layers: list[Array], grid: tuple[int, int]) -> None:
     """Regions whose weights sum to 1 at every pixel do so at every cell, and the share of each stays the same."""
     weights = stack_weights(layers, (23, 17))
     cells = average_to_grid(weights, grid)

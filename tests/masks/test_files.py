@@ -56,7 +56,7 @@ def test_a_changed_file_is_decoded_again(tmp_path: Path, how: str) -> None:
     assert read(file, store).min() == 255
 
 
-def test_what_is_read_while_a_file_changes_is_not_kept(tmp_path: Path) -> None:
+def test_a_mask_read_while_its_file_changes_is_not_kept(tmp_path: Path) -> None:
     file, store = write(tmp_path / "a.png", 9), MaskStore()
 
     def read_slowly() -> str:
@@ -79,7 +79,7 @@ def test_the_masks_used_least_recently_are_dropped_first(tmp_path: Path) -> None
     assert decodes == {"1.png": 1}
 
 
-def test_the_last_two_are_kept_whatever_their_size(tmp_path: Path) -> None:
+def test_the_last_two_are_kept_regardless_of_their_size(tmp_path: Path) -> None:
     files = [write(tmp_path / f"{index}.png", index) for index in range(3)]
     store = MaskStore(most_bytes=1)
     for file in files:

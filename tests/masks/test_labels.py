@@ -164,7 +164,7 @@ def test_labels_in_a_recipe_with_rest_without_and_with_a_single_colour(studio: P
 
 
 @pytest.mark.parametrize("feather", [0, 5, 20])
-def test_neighbouring_colours_leave_no_gap_however_soft(studio: Path, feather: int) -> None:
+def test_neighbouring_colours_with_soft_edges_leave_no_gap(studio: Path, feather: int) -> None:
     write_labels(studio / "labels.png", (RED, 75), (BLUE, 30), (WHITE, 45))
     scene = write_scene(
         studio,
@@ -189,7 +189,7 @@ def test_a_mixture_of_colours_is_an_edge_only_where_it_is_thin(tmp_path: Path, l
 
 @pytest.mark.parametrize("width", [3, 20, 60])
 @pytest.mark.parametrize("leave", [True, False])
-def test_a_soft_edge_is_not_an_unnamed_colour_however_wide(tmp_path: Path, width: int, leave: bool) -> None:
+def test_a_wide_soft_edge_is_not_an_unnamed_colour(tmp_path: Path, width: int, leave: bool) -> None:
     fade = [tuple(map(int, colour)) for colour in np.linspace(RED, BLUE, width + 2)[1:-1]]
     file = write_labels(tmp_path / "a.png", (RED, 40), *((colour, 1) for colour in fade), (BLUE, 40))
     assert read_labels(file, Palette((RED, BLUE), leave=leave)).unnamed == ()
@@ -209,7 +209,7 @@ def test_an_unnamed_colour_is_one_colour_though_jpeg_blurs_it(tmp_path: Path) ->
     assert unnamed.share == pytest.approx(1 / 3, abs=0.02)
 
 
-def test_all_unnamed_colours_are_counted_however_many(tmp_path: Path) -> None:
+def test_any_number_of_unnamed_colours_are_counted(tmp_path: Path) -> None:
     colours = [(r, g, b) for r in (0, 120, 240) for g in (0, 120, 240) for b in (0, 240)]
     file = write_labels(tmp_path / "a.png", *((colour, 10) for colour in colours))
     labels = read_labels(file, Palette((colours[0], colours[1]), leave=True))

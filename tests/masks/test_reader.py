@@ -79,7 +79,7 @@ def test_the_opacity_of_a_mask_is_grey_times_alpha(tmp_path: Path) -> None:
     assert mask[15, 0] == pytest.approx(0.2)
 
 
-def test_the_alpha_channel_can_be_the_mask_whatever_the_colour(tmp_path: Path) -> None:
+def test_the_alpha_channel_can_be_the_mask_for_any_colour(tmp_path: Path) -> None:
     pixels = np.zeros((64, 96, 4), np.uint8)
     pixels[:, :48] = (10, 200, 30, 255)
     Image.fromarray(pixels).save(tmp_path / "a.png")
@@ -162,7 +162,7 @@ def test_a_border_is_outside_the_mask() -> None:
 
 
 def test_operations_have_an_order_and_lengths_are_those_of_the_image(tmp_path: Path) -> None:
-    """Invert, threshold, grow, shrink, feather; px of the image, whatever the working size."""
+    """Invert, threshold, grow, shrink, feather; px of the image, at any working size."""
     Image.fromarray(left_half(960, 640)).save(tmp_path / "a.png")
     frame = Frame((960, 640))
     wide = read({"file": str(tmp_path / "a.png"), "invert": True, "grow": 96}, (96, 64), frame)
@@ -205,7 +205,7 @@ def test_masks_that_meet_at_a_soft_edge_leave_no_gap(tmp_path: Path) -> None:
     np.testing.assert_allclose(read({"any": [a, {"file": a, "invert": True}]}), 1, atol=1e-6)
 
 
-def test_shrinking_averages_what_a_pixel_covers() -> None:
+def test_shrinking_averages_the_area_of_a_pixel() -> None:
     mask = np.zeros((40, 40), np.float32)
     mask[:, :10] = 1
     np.testing.assert_allclose(resize_mask(mask, (2, 1)), [[0.5, 0]], atol=1e-6)
@@ -230,7 +230,7 @@ def test_enlarging_is_bilinear_between_pixels_along_each_axis() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mask", "picture", "same"),
+    ("mask", "image", "same"),
     [
         ((700, 466), (700, 467), True),
         ((700, 465), (700, 467), False),
@@ -243,9 +243,9 @@ def test_enlarging_is_bilinear_between_pixels_along_each_axis() -> None:
     ],
 )
 def test_a_scaled_size_has_the_same_shape_to_within_a_pixel_of_the_smaller(
-    mask: tuple[int, int], picture: tuple[int, int], same: bool
+    mask: tuple[int, int], image: tuple[int, int], same: bool
 ) -> None:
-    assert same_shape(mask, picture) == same
+    assert same_shape(mask, image) == same
 
 
 @pytest.mark.parametrize("size", [(700, 467), (700, 468), (700, 466), (350, 234), (1400, 935), (1050, 701)])
@@ -320,7 +320,7 @@ def test_the_edge_of_a_colour_is_a_pixel_soft(tmp_path: Path) -> None:
     found = reader.read(Mask(file=file, colour="red"), Frame(SIZE), SIZE)
     aside = np.exp(-1 / (2 * 0.6**2)) / (1 + 2 * np.exp(-1 / (2 * 0.6**2)))
     np.testing.assert_allclose(found[32, 46:50], [1, 1 - aside, aside, 0], atol=1e-5)
-    with counting_decodes() as decodes:  # it is decoded once, however many of its colours are asked for
+    with counting_decodes() as decodes:  # it is decoded once for any number of its colours
         other = reader.read(Mask(file=file, colour="blue"), Frame(SIZE), SIZE)
     assert not decodes
     np.testing.assert_allclose(found + other, 1, atol=1e-5)
@@ -328,7 +328,7 @@ def test_the_edge_of_a_colour_is_a_pixel_soft(tmp_path: Path) -> None:
         reader.read(Mask(file=file, colour="red"), Frame(SIZE[::-1]), SIZE)
 
 
-def test_a_palette_collects_what_a_recipe_says_of_its_file(studio: Path) -> None:
+def test_a_palette_collects_the_keys_of_all_masks_of_its_file(studio: Path) -> None:
     """Every colour named or ignored, once; the smallest tolerance; whether other colours are left to `rest`."""
     for name in ("inside", "source"):
         Image.new("RGB", (96, 64), "red").save(studio / f"{name}.png")

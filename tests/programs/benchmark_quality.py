@@ -1,4 +1,4 @@
-"""Measure how soon a render is as close to its style as two plain implementations: a program, not a test.
+"""Measure when a render is as close to its style as two plain implementations: a program, not a test.
 
 GUIDEDSTYLE_TEST_DATA=DIR python tests/programs/benchmark_quality.py [--size 512] [--pairs 3] [--iterations 300]
     [--reach 0.5 0.3 0.2] [--out results.json]

@@ -1,6 +1,6 @@
 """Measure the start-up time of commands: `python tests/programs/benchmark_startup.py`.
 
-Times `--help`, and `check` on a 12-megapixel content image with three masks, beside a bare `python -c pass` in the
+Times `--help`, and `check` on a 12-megapixel content image with three masks, against a bare `python -c pass` in the
 same run, and prints medians.
 """
 

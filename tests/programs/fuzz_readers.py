@@ -105,7 +105,7 @@ def select_labels(file: Path) -> None:
     assert list(labels.warnings) is not None
 
 
-def read_pictures(file: Path) -> None:
+def read_images(file: Path) -> None:
     """Read an image at a small and at full size, and its frame."""
     attempt(lambda: read_frame(file))
     attempt(lambda: read_image(file, 16))
@@ -136,9 +136,9 @@ def compare_carried(file: Path) -> None:
 TARGETS = {
     "recipe": Target("recipe.yaml", read_and_write_recipe, fuzz_seeds.make_recipes),
     "settings": Target("settings.txt", read_settings, fuzz_seeds.make_settings),
-    "picture": Target("picture.png", read_pictures, fuzz_seeds.make_pictures),
-    "masks": Target("mask.png", read_masks, fuzz_seeds.make_pictures),
-    "labels": Target("labels.png", select_labels, fuzz_seeds.make_pictures),
+    "picture": Target("picture.png", read_images, fuzz_seeds.make_images),
+    "masks": Target("mask.png", read_masks, fuzz_seeds.make_images),
+    "labels": Target("labels.png", select_labels, fuzz_seeds.make_images),
     "openraster": Target("layers.ora", read_layers, fuzz_seeds.make_openrasters, zipped=True),
     "krita": Target("layers.kra", read_layers, fuzz_seeds.make_kritas, zipped=True),
     "photoshop": Target("layers.psd", read_layers, fuzz_seeds.make_photoshops),

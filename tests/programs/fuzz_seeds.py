@@ -54,12 +54,12 @@ def make_settings() -> Iterator[bytes]:
 
 
 def make_records() -> Iterator[bytes]:
-    """Write the record beside an image."""
+    """Write the record next to an image."""
     yield json.dumps(RECORD).encode()
     yield b'{"recipe": {"content": "a\\u00e9"}}'
 
 
-def make_pictures() -> Iterator[bytes]:
+def make_images() -> Iterator[bytes]:
     """Write images of every format and mode, some turned, transparent, in several frames, or compressed."""
     y, x = np.mgrid[0:20, 0:18]
     picture = Image.fromarray(np.uint8(np.stack([x * 14, y * 12, 255 * (x > 8), 255 * (y > 8)], 2)))

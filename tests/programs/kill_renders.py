@@ -62,7 +62,7 @@ def render_with_kills(command: list[str], output: Path, noise: random.Random, lo
             process.send_signal(end)
             process.communicate()
             ends.append(end.name)
-            longest *= 1.2  # so that it ends at some point
+            longest *= 1.2  # so that it ends eventually
             continue
         if process.returncode != 0:
             raise SystemExit(f"ended with {process.returncode}:\n{said}")
@@ -90,12 +90,12 @@ def main() -> None:
         began = time.monotonic()
         subprocess.run([*base, "-o", str(whole)], check=True, capture_output=True)
         seconds = time.monotonic() - began
-        wanted = np.asarray(Image.open(whole))
+        expected = np.asarray(Image.open(whole))
         for run in range(chosen.runs):
             output = Path(folder) / f"{run}.png"
             with polling([output, output.with_suffix(".preview.png")], broken) as reads:
                 ends = render_with_kills([*base, "-o", str(output), *every], output, noise, seconds)
-            same = np.array_equal(np.asarray(Image.open(output)), wanted)
+            same = np.array_equal(np.asarray(Image.open(output)), expected)
             left = sorted(file.name for file in Path(folder).glob(f"*{run}.p*") if file.suffix not in (".png", ".json"))
             differing += not same
             print(

@@ -1,4 +1,4 @@
-"""Markdown tables of style distance over time: when each method reaches which distance."""
+"""Markdown tables of style distance over time: when each method reaches each distance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Curve = Sequence[Sequence[float]]  # iteration, seconds, style distance, seconds
 
 
 class Interval(NamedTuple):
-    """A value known to lie between two others; exact if they are equal."""
+    """A value known to be between two others; exact if they are equal."""
 
     low: float
     high: float

@@ -19,7 +19,7 @@ REGIONS = "regions: [{name: a, mask: left.png, style: ink}]"
 WHOLE = f"{CONTENT}\n{STYLES}\n{REGIONS}\n"
 REGION = f"{CONTENT}\n{STYLES}\nregions:\n-\n  name: a\n  mask: left.png\n  style: ink\n"
 MASK = f"{CONTENT}\n{STYLES}\nregions:\n-\n  name: a\n  style: ink\n  mask:\n"
-HOMES = {  # by the prefix of a group of keys: a right recipe that ends where one more of them may stand, and its indent
+HOMES = {  # by the prefix of a group of keys: a valid recipe that ends where one more key may follow, and its indent
     "": (WHOLE, 0),
     "regions[].": (REGION, 2),
     "regions[].style.NAME.": (REGION.replace("  style: ink\n", "  style:\n    ink:\n      weight: 1\n"), 6),
@@ -68,7 +68,7 @@ TEXTS = {  # invalid for any key, and a part of the message
     "a tab": ("\n\t- 3", "spaces, not tabs"),
     "a letter that is none": ("\x00", "U+0000"),
 }
-FREE = {  # texts that need not name something else; regions of which all are commented out
+FREE = {  # texts that need not name anything; regions that are all commented out
     "regions": {"nothing"},
     "regions[].name": {"a word"},
     "mask.layer": {"a word", "a long text"},
@@ -76,7 +76,7 @@ FREE = {  # texts that need not name something else; regions of which all are co
 
 
 def list_entries() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """List every key: the prefix of its group, its name, and what the schema says of its values."""
+    """List every key: the prefix of its group, its name, and the schema of its values."""
     for prefix, model in GROUPS.values():
         schema = model.model_json_schema(mode="validation")
         properties = schema.get("properties") or schema["$defs"][model.__name__]["properties"]
@@ -92,14 +92,14 @@ def find_kinds(entry: dict[str, Any]) -> set[str]:
 
 
 def may_be(name: str, entry: dict[str, Any], value: str) -> bool:
-    """Whether a value is valid after all, or invalid only together with other keys."""
+    """Whether a value is valid for this key, or invalid only together with other keys."""
     kinds = find_kinds(entry)
-    length = {"number", "string"} <= kinds and value == "of eights"  # which may be written as a text
+    length = {"number", "string"} <= kinds and value == "of eights"  # which may be written as text
     return length or ("boolean" in kinds and value == "a flag") or value in FREE.get(name, ())
 
 
 def is_tried(name: str, entry: dict[str, Any], value: str) -> bool:
-    """Whether a value is tried for a key: invalid numbers only for keys that may be numbers."""
+    """Whether a value is tested for a key: invalid numbers only for keys that may be numbers."""
     numeric = bool(find_kinds(entry) & {"number", "integer"})
     return not may_be(name, entry, value) and (numeric or value not in NUMBERS)
 

@@ -126,8 +126,8 @@ def test_a_weight_that_is_a_mask_varies_over_the_region(studio: Path) -> None:
     Image.fromarray(rise).save(studio / "rise.png")
     (studio / "a.yaml").write_text(HEAD + "regions:\n  - {name: a, mask: rest, style: {ink: 1, oil: rise.png}}\n")
     (mix,) = open_scene(read_recipe(studio / "a.yaml")).mixes
-    wanted = rise / 255 / (1 + rise / 255)
-    np.testing.assert_allclose(mix[1], wanted, atol=0.01)
+    expected = rise / 255 / (1 + rise / 255)
+    np.testing.assert_allclose(mix[1], expected, atol=0.01)
     np.testing.assert_allclose(mix.sum(0), 1, atol=1e-5)
 
 

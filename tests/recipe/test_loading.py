@@ -1,4 +1,4 @@
-"""Loading: nothing is done twice, shorthand has one canonical form, old names of keys are read."""
+"""Loading: no step runs twice, shorthand has one canonical form, old names of keys are read."""
 
 from __future__ import annotations
 

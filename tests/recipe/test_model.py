@@ -1,4 +1,4 @@
-"""Recipes: what people may write, and how errors in it are reported."""
+"""Recipes: accepted forms, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_masks_are_the_same_after_writing_and_reading_elsewhere(studio: Path) ->
 
 
 @pytest.mark.parametrize("name", ["1e5", "-3E2", "yes", "~", "a, b", "x: y", "# z", "Öl 空", "[a]", "0x10", ".inf"])
-def test_a_name_is_quoted_where_yaml_would_take_it_for_something_else(studio: Path, name: str) -> None:
+def test_a_name_is_quoted_where_yaml_would_read_another_type(studio: Path, name: str) -> None:
     text = (studio / "recipe.yaml").read_text().replace("name: left", f"name: {json.dumps(name)}")
     (studio / "a.yaml").write_text(text)
     recipe = load_recipe(studio / "a.yaml")
@@ -252,7 +252,7 @@ def test_several_broken_files_are_all_reported(studio: Path) -> None:
     ]
 
 
-def test_the_schema_accepts_what_the_reader_accepts() -> None:
+def test_the_schema_and_the_reader_accept_the_same_recipes() -> None:
     schema = make_schema()
     accepts = jsonschema.Draft202012Validator(schema)
     for text in (

@@ -104,9 +104,9 @@ def test_an_image_without_a_recipe_is_listed_and_makes_no_difference(folder: Pat
     found = compare(folder, "photo.png", "one.png", "further/down/two.png")
     assert found["pictures"][0] == {"file": "photo.png", "recipe": None}
     assert found["recipe"] == {"regions.left.strength": [None, None, 2.0], "solver.seed": [None, 0, 3]}
-    told = run("compare", "photo.png", "one.png", folder=folder).stdout
-    assert "1  photo.png  no recipe" in told
-    assert "The recipes do not differ." in told
+    reported = run("compare", "photo.png", "one.png", folder=folder).stdout
+    assert "1  photo.png  no recipe" in reported
+    assert "The recipes do not differ." in reported
 
 
 def test_another_file_of_the_same_name_differs_and_another_path_to_the_same_file_does_not(folder: Path) -> None:
@@ -252,7 +252,7 @@ def test_more_images_than_fit_side_by_side_are_split_into_tables(folder: Path) -
 
 
 @pytest.mark.parametrize("beside", ["{}", '{"title": "IMG_1.jpg"}', "[1, 2]"])
-def test_the_json_of_another_program_is_no_record(folder: Path, beside: str) -> None:
+def test_the_json_of_another_program_is_not_a_record(folder: Path, beside: str) -> None:
     (folder / "photo.png.json").write_text(beside)
     assert compare(folder, "photo.png", "one.png")["pictures"][0]["recipe"] is None
 

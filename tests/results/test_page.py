@@ -1,4 +1,4 @@
-"""The report page in a real browser: what it shows, that it is accessible, and that it loads nothing."""
+"""The report page in a real browser: its content, that it is accessible, and that it loads nothing else."""
 
 from __future__ import annotations
 
@@ -193,9 +193,9 @@ def test_the_slider_moves_the_line_between_content_image_and_result(
         assert differ(seen, after, 0.28, 0.48) < differ(seen, before, 0.28, 0.48) / 3
 
 
-def differ(seen: Image.Image, picture: Image.Image, left: float, right: float) -> float:
+def differ(seen: Image.Image, expected: Image.Image, left: float, right: float) -> float:
     """Measure the mean difference of two images between two columns (shares of the width), above handle and labels."""
-    one, other = (np.asarray(image.resize((200, 133)), float) for image in (seen, picture))
+    one, other = (np.asarray(image.resize((200, 133)), float) for image in (seen, expected))
     columns = slice(round(200 * left), round(200 * right))
     return float(np.abs(one - other)[5:45, columns].mean())
 
@@ -223,7 +223,7 @@ def test_the_button_copies_the_rendered_recipe(report: Report, browser: Browser,
     with opened(browser, report.file) as page:
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         page.evaluate("navigator.clipboard.writeText('nothing')")
-        if not clipboard:  # as in browsers that deny it to files
+        if not clipboard:  # as in browsers that forbid it for local files
             page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
         page.get_by_role("button", name="Copy the recipe").click()
         page.get_by_role("status").get_by_text("Copied.").wait_for()
@@ -391,5 +391,5 @@ def test_the_table_has_the_final_losses(report: Report) -> None:
         assert [f"{style:.4f}", f"{content:.4f}"] in [text[place + 1 : place + 3] for place in find(text, region)]
 
 
-def find(parts: list[str], wanted: str) -> list[int]:
-    return [place for place, part in enumerate(parts) if part == wanted]
+def find(parts: list[str], expected: str) -> list[int]:
+    return [place for place, part in enumerate(parts) if part == expected]

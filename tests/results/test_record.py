@@ -1,4 +1,4 @@
-"""The record beside an image and the recipe within it: what is written is read, and keeps its meaning."""
+"""The record next to an image and the recipe within it: both are read as they were written, and keep their meaning."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_record_that_lacks_a_section_is_damaged_and_one_that_lacks_all_is_an_i
 
 
 @pytest.mark.parametrize("losses", [float("nan"), float("inf")])
-def test_losses_that_are_no_numbers_survive(tmp_path: Path, losses: float) -> None:
+def test_losses_that_are_not_numbers_are_kept(tmp_path: Path, losses: float) -> None:
     record = Record.model_validate(EARLIEST | {"losses": {"total": losses, "smoothness": 1.0, "regions": {}}})
     (tmp_path / "a.json").write_bytes(record.to_json())
     found = read_record(tmp_path / "a.json")
@@ -98,7 +98,7 @@ def test_the_recipes_in_record_and_png_state_the_precision_that_was_used(studio:
 
 
 @pytest.mark.parametrize(("asked", "found"), [("auto", True), ("float32", True), ("bfloat16", False)])
-def test_a_finished_image_counts_unless_another_precision_is_asked_for(studio: Path, asked: str, found: bool) -> None:
+def test_a_finished_image_counts_unless_another_precision_is_requested(studio: Path, asked: str, found: bool) -> None:
     (studio / "texture.yaml").write_text(f"precision: float32\n{TEXTURE.replace('sgd', 'sgd, steps: 1')}")
     guidedstyle.render(studio / "texture.yaml", device="cpu").save()
     recipe = guidedstyle.load_recipe(studio / "texture.yaml", {"precision": asked})

@@ -104,7 +104,7 @@ def test_a_render_resumed_from_any_checkpoint_ends_with_the_same_bits(
 
 
 def test_a_scale_that_converged_when_it_was_stopped_takes_no_more_steps(studio: Path) -> None:
-    """The stop comes at the very step at which the scale converges."""
+    """The stop is requested at the step at which the scale converges."""
     scene = open_studio(studio, solver__steps=60, solver__sizes=1, solver__tolerance=0.5)
     renderer = Renderer("cpu")
     plan, stops = renderer.plan(scene), dict[int, Snapshot]()
@@ -227,7 +227,7 @@ def test_a_stop_requested_while_the_preview_is_written_leaves_a_checkpoint(studi
 
     def write_preview(update: Update) -> None:
         if update.done == 2:
-            stop.set()  # Ctrl-C at this very moment
+            stop.set()  # Ctrl-C at this moment
 
     result = renderer.render(scene, plan, watch_until(stop, [checkpointer, write_preview]))
     checkpoint = read_checkpoint(checkpointer.file)
@@ -281,7 +281,7 @@ def interrupt(scene: Scene) -> Path:
 
 
 def load(scene: Scene, limits: Limits | None = None) -> Resumption:
-    """Load the checkpoint beside the output of a scene."""
+    """Load the checkpoint next to the output of a scene."""
     resumption = make_checkpointer(scene, Renderer("cpu", limits or Limits()).plan(scene)).load()
     assert resumption
     return resumption
@@ -432,7 +432,7 @@ def test_a_repainted_mask_is_a_change(studio: Path) -> None:
     assert "inputs.regions.1.mask" in load(scene).warning
 
 
-def test_other_sizes_or_steps_are_refused_with_what_changed(studio: Path) -> None:
+def test_other_sizes_or_steps_are_refused_with_a_list_of_changes(studio: Path) -> None:
     interrupt(open_studio(studio))
     for key, value in (("size", 128), ("solver__steps", 9), ("solver__sizes", 1)):
         with pytest.raises(GuidedStyleError, match=key.replace("__", r"\.")):
@@ -647,7 +647,7 @@ OPTIMISER_KEYS_OF_FORMAT_2 = {
 
 @pytest.mark.parametrize("method", OPTIMISER_KEYS_OF_FORMAT_2)
 def test_other_keys_need_another_format(studio: Path, method: str) -> None:
-    """If this fails, raise FORMAT and write down its keys: older checkpoints cannot be resumed exactly."""
+    """If this fails, increase FORMAT and write down its keys: older checkpoints cannot be resumed exactly."""
     data = torch.load(interrupt(open_studio(studio, solver__method=method)), weights_only=True)
     expected = KEYS_OF_FORMAT_2 | {"snapshot.state.optimiser": OPTIMISER_KEYS_OF_FORMAT_2[method]}
     keys = {f"{'.' * bool(path)}{path}.{key}" for path, names in expected.items() for key in names.split()}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.processes import spawn, wait_for
-from support.renders import OFTEN, RENDER, check_picture, end, list_temporary, start
+from support.renders import OFTEN, RENDER, check_image, end, list_temporary, start
 
 from guidedstyle.run.interrupts import EXITING, STOPPING
 
@@ -35,7 +35,7 @@ sys.meta_path.insert(0, Finder())
 
 
 @pytest.mark.parametrize("module", ["torch._C", "guidedstyle.app.render"])
-def test_ctrl_c_within_an_import_is_no_traceback(studio: Path, module: str) -> None:
+def test_ctrl_c_within_an_import_prints_no_traceback(studio: Path, module: str) -> None:
     """An exception from within the import of torch can be lost."""
     assert end(start(studio, *RENDER, fault=AT_IMPORT.format(module=module))) == (130, "interrupted\n")
 
@@ -56,7 +56,7 @@ module.{name} = call
 @pytest.mark.parametrize(
     ("module", "name", "call"),
     [("objective.targets", "TargetBuilder.make_terms", 1), ("render", "resize", 1), ("render", "Objective", 2)],
-    ids=["paintings", "small", "final"],
+    ids=["styles", "small", "final"],
 )
 def test_ctrl_c_at_any_stage_leaves_a_whole_image_and_the_render_can_be_resumed(
     studio: Path, module: str, name: str, call: int
@@ -66,11 +66,11 @@ def test_ctrl_c_at_any_stage_leaves_a_whole_image_and_the_render_can_be_resumed(
     fault = SIGNAL_AT.format(module=module, name=name, call=call)
     code, said = end(start(studio, *RENDER, *sizes, fault=fault))
     assert (code, "stopping after this step" in said) == (130, True)
-    check_picture(studio / "recipe.png", (173, 260, 3))
+    check_image(studio / "recipe.png", (173, 260, 3))
     assert not list_temporary(studio)
     code, said = end(start(studio, *RENDER, *sizes, "--resume"))
     assert (code, "resumes from step" in said) == (0, True), said
-    check_picture(studio / "recipe.png", (173, 260, 3))
+    check_image(studio / "recipe.png", (173, 260, 3))
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -87,7 +87,7 @@ def test_ctrl_c_during_the_save_leaves_a_whole_image(studio: Path, times: int) -
     code, said = end(process)
     assert code == (0 if times == 1 else 130), said
     assert ((studio / "recipe.png").read_bytes() == earlier) == (times == 2)
-    check_picture(studio / "recipe.png")
+    check_image(studio / "recipe.png")
     assert not list_temporary(studio)
     assert not (studio / "recipe.png.state").exists()
 
@@ -136,7 +136,7 @@ def test_a_closed_terminal_loses_no_image(studio: Path, hangup: bool) -> None:
         process.send_signal(signal.SIGHUP)
         time.sleep(0.02)
     assert process.wait(timeout=200) == (130 if hangup else 0)
-    check_picture(studio / "recipe.png")
+    check_image(studio / "recipe.png")
     assert not (studio / "recipe.preview.png").exists()
     assert (studio / "recipe.png.state").exists() == hangup
     assert not list_temporary(studio)
@@ -151,7 +151,7 @@ def test_a_second_render_of_an_output_is_refused_and_the_first_continues(studio:
     assert (studio / "recipe.png.state").exists()
     first.send_signal(signal.SIGINT)
     assert end(first)[0] == 130
-    check_picture(studio / "recipe.png")
+    check_image(studio / "recipe.png")
     assert not list_temporary(studio)
 
 

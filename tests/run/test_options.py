@@ -18,7 +18,7 @@ def test_an_interval_is_in_steps_or_in_seconds(text: str, every: Every) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-1", "5m", "1e3", "often", "s", "٣"])
-def test_what_is_not_an_interval_is_refused(text: str) -> None:
+def test_an_invalid_interval_is_refused(text: str) -> None:
     with pytest.raises(GuidedStyleError, match="--x"):
         read_every(text, "--x")
 
@@ -39,7 +39,7 @@ def test_a_slow_action_is_run_less_often(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(done) > 3
 
 
-def test_a_clock_that_jumps_makes_neither_a_burst_nor_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_jumps_causes_neither_a_burst_nor_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process is suspended for a day, once between two actions and once within one."""
     now, done = [0.0], list[float]()
     monkeypatch.setattr("guidedstyle.run.options.time.monotonic", lambda: now[0])
@@ -53,6 +53,6 @@ def test_a_clock_that_jumps_makes_neither_a_burst_nor_a_gap(monkeypatch: pytest.
         now[0] += 86400 if step == 10 else 1
         throttle.run(step, work)
     gaps = np.diff(done)
-    assert sorted(gaps)[-3] < 7  # but for the two jumps
+    assert sorted(gaps)[-3] < 7  # except for the two jumps
     assert gaps.min() >= 5
     assert done[3] - done[2] <= 86400 + LONGEST_PAUSE + 1

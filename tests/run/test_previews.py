@@ -1,4 +1,4 @@
-"""Previews, numbered frames and films of a render, and what is deleted at its end."""
+"""Previews, numbered frames and films of a render, and which of them are deleted at its end."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def test_frames_are_numbered_by_step_and_as_large_as_the_image(studio: Path) -> 
     assert done.returncode == 0, done.stderr
     frames = sorted((studio / "recipe.png.frames").iterdir())
     assert [frame.name for frame in frames] == ["000004.png", "000008.png", "000012.png"]
-    last, picture = (np.asarray(read_image(file), int) for file in (frames[-1], studio / "recipe.png"))
-    assert last.shape == picture.shape == (200, 300, 3)
-    assert np.abs(last - picture).max() <= 1
-    assert np.abs(np.asarray(read_image(frames[0]), int) - picture).mean() > 2
+    last, image = (np.asarray(read_image(file), int) for file in (frames[-1], studio / "recipe.png"))
+    assert last.shape == image.shape == (200, 300, 3)
+    assert np.abs(last - image).max() <= 1
+    assert np.abs(np.asarray(read_image(frames[0]), int) - image).mean() > 2
 
 
 def test_frames_of_an_earlier_render_are_deleted(studio: Path) -> None:
@@ -49,10 +49,10 @@ def test_a_film_has_every_frame_and_ends_with_the_image(studio: Path) -> None:
         frames.append(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB).astype(int))
     film.release()
     assert len(frames) == 4 + 6  # every second step, and the last stays for a second and a half at four a second
-    picture = np.asarray(read_image(studio / "recipe.png").resize((200, 132)), int)
-    assert frames[-1].shape == picture.shape
-    assert np.abs(frames[-1] - picture).mean() < 12  # films are compressed
-    assert np.abs(frames[0] - picture).mean() > np.abs(frames[-1] - picture).mean()
+    image = np.asarray(read_image(studio / "recipe.png").resize((200, 132)), int)
+    assert frames[-1].shape == image.shape
+    assert np.abs(frames[-1] - image).mean() < 12  # films are compressed
+    assert np.abs(frames[0] - image).mean() > np.abs(frames[-1] - image).mean()
 
 
 @pytest.mark.parametrize("name", ["film.gif", "film", "film.png"])

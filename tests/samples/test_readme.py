@@ -75,7 +75,7 @@ def test_commands_are_parsed(words: list[str]) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Make a folder with all that the pages name: images, masks, recipes, and the samples."""
+    """Make a folder with everything the pages name: images, masks, recipes, and the samples."""
     names = ("photo", "painting", "strokes", "ink", "waves", "photos/1", "photos/2")
     (tmp_path / "photos").mkdir()
     for seed, name in enumerate(names):
@@ -105,7 +105,7 @@ def draw_third(index: int) -> Image.Image:
 
 
 def paint_layers(folder: Path) -> None:
-    """Do what the pages ask for between two commands: paint the layers of scene.ora."""
+    """Paint the layers of scene.ora, as the pages ask the reader to do between two commands."""
     with Image.open(folder / "photo.jpg") as photo:
         layers = [(CONTENT_LAYER, photo.convert("RGBA"))]
         layers += [(name, draw_third(index)) for index, name in enumerate(("sky", "sea", "boat"))]
@@ -115,7 +115,7 @@ def paint_layers(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_run(page: str, folder: Path) -> None:
-    """In the page's order, as small as can be, except those that are marked to be parsed only."""
+    """In the page's order, at the smallest sizes, except those that are marked to be parsed only."""
     for block, words in COMMANDS:
         if block.page == page and not block.reason and words[0] != "pip":
             assert words[0] == "guidedstyle"
@@ -150,7 +150,7 @@ def test_pages_have_a_line_for_every_key() -> None:
 
 
 @pytest.mark.parametrize("page", [*PAGES, "tests/programs/README.md", "guidedstyle/encoders/lite.md"])
-def test_links_lead_somewhere(page: str) -> None:
+def test_links_have_targets(page: str) -> None:
     for link in LINK.findall((ROOT / page).read_text(encoding="utf-8")):
         path, _, anchor = link.partition("#")
         target = (ROOT / page).parent / path if path else ROOT / page

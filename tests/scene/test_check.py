@@ -115,7 +115,7 @@ def test_every_region_has_its_own_kind_of_guides_which_sum_to_1() -> None:
     assert found.dtype == np.float32
 
 
-def test_the_receptive_field_is_what_a_position_sees() -> None:
+def test_the_receptive_field_holds_all_pixels_that_change_a_feature() -> None:
     """Against the network itself: only pixels within it change the feature."""
     encoder = load_encoder_once()
     image = torch.rand(1, 3, 96, 96).requires_grad_()
@@ -202,9 +202,9 @@ def test_the_coverage_is_that_of_the_engine(tmp_path: Path, width: int, guides: 
         weights = aim(scene, stage).canvas.weights[1:2].numpy()
         for coverage, octave in zip(found[1 - stage :], range(3), strict=False):
             for name in coverage.used:
-                layer, picture = LITE.layers[name], halve_shape(weights.shape[1:], octave)
-                grid = (picture[0] // layer.stride, picture[1] // layer.stride)
-                cells = cover_grid(weights, grid, layer, image=picture, mode=guides)
+                layer, shape = LITE.layers[name], halve_shape(weights.shape[1:], octave)
+                grid = (shape[0] // layer.stride, shape[1] // layer.stride)
+                cells = cover_grid(weights, grid, layer, image=shape, mode=guides)
                 assert (cells.max() >= MOSTLY) == (name in coverage.covered)
                 weighed = propagate(weights, layer, octave=octave, modes=[guides])
                 simple = propagate(weights, layer, octave=octave, modes=["simple"])
@@ -233,18 +233,18 @@ def test_a_seam_at_half_opacity_keeps_its_weight_at_every_octave(tmp_path: Path)
     weights = np.stack([1 - ramp, ramp])
     for octave in range(3):
         for layer in (LITE.layers[name] for name in LITE.style_layers):
-            picture = halve_shape(PHOTO[::-1], octave)
-            grid = (picture[0] // layer.stride, picture[1] // layer.stride)
+            shape = halve_shape(PHOTO[::-1], octave)
+            grid = (shape[0] // layer.stride, shape[1] // layer.stride)
             np.testing.assert_allclose(
-                cover_grid(weights, grid, layer, image=picture, mode="simple").sum(0), 1, atol=1e-5
+                cover_grid(weights, grid, layer, image=shape, mode="simple").sum(0), 1, atol=1e-5
             )
 
 
 def test_inside_guides_keep_the_neighbours_edge_out_of_the_style(tmp_path: Path) -> None:
     """A style image that is flat within its mask and full of edges outside: `inside` sees only the flat part."""
-    picture = np.full((200, 200, 3), 120, np.uint8)
-    picture[:, 100:] = np.random.default_rng(0).integers(0, 255, (200, 100, 3))
-    Image.fromarray(picture).save(tmp_path / "oil.png")
+    pixels = np.full((200, 200, 3), 120, np.uint8)
+    pixels[:, 100:] = np.random.default_rng(0).integers(0, 255, (200, 100, 3))
+    Image.fromarray(pixels).save(tmp_path / "oil.png")
     mask = np.zeros((200, 200), np.uint8)
     mask[:, :100] = 255
     Image.fromarray(mask).save(tmp_path / "flat.png")

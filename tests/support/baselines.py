@@ -91,7 +91,7 @@ class NeuralStyle:
     def loss(self, image: Tensor) -> Tensor:
         """Compute the loss of an input of the network."""
         seen = see(self.network, image)
-        style = sum(functional.mse_loss(self.gram(seen[layer]), wanted) for layer, wanted in self.targets.items())
+        style = sum(functional.mse_loss(self.gram(seen[layer]), expected) for layer, expected in self.targets.items())
         content = functional.mse_loss(seen[self.content_layer], self.content_features)
         down, right = image[:, :, 1:] - image[:, :, :-1], image[:, :, :, 1:] - image[:, :, :, :-1]
         variation = down.abs().sum() + right.abs().sum()
@@ -158,7 +158,7 @@ class PlainAdam:
         """Compute the loss of an image: style and content relative to their targets, and the mean variation."""
         seen = [self.see(octave) for octave in self.halve(image)]
         pairs = list(zip(self.measure(seen), self.targets, strict=True))
-        style = sum((gram - wanted).square().sum() / wanted.square().sum() for gram, wanted in pairs) / len(pairs)
+        style = sum((gram - expected).square().sum() / expected.square().sum() for gram, expected in pairs) / len(pairs)
         content = (
             seen[0][self.content_layer] - self.content_features
         ).square().sum() / self.content_features.square().sum()

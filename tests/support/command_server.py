@@ -97,7 +97,7 @@ def write_images(folder: Path) -> Path:
 
 
 def check_refusal(done: Done) -> None:
-    """Check what every error message must be: readable, from this program, quick, and the only output."""
+    """Check that an error message is readable, from this program, quick, and the only output."""
     assert done.code == 2, (done.code, done.out, done.err)
     assert done.out == ""
     assert "Traceback" not in done.err
@@ -108,7 +108,7 @@ def check_refusal(done: Done) -> None:
 
 
 def read_problems(message: str) -> list[str]:
-    """Parse an error message into its problems (place, rule, remedy); it holds nothing else but their number."""
+    """Parse an error message into its problems (place, rule, remedy); it holds nothing else except their number."""
     if usage := USAGE.fullmatch(message):
         return [f"{usage['rule']}\n    {usage['remedy']}"]
     found = list(PROBLEM.finditer(message))

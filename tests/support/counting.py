@@ -1,4 +1,4 @@
-"""Count what is decoded and hashed, where the libraries do it."""
+"""Count decoded and hashed files, where the libraries do the work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def counting_decodes() -> Iterator[Counter[str]]:
     load, read, topil = ImageFile.ImageFile.load, zipfile.ZipFile.read, Layer.topil
 
     def count_load(image: ImageFile.ImageFile) -> Any:
-        if image.tile and image.filename:  # else it is decoded already, or counted as a part
+        if image.tile and image.filename:  # otherwise it is decoded already, or counted as a part
             decodes[Path(image.filename).name] += 1
         return load(image)
 

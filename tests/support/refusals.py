@@ -1,4 +1,4 @@
-"""The problems of a wrong recipe."""
+"""The problems of an invalid recipe."""
 
 from __future__ import annotations
 

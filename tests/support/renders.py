@@ -45,7 +45,7 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, out + err
 
 
-def check_picture(file: Path, shape: tuple[int, ...] = (64, 96, 3)) -> None:
+def check_image(file: Path, shape: tuple[int, ...] = (64, 96, 3)) -> None:
     assert np.asarray(Image.open(file)).shape == shape
     assert (file.with_name(file.name + ".json")).read_text().endswith("}\n")
 

@@ -76,7 +76,7 @@ def _describe(device: torch.device) -> str:
 
 
 def examine_memory(device: torch.device, free: int, chosen: bool) -> Finding:
-    """Compare the free memory of a device, in bytes, with what the smallest render takes."""
+    """Compare the free memory of a device, in bytes, with that of the smallest render."""
     what = f"{device} memory"
     if free == sys.maxsize:
         return Finding("ok", what, "the free amount is unknown")

@@ -26,7 +26,7 @@ Mark = Literal["ok", "missing", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found about one part of this machine."""
+    """The state of one part of this machine."""
 
     mark: Mark  # missing: not every render needs it; problem: see the remedy
     what: str

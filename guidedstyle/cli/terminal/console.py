@@ -43,7 +43,7 @@ def print_scene(scene: Scene, warnings: Sequence[str]) -> None:
 
 
 def print_warnings(warnings: Iterable[str]) -> None:
-    """Print warnings as part of what was asked for."""
+    """Print warnings as part of the requested output."""
     console = _console()
     for warning in warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")

@@ -46,7 +46,7 @@ def print_count(error: Exception) -> None:
 
 
 def print_json(data: Mapping[str, Any]) -> None:
-    """Print a line of JSON for programs, in ASCII whatever the encoding of the output."""
+    """Print a line of JSON for programs, in ASCII, so that it is valid in every encoding."""
     sys.stdout.write(json.dumps(data) + "\n")
     sys.stdout.flush()
 

@@ -52,7 +52,7 @@ class TargetBuilder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What statistics depend on besides the style image."""
+        """The settings, besides the style image, on which statistics depend."""
         return self.encoder.fingerprint()
 
     def weigh_layers(self, controls: Controls) -> dict[OctaveLayer, float]:

@@ -109,7 +109,7 @@ def read_document(source: str, text: str) -> Document:
         raise GuidedStyleError.of(f"{source}:{error}", TOO_MANY, SIMPLIFY) from error
     except RecursionError as error:
         raise GuidedStyleError.of(source, "it is nested too deeply", "use fewer levels") from error
-    except (ValueError, OverflowError) as error:  # of chr: "\U00110000" and "\UFFFFFFFF" are no characters
+    except (ValueError, OverflowError) as error:  # of chr: "\U00110000" and "\UFFFFFFFF" are not characters
         raise GuidedStyleError.of(source, f"this is not YAML: {error}", "write it as plain UTF-8 text") from error
     return document
 

@@ -41,7 +41,7 @@ EXPECTED = {  # by pydantic's error type
 def validate(document: Document) -> tuple[Recipe, set[KeyPath]]:
     """Validate a recipe's data; where it is invalid, collect the errors and validate the rest, for later checks.
 
-    Returns the recipe and the paths that were invalid; raises GuidedStyleError where the rest is no recipe.
+    Returns the recipe and the paths that were invalid; raises GuidedStyleError where the rest is not a recipe.
     """
     data, invalid, known = document.data, set[KeyPath](), set[KeyPath]()
     _refuse_empty_keys(document, invalid)

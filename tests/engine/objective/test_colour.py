@@ -40,17 +40,17 @@ def test_the_used_part_gets_mean_and_covariance_of_the_target(method: str, mask:
     image[0, :, :, 25:] = 0.9  # outside the mask
     matched = match_colours(image, mask, take_swatch(target, np.ones((30, 20), np.float32)), method)
     mean, covariance = moments(flatten(matched, mask))
-    wanted_mean, wanted = moments(target[0].reshape(3, -1).astype(np.float64))
+    expected_mean, expected = moments(target[0].reshape(3, -1).astype(np.float64))
     tolerance = 2e-4 if method in LINEAR else 6e-3
-    np.testing.assert_allclose(mean, wanted_mean, atol=tolerance)
-    np.testing.assert_allclose(covariance, wanted, atol=tolerance)
+    np.testing.assert_allclose(mean, expected_mean, atol=tolerance)
+    np.testing.assert_allclose(covariance, expected, atol=tolerance)
 
 
 def test_only_the_pixels_of_the_region_are_the_target() -> None:
-    picture, region = draw(1, 10, 10), np.zeros((10, 10), np.float32)
-    picture[0, :, :, :4] = np.array([0.2, 0.5, 0.7]).reshape(3, 1, 1)
+    source, region = draw(1, 10, 10), np.zeros((10, 10), np.float32)
+    source[0, :, :, :4] = np.array([0.2, 0.5, 0.7]).reshape(3, 1, 1)
     region[:, :4] = 0.5
-    matched = match_colours(draw(2, 9, 9), np.ones((9, 9), np.float32), take_swatch(picture, region))
+    matched = match_colours(draw(2, 9, 9), np.ones((9, 9), np.float32), take_swatch(source, region))
     np.testing.assert_allclose(matched.mean((0, 2, 3)), [0.2, 0.5, 0.7], atol=1e-5)
     assert matched.std((2, 3)).max() < 0.01
 
@@ -62,9 +62,9 @@ def test_histogram_matches_the_whole_distribution_and_linear_methods_do_not(mask
     for method in METHODS:
         matched = match_colours(image, np.ones_like(mask), take_swatch(target, np.ones((60, 40))), method)
         axes = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.6, -0.8, 0], [0.5, 0.5, 0.7]])
-        found, wanted = (axes @ picture[0].reshape(3, -1) for picture in (matched, target))
+        found, expected = (axes @ one[0].reshape(3, -1) for one in (matched, target))
         tenths = np.linspace(0.05, 0.95, 10)
-        apart[method] = np.abs(np.quantile(found, tenths, axis=1) - np.quantile(wanted, tenths, axis=1)).max()
+        apart[method] = np.abs(np.quantile(found, tenths, axis=1) - np.quantile(expected, tenths, axis=1)).max()
     assert apart["histogram"] < 0.02
     assert min(apart[method] for method in LINEAR) > 2 * apart["histogram"]
 
@@ -83,11 +83,9 @@ def test_symmetric_moves_colours_least() -> None:
         method: float(((match_colours(image, whole, take_swatch(target, whole), method) - image) ** 2).sum(1).mean())
         for method in LINEAR
     }
-    (mean, one), (wanted_mean, other) = (
-        moments(picture[0].reshape(3, -1).astype(float)) for picture in (image, target)
-    )
+    (mean, one), (expected_mean, other) = (moments(array[0].reshape(3, -1).astype(float)) for array in (image, target))
     cross = np.sqrt(np.linalg.eigvals(one @ other)).real.sum()
-    least = ((mean - wanted_mean) ** 2).sum() + np.trace(one) + np.trace(other) - 2 * cross
+    least = ((mean - expected_mean) ** 2).sum() + np.trace(one) + np.trace(other) - 2 * cross
     assert moved["symmetric"] == pytest.approx(least, rel=0.01)
     assert moved["symmetric"] <= min(moved.values())
 
@@ -109,17 +107,17 @@ def root(matrix: np.ndarray) -> np.ndarray:
 def test_each_linear_method_is_the_map_of_its_name() -> None:
     """Of all A with A S A^T = T one is symmetric, one triangular, one has a symmetric A sqrt(S), all positive."""
     image, target, whole = draw(1, 40, 40), draw(2, 40, 40), np.ones((40, 40), np.float32)
-    before, goal = (picture[0].reshape(3, -1).astype(np.float64) for picture in (image, target))
-    wanted, change = Swatch(goal, np.ones(1600)), {}
+    before, goal = (one[0].reshape(3, -1).astype(np.float64) for one in (image, target))
+    expected, change = Swatch(goal, np.ones(1600)), {}
     for method in LINEAR:
-        change[method] = fit_change(before, match_colours(image, whole, wanted, method)[0].reshape(3, -1))
+        change[method] = fit_change(before, match_colours(image, whole, expected, method)[0].reshape(3, -1))
     change["pca"] = change["pca"] @ root(moments(before)[1])
     np.testing.assert_allclose(np.triu(change["cholesky"], 1), 0, atol=1e-3)
     assert (np.diag(change["cholesky"]) > 0).all()
     for method in ("symmetric", "pca"):
         np.testing.assert_allclose(change[method], change[method].T, atol=1e-3)
         assert (np.linalg.eigvalsh(change[method]) > 0).all()
-    assert (match_colours(image, whole, wanted) == match_colours(image, whole, wanted, "symmetric")).all()
+    assert (match_colours(image, whole, expected) == match_colours(image, whole, expected, "symmetric")).all()
 
 
 def test_known_answer_of_diagonal_covariances() -> None:
@@ -157,13 +155,15 @@ PALETTE = [(255, 0, 0), (0, 0, 255), (255, 255, 0), (0, 51, 0)]
 
 def test_a_palette_gives_its_mean_and_deviation_and_its_colours() -> None:
     """Colours are nearer to the palette's than after a linear map, but not flat."""
-    image, whole, wanted = draw(1, 60, 60), np.ones((60, 60), np.float32), np.array(PALETTE).T / 255
+    image, whole, expected = draw(1, 60, 60), np.ones((60, 60), np.float32), np.array(PALETTE).T / 255
     found = match_palette(image, whole, PALETTE)
-    linear, flat = (match_colours(image, whole, Swatch(wanted, np.ones(4)), m) for m in ("symmetric", "histogram"))
+    linear, flat = (match_colours(image, whole, Swatch(expected, np.ones(4)), m) for m in ("symmetric", "histogram"))
     mean, covariance = moments(found[0].reshape(3, -1).astype(float))
-    np.testing.assert_allclose(mean, wanted.mean(1), atol=0.01)
-    assert np.linalg.norm(covariance - np.cov(wanted, ddof=0)) < 0.25 * np.linalg.norm(np.cov(wanted, ddof=0))
-    apart = [np.linalg.norm(p.reshape(3, -1, 1) - wanted[:, None], axis=0).min(1).mean() for p in (flat, found, linear)]
+    np.testing.assert_allclose(mean, expected.mean(1), atol=0.01)
+    assert np.linalg.norm(covariance - np.cov(expected, ddof=0)) < 0.25 * np.linalg.norm(np.cov(expected, ddof=0))
+    apart = [
+        np.linalg.norm(p.reshape(3, -1, 1) - expected[:, None], axis=0).min(1).mean() for p in (flat, found, linear)
+    ]
     assert 1.3 * apart[0] < apart[1] < 0.85 * apart[2]
 
 
@@ -194,8 +194,8 @@ def test_a_weight_of_2_counts_as_two_pixels(method: str) -> None:
     image, target, weights = draw(1, 30, 30), draw(3, 30, 30), weigh_pixels()
     many = repeat(target, light(target))[None, :, None]
     found = match_colours(image, weights, take_swatch(target, light(target)), method)
-    wanted = match_colours(image, weights, take_swatch(many, np.ones(many.shape[2:], np.float32)), method)
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    expected = match_colours(image, weights, take_swatch(many, np.ones(many.shape[2:], np.float32)), method)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
     mean, covariance = moments(repeat(found, weights))
     for seen, goal in zip((mean, covariance), moments(many[0, :, 0]), strict=True):
         np.testing.assert_allclose(seen, goal, atol=2e-4)
@@ -206,10 +206,10 @@ def test_histogram_matches_weighted_distributions_of_red_green_and_blue() -> Non
     image, target, weights = draw(1, 30, 30), draw(3, 30, 30), weigh_pixels()
     found, again = (match_colours(image, weights, take_swatch(target, light(target)), "histogram") for _ in range(2))
     twentieths = np.linspace(0.025, 0.975, 20)
-    seen, wanted = (
+    seen, expected = (
         np.quantile(one, twentieths, axis=1) for one in (repeat(found, weights), repeat(target, light(target)))
     )
-    np.testing.assert_allclose(seen, wanted, atol=0.01)
+    np.testing.assert_allclose(seen, expected, atol=0.01)
     assert found.dtype == np.float32
     assert (found == again).all()
 
@@ -218,15 +218,15 @@ def test_matched_luminance_is_grey_with_mean_and_deviation_of_the_target(mask: n
     image, target = draw(1, 40, 50), draw(2, 30, 30)
     matched = match_luminance(image, mask, take_swatch(target, np.ones((30, 30))))
     assert np.ptp(matched, axis=1).max() == 0
-    seen, wanted = matched[0, 0][mask > 0], LUMA @ target[0].reshape(3, -1)
-    assert seen.mean() == pytest.approx(wanted.mean(), abs=1e-4)
-    assert seen.std() == pytest.approx(wanted.std(), rel=1e-3)
+    seen, expected = matched[0, 0][mask > 0], LUMA @ target[0].reshape(3, -1)
+    assert seen.mean() == pytest.approx(expected.mean(), abs=1e-4)
+    assert seen.std() == pytest.approx(expected.std(), rel=1e-3)
     assert matched.dtype == np.float32
 
 
 def test_matched_luminance_counts_pixels_by_their_weight() -> None:
     image, target, weights = draw(1, 30, 30), draw(3, 30, 30), weigh_pixels()
     matched = match_luminance(image, weights, take_swatch(target, light(target)))
-    seen, wanted = repeat(matched, weights)[0], LUMA @ repeat(target, light(target))
-    assert seen.mean() == pytest.approx(wanted.mean(), abs=1e-4)
-    assert seen.std() == pytest.approx(wanted.std(), rel=1e-3)
+    seen, expected = repeat(matched, weights)[0], LUMA @ repeat(target, light(target))
+    assert seen.mean() == pytest.approx(expected.mean(), abs=1e-4)
+    assert seen.std() == pytest.approx(expected.std(), rel=1e-3)

@@ -18,11 +18,11 @@ def test_replacing_luminance_keeps_chroma_and_takes_luminance() -> None:
     image, painted = draw(1, 8, 8), draw(2, 8, 8)
     mixed = replace_luminance(image, painted)
     torch.testing.assert_close(mixed - extract_luminance(mixed), image - extract_luminance(image))
-    wanted = image - extract_luminance(image) + extract_luminance(painted)
-    fits = ((wanted >= 0) & (wanted <= 1)).all(1)[0]
+    expected = image - extract_luminance(image) + extract_luminance(painted)
+    fits = ((expected >= 0) & (expected <= 1)).all(1)[0]
     assert 0.2 < fits.double().mean() < 0.9
     torch.testing.assert_close(extract_luminance(mixed)[..., fits], extract_luminance(painted)[..., fits])
-    nearest = torch.where((wanted < 0).any(1), mixed.amin(1), 1 - mixed.amax(1))[0]
+    nearest = torch.where((expected < 0).any(1), mixed.amin(1), 1 - mixed.amax(1))[0]
     assert nearest[~fits].abs().max() < 1e-12
     assert mixed.min() > -1e-12
     assert mixed.max() < 1 + 1e-12

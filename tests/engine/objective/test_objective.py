@@ -112,8 +112,8 @@ def test_a_regions_loss_is_the_weighted_sum_of_its_distances_in_its_own_statisti
         inside = torch.zeros(height, width)
         inside[:, : width // 2] = 1
         mean = (features[layer][0] * inside).sum((1, 2)) / inside.sum()
-        wanted = style[layer][0].mean((1, 2))
-        distance = (metric @ (mean - wanted)).square().sum() / (metric @ wanted).square().sum()
+        expected = style[layer][0].mean((1, 2))
+        distance = (metric @ (mean - expected)).square().sum() / (metric @ expected).square().sum()
         total += weight * float(distance)
     assert float(losses.style[1]) == pytest.approx(total, rel=1e-4)
 
@@ -140,7 +140,7 @@ def test_a_regions_loss_is_the_mean_of_its_parts_by_area(studio: Path) -> None:
     objective = aim(studio, text % f"{{ink: 1, oil: {gradient}}}")
     losses = objective(content_of(objective))
     parts = torch.zeros(len(objective.canvas.parts))
-    features = {key: objective.encoder.encode(image, [key[1]])[key[1]] for key, image in pictures(objective)}
+    features = {key: objective.encoder.encode(image, [key[1]])[key[1]] for key, image in octaves_of(objective)}
     for term in objective.style_terms:
         sums = term.collect(features[term.key], objective.octaves[term.octave].tiles[0], 0)
         parts[term.indices] += term.weights * term.measure_distances(sums)
@@ -148,7 +148,7 @@ def test_a_regions_loss_is_the_mean_of_its_parts_by_area(studio: Path) -> None:
     assert float(losses.style[0]) == pytest.approx(float((areas * parts).sum() / areas.sum()), rel=1e-4)
 
 
-def pictures(objective: Objective) -> list[tuple[OctaveLayer, torch.Tensor]]:
+def octaves_of(objective: Objective) -> list[tuple[OctaveLayer, torch.Tensor]]:
     octaves = build_octaves(content_of(objective), 3)
     return [(key, octaves[key[0]]) for key in {term.key for term in objective.style_terms}]
 
@@ -163,23 +163,23 @@ def test_colours_are_matched_to_the_pixels_of_the_region_alone(studio: Path, met
     image = resize(torch.from_numpy(style_image.image), style_image.fit(96)).numpy()
     matched = match_colours(image, np.ones(image.shape[2:], np.float32), take_swatch(content, left), method).clip(0, 1)
     found = find(objective, (0, "relu1_1")).targets
-    for index, wanted in ((0, image), (1, matched)):
-        features = objective.encoder.encode(torch.from_numpy(wanted), ["relu1_1"])["relu1_1"][0].flatten(1)
+    for index, expected in ((0, image), (1, matched)):
+        features = objective.encoder.encode(torch.from_numpy(expected), ["relu1_1"])["relu1_1"][0].flatten(1)
         torch.testing.assert_close(found[index], features @ features.T / features.shape[1], rtol=1e-3, atol=1e-4)
     assert (found[0] - found[1]).norm() > 0.1 * found[0].norm()
 
 
 @pytest.mark.parametrize("colour", ["match", "{match: histogram}", "{palette: [red, navy]}", "content"])
 def test_colour_strength_interpolates(studio: Path, colour: str) -> None:
-    """At 0 the target is that of the original colours; at one half it lies in between."""
-    wanted = [
+    """At 0 the target is that of the original colours; at one half it is in between."""
+    expected = [
         find(aim(studio, TWO % f"colour: {colour}, colour_strength: {strength}"), (0, "relu1_1")).targets[1]
         for strength in (0, 0.5, 1)
     ]
     plain = find(aim(studio, TWO % "colour: style"), (0, "relu1_1")).targets[1]
-    torch.testing.assert_close(wanted[0], plain)
-    whole = float((wanted[2] - wanted[0]).norm())
-    assert 0.1 * whole < float((wanted[1] - wanted[0]).norm()) < 0.9 * whole
+    torch.testing.assert_close(expected[0], plain)
+    whole = float((expected[2] - expected[0]).norm())
+    assert 0.1 * whole < float((expected[1] - expected[0]).norm()) < 0.9 * whole
 
 
 def test_scale_in_a_region_is_local(studio: Path) -> None:
@@ -245,7 +245,7 @@ CONTROLS = [
 
 @pytest.mark.parametrize("control", CONTROLS)
 def test_controls_of_a_region_leave_the_gradient_beyond_the_seam_unchanged(studio: Path, control: str) -> None:
-    """A control of the left half moves the gradient there, and none beyond the reach of the features' fields.
+    """A control of the left half changes the gradient there, and not beyond the receptive fields of the features.
 
     What is left is the rounding of sums over other numbers of rows; a region without chroma is also seen from across
     the seam, which moves the neighbour's Gram matrix a little.
@@ -307,14 +307,14 @@ def test_classic_is_the_published_loss(deep: Path, convention: str) -> None:
     style = resize(torch.from_numpy(style_image.image), style_image.fit(224))
     layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1", "relu4_2")
     unit = 1.0 if convention == "original" else 255 * (0.229 + 0.224 + 0.225) / 3
-    found, wanted, kept = (
-        {name: f.double() * unit for name, f in objective.encoder.encode(picture, layers).items()}
-        for picture in (image, style, content_of(objective))
+    found, expected, kept = (
+        {name: f.double() * unit for name, f in objective.encoder.encode(one, layers).items()}
+        for one in (image, style, content_of(objective))
     )
     loss = (found["relu4_2"] - kept["relu4_2"]).square().mean()
     for layer in layers[:5]:
         one, other = (
-            f[layer][0].flatten(1) @ f[layer][0].flatten(1).T / f[layer][0, 0].numel() for f in (found, wanted)
+            f[layer][0].flatten(1) @ f[layer][0].flatten(1).T / f[layer][0, 0].numel() for f in (found, expected)
         )
         loss = loss + 1e3 / len(one) ** 2 * (one - other).square().mean()
     assert float(objective(image).total) == pytest.approx(float(loss), rel=1e-3)

@@ -1,4 +1,4 @@
-"""The optimisers take the steps of PyTorch's, which synchronise with the host."""
+"""The optimisers take the same steps as PyTorch's, which synchronise with the host."""
 
 from __future__ import annotations
 
@@ -75,15 +75,15 @@ def test_lbfgs_takes_the_steps_of_pytorch(monkeypatch: pytest.MonkeyPatch) -> No
     unit = first * image.numel()
     scaled = (start / unit).requires_grad_()
     optimiser = torch.optim.LBFGS([scaled], max_iter=1, history_size=HISTORY, tolerance_grad=0, tolerance_change=0)
-    wanted = []
+    expected = []
     for _ in range(steps):
         optimiser.zero_grad()
         loss = bowl(scaled * unit) * image.numel()
         loss.backward()
         optimiser.step(lambda: 0.0)
-        wanted.append((scaled.detach() * unit).clone())
+        expected.append((scaled.detach() * unit).clone())
     found = follow(Lbfgs(start, learning_rate=first, steps=steps), steps)
-    for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
+    for number, (one, other) in enumerate(zip(found, expected, strict=True)):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-6, msg=f"step {number + 1}")
     assert float(bowl(found[-1])) < 0.1 * float(bowl(start))
 
@@ -95,8 +95,8 @@ def test_adam_takes_the_steps_of_pytorch_with_a_cosine_schedule() -> None:
         optimiser.register_step_post_hook(lambda *_: schedule.step())
         return optimiser
 
-    wanted = follow_torch(make, 10)
-    for one, other in zip(follow(Adam(0.4 + 0.2 * draw(1), learning_rate=0.01, steps=12), 10), wanted, strict=True):
+    expected = follow_torch(make, 10)
+    for one, other in zip(follow(Adam(0.4 + 0.2 * draw(1), learning_rate=0.01, steps=12), 10), expected, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
 
 

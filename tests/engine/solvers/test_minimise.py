@@ -73,7 +73,7 @@ def test_after_nan_losses_the_best_image_is_returned(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_single_nan_loss_is_survived(method: str) -> None:
+def test_a_solve_continues_after_a_single_nan_loss(method: str) -> None:
     image, ending = minimise(fail_at([7]), torch.full((1, 3, 4, 4), 0.9), method=method, steps=200)
     assert ending.finished
     assert torch.allclose(image, torch.full_like(image, 0.3), atol=0.02)
@@ -98,7 +98,7 @@ def test_steps_that_are_too_large_shrink_until_the_loss_falls(method: str, rate:
         on_step=lambda step: not totals.append(step.losses.total.item()),
         learning_rate=rate,
     )
-    assert max(totals) > 2 * totals[0]  # the loss did jump
+    assert max(totals) > 2 * totals[0]  # the loss jumped
     assert ending.finished
     assert steep(image).total < totals[0] / 2
 
@@ -148,7 +148,7 @@ STATE_KEYS = {
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_solve_resumed_from_any_saved_state_gives_the_same_bits(method: SolverMethod) -> None:
-    """The keys are those of checkpoints: other ones need a new format of these."""
+    """The keys are those of checkpoints: changing them needs a new format."""
     target = torch.rand(1, 3, 6, 5, generator=torch.Generator().manual_seed(1))
     start, states, curvature = torch.full_like(target, 0.5), dict[int, bytes](), torch.linspace(0.2, 3, 90)
 
