@@ -179,7 +179,7 @@ def test_the_time_to_report_errors_grows_with_their_number(folder: Path, keys: s
     seconds = []
     for count in (1500, 6000):
         (folder / "a.yaml").write_text(RECIPE + "".join(keys.format(number) for number in range(count)))
-        seconds.append(min(time_errors(folder / "a.yaml", count) for _ in range(3)))  # other processes only slow it down
+        seconds.append(min(time_errors(folder / "a.yaml", count) for _ in range(3)))  # others only slow it down
     assert seconds[1] < 7 * seconds[0]  # 4 if it grows linearly, 16 if each is compared with all others
 
 
