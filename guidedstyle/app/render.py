@@ -14,7 +14,7 @@ from guidedstyle.device.free_memory import keep_freed_memory
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import StatisticsCache
 from guidedstyle.engine.plan import ANYTHING, Plan, make_plan
-from guidedstyle.engine.progress import OnUpdate, Snapshot, Update, load_encoder
+from guidedstyle.engine.progress import OnUpdate, Rendering, Snapshot, Update, load_encoder
 from guidedstyle.engine.render import render
 from guidedstyle.engine.solvers.minimise import EndReason
 from guidedstyle.errors import (
@@ -85,12 +85,8 @@ class Renderer:
             rendering = render(scene, encoder, plan, on_update=report, statistics=self.statistics, snapshot=snapshot)
         finally:
             reporter.stopped()
-        for note in rendering.notes:
-            reporter.warned(note)
-        if rendering.endings[-1].reason == EndReason.NOT_FINITE:
-            rule = f"{rendering.reason}; the best image so far is kept"
-            remedy = "lower solver.learning_rate or the strengths, or set precision: float32"
-            reporter.failed(str(scene.recipe.output), GuidedStyleError.of("solver", rule, remedy))
+        if is_first():
+            _report_end(rendering, str(scene.recipe.output), reporter)
         return Result(scene, rendering, notes=notes, identity=identity)
 
     def load(self, choice: EncoderChoice) -> Encoder:
@@ -98,6 +94,17 @@ class Renderer:
         if choice not in self.encoders:
             self.encoders[choice] = load_encoder(choice)
         return self.encoders[choice]
+
+
+def _report_end(rendering: Rendering, name: str, reporter: Reporter) -> None:
+    """Report the warnings of a render; if the loss became NaN, an error takes the place of the last one."""
+    broken = rendering.end_reason == EndReason.NOT_FINITE
+    for note in rendering.notes[: -1 if broken else None]:
+        reporter.warned(note)
+    if broken:
+        rule = f"{rendering.reason}; the best image so far is kept"
+        remedy = "lower solver.learning_rate or the strengths, or set precision: float32"
+        reporter.failed(name, GuidedStyleError.of("solver", rule, remedy))
 
 
 def watch_until(
@@ -149,7 +156,7 @@ def render_job(
     if options.resume and (record := find_record(job.reading.recipe)):
         reporter.ended(job.name, job.output, record, known=True)
         if options.timelapse or options.report:
-            reporter.warned("for a time-lapse or a report of it, render it without --resume")
+            reporter.warned("the image exists already: leave --resume out to write a time-lapse or a report")
         return None
     with lock_output(job.output) if is_first() else nullcontext():
         check, plan = plan_job(job, renderer, reporter)
@@ -262,4 +269,4 @@ EXIT_CODES = {EndReason.INTERRUPTED: ExitCode.INTERRUPTED, EndReason.NOT_FINITE:
 
 def find_exit_code(result: Result | None) -> ExitCode:
     """Find the exit code of a render by how it ended; None: there was nothing to do."""
-    return EXIT_CODES.get(result.rendering.endings[-1].reason, ExitCode.DONE) if result else ExitCode.DONE
+    return EXIT_CODES.get(result.rendering.end_reason, ExitCode.DONE) if result else ExitCode.DONE

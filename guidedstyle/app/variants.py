@@ -173,5 +173,5 @@ def _describe(variant: Variant, record: Record) -> dict[str, Any]:
     losses = record.losses
     whole = {"loss: total": losses.total, "loss: smoothness": losses.smoothness}
     regions = {f"{name}: {term}": value for name, terms in losses.regions.items() for term, value in terms}
-    ended = record.result.model_dump(include={"steps", "seconds", "reason"})
+    ended = {"steps": record.result.steps, "seconds": record.result.seconds, "reason": record.result.reason}
     return {"file": variant.output.name, **variant.values, **whole, **regions, **ended}

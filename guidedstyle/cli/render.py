@@ -94,7 +94,7 @@ def run_jobs(
     from guidedstyle.app.jobs import Job
     from guidedstyle.app.render import attempt_jobs, find_exit_code, plan_job, render_job
     from guidedstyle.cli.terminal.console import print_outcomes
-    from guidedstyle.cli.terminal.reporters import choose_reporter, suggesting_next_steps
+    from guidedstyle.cli.terminal.reporters import TextReporter, choose_reporter, suggesting_next_steps
     from guidedstyle.device.distributed import join_processes
     from guidedstyle.run.interrupts import interruptible
 
@@ -105,13 +105,13 @@ def run_jobs(
             if dry_run:
                 plan_job(job, renderer, reporter)
                 return None
-            return render_job(job, renderer, options=render_options, reporter=reporter, stop=stop)
+            with suggesting_next_steps(reporter, job.reading.document.source):
+                return render_job(job, renderer, options=render_options, reporter=reporter, stop=stop)
 
         if len(jobs) == 1 and isinstance(jobs[0], Job):
-            with suggesting_next_steps(reporter, jobs[0].reading.document.source):
-                return find_exit_code(run(jobs[0]))
+            return find_exit_code(run(jobs[0]))
         codes = attempt_jobs(jobs, run, reporter=reporter, stop=stop)
-        if verbosity == "bar" and not dry_run:
+        if isinstance(reporter, TextReporter) and not dry_run:
             print_outcomes([job.name for job in jobs], codes)
         return find_worst(codes)
 

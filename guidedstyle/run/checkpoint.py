@@ -32,6 +32,7 @@ END_REASONS = {  # of format 1, for scales that were finished
     "the loss no longer falls": EndReason.CONVERGED,
     "the loss rose, even with short steps": EndReason.DIVERGED,
 }
+KEYS_SINCE_FORMAT_1 = {"format": 1, "precision": "auto"}  # of recipes, with the values they had without being written
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ def _explaining_damage(file: Path) -> Iterator[None]:
 def _parse(data: dict[str, Any]) -> Checkpoint:
     """Parse the content of a file; raises if anything is missing or inconsistent."""
     identity, machine = dict(data["identity"]), dict(data["machine"])
+    if data["format"] == 1:
+        identity["recipe"] = KEYS_SINCE_FORMAT_1 | identity["recipe"]
     parse = {1: _parse_format_1, FORMAT: _parse_snapshot}[data["format"]]
     snapshot = parse(data["snapshot"], identity["stages"])
     return Checkpoint(identity, machine, int(data["threads"]), int(data["steps"]), snapshot, data["format"])

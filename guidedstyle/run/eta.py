@@ -84,6 +84,11 @@ def load_overhead(device: str) -> float:
     return OVERHEAD
 
 
+def is_overhead_stored() -> bool:
+    """Whether a render has learnt an overhead on any device of this machine."""
+    return any(find_cache().glob("pace-*.json"))
+
+
 def store_overhead(device: str, overhead: float) -> None:
     """Store the overhead for later renders; does nothing if the cache cannot be written."""
     folder = find_cache()

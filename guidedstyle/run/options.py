@@ -14,7 +14,6 @@ from guidedstyle.results.plots import require_matplotlib
 
 MOST_TIME = 0.05  # fraction of a render's time for something that is done every few seconds
 LONGEST_PAUSE = 600.0  # seconds for the sake of MOST_TIME; an action may only seem slow, if the process was suspended
-TIMELAPSE_FRAMES = "2"  # --save-every where a time-lapse needs frames and none is given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +25,7 @@ class Every:
 
 
 NEVER = Every()
+TIMELAPSE_FRAMES = Every(steps=2)  # where a time-lapse needs frames and none are asked for
 
 
 def read_every(text: str, option: str) -> Every:
@@ -62,7 +62,9 @@ class RenderOptions:
     """Options of `render` that do not change the image.
 
     How often the image so far, numbered frames and checkpoints are written; the files of a time-lapse and of a report;
-    whether to resume from a checkpoint.
+    whether to resume from a checkpoint. A time-lapse needs frames: by default every second step.
+
+    Raises GuidedStyleError if the file of a time-lapse or report cannot be written.
     """
 
     previews: Every = NEVER
@@ -71,6 +73,16 @@ class RenderOptions:
     timelapse: Path | None = None
     report: Path | None = None
     resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.timelapse:
+            check_timelapse(self.timelapse)
+            _check_place(self.timelapse, "--timelapse")
+            if self.frames == NEVER:
+                object.__setattr__(self, "frames", TIMELAPSE_FRAMES)
+        if self.report:
+            _check_report(self.report)
+            _check_place(self.report, "--report")
 
 
 def read_render_options(
@@ -83,15 +95,9 @@ def read_render_options(
     resume: bool = False,
 ) -> RenderOptions:
     """Read the options of `render`; raises GuidedStyleError if one of them is wrong, or its file cannot be written."""
-    if timelapse:
-        check_timelapse(timelapse)
-        _check_place(timelapse, "--timelapse")
-    if report:
-        _check_report(report)
-        _check_place(report, "--report")
     return RenderOptions(
         previews=read_every(preview_every, "--preview-every"),
-        frames=read_every(save_every or (TIMELAPSE_FRAMES if timelapse else "off"), "--save-every"),
+        frames=read_every(save_every or "off", "--save-every"),
         checkpoints=read_every(checkpoint_every, "--checkpoint-every"),
         timelapse=timelapse,
         report=report,

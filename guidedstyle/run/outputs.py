@@ -72,7 +72,7 @@ class RunFiles:
         return resumption
 
     def _resume(self) -> Resumption:
-        nothing = Resumption(self.plan, note="there is no checkpoint to resume from: starts from the beginning")
+        nothing = Resumption(self.plan, note="there is no checkpoint to resume: starts from the beginning")
         return self.checkpointer.load() or nothing
 
     def _start_over(self) -> Resumption:

@@ -14,6 +14,7 @@ from PIL import Image
 from support.processes import wait_for
 from support.renders import OFTEN, RENDER, check_image, end, list_temporary, start
 
+from guidedstyle.cli.terminal.messages import print_error
 from guidedstyle.errors import GuidedStyleError, explain_error
 from guidedstyle.io.images import read_image
 
@@ -250,6 +251,19 @@ def test_a_loss_that_is_not_a_number_exits_with_2_and_a_hint(studio: Path) -> No
     check_image(studio / "recipe.png")
 
 
+def test_a_loss_that_is_not_a_number_is_reported_once(studio: Path) -> None:
+    said = end(start(studio, *RENDER, fault=NOT_FINITE))[1]
+    assert "error: recipe.png: solver: the loss became infinite or NaN" in said
+    assert "warning" not in said
+
+
+def test_of_several_processes_only_the_first_reports_that_the_loss_is_not_a_number(
+    studio: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert end(start(studio, *RENDER, fault=NOT_FINITE)) == (2, "")
+
+
 def test_a_loss_that_diverges_exits_with_0_and_a_warning(studio: Path) -> None:
     spoilt = ("--set", "content_strength=1e6", "--set", "init=content", "--set", "solver.method=lbfgs")
     code, said = end(start(studio, *RENDER, *spoilt, "--set", "solver.learning_rate=1", "--steps", "6"))
@@ -288,3 +302,10 @@ def test_a_file_that_may_not_be_read_is_reported(tmp_path: Path) -> None:
 def test_an_error_that_may_be_a_bug_is_not_explained() -> None:
     assert not explain_error(RuntimeError("sizes do not match"))
     assert not explain_error(OSError(2, "No such file or directory"))
+
+
+def test_a_bug_in_one_of_several_renders_is_reported_with_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    print_error(ValueError("no"), "a.yaml")
+    said = capsys.readouterr().err
+    assert said.startswith("a.yaml: ")
+    assert "ValueError: no\n\nThis is a bug of guidedstyle" in said

@@ -14,11 +14,13 @@ from PIL import Image
 from support.images import draw_image
 
 from guidedstyle.app.jobs import Failure, Job, list_orders, make_jobs
-from guidedstyle.app.render import attempt_jobs
+from guidedstyle.app.render import Renderer, attempt_jobs
+from guidedstyle.cli.render import run_jobs
 from guidedstyle.cli.terminal.console import print_outcomes
-from guidedstyle.errors import GuidedStyleError
+from guidedstyle.errors import ExitCode, GuidedStyleError
 from guidedstyle.io.images import read_image
 from guidedstyle.run.interrupts import StopRequest
+from guidedstyle.run.options import RenderOptions
 from guidedstyle.run.reporter import SILENT
 from guidedstyle.types import Setting
 
@@ -78,6 +80,16 @@ def test_several_recipes_are_written_to_their_own_outputs(photos: Path) -> None:
     assert "not done: broken.yaml" in done.stdout
 
 
+def test_of_several_processes_only_the_first_counts_the_images(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = [Failure(name, GuidedStyleError.of(name, "rule", "remedy")) for name in ("a.yaml", "b.yaml")]
+    for rank, counts in (("0", True), ("1", False)):
+        monkeypatch.setenv("RANK", rank)
+        assert run_jobs(jobs, Renderer("cpu"), RenderOptions(), verbosity="bar", dry_run=False) == ExitCode.USER_ERROR
+        assert ("0 of 2 are done" in capsys.readouterr().out) == counts
+
+
 def test_with_resume_finished_images_are_not_rendered_again(photos: Path) -> None:
     arguments = ("free.yaml", "recipe.yaml", "--resume")
     assert run(*arguments, folder=photos).returncode == 0
@@ -85,7 +97,7 @@ def test_with_resume_finished_images_are_not_rendered_again(photos: Path) -> Non
     (photos / "recipe.yaml").write_text((photos / "recipe.yaml").read_text().replace("steps: 4", "steps: 3"))
     done = run(*arguments, folder=photos)
     assert done.returncode == 0
-    assert "is there already" in done.stdout
+    assert "exists already" in done.stdout
     assert (photos / "free.png").stat().st_mtime_ns == before["free.png"]
     assert (photos / "recipe.png").stat().st_mtime_ns != before["recipe.png"]
 

@@ -55,6 +55,7 @@ def test_a_sweep_renders_the_grid_with_a_sheet_and_a_table(small: Path) -> None:
         assert record["recipe"]["content_strength"] == float(row["content_strength"])
         assert float(row["loss: total"]) == pytest.approx(record["losses"]["total"])
         assert float(row["picture: style"]) == pytest.approx(record["losses"]["regions"]["picture"]["style"])
+        assert list(row)[-3:] == ["steps", "seconds", "reason"]
         assert (row["steps"], row["reason"]) == ("2", "all steps are done (2)")
     with Image.open(folder / "sheet.png") as sheet:
         assert sheet.width // CELL == 3
@@ -75,7 +76,7 @@ def test_existing_variants_are_not_rendered_again(small: Path) -> None:
     folder = small / "small-sweep"
     written = {file: file.stat().st_mtime_ns for file in folder.glob("*=*.png")}
     again = run("sweep", "small.yaml", *GRID[:2], "--vary", "content_strength=0.5,1,4,9", folder=small)
-    assert again.stdout.count("is there already") == 6
+    assert again.stdout.count("exists already") == 6
     assert len(table(folder)) == 8
     assert all(file.stat().st_mtime_ns == before for file, before in written.items())
 
@@ -94,7 +95,7 @@ def test_changed_variants_are_rendered_again(small: Path, change: str) -> None:
         first.with_name(first.name + ".json").write_text("{")
     again = run("sweep", "small.yaml", "--vary", "solver.seed=1,2", folder=small)
     assert again.returncode == 0
-    assert again.stdout.count("is there already") == (0 if change in ("recipe", "style image") else 1)
+    assert again.stdout.count("exists already") == (0 if change in ("recipe", "style image") else 1)
 
 
 def test_an_interrupted_sweep_continues(small: Path) -> None:
@@ -111,7 +112,7 @@ def test_an_interrupted_sweep_continues(small: Path) -> None:
     assert not second.exists()
     assert len(table(small / "small-sweep")) == 1
     again = subprocess.run([*command, *slow], cwd=small, capture_output=True, text=True, timeout=300)
-    assert (again.returncode, again.stdout.count("is there already")) == (0, 1)
+    assert (again.returncode, again.stdout.count("exists already")) == (0, 1)
     assert len(table(small / "small-sweep")) == 2
 
 

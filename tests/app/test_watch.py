@@ -89,7 +89,7 @@ def measure_kept(studio: Path) -> float:
 
 
 def test_every_save_of_the_mask_leads_to_a_new_preview(studio: Path, session: Session) -> None:
-    session.wait_for("whole after")
+    session.wait_for("complete after")
     for share in (0.1, 0.3, 0.6, 0.8, 0.9):
         before = (studio / "recipe.watch.png").stat().st_mtime_ns
         began = time.monotonic()
@@ -98,25 +98,26 @@ def test_every_save_of_the_mask_leads_to_a_new_preview(studio: Path, session: Se
             assert time.monotonic() - began < 100
             time.sleep(0.01)
         print(
-            f"from save to first preview: {time.monotonic() - began:.2f} s; {session.wait_for('whole after').strip()}"
+            f"from save to first preview: {time.monotonic() - began:.2f} s; "
+            f"{session.wait_for('complete after').strip()}"
         )
         assert measure_kept(studio) == pytest.approx(share, abs=0.03)
 
 
 def test_a_save_while_it_renders_is_not_lost(studio: Path, session: Session) -> None:
-    session.wait_for("whole after")
+    session.wait_for("complete after")
     before = (studio / "recipe.watch.png").stat().st_mtime_ns
     paint_mask(studio, 0.1)
     while (studio / "recipe.watch.png").stat().st_mtime_ns == before:
         assert session.process.poll() is None
         time.sleep(0.01)
     paint_mask(studio, 0.9)  # the first preview of the one before is there, the whole is not
-    session.wait_for("whole after")
+    session.wait_for("complete after")
     assert measure_kept(studio) == pytest.approx(0.9, abs=0.03)
 
 
 def test_an_invalid_save_is_reported_and_the_next_valid_one_is_rendered(studio: Path, session: Session) -> None:
-    session.wait_for("whole after")
+    session.wait_for("complete after")
     recipe = studio / "recipe.yaml"
     good = recipe.read_text()
     recipe.write_text(good.replace("left.png", "lost.png"))
@@ -124,20 +125,20 @@ def test_an_invalid_save_is_reported_and_the_next_valid_one_is_rendered(studio: 
     recipe.write_text(good.replace("{steps: 4}", "{steps: four"))
     session.wait_for("recipe.yaml:")
     recipe.write_text(good)
-    session.wait_for("whole after")
+    session.wait_for("complete after")
 
 
 def test_a_missing_mask_may_be_saved_later(studio: Path, session: Session) -> None:
-    session.wait_for("whole after")
+    session.wait_for("complete after")
     (studio / "left.png").unlink()
     session.wait_for("there is no file")
     paint_mask(studio, 0.4)
-    session.wait_for("whole after")
+    session.wait_for("complete after")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up as Linux lists them")
 def test_ctrl_c_ends_it_and_nothing_is_left_behind(studio: Path, session: Session) -> None:
-    session.wait_for("whole after")
+    session.wait_for("complete after")
     found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(session.process.pid)], capture_output=True, text=True)
     session.process.send_signal(signal.SIGINT)
     assert session.process.wait(timeout=20) == 0

@@ -79,6 +79,13 @@ def test_dry_run_prints_the_plan_and_writes_nothing(studio: Path) -> None:
     assert "0.75 oil + 0.25 ink" in done.stdout
 
 
+def test_only_the_first_render_is_followed_by_what_to_do_next(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(studio / "cache"))
+    arguments = [("--dry-run",), ("-o", "one.png"), ("-o", "two.png")]
+    shown = [run("render", "recipe.yaml", *one, folder=studio).stdout for one in arguments]
+    assert ["guidedstyle watch recipe.yaml" in text for text in shown] == [False, True, False]
+
+
 def test_check_prints_regions_and_output(studio: Path) -> None:
     before = files(studio)
     done = run("check", "recipe.yaml", folder=studio)

@@ -615,6 +615,8 @@ def test_a_checkpoint_of_format_1_with_other_sizes_is_refused(studio: Path) -> N
     write_format_1(studio / "recipe.png.state", torch.rand(1, 3, 40, 60), [[60, 40, 4]], [])
     with pytest.raises(GuidedStyleError, match="sizes or steps have changed") as error:
         load(scene)
+    assert "recipe.format" not in str(error.value)
+    assert "recipe.precision" not in str(error.value)
     assert "leave --resume out to start over" in str(error.value)
 
 

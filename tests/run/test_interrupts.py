@@ -73,6 +73,15 @@ def test_ctrl_c_at_any_stage_leaves_a_whole_image_and_the_render_can_be_resumed(
     check_image(studio / "recipe.png", (173, 260, 3))
 
 
+def test_ctrl_c_while_a_style_image_is_synthesised_writes_nothing(studio: Path) -> None:
+    styles = "styles: {both: {fine: ink, coarse: oil}, ink: ink.png, oil: oil.png}\n"
+    (studio / "both.yaml").write_text(f"content: photo.png\nstyle: both\n{styles}")
+    fault = SIGNAL_AT.format(module="objective.targets", name="TargetBuilder.make_terms", call=1)
+    code, said = end(start(studio, "render", "both.yaml", "-q", "--size", "96", fault=fault))
+    assert (code, said) == (130, "interrupted before the first step. Nothing was written.\n")
+    assert not (studio / "both.png").exists()
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_during_the_save_leaves_a_whole_image(studio: Path, times: int) -> None:
     assert end(start(studio, *RENDER, "-q", "--steps", "2"))[0] == 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.run.options import LONGEST_PAUSE, NEVER, Every, Throttle, read_every
+from guidedstyle.run.options import LONGEST_PAUSE, NEVER, Every, RenderOptions, Throttle, read_every
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,20 @@ def test_an_interval_is_in_steps_or_in_seconds(text: str, every: Every) -> None:
 def test_an_invalid_interval_is_refused(text: str) -> None:
     with pytest.raises(GuidedStyleError, match="--x"):
         read_every(text, "--x")
+
+
+def test_a_time_lapse_has_frames_by_default(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    assert RenderOptions(timelapse=film).frames == Every(steps=2)
+    assert RenderOptions(timelapse=film, frames=Every(steps=5)).frames == Every(steps=5)
+    assert RenderOptions().frames == NEVER
+
+
+@pytest.mark.parametrize("key", ["timelapse", "report"])
+@pytest.mark.parametrize("name", ["file.txt", "none/file.mp4", "none/file.html"])
+def test_a_file_that_could_not_be_written_is_refused(tmp_path: Path, key: str, name: str) -> None:
+    with pytest.raises(GuidedStyleError, match=f"--{key}"):
+        RenderOptions(**{key: tmp_path / name})
 
 
 def test_a_slow_action_is_run_less_often(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,12 +21,13 @@ BUG = "This is a bug of guidedstyle, not of your recipe. Please report the lines
 
 def print_error(error: Exception, name: str = "") -> None:
     """Print an error on the error stream, with its traceback if it is a bug; `name` is what it prevented."""
+    head = f"{show(name)}: " if name else ""
     if isinstance(error, StoppedEarlyError):
-        text = f"{show(name)}: stopped before its first step. Nothing was written."
+        text = f"{head}interrupted before the first step. Nothing was written."
     elif fault := explain_error(error):
         text = write_problems(fault, name)
     else:
-        text = f"{''.join(traceback.format_exception(error))}\n{BUG}"
+        text = f"{head}{''.join(traceback.format_exception(error))}\n{BUG}"
     print(text, file=sys.stderr)
 
 

@@ -13,8 +13,8 @@ from guidedstyle.cli.terminal.progress import Display, JsonLines, print_end, pri
 from guidedstyle.device.distributed import is_first
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Update
-from guidedstyle.io.paths import find_cache
 from guidedstyle.results.record import Record
+from guidedstyle.run.eta import is_overhead_stored
 from guidedstyle.run.reporter import Reporter, SilentReporter
 from guidedstyle.scene.check import Check
 from guidedstyle.scene.scene import Scene
@@ -32,9 +32,9 @@ def choose_reporter(verbosity: Verbosity) -> Reporter:
 @contextmanager
 def suggesting_next_steps(reporter: Reporter, recipe: str) -> Iterator[None]:
     """After the first render on this machine, show what can be done next."""
-    new = not find_cache().is_dir()
+    new = not is_overhead_stored()
     yield
-    if new and find_cache().is_dir() and isinstance(reporter, TextReporter):
+    if new and is_overhead_stored() and isinstance(reporter, TextReporter):
         print_next(recipe)
 
 
@@ -81,7 +81,7 @@ class TextReporter(QuietReporter):
 
     def ended(self, name: str, output: Path, record: Record, *, known: bool) -> None:
         """Show where the image is and why the render ended."""
-        print_line(str(output), ("is there already, " if known else "") + describe_end(record))
+        print_line(str(output), ("exists already, " if known else "") + describe_end(record))
 
 
 class JsonReporter(QuietReporter):
@@ -112,7 +112,7 @@ class SweepReporter(TextReporter):
 
     def ended(self, name: str, output: Path, record: Record, *, known: bool) -> None:
         """Show the values of a variant, its loss and why its render ended."""
-        how = "is there already" if known else describe_end(record)
+        how = "exists already" if known else describe_end(record)
         print_line(name, f"loss {record.losses.total:.4g}  {how}")
 
 
@@ -125,7 +125,7 @@ class WatchReporter(QuietReporter):
 
     def previewed(self, preview: Path, *, first: float, whole: float, loss: float) -> None:
         """Show how long after a save a preview was there."""
-        print_line(str(preview), f"first after {first:.1f} s, whole after {whole:.1f} s  loss {loss:.4g}")
+        print_line(str(preview), f"first after {first:.1f} s, complete after {whole:.1f} s  loss {loss:.4g}")
 
 
 def describe_end(record: Record) -> str:
