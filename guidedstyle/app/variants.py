@@ -123,7 +123,7 @@ def _check_axes(axes: Sequence[Axis]) -> None:
         raise GuidedStyleError.of("--vary", "output cannot be varied", "name a folder for all with -o")
     if count > MOST_VARIANTS:
         rule = f"{count} variants are too many"
-        raise GuidedStyleError.of("--vary", rule, f"vary less, at most {MOST_VARIANTS} at once")
+        raise GuidedStyleError.of("--vary", rule, f"vary fewer values: at most {MOST_VARIANTS} variants")
 
 
 def _check_overlaps(document: Document, axes: Sequence[Axis], settings: Sequence[Setting]) -> None:

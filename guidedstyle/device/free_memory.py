@@ -65,7 +65,7 @@ def read_cgroup_headroom(root: Path = Path("/")) -> Iterator[int]:
 
 
 def _read_lines(file: Path) -> list[str]:
-    """Read lines separated by line feeds alone: names may contain any other separator."""
+    """Read lines separated by line feeds only: names may contain any other separator."""
     return [line for line in os.fsdecode(file.read_bytes()).split("\n") if line]
 
 

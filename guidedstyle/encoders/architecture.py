@@ -219,7 +219,7 @@ class Architecture:
         return self._weigh(given or dict.fromkeys(self.style_layers, 1.0))
 
     def weigh_content(self, given: Mapping[str, float] | None) -> dict[str, float]:
-        """Weigh the layers at which content is matched, likewise."""
+        """Weigh the layers at which content is matched, in the same way."""
         return self._weigh(given or {self.content_layer: 1.0})
 
     def _weigh(self, layers: Mapping[str, float]) -> dict[str, float]:

@@ -104,7 +104,7 @@ class Bench:
         yield Line("peak memory of this run", f"{measure_peak(self.plan.device) / 2**30:.2f} GiB")
 
     def _time(self, tasks: Mapping[str, Task], repeats: int | None = None) -> dict[str, float]:
-        """Return the median seconds of each task; they take turns, so that a busy machine slows all of them alike."""
+        """Return the median seconds of each task; they take turns, so that a busy machine slows all of them equally."""
         times: dict[str, list[float]] = {name: [] for name in tasks}
         for _ in range((repeats or self.repeats) + 1):
             for name, task in tasks.items():

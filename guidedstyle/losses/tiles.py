@@ -100,7 +100,7 @@ def sum_tiles(
 ) -> Sequence[Tensor]:
     """Sum what `measure` returns for each tile of an image (1, C, H, W), with the exact gradient.
 
-    With more than one tile, the forward pass computes the sums alone. The backward pass computes each tile again and
+    With more than one tile, the forward pass computes only the sums. The backward pass computes each tile again and
     sends the gradient of the sums through it, so that the graph of a single tile is in memory at a time. The graphs of
     the first `kept` tiles stay in memory instead. Processes share the tiles. The results of `measure_coarser`, for the
     coarser octaves of the image, follow the sums; both add to one gradient in place.

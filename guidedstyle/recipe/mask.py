@@ -117,7 +117,7 @@ class Mask(Model):
         json_schema_extra=unit("px, or % of the longest side"),
     )
     shrink: Length = Field(
-        0.0, description="narrow the mask, likewise", json_schema_extra=unit("px, or % of the longest side")
+        0.0, description="narrow the mask, in the same units", json_schema_extra=unit("px, or % of the longest side")
     )
     feather: Length = Field(
         0.0,

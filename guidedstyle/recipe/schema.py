@@ -61,7 +61,7 @@ class Key(NamedTuple):
 
 GROUPS: dict[str, tuple[str, type[BaseModel]]] = {  # title: the prefix of its keys, and where they are defined
     "Of the image": ("", Recipe),
-    "Of the image, or of one region alone (`regions[].KEY`)": ("", Controls),
+    "Of the image, or of one region (`regions[].KEY`)": ("", Controls),
     "Of a region": ("regions[].", Region),
     "Of a style in a region": ("regions[].style.NAME.", StyleUse),
     "Of a style": ("styles.NAME.", StyleChoice),

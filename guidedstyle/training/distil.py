@@ -186,9 +186,7 @@ def gram_error(found: Tensor, truth: Tensor) -> Tensor:
     """
     crops, optimised, styles = compute_grams(found).chunk(3)
     true_crops, true_optimised, true_styles = compute_grams(truth).chunk(3)
-    energy = true_styles.square().sum((1, 2)) + true_optimised.square().sum(
-        (1, 2)
-    )  # a flat style alone has almost none
+    energy = true_styles.square().sum((1, 2)) + true_optimised.square().sum((1, 2))  # only a flat style has almost none
     error = (optimised - styles) - (true_optimised - true_styles)
     return relative_distance(crops, true_crops).mean() + (error.square().sum((1, 2)) / energy).mean()
 

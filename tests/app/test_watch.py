@@ -111,7 +111,7 @@ def test_a_save_while_it_renders_is_not_lost(studio: Path, session: Session) -> 
     while (studio / "recipe.watch.png").stat().st_mtime_ns == before:
         assert session.process.poll() is None
         time.sleep(0.01)
-    paint_mask(studio, 0.9)  # the first preview of the one before is there, the whole is not
+    paint_mask(studio, 0.9)  # the earlier save has its first image, but not its last
     session.wait_for("complete after")
     assert measure_kept(studio) == pytest.approx(0.9, abs=0.03)
 

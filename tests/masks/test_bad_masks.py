@@ -336,7 +336,7 @@ ALL_LAYERS = "sky, blank, unseen, clear, twin, twin, group/inner, left/tree, rig
 NAMES_NOTHING = "this mask has no source | give it file, rest, all, a shape, or any, both or except"
 WHICH_FILE = "needs `file:` | add file: to the mask, or masks: {file: ...} at the top for all regions"
 KINDS = "is not valid | a mask is a file, rest, all, or keys such as {file: labels.png, colour: red}"
-KEEP_ONE = "at once | keep one, or combine them: {any: [...]}, {both: [...]}, {except: [..., ...]}"
+KEEP_ONE = "at the same time | keep one, or combine them: {any: [...]}, {both: [...]}, {except: [..., ...]}"
 REST = "rest is everything that no other region covers: it can only be a region's whole mask | use all, or {except: [all, ...]}"
 NO_REST = "rest cannot be modified: it is everything that no other region covers | modify the other masks instead"
 NO_AREA = "has no area | give [left, top, right, bottom] with left < right and top < bottom"
@@ -447,8 +447,8 @@ LAYERS_NAMED = [
     ("{file: picture.xcf, layer: sky}", ": picture.xcf: layers of GIMP's own files cannot be read | export it as .psd or .ora, or the layer as .png"),
     ("picture.xcf", ": picture.xcf: layers of GIMP's own files cannot be read | export it as .psd or .ora, or the layer as .png"),
     ("picture.clip", ": picture.clip: layers of Clip Studio Paint's own files cannot be read | export it as .psd or .ora, or the layer as .png"),
-    ("{file: good.ora, layer: sky, colour: red}", ": a mask cannot use colour and layer of a file at once | keep one"),
-    ("{file: good.ora, layer: sky, channel: alpha}", ": a mask cannot use channel and layer of a file at once | keep one"),
+    ("{file: good.ora, layer: sky, colour: red}", ": a mask cannot use colour and layer of a file at the same time | keep one"),
+    ("{file: good.ora, layer: sky, channel: alpha}", ": a mask cannot use channel and layer of a file at the same time | keep one"),
     ("png.psd", f": png.psd: {NO_PHOTOSHOP}"),
 ]  # fmt: skip
 

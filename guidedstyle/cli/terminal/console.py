@@ -181,7 +181,7 @@ def _break_key(key: str) -> str:
 
 
 def _describe_value(value: object, section: str, image: ComparedImage) -> str:
-    """Write a value in short: `-` where an image lacks the key, nothing where it lacks the whole section."""
+    """Write a value in short: `-` if an image lacks the key, an empty text if it lacks the whole section."""
     if value is None:
         return "-" if section in image.sections else ""
     if section == "files":

@@ -151,7 +151,7 @@ def print_end(output: Path, record: Record) -> None:
 
 def print_note(text: str, prefix: str = "") -> None:
     """Show a line on the error stream, above the progress bar."""
-    CONSOLE.show_cursor()  # the process may end at once after it
+    CONSOLE.show_cursor()  # the process may end right after it
     CONSOLE.print(f"[yellow]{prefix}[/]{escape(text)}", soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""What the command line shows of a render, a sweep or a watch: text with a progress bar, JSON, or errors alone."""
+"""What the command line shows of a render, a sweep or a watch: text with a progress bar, JSON, or only errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def suggesting_next_steps(reporter: Reporter, recipe: str) -> Iterator[None]:
 
 
 class QuietReporter(SilentReporter):
-    """Shows errors alone."""
+    """Shows only errors."""
 
     def failed(self, name: str, error: Exception) -> None:
         """Show an error; others follow."""

@@ -85,7 +85,7 @@ def match_palette(image: Array, mask: Array, palette: Sequence[tuple[int, int, i
 def match_luminance(image: Array, mask: Array, target: Swatch) -> Array:
     """Make an image grey; the luminance of its masked part gets the mean and standard deviation of the target's.
 
-    As in the paper (Gatys et al. 2017, sec. 5.1); the authors' code matches the mean alone.
+    As in the paper (Gatys et al. 2017, sec. 5.1); the authors' code matches only the mean.
     """
     grey = np.tensordot(LUMA_ROW, image[0], 1)
     mean, deviation = _measure_mean_and_deviation(grey.reshape(-1), mask.reshape(-1))

@@ -90,7 +90,7 @@ def wrap_recipe(recipe: Recipe) -> Reading:
 
 
 def check_settings(file: Path, settings: Sequence[Setting]) -> None:
-    """Raise GuidedStyleError with the errors of the settings alone, which no change of the recipe can fix."""
+    """Raise GuidedStyleError with the errors of the settings only, which no change of the recipe can fix."""
     try:
         problems: Sequence[Problem] = read_recipe(file, settings).document.problems
     except GuidedStyleError as error:

@@ -286,11 +286,11 @@ def _find_mask_violations(path: KeyPath, mask: Mask) -> Iterator[Violation]:
         yield path, "this mask has no source", "give it file, rest, all, a shape, or any, both or except"
     elif len(sources) > 1:
         remedy = "keep one, or combine them: {any: [...]}, {both: [...]}, {except: [..., ...]}"
-        yield path, f"a mask cannot be {' and '.join(sources)} at once", remedy
+        yield path, f"a mask cannot be {' and '.join(sources)} at the same time", remedy
     elif within and sources != ["file"]:
         yield path, f"`{within[0]}` needs a file, not {sources[0]}", f"remove {within[0]}, or {sources[0]}"
     if len(within) > 1:
-        yield path, f"a mask cannot use {' and '.join(within)} of a file at once", "keep one"
+        yield path, f"a mask cannot use {' and '.join(within)} of a file at the same time", "keep one"
     yield from _find_rest_violations(path, mask)
     yield from _find_shape_violations(path, mask)
 
