@@ -10,6 +10,7 @@ from PIL import Image
 from guidedstyle.device.distributed import is_first
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Update
+from guidedstyle.engine.solvers.minimise import EndReason
 from guidedstyle.errors import GuidedStyleError, explain_error
 from guidedstyle.io.files import check_writable, delete_leftovers, explaining_errors, make_folder, write_file
 from guidedstyle.io.images import fit_size, save_image, to_pillow
@@ -35,7 +36,7 @@ class RunFiles:
     """
 
     def __init__(self, scene: Scene, plan: Plan, *, options: RenderOptions, source: Path, stop: StopRequest) -> None:
-        self.scene, self.plan, self.options, self.source, self.stop = scene, plan, options, source, stop
+        self.scene, self.plan, self.options, self.source = scene, plan, options, source
         self.output = scene.recipe.output
         self.preview, self.frames = name_preview(self.output), name_frames(self.output)
         self.checkpoint, self.old_checkpoint = name_checkpoint(self.output), name_old_checkpoint(self.output)
@@ -107,7 +108,7 @@ class RunFiles:
 
         Raises GuidedStyleError if one of these fails.
         """
-        resumable = self.stop.is_set() and not result.rendering.finished
+        resumable = result.rendering.end_reason == EndReason.INTERRUPTED  # also by another process
         for file in (self.preview, *(() if resumable else (self.checkpoint, self.old_checkpoint))):
             with explaining_errors(file, "this file is not needed any more and cannot be deleted"):
                 file.unlink(missing_ok=True)

@@ -21,12 +21,14 @@ from PIL import Image
 from support.images import draw_image
 from support.processes import spawn, wait_for
 
+import guidedstyle
 from guidedstyle.app.render import Renderer, watch_until
 from guidedstyle.device import precision
 from guidedstyle.device.environment import Limits
 from guidedstyle.device.precision import name_precision
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Rendering, Snapshot, Update
+from guidedstyle.engine.solvers.minimise import EndReason
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.paths import CACHE_VARIABLE, name_checkpoint
 from guidedstyle.recipe.loading.loader import read_recipe
@@ -234,6 +236,21 @@ def test_a_stop_requested_while_the_preview_is_written_leaves_a_checkpoint(studi
     assert not result.rendering.finished
     assert checkpoint
     assert checkpoint.steps == result.rendering.steps
+
+
+def test_a_stop_requested_in_another_process_keeps_the_checkpoint(
+    studio: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No signal arrives in this process: only the vote of all says to stop."""
+    options = RenderOptions(checkpoints=Every(steps=1), resume=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("guidedstyle.engine.render.all_agree", lambda vote: False)
+        cut = guidedstyle.render(studio / "recipe.yaml", options=options, device="cpu")
+    assert cut and cut.rendering.end_reason == EndReason.INTERRUPTED
+    assert (studio / "recipe.png.state").exists()
+    resumed = guidedstyle.render(studio / "recipe.yaml", options=options, device="cpu")
+    assert resumed and resumed.rendering.steps == 4
+    assert not (studio / "recipe.png.state").exists()
 
 
 def test_the_record_has_the_hashes_of_the_files_that_were_rendered(studio: Path) -> None:
