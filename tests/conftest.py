@@ -50,7 +50,7 @@ def server(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Co
 
 
 @pytest.fixture
-def studio(tmp_path: Path) -> Path:
+def project(tmp_path: Path) -> Path:
     """Make a folder with a content image (96 x 64), two style images, a mask of its left half and a recipe."""
     draw_image(96, 64, 1).save(tmp_path / "photo.png")
     draw_image(80, 80, 2).save(tmp_path / "ink.png")

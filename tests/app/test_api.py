@@ -21,54 +21,54 @@ from guidedstyle.results.record import Record
 from guidedstyle.run.options import Every, RenderOptions
 
 
-def test_a_render_from_python_is_that_of_the_command_line(studio: Path) -> None:
-    result = guidedstyle.render(guidedstyle.load_recipe(studio / "recipe.yaml"), device="cpu")
-    assert not (studio / "recipe.png").exists()
+def test_a_render_from_python_is_that_of_the_command_line(project: Path) -> None:
+    result = guidedstyle.render(guidedstyle.load_recipe(project / "recipe.yaml"), device="cpu")
+    assert not (project / "recipe.png").exists()
     command = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "--device", "cpu"]
-    subprocess.run(command, cwd=studio, check=True, capture_output=True)
-    assert np.array_equal(np.asarray(result.picture), np.asarray(Image.open(studio / "recipe.png")))
-    theirs = json.loads((studio / "recipe.png.json").read_text())
+    subprocess.run(command, cwd=project, check=True, capture_output=True)
+    assert np.array_equal(np.asarray(result.picture), np.asarray(Image.open(project / "recipe.png")))
+    theirs = json.loads((project / "recipe.png.json").read_text())
     assert result.record.losses.model_dump() == theirs["losses"]
 
 
-def test_a_result_is_saved_with_its_recipe_and_record(studio: Path) -> None:
-    file = guidedstyle.render(studio / "recipe.yaml", device="cpu").save(studio / "out.png")
-    assert file == studio / "out.png"
-    assert json.loads((studio / "out.png.json").read_text())["recipe"]["output"] == "out.png"
-    assert guidedstyle.load_recipe(file).regions == guidedstyle.load_recipe(studio / "recipe.yaml").regions
+def test_a_result_is_saved_with_its_recipe_and_record(project: Path) -> None:
+    file = guidedstyle.render(project / "recipe.yaml", device="cpu").save(project / "out.png")
+    assert file == project / "out.png"
+    assert json.loads((project / "out.png.json").read_text())["recipe"]["output"] == "out.png"
+    assert guidedstyle.load_recipe(file).regions == guidedstyle.load_recipe(project / "recipe.yaml").regions
 
 
-def test_a_result_overwrites_no_input(studio: Path) -> None:
-    result = guidedstyle.render(studio / "recipe.yaml", device="cpu")
-    before = (studio / "photo.png").read_bytes()
+def test_a_result_overwrites_no_input(project: Path) -> None:
+    result = guidedstyle.render(project / "recipe.yaml", device="cpu")
+    before = (project / "photo.png").read_bytes()
     with pytest.raises(GuidedStyleError, match="would overwrite content"):
-        result.save(studio / "photo.png")
-    assert (studio / "photo.png").read_bytes() == before
+        result.save(project / "photo.png")
+    assert (project / "photo.png").read_bytes() == before
 
 
-def test_a_notebook_shows_the_image(studio: Path) -> None:
-    result = guidedstyle.render(studio / "recipe.yaml", device="cpu")
+def test_a_notebook_shows_the_image(project: Path) -> None:
+    result = guidedstyle.render(project / "recipe.yaml", device="cpu")
     shown = Image.open(io.BytesIO(result._repr_png_()))
     assert np.array_equal(np.asarray(shown), np.asarray(result.picture))
     assert repr(result).startswith("<96 x 64 px, all steps are done (4)")
 
 
-def test_settings_change_keys(studio: Path) -> None:
-    recipe = guidedstyle.load_recipe(studio / "recipe.yaml", {"size": 64, "regions.left.strength": 2})
+def test_settings_change_keys(project: Path) -> None:
+    recipe = guidedstyle.load_recipe(project / "recipe.yaml", {"size": 64, "regions.left.strength": 2})
     assert (recipe.size, recipe.regions[1].strength) == (64, 2)
     assert guidedstyle.check(recipe).size == (64, 43)
 
 
-def test_a_check_has_shares_and_warnings(studio: Path) -> None:
-    checked = guidedstyle.check(studio / "recipe.yaml")
+def test_a_check_has_shares_and_warnings(project: Path) -> None:
+    checked = guidedstyle.check(project / "recipe.yaml")
     assert checked.shares == pytest.approx({"right": 0.5, "left": 0.5}, abs=0.01)
-    (studio / "recipe.yaml").write_text(
+    (project / "recipe.yaml").write_text(
         "content: photo.png\nstyles: {ink: ink.png}\nregions: [{name: left, mask: left.png, style: ink}]\n"
     )
-    assert any("is in no region" in note for note in guidedstyle.check(studio / "recipe.yaml").warnings)
+    assert any("is in no region" in note for note in guidedstyle.check(project / "recipe.yaml").warnings)
 
 
-def test_an_update_is_received_and_stops_the_render(studio: Path) -> None:
+def test_an_update_is_received_and_stops_the_render(project: Path) -> None:
     seen, shapes = list[Update](), list[tuple[int, ...]]()
 
     def note(update: Update) -> bool:
@@ -76,23 +76,23 @@ def test_an_update_is_received_and_stops_the_render(studio: Path) -> None:
         shapes.extend(update.preview(longest).shape for longest in (1000, 48))
         return update.done < 2
 
-    result = guidedstyle.render(studio / "recipe.yaml", note, device="cpu")
+    result = guidedstyle.render(project / "recipe.yaml", note, device="cpu")
     assert [update.done for update in seen] == [1, 2]
     assert not result.rendering.finished
     assert shapes == [(1, 3, 64, 96), (1, 3, 32, 48)] * 2
-    assert guidedstyle.render(studio / "recipe.yaml", lambda update: None, device="cpu").rendering.finished
+    assert guidedstyle.render(project / "recipe.yaml", lambda update: None, device="cpu").rendering.finished
 
 
 @pytest.mark.parametrize("call", [guidedstyle.check, guidedstyle.render, guidedstyle.load_recipe])
-def test_errors_are_raised_all_at_once(studio: Path, call: object) -> None:
-    (studio / "recipe.yaml").write_text("content: none.png\nstyle: nothing.png\nsize: 3\n")
+def test_errors_are_raised_all_at_once(project: Path, call: object) -> None:
+    (project / "recipe.yaml").write_text("content: none.png\nstyle: nothing.png\nsize: 3\n")
     with pytest.raises(guidedstyle.GuidedStyleError) as raised:
-        call(studio / "recipe.yaml")  # type: ignore[operator]
+        call(project / "recipe.yaml")  # type: ignore[operator]
     assert len(raised.value.problems) == 3
 
 
-def test_a_recipe_changed_by_a_program_is_checked_too(studio: Path) -> None:
-    recipe = guidedstyle.load_recipe(studio / "recipe.yaml")
+def test_a_recipe_changed_by_a_program_is_checked_too(project: Path) -> None:
+    recipe = guidedstyle.load_recipe(project / "recipe.yaml")
     region = recipe.regions[0].model_copy(update={"name": "left"})
     with pytest.raises(GuidedStyleError, match="'left' names 2 regions"):
         guidedstyle.check(recipe.model_copy(update={"regions": (region, recipe.regions[1])}))
@@ -123,32 +123,32 @@ class Events(guidedstyle.SilentReporter):
         self.known.append(known)
 
 
-def test_with_options_it_writes_stops_and_resumes_as_the_command_does(studio: Path) -> None:
+def test_with_options_it_writes_stops_and_resumes_as_the_command_does(project: Path) -> None:
     """Stopped after two steps and resumed, the image is that of a render without options, which writes nothing."""
-    whole = guidedstyle.render(studio / "recipe.yaml", device="cpu")
-    before, events = {*studio.iterdir()}, Events()
+    whole = guidedstyle.render(project / "recipe.yaml", device="cpu")
+    before, events = {*project.iterdir()}, Events()
     options = RenderOptions(previews=Every(steps=1), checkpoints=Every(steps=1), resume=True)
     cut = guidedstyle.render(
-        studio / "recipe.yaml", lambda update: update.done < 2, options=options, device="cpu", reporter=events
+        project / "recipe.yaml", lambda update: update.done < 2, options=options, device="cpu", reporter=events
     )
     assert cut and cut.rendering.steps == 2
     names = ("recipe.png", "recipe.png.json", "recipe.png.state")
-    assert {*studio.iterdir()} == before | {studio / name for name in names}
-    resumed = guidedstyle.render(studio / "recipe.yaml", options=options, device="cpu", reporter=events)
+    assert {*project.iterdir()} == before | {project / name for name in names}
+    resumed = guidedstyle.render(project / "recipe.yaml", options=options, device="cpu", reporter=events)
     assert resumed and np.array_equal(resumed.rendering.image, whole.rendering.image)
-    assert {*studio.iterdir()} == before | {studio / name for name in names[:2]}
-    assert guidedstyle.render(studio / "recipe.yaml", options=options, device="cpu", reporter=events) is None
+    assert {*project.iterdir()} == before | {project / name for name in names[:2]}
+    assert guidedstyle.render(project / "recipe.yaml", options=options, device="cpu", reporter=events) is None
     assert events.names == ["planned", "began", "progressed", "stopped", "ended"] * 2 + ["ended"]
     assert events.known == [False, False, True]
 
 
-def test_with_options_an_output_that_is_being_written_is_refused(studio: Path) -> None:
-    with lock_output(studio / "recipe.png"), pytest.raises(GuidedStyleError, match="another process writes it"):
-        guidedstyle.render(studio / "recipe.yaml", options=RenderOptions(), device="cpu")
+def test_with_options_an_output_that_is_being_written_is_refused(project: Path) -> None:
+    with lock_output(project / "recipe.png"), pytest.raises(GuidedStyleError, match="another process writes it"):
+        guidedstyle.render(project / "recipe.yaml", options=RenderOptions(), device="cpu")
 
 
-def test_a_stop_request_ends_a_render_from_another_thread(studio: Path) -> None:
+def test_a_stop_request_ends_a_render_from_another_thread(project: Path) -> None:
     stop = guidedstyle.StopRequest()
     threading.Timer(0.5, stop.set).start()
-    recipe = guidedstyle.load_recipe(studio / "recipe.yaml", {"solver.steps": 100_000, "solver.tolerance": 0})
+    recipe = guidedstyle.load_recipe(project / "recipe.yaml", {"solver.steps": 100_000, "solver.tolerance": 0})
     assert guidedstyle.render(recipe, stop=stop, device="cpu").rendering.steps < 100_000

@@ -59,25 +59,25 @@ def paint(alpha: Image.Image) -> Image.Image:
 
 
 @pytest.fixture
-def gallery(studio: Path) -> Path:
+def gallery(project: Path) -> Path:
     """Add a mask of every kind of file, all used in one recipe, and two more content images."""
     rows = np.indices((64, 96))[0]
     labels = np.zeros((64, 96, 3), np.uint8)
     labels[:, 50:70], labels[:, 70:] = (255, 0, 0), (0, 0, 255)
-    Image.fromarray(labels).save(studio / "labels.png")
+    Image.fromarray(labels).save(project / "labels.png")
     disc = np.hypot(*(np.indices((80, 80)) - 40)) < 30
-    Image.fromarray(np.uint8(np.dstack([disc * 0, 255 * disc])), "LA").save(studio / "round.png")
+    Image.fromarray(np.uint8(np.dstack([disc * 0, 255 * disc])), "LA").save(project / "round.png")
     sky, sea = (Image.fromarray(np.uint8(255 * rows_of)).convert("L") for rows_of in (rows < 10, rows > 50))
-    write_openraster(studio / "layers.ora", [("sky", paint(sky))], Image.new("RGB", (96, 64)))
-    write_photoshop(studio / "layers.psd", [("sea", paint(sea))])
-    (studio / "gallery.yaml").write_text(RECIPE)
-    (studio / "photos").mkdir()
+    write_openraster(project / "layers.ora", [("sky", paint(sky))], Image.new("RGB", (96, 64)))
+    write_photoshop(project / "layers.psd", [("sea", paint(sea))])
+    (project / "gallery.yaml").write_text(RECIPE)
+    (project / "photos").mkdir()
     for name in ("a.png", "b.png", "c.png"):
-        shutil.copy(studio / "photo.png", studio / "photos" / name)
-    shutil.copy(studio / "photo.png", studio / "gallery.png")  # an image of another recipe, for --resume
-    (studio / "gallery.png.json").write_text(json.dumps(OTHER_RECORD))
+        shutil.copy(project / "photo.png", project / "photos" / name)
+    shutil.copy(project / "photo.png", project / "gallery.png")  # an image of another recipe, for --resume
+    (project / "gallery.png.json").write_text(json.dumps(OTHER_RECORD))
     time.sleep(SETTLED / 1e9)
-    return studio
+    return project
 
 
 @pytest.mark.parametrize(

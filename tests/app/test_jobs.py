@@ -28,17 +28,17 @@ CONTENTS = ("one.png", "two.jpg", "three.png")
 
 
 @pytest.fixture
-def photos(studio: Path) -> Path:
+def photos(project: Path) -> Path:
     """Add a recipe without painted masks and a folder of content images, one of them damaged, and a text."""
     text = "styles: {ink: ink.png}\nregions: [{name: all, mask: rest, style: ink}]\nsolver: {steps: 2}\n"
-    (studio / "free.yaml").write_text("content: photo.png\n" + text)
-    folder = studio / "photos"
+    (project / "free.yaml").write_text("content: photo.png\n" + text)
+    folder = project / "photos"
     folder.mkdir()
     for number, name in enumerate(CONTENTS):
         draw_image(70 + 10 * number, 60, number).save(folder / name)
     (folder / "two.jpg").write_bytes((folder / "two.jpg").read_bytes()[:300])
     (folder / "notes.txt").write_text("not an image")
-    return studio
+    return project
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -23,22 +23,22 @@ from guidedstyle.scene.scene import CHECK_SIZE
 
 
 @pytest.mark.parametrize("suffix", [".ora", ".psd"])
-def test_a_new_document_has_the_content_image_and_an_empty_layer_for_each_region(studio: Path, suffix: str) -> None:
-    before = files(studio)
+def test_a_new_document_has_the_content_image_and_an_empty_layer_for_each_region(project: Path, suffix: str) -> None:
+    before = files(project)
     names = "sky, the sea,yes,Öl: 1,1e5,[x]"
     command = ["mask", "new", "photo.png", "--regions", names, "-o", f"scene{suffix}", "--style", "ink.png"]
-    done = run(*command, "--style", "oil.png", folder=studio)
+    done = run(*command, "--style", "oil.png", folder=project)
     assert done.returncode == 0, done.stderr
-    assert files(studio) - before == {f"scene{suffix}", "scene.yaml"}
-    document = open_layered(studio / f"scene{suffix}")
+    assert files(project) - before == {f"scene{suffix}", "scene.yaml"}
+    document = open_layered(project / f"scene{suffix}")
     assert {layer.name for layer in document.layers} == {"photograph", "sky", "the sea", "yes", "Öl: 1", "1e5", "[x]"}
     assert {layer.name for layer in document.layers if layer.read().any()} == {"photograph"}
-    recipe = load_recipe(studio / "scene.yaml")
+    recipe = load_recipe(project / "scene.yaml")
     assert [(region.name, region.mask.layer) for region in recipe.regions] == [
         (name, name) for name in ("sky", "the sea", "yes", "Öl: 1", "1e5", "[x]")
     ]
     assert [list(region.style) for region in recipe.regions] == [["style1"], ["style2"]] * 3
-    checked = run("masks", "scene.yaml", folder=studio)
+    checked = run("masks", "scene.yaml", folder=project)
     assert checked.returncode == 2
     assert (
         f"scene.yaml:14: regions[0].mask: scene{suffix}: layer 'sky' is empty\n    hint: paint where" in checked.stderr
@@ -63,26 +63,26 @@ NAMES = "give each its own name, and none photograph or rest: --regions sky,sea,
         ),
     ],
 )
-def test_nothing_is_overwritten_and_errors_are_reported(studio: Path, arguments: str, rule: str, remedy: str) -> None:
-    before = files(studio)
-    done = run("mask", "new", "photo.png", *arguments.split(), folder=studio)
-    assert (done.returncode, done.stdout, files(studio)) == (2, "", before)
+def test_nothing_is_overwritten_and_errors_are_reported(project: Path, arguments: str, rule: str, remedy: str) -> None:
+    before = files(project)
+    done = run("mask", "new", "photo.png", *arguments.split(), folder=project)
+    assert (done.returncode, done.stdout, files(project)) == (2, "", before)
     assert done.stderr == f"error: {rule}\n    hint: {remedy}\n1 error. Nothing was written.\n"
 
 
-def test_a_suggestion_can_be_rendered_unchanged(studio: Path) -> None:
+def test_a_suggestion_can_be_rendered_unchanged(project: Path) -> None:
     pixels = np.asarray(draw_image(96, 64, 5)) // 4
     pixels[:32] += np.uint8([20, 60, 180])
     pixels[32:, :60] += np.uint8([10, 150, 20])
     pixels[32:, 60:] += np.uint8([180, 20, 20])
-    Image.fromarray(pixels).save(studio / "flag.png")
+    Image.fromarray(pixels).save(project / "flag.png")
     command = ["mask", "suggest", "flag.png", "--regions", 3, "-o", "scene.ora", "--style", "ink.png"]
-    done = run(*command, folder=studio)
+    done = run(*command, folder=project)
     assert done.returncode == 0, done.stderr
-    scene = open_scene(read_recipe(studio / "scene.yaml"))
+    scene = open_scene(read_recipe(project / "scene.yaml"))
     assert scene.shares[0] == pytest.approx(0.5, abs=0.02)
     assert sorted(scene.shares[1:]) == pytest.approx([0, 0.5 * 36 / 96, 0.5 * 60 / 96], abs=0.02)
-    assert run("render", "scene.yaml", "--steps", 2, "-q", folder=studio).returncode == 0
+    assert run("render", "scene.yaml", "--steps", 2, "-q", folder=project).returncode == 0
 
 
 @needs_data
@@ -100,16 +100,16 @@ def test_suggested_regions_divide_an_image_along_its_edges(count: int) -> None:
     assert between.sum() > 0.5 * content.var((0, 1)).sum()
 
 
-def test_a_result_in_layers(studio: Path) -> None:
+def test_a_result_in_layers(project: Path) -> None:
     """Its layers, composited, are the image; their masks are read back unchanged."""
     regions = "  - {name: back, mask: rest, style: ink}\n"
     regions += "  - {name: half, mask: {rectangle: [0, 0, 1, 0.5], feather: 6}, style: oil}\n"
     regions += "  - {name: kept, mask: {ellipse: [0.3, 0.2, 0.7, 0.8]}, keep: true}\n"
     text = f"content: photo.png\noutput: out.ora\nstyles: {{ink: ink.png, oil: oil.png}}\nregions:\n{regions}"
-    (studio / "layers.yaml").write_text(text + "solver: {steps: 3}\n")
-    assert run("render", "layers.yaml", "-q", folder=studio).returncode == 0
-    assert run("render", "layers.yaml", "-q", "-o", "flat.png", folder=studio).returncode == 0
-    with zipfile.ZipFile(studio / "out.ora") as archive:
+    (project / "layers.yaml").write_text(text + "solver: {steps: 3}\n")
+    assert run("render", "layers.yaml", "-q", folder=project).returncode == 0
+    assert run("render", "layers.yaml", "-q", "-o", "flat.png", folder=project).returncode == 0
+    with zipfile.ZipFile(project / "out.ora") as archive:
         parts = [Image.open(io.BytesIO(archive.read(f"data/layer{index}.png"))) for index in range(4)]
         merged = np.asarray(Image.open(io.BytesIO(archive.read("mergedimage.png"))), int)
         assert archive.infolist()[0].filename == "mimetype"
@@ -118,18 +118,18 @@ def test_a_result_in_layers(studio: Path) -> None:
     for part in parts[1:]:
         composite = Image.alpha_composite(composite, part)
     assert np.abs(np.asarray(composite.convert("RGB"), int) - merged).max() <= 2
-    assert (merged == np.asarray(Image.open(studio / "flat.png"), int)).all()
-    scene = open_scene(read_recipe(studio / "layers.yaml"))
-    kept = read_layer(open_layered(studio / "out.ora"), "kept")
+    assert (merged == np.asarray(Image.open(project / "flat.png"), int)).all()
+    scene = open_scene(read_recipe(project / "layers.yaml"))
+    kept = read_layer(open_layered(project / "out.ora"), "kept")
     assert np.abs(kept - 255 * scene.weights[2]).max() <= 1
-    assert json.loads((studio / "out.ora.json").read_text())["result"]["finished"]
+    assert json.loads((project / "out.ora.json").read_text())["result"]["finished"]
 
 
-def test_masks_prints_a_table_and_draws_a_sheet(studio: Path) -> None:
-    before = files(studio)
-    done = run("masks", "recipe.yaml", "-o", "sheet.png", folder=studio)
+def test_masks_prints_a_table_and_draws_a_sheet(project: Path) -> None:
+    before = files(project)
+    done = run("masks", "recipe.yaml", "-o", "sheet.png", folder=project)
     assert done.returncode == 0, done.stderr
-    assert files(studio) - before == {"sheet.png"}
+    assert files(project) - before == {"sheet.png"}
     rows = [line.split() for line in done.stdout.splitlines()]
     assert rows[0] == ["region", "share", "overlap", "96", "px", "48", "px", "24", "px"]
     assert rows[1:4] == [
@@ -140,32 +140,32 @@ def test_masks_prints_a_table_and_draws_a_sheet(studio: Path) -> None:
 
 
 @pytest.mark.parametrize(("file", "what"), [("left.png", "regions.1.mask"), ("recipe.yaml", "the recipe")])
-def test_the_sheet_overwrites_nothing_of_the_recipe(studio: Path, file: str, what: str) -> None:
-    before = (studio / file).read_bytes()
-    done = run("masks", "recipe.yaml", "-o", file, folder=studio)
-    assert (done.returncode, done.stdout, (studio / file).read_bytes()) == (2, "", before)
+def test_the_sheet_overwrites_nothing_of_the_recipe(project: Path, file: str, what: str) -> None:
+    before = (project / file).read_bytes()
+    done = run("masks", "recipe.yaml", "-o", file, folder=project)
+    assert (done.returncode, done.stdout, (project / file).read_bytes()) == (2, "", before)
     rule = f"--output: {file} would overwrite {what}\n    hint: choose another name (-o)"
     assert done.stderr == f"error: {rule}\n1 error. Nothing was written.\n"
 
 
-def test_the_sheet_tints_every_region(studio: Path) -> None:
-    Image.new("RGB", (96, 64), (100, 100, 100)).save(studio / "photo.png")
-    sheet = np.asarray(draw_mask_sheet(open_scene(read_recipe(studio / "recipe.yaml"), CHECK_SIZE)), float)
+def test_the_sheet_tints_every_region(project: Path) -> None:
+    Image.new("RGB", (96, 64), (100, 100, 100)).save(project / "photo.png")
+    sheet = np.asarray(draw_mask_sheet(open_scene(read_recipe(project / "recipe.yaml"), CHECK_SIZE)), float)
     middle = sheet[100:500]
     for column, colour in ((100, TINTS[1]), (900, TINTS[0])):
         expected = 0.45 * 100 + 0.55 * np.array(colour)
         assert np.abs(np.median(middle[:, column - 20 : column + 20], axis=(0, 1)) - expected).max() < 2
 
 
-def test_a_missing_library_is_named(studio: Path) -> None:
+def test_a_missing_library_is_named(project: Path) -> None:
     """If scikit-image is not installed, the error names it and how to install it."""
-    (studio / "skimage.py").write_text("raise ImportError('no', name='skimage')\n")
+    (project / "skimage.py").write_text("raise ImportError('no', name='skimage')\n")
     code = "import sys; sys.path.insert(0, '.'); sys.argv[1:] = ['mask', 'suggest', 'photo.png', '-o', 'a.ora']; "
     code += "from guidedstyle.__main__ import main; main()"
     import subprocess
     import sys
 
-    done = subprocess.run([sys.executable, "-c", code], cwd=studio, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (
         2,
         "error: mask suggest: it needs the library skimage, which is not installed\n"

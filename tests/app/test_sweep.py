@@ -32,9 +32,9 @@ GRID = ("--vary", "styles.ink.scale=0.5,1", "--vary", "content_strength=0.5,1,4"
 
 
 @pytest.fixture
-def small(studio: Path) -> Path:
-    (studio / "small.yaml").write_text(RECIPE)
-    return studio
+def small(project: Path) -> Path:
+    (project / "small.yaml").write_text(RECIPE)
+    return project
 
 
 def table(folder: Path) -> list[dict[str, str]]:
@@ -276,10 +276,10 @@ def test_a_key_that_is_varied_and_set_is_refused(small: Path, key: str) -> None:
         make_variants(small / "small.yaml", [(key, [1, 2])], settings, folder=small)
 
 
-def test_a_region_is_not_varied_by_its_name_and_by_its_number(studio: Path) -> None:
+def test_a_region_is_not_varied_by_its_name_and_by_its_number(project: Path) -> None:
     axes = [("regions.0.strength", [1, 2]), ("regions.right.strength", [3, 4])]
     with pytest.raises(GuidedStyleError, match="is varied twice"):
-        make_variants(studio / "recipe.yaml", axes, (), folder=studio)
+        make_variants(project / "recipe.yaml", axes, (), folder=project)
 
 
 def test_a_sweep_without_axes_is_refused(small: Path) -> None:

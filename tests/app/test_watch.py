@@ -23,9 +23,9 @@ pytestmark = pytest.mark.slow
 SIZE = (180, 120)
 
 
-def test_settings_override_the_defaults_of_watch(studio: Path) -> None:
+def test_settings_override_the_defaults_of_watch(project: Path) -> None:
     command = [sys.executable, "-m", "guidedstyle", "watch", "recipe.yaml", "--set", "size=16000000", "--steps", "0"]
-    done = subprocess.run(command, cwd=studio, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "--set size=16000000: size: 16000000 is too large" in done.stderr
     assert "--steps: solver.steps: 0 is too small" in done.stderr
@@ -34,10 +34,10 @@ def test_settings_override_the_defaults_of_watch(studio: Path) -> None:
 class Session:
     """A running `watch` and the lines that it prints."""
 
-    def __init__(self, studio: Path) -> None:
+    def __init__(self, project: Path) -> None:
         command = [sys.executable, "-m", "guidedstyle", "watch", "recipe.yaml", "--size", "160", "--steps", "20"]
         self.process = subprocess.Popen(
-            [*command, "--device", "cpu"], cwd=studio, stdout=-1, stderr=subprocess.STDOUT, text=True
+            [*command, "--device", "cpu"], cwd=project, stdout=-1, stderr=subprocess.STDOUT, text=True
         )
         self.lines: queue.Queue[str] = queue.Queue()
         self.reader = threading.Thread(target=self._read)
@@ -59,66 +59,66 @@ class Session:
 
 
 @pytest.fixture
-def session(studio: Path) -> Iterator[Session]:
-    draw_image(*SIZE, 1).save(studio / "photo.png")
-    paint_mask(studio, 0.5)
-    recipe = (studio / "recipe.yaml").read_text().replace("  oil: {image: oil.png}\n", "")
-    (studio / "recipe.yaml").write_text(recipe.replace("style: {oil: 0.75, ink: 0.25}", "keep: true"))
-    session = Session(studio)
+def session(project: Path) -> Iterator[Session]:
+    draw_image(*SIZE, 1).save(project / "photo.png")
+    paint_mask(project, 0.5)
+    recipe = (project / "recipe.yaml").read_text().replace("  oil: {image: oil.png}\n", "")
+    (project / "recipe.yaml").write_text(recipe.replace("style: {oil: 0.75, ink: 0.25}", "keep: true"))
+    session = Session(project)
     yield session
     session.process.kill()
     session.process.wait()
     session.reader.join()
 
 
-def paint_mask(studio: Path, share: float) -> None:
+def paint_mask(project: Path, share: float) -> None:
     """Save the mask as paint programs do: to a file next to it, which then replaces it."""
     mask = np.zeros(SIZE[::-1], np.uint8)
     mask[:, : round(share * SIZE[0])] = 255
-    Image.fromarray(mask).save(studio / "new.png", compress_level=0)  # files of one size: only their times differ
-    (studio / "new.png").replace(studio / "left.png")
+    Image.fromarray(mask).save(project / "new.png", compress_level=0)  # files of one size: only their times differ
+    (project / "new.png").replace(project / "left.png")
 
 
-def read_preview(studio: Path) -> np.ndarray:
-    return np.asarray(Image.open(studio / "recipe.watch.png"))
+def read_preview(project: Path) -> np.ndarray:
+    return np.asarray(Image.open(project / "recipe.watch.png"))
 
 
-def measure_kept(studio: Path) -> float:
+def measure_kept(project: Path) -> float:
     """Measure the share of a preview that is the content image's: the mask that it was rendered with."""
-    return float((read_preview(studio) == np.asarray(read_image(studio / "photo.png", 160))).all((0, 2)).mean())
+    return float((read_preview(project) == np.asarray(read_image(project / "photo.png", 160))).all((0, 2)).mean())
 
 
-def test_every_save_of_the_mask_leads_to_a_new_preview(studio: Path, session: Session) -> None:
+def test_every_save_of_the_mask_leads_to_a_new_preview(project: Path, session: Session) -> None:
     session.wait_for("complete after")
     for share in (0.1, 0.3, 0.6, 0.8, 0.9):
-        before = (studio / "recipe.watch.png").stat().st_mtime_ns
+        before = (project / "recipe.watch.png").stat().st_mtime_ns
         began = time.monotonic()
-        paint_mask(studio, share)
-        while (studio / "recipe.watch.png").stat().st_mtime_ns == before:
+        paint_mask(project, share)
+        while (project / "recipe.watch.png").stat().st_mtime_ns == before:
             assert time.monotonic() - began < 100
             time.sleep(0.01)
         print(
             f"from save to first preview: {time.monotonic() - began:.2f} s; "
             f"{session.wait_for('complete after').strip()}"
         )
-        assert measure_kept(studio) == pytest.approx(share, abs=0.03)
+        assert measure_kept(project) == pytest.approx(share, abs=0.03)
 
 
-def test_a_save_while_it_renders_is_not_lost(studio: Path, session: Session) -> None:
+def test_a_save_while_it_renders_is_not_lost(project: Path, session: Session) -> None:
     session.wait_for("complete after")
-    before = (studio / "recipe.watch.png").stat().st_mtime_ns
-    paint_mask(studio, 0.1)
-    while (studio / "recipe.watch.png").stat().st_mtime_ns == before:
+    before = (project / "recipe.watch.png").stat().st_mtime_ns
+    paint_mask(project, 0.1)
+    while (project / "recipe.watch.png").stat().st_mtime_ns == before:
         assert session.process.poll() is None
         time.sleep(0.01)
-    paint_mask(studio, 0.9)  # the earlier save has its first image, but not its last
+    paint_mask(project, 0.9)  # the earlier save has its first image, but not its last
     session.wait_for("complete after")
-    assert measure_kept(studio) == pytest.approx(0.9, abs=0.03)
+    assert measure_kept(project) == pytest.approx(0.9, abs=0.03)
 
 
-def test_an_invalid_save_is_reported_and_the_next_valid_one_is_rendered(studio: Path, session: Session) -> None:
+def test_an_invalid_save_is_reported_and_the_next_valid_one_is_rendered(project: Path, session: Session) -> None:
     session.wait_for("complete after")
-    recipe = studio / "recipe.yaml"
+    recipe = project / "recipe.yaml"
     good = recipe.read_text()
     recipe.write_text(good.replace("left.png", "lost.png"))
     assert "lost.png" in session.wait_for("there is no file")
@@ -128,20 +128,20 @@ def test_an_invalid_save_is_reported_and_the_next_valid_one_is_rendered(studio: 
     session.wait_for("complete after")
 
 
-def test_a_missing_mask_may_be_saved_later(studio: Path, session: Session) -> None:
+def test_a_missing_mask_may_be_saved_later(project: Path, session: Session) -> None:
     session.wait_for("complete after")
-    (studio / "left.png").unlink()
+    (project / "left.png").unlink()
     session.wait_for("there is no file")
-    paint_mask(studio, 0.4)
+    paint_mask(project, 0.4)
     session.wait_for("complete after")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up as Linux lists them")
-def test_ctrl_c_ends_it_and_nothing_is_left_behind(studio: Path, session: Session) -> None:
+def test_ctrl_c_ends_it_and_nothing_is_left_behind(project: Path, session: Session) -> None:
     session.wait_for("complete after")
     found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(session.process.pid)], capture_output=True, text=True)
     session.process.send_signal(signal.SIGINT)
     assert session.process.wait(timeout=20) == 0
     assert not [child for child in found.stdout.split() if Path(f"/proc/{child}").exists()]
-    names = {file.name for file in studio.iterdir()}
+    names = {file.name for file in project.iterdir()}
     assert names == {"photo.png", "ink.png", "oil.png", "left.png", "recipe.yaml", "recipe.watch.png"}

@@ -44,7 +44,7 @@ class WebFront(guidedstyle.SilentReporter):
         self.progress = {"state": "ended", "output": output.name, "loss": record.losses.total}
 
 
-def test_a_web_front_serves_the_progress_it_is_given(studio: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_web_front_serves_the_progress_it_is_given(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     front, served = WebFront(), []
 
     def read() -> None:
@@ -58,7 +58,7 @@ def test_a_web_front_serves_the_progress_it_is_given(studio: Path, capfd: pytest
     read()
     options = guidedstyle.RenderOptions()
     result = guidedstyle.render(
-        studio / "recipe.yaml", read_at_every_step, options=options, reporter=front, device="cpu"
+        project / "recipe.yaml", read_at_every_step, options=options, reporter=front, device="cpu"
     )
     read()
     front.server.shutdown()
@@ -67,5 +67,5 @@ def test_a_web_front_serves_the_progress_it_is_given(studio: Path, capfd: pytest
     assert [one["state"] for one in served] == ["planned", *["rendering"] * 4, "ended"]
     assert [(one["step"], one["of"]) for one in served[1:-1]] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert served[-1] == {"state": "ended", "output": "recipe.png", "loss": result.record.losses.total}
-    assert (studio / "recipe.png").exists()
+    assert (project / "recipe.png").exists()
     assert capfd.readouterr() == ("", "")

@@ -120,7 +120,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_images(tmp_path_factory.mktemp("studio"))
+    folder = write_images(tmp_path_factory.mktemp("project"))
     (folder / "a.yaml").write_text("content: photo.png\nstyle: ink.png\n")
     (folder / "ink.ora").write_bytes((folder / "ink.png").read_bytes())
     for name in ("empty", "folder.mp4", "folder.html"):

@@ -24,13 +24,13 @@ def pixels(file: Path) -> np.ndarray:
         return np.asarray(picture.convert("RGB"), np.int16)
 
 
-def test_render_writes_the_image_and_its_record_and_nothing_else(studio: Path) -> None:
-    before = files(studio)
-    done = run("render", "recipe.yaml", folder=studio)
+def test_render_writes_the_image_and_its_record_and_nothing_else(project: Path) -> None:
+    before = files(project)
+    done = run("render", "recipe.yaml", folder=project)
     assert done.returncode == 0, done.stderr
-    assert files(studio) - before == {"recipe.png", "recipe.png.json"}
-    assert pixels(studio / "recipe.png").shape == (64, 96, 3)
-    record = json.loads((studio / "recipe.png.json").read_text())
+    assert files(project) - before == {"recipe.png", "recipe.png.json"}
+    assert pixels(project / "recipe.png").shape == (64, 96, 3)
+    record = json.loads((project / "recipe.png.json").read_text())
     assert record["result"]["reason"] == "all steps are done (4)"
     assert record["versions"]["guidedstyle"] == __version__
     assert set(record["losses"]["regions"]) == {"right", "left"}
@@ -38,67 +38,67 @@ def test_render_writes_the_image_and_its_record_and_nothing_else(studio: Path) -
     assert set(record["inputs"]) == {"content", "styles.ink.image", "styles.oil.image", "regions.1.mask"}
     assert all(value.startswith("sha256:") for value in record["inputs"].values())
     assert record["recipe"]["regions"][1]["style"] == {"oil": 0.75, "ink": 0.25}
-    assert str(studio) not in (studio / "recipe.png.json").read_text()
+    assert str(project) not in (project / "recipe.png.json").read_text()
 
 
-def test_an_image_rendered_again_from_itself_has_the_same_bits(studio: Path) -> None:
-    assert run("render", "recipe.yaml", "--set", "init=noise", "--seed", 3, "-q", folder=studio).returncode == 0
-    (studio / "recipe.yaml").unlink()
-    done = run("render", "recipe.png", "--quiet", folder=studio)
+def test_an_image_rendered_again_from_itself_has_the_same_bits(project: Path) -> None:
+    assert run("render", "recipe.yaml", "--set", "init=noise", "--seed", 3, "-q", folder=project).returncode == 0
+    (project / "recipe.yaml").unlink()
+    done = run("render", "recipe.png", "--quiet", folder=project)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert (pixels(studio / "recipe-again.png") == pixels(studio / "recipe.png")).all()
-    other = run("render", "recipe.png", "--seed", 4, "-o", "other.jpg", "-q", folder=studio)
+    assert (pixels(project / "recipe-again.png") == pixels(project / "recipe.png")).all()
+    other = run("render", "recipe.png", "--seed", 4, "-o", "other.jpg", "-q", folder=project)
     assert other.returncode == 0
-    assert np.abs(pixels(studio / "other.jpg") - pixels(studio / "recipe.png")).mean() > 5
+    assert np.abs(pixels(project / "other.jpg") - pixels(project / "recipe.png")).mean() > 5
 
 
-def test_kept_regions_are_bit_identical(studio: Path) -> None:
+def test_kept_regions_are_bit_identical(project: Path) -> None:
     settings = ["--set", "regions.left.style={}", "--set", "regions.left.keep=true"]
-    assert run("render", "recipe.yaml", *settings, "--set", "styles={ink: ink.png}", folder=studio).returncode == 0
-    before, after = pixels(studio / "photo.png"), pixels(studio / "recipe.png")
+    assert run("render", "recipe.yaml", *settings, "--set", "styles={ink: ink.png}", folder=project).returncode == 0
+    before, after = pixels(project / "photo.png"), pixels(project / "recipe.png")
     assert (before[:, :48] == after[:, :48]).all()
     assert (before[:, 48:] != after[:, 48:]).any(2).mean() > 0.9
 
 
-def test_what_no_region_covers_is_bit_identical(studio: Path) -> None:
+def test_what_no_region_covers_is_bit_identical(project: Path) -> None:
     region = "regions: [{name: a, mask: left.png, style: ink}]\nsolver: {steps: 3}\n"
-    (studio / "part.yaml").write_text("content: photo.png\nstyles: {ink: ink.png}\n" + region)
-    done = run("render", "part.yaml", folder=studio)
+    (project / "part.yaml").write_text("content: photo.png\nstyles: {ink: ink.png}\n" + region)
+    done = run("render", "part.yaml", folder=project)
     note = "50.0% of the image is in no region and stays unchanged (mask: rest covers it)"
     assert f"warning: {note}" in done.stdout
-    assert json.loads((studio / "part.png.json").read_text())["notes"] == [note]
-    assert (pixels(studio / "photo.png")[:, 48:] == pixels(studio / "part.png")[:, 48:]).all()
+    assert json.loads((project / "part.png.json").read_text())["notes"] == [note]
+    assert (pixels(project / "photo.png")[:, 48:] == pixels(project / "part.png")[:, 48:]).all()
 
 
-def test_dry_run_prints_the_plan_and_writes_nothing(studio: Path) -> None:
-    before = files(studio)
-    done = run("render", "recipe.yaml", "--dry-run", "--size", 512, "--steps", 70, folder=studio)
-    assert (done.returncode, files(studio)) == (0, before)
+def test_dry_run_prints_the_plan_and_writes_nothing(project: Path) -> None:
+    before = files(project)
+    done = run("render", "recipe.yaml", "--dry-run", "--size", 512, "--steps", 70, folder=project)
+    assert (done.returncode, files(project)) == (0, before)
     for part in ("128 x 85 (40 steps), 256 x 170 (20 steps), 512 x 341 (10 steps)", "relu1_1", "cpu", "MiB", "50.0%"):
         assert part in done.stdout
     assert "0.75 oil + 0.25 ink" in done.stdout
 
 
-def test_only_the_first_render_is_followed_by_what_to_do_next(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(studio / "cache"))
+def test_only_the_first_render_is_followed_by_what_to_do_next(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(project / "cache"))
     arguments = [("--dry-run",), ("-o", "one.png"), ("-o", "two.png")]
-    shown = [run("render", "recipe.yaml", *one, folder=studio).stdout for one in arguments]
+    shown = [run("render", "recipe.yaml", *one, folder=project).stdout for one in arguments]
     assert ["guidedstyle watch recipe.yaml" in text for text in shown] == [False, True, False]
 
 
-def test_check_prints_regions_and_output(studio: Path) -> None:
-    before = files(studio)
-    done = run("check", "recipe.yaml", folder=studio)
-    assert (done.returncode, files(studio)) == (0, before)
+def test_check_prints_regions_and_output(project: Path) -> None:
+    before = files(project)
+    done = run("check", "recipe.yaml", folder=project)
+    assert (done.returncode, files(project)) == (0, before)
     assert "left" in done.stdout
     assert "content 96 x 64 px -> recipe.png" in done.stdout
 
 
 @pytest.mark.parametrize("command", ["check", "render"])
-def test_errors_exit_with_2_and_write_nothing(studio: Path, command: str) -> None:
-    before = files(studio)
-    done = run(command, "recipe.yaml", "--set", "size=3", "--set", "styles.ink.image=gone.png", folder=studio)
-    assert (done.returncode, done.stdout, files(studio)) == (2, "", before)
+def test_errors_exit_with_2_and_write_nothing(project: Path, command: str) -> None:
+    before = files(project)
+    done = run(command, "recipe.yaml", "--set", "size=3", "--set", "styles.ink.image=gone.png", folder=project)
+    assert (done.returncode, done.stdout, files(project)) == (2, "", before)
     assert done.stderr == (
         "error: --set size=3: size: 3 is too small\n"
         "    hint: size must be at least 16\n"
@@ -126,38 +126,38 @@ def test_errors_exit_with_2_and_write_nothing(studio: Path, command: str) -> Non
         (["paint"], "No such command 'paint'"),
     ],
 )
-def test_a_wrong_command_exits_with_2_and_a_message(studio: Path, arguments: list[str], message: str) -> None:
-    before = files(studio)
-    done = run(*arguments, folder=studio)
-    assert (done.returncode, files(studio)) == (2, before)
+def test_a_wrong_command_exits_with_2_and_a_message(project: Path, arguments: list[str], message: str) -> None:
+    before = files(project)
+    done = run(*arguments, folder=project)
+    assert (done.returncode, files(project)) == (2, before)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_saves_the_image_so_far(studio: Path) -> None:
+def test_ctrl_c_saves_the_image_so_far(project: Path) -> None:
     command = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "--steps", "100000", "--size", "400"]
-    process = spawn(command, cwd=studio)
+    process = spawn(command, cwd=project)
     assert process.stderr is not None
     line = process.stderr.readline()  # the first line of progress
     assert "step" in line, line
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert pixels(studio / "recipe.png").shape == (267, 400, 3)
-    record = json.loads((studio / "recipe.png.json").read_text())
+    assert pixels(project / "recipe.png").shape == (267, 400, 3)
+    record = json.loads((project / "recipe.png.json").read_text())
     assert record["result"]["finished"] is False
     assert "interrupted (" in record["result"]["reason"]
     assert "interrupted" in out
 
 
-def test_a_recipe_that_is_a_pipe_does_not_hang(studio: Path) -> None:
-    os.mkfifo(studio / "pipe.png")
-    done = run("check", "pipe.png", folder=studio)
+def test_a_recipe_that_is_a_pipe_does_not_hang(project: Path) -> None:
+    os.mkfifo(project / "pipe.png")
+    done = run("check", "pipe.png", folder=project)
     assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: pipe.png: there is no such file")
 
 
-def test_schema_prints_json(studio: Path) -> None:
-    assert "regions" in json.loads(run("schema", folder=studio).stdout)["properties"]
+def test_schema_prints_json(project: Path) -> None:
+    assert "regions" in json.loads(run("schema", folder=project).stdout)["properties"]
 
 
 def test_init_makes_a_folder_that_renders(tmp_path: Path) -> None:
@@ -175,13 +175,13 @@ def test_init_makes_a_folder_that_renders(tmp_path: Path) -> None:
     )
 
 
-def test_the_output_is_never_half_written(studio: Path) -> None:
+def test_the_output_is_never_half_written(project: Path) -> None:
     """A reader that polls sees the old image or the new one."""
-    Image.new("RGB", (96, 64)).save(studio / "recipe.png")
+    Image.new("RGB", (96, 64)).save(project / "recipe.png")
     command = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "-q"]
-    process, sizes = spawn(command, cwd=studio), set()
+    process, sizes = spawn(command, cwd=project), set()
     while process.poll() is None:
-        with Image.open(studio / "recipe.png") as picture:
+        with Image.open(project / "recipe.png") as picture:
             picture.load()
             sizes.add(picture.size)
         time.sleep(0.005)

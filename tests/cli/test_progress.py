@@ -79,8 +79,8 @@ def test_the_overhead_that_a_render_learnt_is_loaded_by_the_next(
         assert load_overhead("cpu") == OVERHEAD
 
 
-def test_programs_read_a_line_of_json_for_every_update(studio: Path) -> None:
-    done = run("--json-progress", "--size", "150", "--set", "solver.steps=30", folder=studio)
+def test_programs_read_a_line_of_json_for_every_update(project: Path) -> None:
+    done = run("--json-progress", "--size", "150", "--set", "solver.steps=30", folder=project)
     assert done.returncode == 0
     assert done.stderr == ""
     *updates, end = [json.loads(line) for line in done.stdout.splitlines()]
@@ -88,26 +88,26 @@ def test_programs_read_a_line_of_json_for_every_update(studio: Path) -> None:
     assert updates[-1]["step"] == updates[-1]["steps"] == 30
     assert updates[-1]["losses"]["regions"].keys() == {"right", "left"}
     assert {update["output"] for update in updates} == {end["output"]} == {"recipe.png"}
-    record = json.loads((studio / "recipe.png.json").read_text())
+    record = json.loads((project / "recipe.png.json").read_text())
     assert end["result"] == record["result"]
     assert end["losses"] == record["losses"]
     assert 100 * 2**20 < updates[-1]["memory"] < 8 * 2**30
 
 
-def test_there_are_no_losses_while_a_style_image_is_synthesised(studio: Path) -> None:
+def test_there_are_no_losses_while_a_style_image_is_synthesised(project: Path) -> None:
     styles = "styles:\n  both: {fine: ink, coarse: oil}\n"
-    text = (studio / "recipe.yaml").read_text().replace("styles:\n", styles).replace("style: ink", "style: both")
+    text = (project / "recipe.yaml").read_text().replace("styles:\n", styles).replace("style: ink", "style: both")
     third = "  - {name: third, mask: {rectangle: [0, 0, 0.3, 1]}, style: oil}\nsolver"
-    (studio / "recipe.yaml").write_text(text.replace("solver", third))
-    done = run("--json-progress", "--size", "100", folder=studio)
+    (project / "recipe.yaml").write_text(text.replace("solver", third))
+    done = run("--json-progress", "--size", "100", folder=project)
     assert done.returncode == 0, done.stderr
     updates = [json.loads(line) for line in done.stdout.splitlines()[:-1]]
     assert (updates[0]["losses"], updates[0]["step"]) == (None, 0)
     assert updates[-1]["losses"]["regions"].keys() == {"right", "left", "third"}
 
 
-def test_a_pipe_gets_plain_lines(studio: Path) -> None:
-    done = run(folder=studio)
+def test_a_pipe_gets_plain_lines(project: Path) -> None:
+    done = run(folder=project)
     assert "\x1b" not in done.stdout + done.stderr
     assert "step 4/4" in done.stderr
     assert "style" in done.stderr
@@ -115,8 +115,8 @@ def test_a_pipe_gets_plain_lines(studio: Path) -> None:
     assert done.stdout.splitlines()[-1].startswith("recipe.png")
 
 
-def test_quiet_prints_nothing(studio: Path) -> None:
-    done = run("--quiet", folder=studio)
+def test_quiet_prints_nothing(project: Path) -> None:
+    done = run("--quiet", folder=project)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

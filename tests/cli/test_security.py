@@ -76,23 +76,23 @@ WEIGHTS = ["--set", "encoder={name: vgg19, weights: vgg.pth}"]
     ],
 )
 def test_a_program_in_weights_or_a_checkpoint_does_not_run(
-    studio: Path, name: str, arguments: list[str], reported: str
+    project: Path, name: str, arguments: list[str], reported: str
 ) -> None:
-    torch.save({"features.0.weight": Trap(studio / "trapped")}, studio / name)
-    result = CliRunner().invoke(app, ["render", str(studio / "recipe.yaml"), *arguments], catch_exceptions=True)
+    torch.save({"features.0.weight": Trap(project / "trapped")}, project / name)
+    result = CliRunner().invoke(app, ["render", str(project / "recipe.yaml"), *arguments], catch_exceptions=True)
     assert type(result.exception).__name__ == "GuidedStyleError"
     assert reported in str(result.exception)
-    assert not (studio / "trapped").exists()
+    assert not (project / "trapped").exists()
     with pytest.raises(FileExistsError):  # the trap works where unpickling is allowed
         for _ in range(2):
-            pickle.loads(pickle.dumps(Trap(studio / "trapped")))
+            pickle.loads(pickle.dumps(Trap(project / "trapped")))
 
 
-def test_a_recipe_makes_no_objects(studio: Path) -> None:
+def test_a_recipe_makes_no_objects(project: Path) -> None:
     for tag in ("!!python/object/apply:os.mkdir [trapped]", "!!python/name:os.system ''", "!!binary aGVsbG8="):
-        (studio / "recipe.yaml").write_text(f"content: {tag}\nstyle: ink.png\n")
+        (project / "recipe.yaml").write_text(f"content: {tag}\nstyle: ink.png\n")
         with pytest.raises(guidedstyle.GuidedStyleError, match=r"recipe\.yaml:1"):
-            guidedstyle.check(studio / "recipe.yaml")
+            guidedstyle.check(project / "recipe.yaml")
     assert not Path("trapped").exists()
 
 
@@ -137,12 +137,12 @@ def confine(recipe: Path) -> str:
     return ""
 
 
-def test_a_sandbox_accepts_a_recipe_that_stays_in_its_folder(studio: Path) -> None:
-    assert confine(studio / "recipe.yaml") == ""
-    (studio / "deep").mkdir()
-    (studio / "deep" / "ink.png").symlink_to(studio / "ink.png")
-    (studio / "recipe.yaml").write_text("content: deep/../photo.png\nstyle: deep/ink.png\noutput: deep/a.png\n")
-    assert confine(studio / "recipe.yaml") == ""
+def test_a_sandbox_accepts_a_recipe_that_stays_in_its_folder(project: Path) -> None:
+    assert confine(project / "recipe.yaml") == ""
+    (project / "deep").mkdir()
+    (project / "deep" / "ink.png").symlink_to(project / "ink.png")
+    (project / "recipe.yaml").write_text("content: deep/../photo.png\nstyle: deep/ink.png\noutput: deep/a.png\n")
+    assert confine(project / "recipe.yaml") == ""
 
 
 @pytest.mark.parametrize(
@@ -160,74 +160,76 @@ def test_a_sandbox_accepts_a_recipe_that_stays_in_its_folder(studio: Path) -> No
         "masks: ../outside.png",
     ],
 )
-def test_a_sandbox_refuses_every_way_out(studio: Path, line: str) -> None:
-    outside = studio.parent / "outside.png"
+def test_a_sandbox_refuses_every_way_out(project: Path, line: str) -> None:
+    outside = project.parent / "outside.png"
     draw_image(32, 32, 4).save(outside)
-    (studio / "link.png").symlink_to(outside)
-    (studio / "away").symlink_to(studio.parent)
+    (project / "link.png").symlink_to(outside)
+    (project / "away").symlink_to(project.parent)
     keys = {"content": "content: photo.png", "style": "style: ink.png"}
     line = line.format(outside=outside)
     keys[line.split(":")[0]] = line
-    (studio / "inner.yaml").write_text("\n".join(keys.values()) + "\n")
+    (project / "inner.yaml").write_text("\n".join(keys.values()) + "\n")
     place = f"inner.yaml:{list(keys).index(line.split(':')[0]) + 1}: "
-    found = confine(studio / "inner.yaml")
+    found = confine(project / "inner.yaml")
     assert place in found
-    assert f"outside {studio}\n    copy it into the recipe's folder" in found
+    assert f"outside {project}\n    copy it into the recipe's folder" in found
 
 
-def test_a_sandbox_refuses_a_folder_of_frames_that_leads_out(studio: Path) -> None:
-    (studio / "recipe.png.frames").symlink_to(studio.parent)
-    assert "recipe.png.frames leads to" in confine(studio / "recipe.yaml")
+def test_a_sandbox_refuses_a_folder_of_frames_that_leads_out(project: Path) -> None:
+    (project / "recipe.png.frames").symlink_to(project.parent)
+    assert "recipe.png.frames leads to" in confine(project / "recipe.yaml")
 
 
-def test_a_sandbox_holds_with_an_image_named_on_the_command_line(studio: Path) -> None:
+def test_a_sandbox_holds_with_an_image_named_on_the_command_line(project: Path) -> None:
     """The named image may be anywhere, but no link may lead the files written next to it out of that folder."""
-    (studio / "other.png.frames").symlink_to(studio.parent)
-    chosen = [Setting("output", str(studio / "other.png"), "--output")]
-    reported = [str(problem) for problem in read_recipe(studio / "recipe.yaml", chosen, sandbox=True).document.problems]
+    (project / "other.png.frames").symlink_to(project.parent)
+    chosen = [Setting("output", str(project / "other.png"), "--output")]
+    reported = [
+        str(problem) for problem in read_recipe(project / "recipe.yaml", chosen, sandbox=True).document.problems
+    ]
     assert len(reported) == 1
     assert reported[0].startswith("--output: output: ")
     assert "other.png.frames leads to" in reported[0]
-    (studio / "other.png.frames").unlink()
-    (studio.parent / "away").mkdir(exist_ok=True)
-    chosen = [Setting("output", str(studio.parent / "away" / "other.png"), "--output")]
-    assert not read_recipe(studio / "recipe.yaml", chosen, sandbox=True).document.problems
+    (project / "other.png.frames").unlink()
+    (project.parent / "away").mkdir(exist_ok=True)
+    chosen = [Setting("output", str(project.parent / "away" / "other.png"), "--output")]
+    assert not read_recipe(project / "recipe.yaml", chosen, sandbox=True).document.problems
 
 
-def test_the_name_of_a_recipe_does_not_weaken_its_sandbox(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw_image(32, 32, 4).save(studio.parent / "outside.png")
-    monkeypatch.chdir(studio)
+def test_the_name_of_a_recipe_does_not_weaken_its_sandbox(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_image(32, 32, 4).save(project.parent / "outside.png")
+    monkeypatch.chdir(project)
     Path("watch").write_text("content: ../outside.png\nstyle: ink.png\n")
     reported = read_recipe(Path("watch"), QUICK, sandbox=True).document.problems
     assert [problem.place for problem in reported] == ["watch:1: content"]
     check_settings(Path("watch"), QUICK)  # raises only for errors that no change of the recipe can fix
 
 
-def test_a_link_in_place_of_a_lock_is_not_followed(studio: Path) -> None:
-    (studio / "diary.txt").write_text("dear diary")
-    (studio / ".recipe.png.lock").symlink_to(studio / "diary.txt")
+def test_a_link_in_place_of_a_lock_is_not_followed(project: Path) -> None:
+    (project / "diary.txt").write_text("dear diary")
+    (project / ".recipe.png.lock").symlink_to(project / "diary.txt")
     with (
         pytest.raises(guidedstyle.GuidedStyleError, match="nothing can be written here"),
-        lock_output(studio / "recipe.png"),
+        lock_output(project / "recipe.png"),
     ):
         pass
-    assert (studio / "diary.txt").read_text() == "dear diary"
+    assert (project / "diary.txt").read_text() == "dear diary"
 
 
 @pytest.mark.parametrize("command", ["render", "check", "masks", "watch", "sweep"])
-def test_every_command_that_reads_a_recipe_has_a_sandbox(studio: Path, command: str) -> None:
-    recipe = studio / "recipe.yaml"
+def test_every_command_that_reads_a_recipe_has_a_sandbox(project: Path, command: str) -> None:
+    recipe = project / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("photo.png", "../outside.png"))
-    draw_image(32, 32, 4).save(studio.parent / "outside.png")
+    draw_image(32, 32, 4).save(project.parent / "outside.png")
     more = {"sweep": ["--vary", "smoothness=1,2"], "render": ["--dry-run"]}.get(command, [])
     if command != "watch":  # it continues after an error
         result = CliRunner().invoke(app, [command, str(recipe), "--sandbox", *more])
-        assert f"outside {studio}" in str(result.exception)
+        assert f"outside {project}" in str(result.exception)
     assert "--sandbox" in CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
 
 
-def test_files_named_on_the_command_line_may_be_outside_the_sandbox(studio: Path) -> None:
-    draw_image(32, 32, 4).save(studio.parent / "outside.png")
-    arguments = ["--sandbox", "--dry-run", "--content", str(studio.parent / "outside.png")]
-    result = CliRunner().invoke(app, ["render", str(studio / "recipe.yaml"), "-o", str(studio / "a.png"), *arguments])
+def test_files_named_on_the_command_line_may_be_outside_the_sandbox(project: Path) -> None:
+    draw_image(32, 32, 4).save(project.parent / "outside.png")
+    arguments = ["--sandbox", "--dry-run", "--content", str(project.parent / "outside.png")]
+    result = CliRunner().invoke(app, ["render", str(project / "recipe.yaml"), "-o", str(project / "a.png"), *arguments])
     assert "outside" not in str(result.exception or "")

@@ -39,39 +39,39 @@ RENDER = ("guidedstyle", "render", "recipe.yaml", "--tile", 128, "--steps", 20, 
 
 
 @pytest.mark.parametrize("method", ["lbfgs", "adam"])
-def test_two_processes_render_the_same_image_as_one(studio: Path, method: str) -> None:
+def test_two_processes_render_the_same_image_as_one(project: Path, method: str) -> None:
     """Tiles and their sums are the same; only the first process prints and writes."""
-    draw_image(400, 300, 1).save(studio / "photo.png")
-    Image.open(studio / "left.png").resize((400, 300)).save(studio / "left.png")
+    draw_image(400, 300, 1).save(project / "photo.png")
+    Image.open(project / "left.png").resize((400, 300)).save(project / "left.png")
     solver = ("--set", f"solver.method={method}")
-    alone = run_module(*RENDER, *solver, "-o", "one.png", folder=studio)
+    alone = run_module(*RENDER, *solver, "-o", "one.png", folder=project)
     assert alone.returncode == 0, alone.stderr
-    both = run_module(*START, *RENDER, *solver, "-o", "two.png", folder=studio)
+    both = run_module(*START, *RENDER, *solver, "-o", "two.png", folder=project)
     assert both.returncode == 0, both.stderr
-    assert np.abs(read_pixels(studio / "one.png") - read_pixels(studio / "photo.png")).mean() > 3
-    difference = np.abs(read_pixels(studio / "one.png") - read_pixels(studio / "two.png"))
+    assert np.abs(read_pixels(project / "one.png") - read_pixels(project / "photo.png")).mean() > 3
+    difference = np.abs(read_pixels(project / "one.png") - read_pixels(project / "two.png"))
     assert (difference > 1).mean() < 1e-3  # rounding errors grow with the steps
-    records = [json.loads((studio / f"{name}.png.json").read_text()) for name in ("one", "two")]
+    records = [json.loads((project / f"{name}.png.json").read_text()) for name in ("one", "two")]
     assert [record["plan"]["processes"] for record in records] == [1, 2]
     assert both.stdout.count("device") == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="outputs are not locked there")
-def test_all_processes_refuse_an_output_that_another_render_writes(studio: Path) -> None:
-    with lock_output(studio / "recipe.png"):
-        both = run_module(*START, *RENDER, folder=studio)
+def test_all_processes_refuse_an_output_that_another_render_writes(project: Path) -> None:
+    with lock_output(project / "recipe.png"):
+        both = run_module(*START, *RENDER, folder=project)
     assert both.returncode == 1  # of torchrun
     assert f"another process writes it: {os.getpid()}" in both.stderr
     assert "bug of guidedstyle" not in both.stderr
-    assert not (studio / "recipe.png").exists()
+    assert not (project / "recipe.png").exists()
 
 
 @pytest.mark.skipif(not list_children(os.getpid()).exists(), reason="only Linux lists the children of a process")
-def test_the_image_so_far_is_kept_when_one_process_is_killed(studio: Path) -> None:
+def test_the_image_so_far_is_kept_when_one_process_is_killed(project: Path) -> None:
     often = ("--preview-every", 1, "--checkpoint-every", 1, "--steps", 4000, "--set", "solver.tolerance=0")
     command = [sys.executable, "-m", *map(str, (*START, *RENDER, *often))]
-    process = spawn(command, cwd=studio, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    wait_for(studio / "recipe.png.state", process)
+    process = spawn(command, cwd=project, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    wait_for(project / "recipe.png.state", process)
     children = list_children(process.pid).read_text().split()
     second = next(child for child in children if b"RANK=1" in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"))
     os.kill(int(second), signal.SIGKILL)
@@ -79,4 +79,4 @@ def test_the_image_so_far_is_kept_when_one_process_is_killed(studio: Path) -> No
     assert "recipe.png is not written: torchrun: the processes of this render cannot reach each other" in output
     assert "the image so far is recipe.preview.png" in output
     assert "bug of guidedstyle" not in output
-    assert np.asarray(Image.open(studio / "recipe.preview.png")).shape == (64, 96, 3)
+    assert np.asarray(Image.open(project / "recipe.preview.png")).shape == (64, 96, 3)

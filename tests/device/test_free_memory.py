@@ -140,22 +140,22 @@ def test_free_memory_respects_the_limit_of_a_group(group: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_render_that_linux_killed_at_a_memory_limit_can_be_resumed(studio: Path, group: Path) -> None:
+def test_a_render_that_linux_killed_at_a_memory_limit_can_be_resumed(project: Path, group: Path) -> None:
     """Above the limit Linux kills the process without a message; the files it has written are whole."""
-    (studio / "recipe.png").write_bytes(b"earlier")
+    (project / "recipe.png").write_bytes(b"earlier")
     large = (*RENDER, *OFTEN, "--size", 400, "--set", "solver.sizes=3", "--steps", 30, "--max-memory", 64)
-    process = start(studio, *large)
+    process = start(project, *large)
     (group.parent / "cgroup.procs").write_text(str(process.pid))
-    wait_for(studio / "recipe.preview.png", process)
+    wait_for(project / "recipe.preview.png", process)
     process.send_signal(signal.SIGSTOP)
     group.write_text(str(read_used(group) + 5 * 2**20))
     process.send_signal(signal.SIGCONT)
     assert end(process)[0] == -9
-    assert (studio / "recipe.png").read_bytes() == b"earlier"
-    assert np.asarray(Image.open(studio / "recipe.preview.png")).shape == (267, 400, 3)
-    code, said = end(start(studio, *large, "--resume"))
+    assert (project / "recipe.png").read_bytes() == b"earlier"
+    assert np.asarray(Image.open(project / "recipe.preview.png")).shape == (267, 400, 3)
+    code, said = end(start(project, *large, "--resume"))
     assert (code, "resumes from step" in said) == (0, True), said
-    check_image(studio / "recipe.png", (267, 400, 3))
+    check_image(project / "recipe.png", (267, 400, 3))
 
 
 PEAK = """

@@ -156,34 +156,34 @@ def test_a_gpu_is_judged_by_its_capability(
 
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_the_precision_of_a_recipe_is_used_without_a_measurement(
-    name: str, studio: Path, machine: pytest.MonkeyPatch
+    name: str, project: Path, machine: pytest.MonkeyPatch
 ) -> None:
     stopwatch = watch(machine)
-    result = guidedstyle.render(guidedstyle.load_recipe(studio / "recipe.yaml", {"precision": name}), device="cpu")
+    result = guidedstyle.render(guidedstyle.load_recipe(project / "recipe.yaml", {"precision": name}), device="cpu")
     assert result.record.plan.precision == name
     assert stopwatch.calls == 0
     assert not find_file().exists()
 
 
-def test_the_two_precisions_give_different_images(studio: Path) -> None:
-    recipes = [guidedstyle.load_recipe(studio / "recipe.yaml", {"precision": name}) for name in PRECISIONS]
+def test_the_two_precisions_give_different_images(project: Path) -> None:
+    recipes = [guidedstyle.load_recipe(project / "recipe.yaml", {"precision": name}) for name in PRECISIONS]
     one, other = (guidedstyle.render(recipe, device="cpu").rendering.image for recipe in recipes)
     assert (one != other).any()
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_a_rendered_image_is_rendered_again_in_its_precision(
-    name: str, studio: Path, machine: pytest.MonkeyPatch
+    name: str, project: Path, machine: pytest.MonkeyPatch
 ) -> None:
     """On a machine that would choose the other one."""
     ratios = {"bfloat16": 0.5, "float32": 2.0}
     watch(machine, ratios.pop(name))
-    first = guidedstyle.render(studio / "recipe.yaml", device="cpu")
+    first = guidedstyle.render(project / "recipe.yaml", device="cpu")
     image = first.save()
     record = read_record(image.with_name(image.name + ".json"))
     assert isinstance(record, Record)
     assert (record.recipe["precision"], record.plan.precision) == (name, name)
-    machine.setenv("GUIDEDSTYLE_CACHE", str(studio / "another"))
+    machine.setenv("GUIDEDSTYLE_CACHE", str(project / "another"))
     start_process()
     watch(machine, *ratios.values())
     assert name_precision(choose_precision(CPU)) != name
@@ -194,20 +194,20 @@ def test_a_rendered_image_is_rendered_again_in_its_precision(
 
 
 @pytest.mark.slow
-def test_two_commands_on_a_machine_measure_once(studio: Path) -> None:
-    environment = os.environ | {"GUIDEDSTYLE_CACHE": str(studio / "cache")}
+def test_two_commands_on_a_machine_measure_once(project: Path) -> None:
+    environment = os.environ | {"GUIDEDSTYLE_CACHE": str(project / "cache")}
     command = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "-q", "--steps", "1", "--device", "cpu"]
     seen = []
     for _ in range(2):
-        subprocess.run(command, cwd=studio, env=environment, check=True, timeout=100)
-        files = sorted((studio / "cache").glob("precision-*.json"))
+        subprocess.run(command, cwd=project, env=environment, check=True, timeout=100)
+        files = sorted((project / "cache").glob("precision-*.json"))
         seen.append([(file, file.stat().st_mtime_ns) for file in files])
     assert seen[0] == seen[1]
     assert len(seen[0]) == precision.has_bfloat16_instructions()
 
 
-def test_a_plan_has_the_precision_of_its_recipe_and_the_memory_that_this_takes(studio: Path) -> None:
-    scene = open_scene(read_recipe(studio / "recipe.yaml"))
+def test_a_plan_has_the_precision_of_its_recipe_and_the_memory_that_this_takes(project: Path) -> None:
+    scene = open_scene(read_recipe(project / "recipe.yaml"))
     encoder, plans = load_encoder(scene.recipe.encoder), []
     for name in PRECISIONS:
         recipe = scene.recipe.model_copy(update={"precision": name})
@@ -216,9 +216,9 @@ def test_a_plan_has_the_precision_of_its_recipe_and_the_memory_that_this_takes(s
     assert plans[1].memory < plans[0].memory
 
 
-def test_renders_in_both_precisions_by_one_renderer_do_not_change_each_other(studio: Path) -> None:
+def test_renders_in_both_precisions_by_one_renderer_do_not_change_each_other(project: Path) -> None:
     """Rounding the weights of an encoder to bfloat16 must not persist."""
-    scene = open_scene(read_recipe(studio / "recipe.yaml"))
+    scene = open_scene(read_recipe(project / "recipe.yaml"))
     images, renderer = [], Renderer("cpu")
     for name in ("float32", "bfloat16", "float32"):
         one = replace(scene, recipe=scene.recipe.model_copy(update={"precision": name}))

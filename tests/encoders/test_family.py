@@ -189,13 +189,13 @@ def test_inside_guides_ask_for_the_whole_receptive_field(shape: tuple[int, int])
         assert (found == find_least(weights, layer)).all(), name
 
 
-def open_small(studio: Path, weights: Path, **keys: object) -> Scene:
+def open_small(project: Path, weights: Path, **keys: object) -> Scene:
     encoder = {"name": "squeezenet", "weights": str(weights), "convention": "torchvision"}
-    text = (studio / "recipe.yaml").read_text()
-    (studio / "squeezed.yaml").write_text(
+    text = (project / "recipe.yaml").read_text()
+    (project / "squeezed.yaml").write_text(
         f"{text}encoder: {json.dumps(encoder)}\n{yaml.safe_dump(keys) if keys else ''}\n"
     )
-    return open_scene(read_recipe(studio / "squeezed.yaml"))
+    return open_scene(read_recipe(project / "squeezed.yaml"))
 
 
 def tile_plan(plan: Plan, tiling: Tiling) -> Plan:
@@ -204,9 +204,9 @@ def tile_plan(plan: Plan, tiling: Tiling) -> Plan:
 
 @pytest.mark.parametrize("key", ["guides", None])
 def test_a_render_lowers_the_loss_and_its_gradient_is_the_same_in_tiles(
-    key: str | None, studio: Path, weights: Path
+    key: str | None, project: Path, weights: Path
 ) -> None:
-    scene = open_small(studio, weights, **({"guides": "inside"} if key else {}), size=203)
+    scene = open_small(project, weights, **({"guides": "inside"} if key else {}), size=203)
     encoder = load_by_name("squeezenet", weights, "torchvision")
     plan = tile_plan(make_plan(scene, encoder, "cpu"), Tiling())
     image = torch.from_numpy(scene.content).flip(3).contiguous()
@@ -227,25 +227,25 @@ def test_a_render_lowers_the_loss_and_its_gradient_is_the_same_in_tiles(
         assert float(rendering.losses.total) < 0.9 * float(last[0])
 
 
-def test_an_image_too_small_for_a_layer_is_refused_with_the_layer(studio: Path, weights: Path) -> None:
+def test_an_image_too_small_for_a_layer_is_refused_with_the_layer(project: Path, weights: Path) -> None:
     encoder = load_by_name("squeezenet", weights, "torchvision")
-    assert make_plan(open_small(studio, weights, style_layers=["fire8"], size=24), encoder, "cpu")
-    scene = open_small(studio, weights, style_layers=["fire9"], size=24)
+    assert make_plan(open_small(project, weights, style_layers=["fire8"], size=24), encoder, "cpu")
+    scene = open_small(project, weights, style_layers=["fire9"], size=24)
     with pytest.raises(GuidedStyleError, match=r"size: 24 x 16 px, .* too small for layer fire9"):
         make_plan(scene, encoder, "cpu")
 
 
-def test_recipes_know_the_family_by_its_name(studio: Path, weights: Path) -> None:
+def test_recipes_know_the_family_by_its_name(project: Path, weights: Path) -> None:
     assert list_encoders() == ["lite", "vgg19", "squeezenet"]
     assert make_schema()["$defs"]["EncoderChoice"]["properties"]["name"]["enum"] == list_encoders()
-    open_small(studio, weights)
-    recipe = load_recipe(studio / "squeezed.yaml")
+    open_small(project, weights)
+    recipe = load_recipe(project / "squeezed.yaml")
     assert recipe.encoder.name == "squeezenet"
     assert check(recipe).size == (96, 64)
     with pytest.raises(GuidedStyleError, match=r"squeezenet has no layer 'relu1_1'[^\0]*use relu1 to fire9"):
-        load_recipe(studio / "squeezed.yaml", {"style_layers": "relu1_1"})
+        load_recipe(project / "squeezed.yaml", {"style_layers": "relu1_1"})
     with pytest.raises(GuidedStyleError, match="name must be 'lite', 'vgg19' or 'squeezenet'"):
-        load_recipe(studio / "squeezed.yaml", {"encoder.name": "resnet"})
+        load_recipe(project / "squeezed.yaml", {"encoder.name": "resnet"})
 
 
 def test_an_encoder_without_weights_of_its_own_asks_for_a_file() -> None:
@@ -263,10 +263,10 @@ def test_weights_are_cut_at_the_first_block_that_they_lack(weights: Path, tmp_pa
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason="GUIDEDSTYLE_TEST_DATA does not name the test data")
-def test_the_real_network_renders(studio: Path) -> None:
+def test_the_real_network_renders(project: Path) -> None:
     encoder = load_by_name("squeezenet", REAL, "original")
     assert list(encoder.layers)[-1] == "fire9"
-    scene = open_small(studio, REAL)
+    scene = open_small(project, REAL)
     rendering = render(scene, encoder, tile_plan(make_plan(scene, encoder, "cpu"), Tiling()))
     assert rendering.finished
     assert float(rendering.losses.total) < 0.9 * float(rendering.history.total[0])

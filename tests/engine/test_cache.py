@@ -46,19 +46,19 @@ def paint(recipe: Path, *settings: str) -> Rendering:
     return render(scene, encoder, make_plan(scene, encoder, "cpu"))
 
 
-def test_a_second_render_measures_no_style_image_and_gives_the_same_bits(studio: Path, measured: list[str]) -> None:
-    first = paint(studio / "recipe.yaml")
+def test_a_second_render_measures_no_style_image_and_gives_the_same_bits(project: Path, measured: list[str]) -> None:
+    first = paint(project / "recipe.yaml")
     assert len(measured) == 2
-    again = paint(studio / "recipe.yaml")
+    again = paint(project / "recipe.yaml")
     assert len(measured) == 2
     np.testing.assert_array_equal(first.image, again.image)
 
 
-def test_another_content_mask_or_weight_measures_nothing_again(studio: Path, measured: list[str]) -> None:
-    paint(studio / "recipe.yaml")
-    (studio / "left.png").write_bytes((studio / "left.png").read_bytes())
+def test_another_content_mask_or_weight_measures_nothing_again(project: Path, measured: list[str]) -> None:
+    paint(project / "recipe.yaml")
+    (project / "left.png").write_bytes((project / "left.png").read_bytes())
     paint(
-        studio / "recipe.yaml", "regions.left.mask={rectangle: [0, 0, 0.7, 1]}", "regions.left.style={oil: 1, ink: 3}"
+        project / "recipe.yaml", "regions.left.mask={rectangle: [0, 0, 0.7, 1]}", "regions.left.style={oil: 1, ink: 3}"
     )
     assert len(measured) == 2
 
@@ -75,35 +75,37 @@ def test_another_content_mask_or_weight_measures_nothing_again(studio: Path, mea
     ],
 )
 def test_a_setting_that_changes_the_statistics_measures_again(
-    studio: Path, measured: list[str], setting: str, count: int
+    project: Path, measured: list[str], setting: str, count: int
 ) -> None:
-    paint(studio / "recipe.yaml")
+    paint(project / "recipe.yaml")
     before = len(measured)
-    paint(studio / "recipe.yaml", setting)
+    paint(project / "recipe.yaml", setting)
     assert len(measured) - before == count
 
 
-def test_the_fingerprint_depends_on_weights_and_precision(studio: Path) -> None:
-    encoder = load_encoder(open_scene(read_recipe(studio / "recipe.yaml")).recipe.encoder)
+def test_the_fingerprint_depends_on_weights_and_precision(project: Path) -> None:
+    encoder = load_encoder(open_scene(read_recipe(project / "recipe.yaml")).recipe.encoder)
     prints = {encoder.fingerprint(), encoder.bfloat16().fingerprint()}
     with torch.no_grad():
         next(encoder.parameters()).view(-1)[0] += 1
     assert len(prints | {encoder.fingerprint()}) == 3
 
 
-def test_a_damaged_file_is_replaced(studio: Path, folder: Path, measured: list[str]) -> None:
-    first = paint(studio / "recipe.yaml")
+def test_a_damaged_file_is_replaced(project: Path, folder: Path, measured: list[str]) -> None:
+    first = paint(project / "recipe.yaml")
     for file in folder.glob("*.safetensors"):
         file.write_bytes(file.read_bytes()[:-40])
-    again = paint(studio / "recipe.yaml")
+    again = paint(project / "recipe.yaml")
     assert len(measured) == 4
     np.testing.assert_array_equal(first.image, again.image)
 
 
-def test_a_cache_that_cannot_be_written_does_not_stop_the_render(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (studio / "file").write_text("no folder")
-    monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(studio / "file"))
-    assert paint(studio / "recipe.yaml").finished
+def test_a_cache_that_cannot_be_written_does_not_stop_the_render(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "file").write_text("no folder")
+    monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(project / "file"))
+    assert paint(project / "recipe.yaml").finished
 
 
 def test_the_least_recently_used_file_is_deleted_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

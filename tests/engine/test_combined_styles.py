@@ -42,14 +42,14 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("guidedstyle.engine.combined_styles.STEPS", 4)
 
 
-def open_(studio: Path, *settings: str) -> tuple[Scene, Encoder]:
-    (studio / "a.yaml").write_text(TEXT)
-    scene = open_scene(read_recipe(studio / "a.yaml", [parse_setting(setting) for setting in settings]))
+def open_(project: Path, *settings: str) -> tuple[Scene, Encoder]:
+    (project / "a.yaml").write_text(TEXT)
+    scene = open_scene(read_recipe(project / "a.yaml", [parse_setting(setting) for setting in settings]))
     return scene, load_encoder(scene.recipe.encoder)
 
 
-def make(studio: Path, *settings: str, watch=lambda update: True) -> np.ndarray:
-    scene, encoder = open_(studio, *settings)
+def make(project: Path, *settings: str, watch=lambda update: True) -> np.ndarray:
+    scene, encoder = open_(project, *settings)
     return make_style_images_for(scene, encoder, make_plan(scene, encoder, "cpu"), on_update=watch)[MADE].image
 
 
@@ -83,20 +83,20 @@ def spy_on_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     ],
 )
 def test_both_have_their_own_scales(
-    studio: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...], ratio: float
+    project: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...], ratio: float
 ) -> None:
     """The scale of the synthesised style enlarges both, so that their ratio is unchanged."""
     found = spy_on_sizes(monkeypatch)
-    make(studio, *settings)
+    make(project, *settings)
     ((fine, coarse),) = found
     assert fine / coarse == pytest.approx(ratio, rel=0.01)
 
 
-def test_it_is_synthesised_once_and_then_cached(studio: Path, cache: Path) -> None:
+def test_it_is_synthesised_once_and_then_cached(project: Path, cache: Path) -> None:
     steps = []
-    first = make(studio, watch=lambda update: steps.append(update) or True)
+    first = make(project, watch=lambda update: steps.append(update) or True)
     count = len(steps)
-    again = make(studio, watch=lambda update: steps.append(update) or True)
+    again = make(project, watch=lambda update: steps.append(update) or True)
     assert (first == again).all()
     assert 0 < count == len(steps)
     assert len(list(cache.glob("*.png"))) == 1
@@ -104,46 +104,46 @@ def test_it_is_synthesised_once_and_then_cached(studio: Path, cache: Path) -> No
 
 
 @pytest.mark.parametrize("change", ["fine", "coarse", "mask", "scale"])
-def test_it_is_synthesised_again_after_a_change(studio: Path, cache: Path, change: str) -> None:
-    before = make(studio)
+def test_it_is_synthesised_again_after_a_change(project: Path, cache: Path, change: str) -> None:
+    before = make(project)
     mask = np.zeros((60, 90), np.uint8)
     mask[:, :30] = 255
-    Image.fromarray(mask).save(studio / "mask.png")
+    Image.fromarray(mask).save(project / "mask.png")
     settings = {"mask": ("styles.oil.mask=mask.png",), "scale": ("styles.ink.scale=0.5",)}.get(change, ())
     if not settings:
-        Image.new("RGB", (90, 60), "red").save(studio / ("ink.png" if change == "fine" else "oil.png"))
-    after = make(studio, *settings)
+        Image.new("RGB", (90, 60), "red").save(project / ("ink.png" if change == "fine" else "oil.png"))
+    after = make(project, *settings)
     assert len(list(cache.glob("*.png"))) == 2
     assert np.abs(after - before).mean() > 1e-3
 
 
-def test_a_damaged_file_in_the_cache_is_replaced(studio: Path, cache: Path) -> None:
-    first = make(studio)
+def test_a_damaged_file_in_the_cache_is_replaced(project: Path, cache: Path) -> None:
+    first = make(project)
     (file,) = cache.glob("*.png")
     file.write_bytes(b"broken")
-    assert (make(studio) == first).all()
+    assert (make(project) == first).all()
 
 
-def test_an_interrupted_synthesis_is_not_stored(studio: Path, cache: Path) -> None:
+def test_an_interrupted_synthesis_is_not_stored(project: Path, cache: Path) -> None:
     with pytest.raises(StoppedEarlyError):
-        make(studio, watch=lambda update: False)
+        make(project, watch=lambda update: False)
     assert not cache.exists() or not list(cache.glob("*.png"))
 
 
-def test_a_cache_that_cannot_be_written_is_ignored(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (studio / "file").write_text("")
-    monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(studio / "file"))
-    assert make(studio).shape[1] == 3
+def test_a_cache_that_cannot_be_written_is_ignored(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "file").write_text("")
+    monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(project / "file"))
+    assert make(project).shape[1] == 3
 
 
-def test_a_small_one_is_large_enough_for_its_octaves(studio: Path) -> None:
-    image = make(studio, "styles.ink on oil.scale=0.1")
+def test_a_small_one_is_large_enough_for_its_octaves(project: Path) -> None:
+    image = make(project, "styles.ink on oil.scale=0.1")
     assert min(image.shape[2:]) >= 64
 
 
-def test_it_can_be_mixed_and_rendered_with_others(studio: Path) -> None:
+def test_it_can_be_mixed_and_rendered_with_others(project: Path) -> None:
     scene, encoder = open_(
-        studio,
+        project,
         "regions=[{name: a, mask: rest, style: {ink on oil: 1, ink: 1}}]",
         f"styles.{MADE}={{fine: ink, coarse: oil}}",
     )

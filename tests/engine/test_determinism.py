@@ -22,30 +22,30 @@ FEW = 6
 
 
 def render(
-    studio: Path, name: str, threads: int, method: str = "lbfgs", steps: int = 12, **environment: str
+    project: Path, name: str, threads: int, method: str = "lbfgs", steps: int = 12, **environment: str
 ) -> np.ndarray:
-    """Render the studio's recipe in a new process with an empty cache and a number of threads."""
+    """Render the project's recipe in a new process with an empty cache and a number of threads."""
     settings = ["--steps", str(steps), "--set", f"solver.method={method}", "--set", "init={content: 1, noise: 0.1}"]
-    command = [sys.executable, "-m", "guidedstyle", "render", str(studio / "recipe.yaml"), "-q", *settings]
-    variables = {"OMP_NUM_THREADS": str(threads), "GUIDEDSTYLE_CACHE": str(studio / f"cache-{name}")}
+    command = [sys.executable, "-m", "guidedstyle", "render", str(project / "recipe.yaml"), "-q", *settings]
+    variables = {"OMP_NUM_THREADS": str(threads), "GUIDEDSTYLE_CACHE": str(project / f"cache-{name}")}
     environment = {**os.environ, **variables, **environment}
-    subprocess.run([*command, "-o", str(studio / f"{name}.png")], check=True, env=environment, timeout=300)
-    return np.asarray(Image.open(studio / f"{name}.png"), int)
+    subprocess.run([*command, "-o", str(project / f"{name}.png")], check=True, env=environment, timeout=300)
+    return np.asarray(Image.open(project / f"{name}.png"), int)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_two_processes_give_the_same_bits(studio: Path, threads: int) -> None:
-    first, second = (render(studio, name, threads, PYTHONHASHSEED=seed) for name, seed in (("a", "1"), ("b", "2")))
+def test_two_processes_give_the_same_bits(project: Path, threads: int) -> None:
+    first, second = (render(project, name, threads, PYTHONHASHSEED=seed) for name, seed in (("a", "1"), ("b", "2")))
     assert (first == second).all()
 
 
-def test_cached_statistics_give_the_same_bits_as_measured_ones(studio: Path) -> None:
-    first, again = render(studio, "a", 2), render(studio, "a", 2)
-    assert list((studio / "cache-a").iterdir())
+def test_cached_statistics_give_the_same_bits_as_measured_ones(project: Path) -> None:
+    first, again = render(project, "a", 2), render(project, "a", 2)
+    assert list((project / "cache-a").iterdir())
     assert (first == again).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_another_number_of_threads_changes_little_in_few_steps(studio: Path, method: str) -> None:
-    one, two = (render(studio, f"on{threads}", threads, method, FEW) for threads in (1, 2))
+def test_another_number_of_threads_changes_little_in_few_steps(project: Path, method: str) -> None:
+    one, two = (render(project, f"on{threads}", threads, method, FEW) for threads in (1, 2))
     assert (np.abs(one - two) > 1).mean() <= BOUND

@@ -19,12 +19,12 @@ FLAT = {"grey": (120, 110, 100), "black": (0, 0, 0), "white": (255, 255, 255)}
 
 
 @pytest.fixture
-def gallery(studio: Path) -> Path:
-    """Add flat images, square and wide, to the studio."""
+def gallery(project: Path) -> Path:
+    """Add flat images, square and wide, to the project."""
     for name, colour in FLAT.items():
-        Image.new("RGB", (48, 48), colour).save(studio / f"{name}.png")
-    draw_image(48, 48, 1).save(studio / "square.png")
-    return studio
+        Image.new("RGB", (48, 48), colour).save(project / f"{name}.png")
+    draw_image(48, 48, 1).save(project / "square.png")
+    return project
 
 
 def render(folder: Path, **keys: object) -> Result:

@@ -35,12 +35,12 @@ finally:
 """
 
 
-def write_large(studio: Path, side: int) -> Path:
-    draw_image(side, side, 1).save(studio / "photo.png")
+def write_large(project: Path, side: int) -> Path:
+    draw_image(side, side, 1).save(project / "photo.png")
     regions = (
         "  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: {ellipse: [0.2, 0.2, 0.9, 0.9]}, style: oil}\n"
     )
-    file = studio / "large.yaml"
+    file = project / "large.yaml"
     file.write_text(f"content: photo.png\nstyles: {{ink: ink.png, oil: oil.png}}\nregions:\n{regions}")
     return file
 
@@ -55,8 +55,8 @@ def write_large(studio: Path, side: int) -> Path:
     ],
     ids=["whole", "tiles", "least"],
 )
-def test_the_estimate_is_right_within_a_fifth(studio: Path, settings: tuple[str, ...]) -> None:
-    recipe = write_large(studio, 1024)
+def test_the_estimate_is_right_within_a_fifth(project: Path, settings: tuple[str, ...]) -> None:
+    recipe = write_large(project, 1024)
     command = [
         sys.executable,
         "-c",
@@ -64,7 +64,7 @@ def test_the_estimate_is_right_within_a_fifth(studio: Path, settings: tuple[str,
         "render",
         recipe,
         "-o",
-        studio / "a.png",
+        project / "a.png",
         "--set",
         "solver.sizes=1",
         *settings,
@@ -72,18 +72,18 @@ def test_the_estimate_is_right_within_a_fifth(studio: Path, settings: tuple[str,
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     peak = int(done.stdout.split("peak ")[1].split()[0]) * 1024
-    estimated = json.loads((studio / "a.png.json").read_text())["plan"]["estimated_memory"]
+    estimated = json.loads((project / "a.png.json").read_text())["plan"]["estimated_memory"]
     assert 0.8 < estimated / peak < 1.2
     if "--max-memory" in settings:
         assert peak < 1.1 * float(settings[settings.index("--max-memory") + 1]) * 2**30
 
 
-def open_large(studio: Path, side: int = 1000) -> Scene:
-    return open_scene(read_recipe(write_large(studio, side)))
+def open_large(project: Path, side: int = 1000) -> Scene:
+    return open_scene(read_recipe(write_large(project, side)))
 
 
-def test_a_stage_is_computed_whole_if_it_fits_or_else_in_the_largest_tiles_that_fit(studio: Path) -> None:
-    scene = open_large(studio)
+def test_a_stage_is_computed_whole_if_it_fits_or_else_in_the_largest_tiles_that_fit(project: Path) -> None:
+    scene = open_large(project)
     encoder = load_encoder(scene.recipe.encoder)
     plans = {mib: make_plan(scene, encoder, "cpu", limits=Limits(memory=mib * MIB)) for mib in (4000, 2000, 1500, 1300)}
     finest = {mib: plan.tiling(plan.stages[-1]) for mib, plan in plans.items()}
@@ -97,16 +97,16 @@ def test_a_stage_is_computed_whole_if_it_fits_or_else_in_the_largest_tiles_that_
         assert plan.tiling(plan.stages[0]) == Tiling()
 
 
-def test_more_memory_stores_more_tiles(studio: Path) -> None:
-    scene = open_large(studio)
+def test_more_memory_stores_more_tiles(project: Path) -> None:
+    scene = open_large(project)
     encoder = load_encoder(scene.recipe.encoder)
     plans = [make_plan(scene, encoder, "cpu", limits=Limits(256, mib * MIB)) for mib in (1600, 1900, 2200)]
     kept = [plan.tilings[-1].kept for plan in plans]
     assert 0 < kept[0] < kept[1] < kept[2] <= 1
 
 
-def test_a_render_that_does_not_fit_is_an_error_with_its_needs(studio: Path) -> None:
-    scene = open_large(studio)
+def test_a_render_that_does_not_fit_is_an_error_with_its_needs(project: Path) -> None:
+    scene = open_large(project)
     for limits in (Limits(memory=900 * MIB), Limits("off", 1500 * MIB)):
         with pytest.raises(
             GuidedStyleError, match=r"the render needs at least \d\.\d\d GiB, and \d\.\d\d GiB are available"
@@ -114,8 +114,8 @@ def test_a_render_that_does_not_fit_is_an_error_with_its_needs(studio: Path) -> 
             make_plan(scene, load_encoder(scene.recipe.encoder), "cpu", limits=limits)
 
 
-def test_shrinking_ends_at_the_smallest_tiles(studio: Path) -> None:
-    scene = open_large(studio)
+def test_shrinking_ends_at_the_smallest_tiles(project: Path) -> None:
+    scene = open_large(project)
     plan = make_plan(scene, load_encoder(scene.recipe.encoder), "cpu", limits=Limits(memory=2000 * MIB))
     stage, others, seen = plan.stages[-1], plan.tilings[:-1], []
     while plan:
@@ -138,20 +138,31 @@ main()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces this limit")
-def test_a_stage_that_runs_out_of_memory_starts_over_in_smaller_tiles(studio: Path) -> None:
+def test_a_stage_that_runs_out_of_memory_starts_over_in_smaller_tiles(project: Path) -> None:
     """The plan computes the stage whole, but a limit of the address space, which the plan does not know, prevents it.
 
     Machines need different limits: the test takes the smallest one with which the render ends.
     """
-    recipe = write_large(studio, 1024)
-    options = ("--tile", "off", "--max-memory", "16", "--set", "solver.sizes=1", "--steps", "2", "-o", studio / "a.png")
+    recipe = write_large(project, 1024)
+    options = (
+        "--tile",
+        "off",
+        "--max-memory",
+        "16",
+        "--set",
+        "solver.sizes=1",
+        "--steps",
+        "2",
+        "-o",
+        project / "a.png",
+    )
     for allowed in range(1650, 2400, 50):
         command = [sys.executable, "-c", LIMITED, allowed, "render", recipe, *options]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=500)
         if done.returncode == 0:
             break
     assert done.returncode == 0, done.stderr
-    (computed,) = [stage["computed"] for stage in json.loads((studio / "a.png.json").read_text())["plan"]["stages"]]
+    (computed,) = [stage["computed"] for stage in json.loads((project / "a.png.json").read_text())["plan"]["stages"]]
     assert "tiles of" in computed
     assert "warning: not enough memory at 1024 px: computed in tiles of" in done.stderr
 

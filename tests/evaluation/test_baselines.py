@@ -114,9 +114,9 @@ def test_plain_network_of_a_used_encoder_is_plain() -> None:
     assert all(found.is_contiguous() and found.dtype == torch.float32 for found in seen.values())
 
 
-def test_plain_adam_minimises_the_loss_of_a_render(studio: Path) -> None:
-    (studio / "a.yaml").write_text("content: photo.png\nstyle: ink.png\n")
-    scene = open_scene(read_recipe(studio / "a.yaml"))
+def test_plain_adam_minimises_the_loss_of_a_render(project: Path) -> None:
+    (project / "a.yaml").write_text("content: photo.png\nstyle: ink.png\n")
+    scene = open_scene(read_recipe(project / "a.yaml"))
     encoder = load_by_name("lite")
     plan = make_plan(scene, encoder, "cpu")
     objective = Objective(scene, encoder, plan, plan.stages[-1])

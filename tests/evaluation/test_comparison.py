@@ -26,10 +26,10 @@ def test_contact_sheet_shows_every_image_with_its_label() -> None:
     assert blues == 2 * 320 * 160
 
 
-def test_pairs_of_equal_names_get_different_names(studio: Path) -> None:
-    (studio / "other").mkdir()
-    (studio / "other" / "photo.png").write_bytes((studio / "oil.png").read_bytes())
-    pairs = [(studio / "photo.png", studio / "ink.png"), (studio / "other" / "photo.png", studio / "ink.png")]
+def test_pairs_of_equal_names_get_different_names(project: Path) -> None:
+    (project / "other").mkdir()
+    (project / "other" / "photo.png").write_bytes((project / "oil.png").read_bytes())
+    pairs = [(project / "photo.png", project / "ink.png"), (project / "other" / "photo.png", project / "ink.png")]
     scenes = open_scenes([], pairs, size=64)
     assert list(scenes) == ["photo-ink", "photo-ink-2"]
     assert not np.array_equal(*(scene.content for scene in scenes.values()))

@@ -98,10 +98,10 @@ def test_lite_is_close_to_its_teacher(comparison: EncoderComparison) -> None:
     assert comparison.student.content <= 1.15 * comparison.teacher.content
 
 
-def test_half_covered_image_is_judged_as_rendered(studio: Path) -> None:
+def test_half_covered_image_is_judged_as_rendered(project: Path) -> None:
     """The result is blended with the content once, by the render."""
-    recipe = studio / "half.yaml"
-    Image.new("L", (96, 64), 128).save(studio / "grey.png")
+    recipe = project / "half.yaml"
+    Image.new("L", (96, 64), 128).save(project / "grey.png")
     recipe.write_text(
         "content: photo.png\nstyles: {ink: ink.png}\nregions: [{name: half, mask: grey.png, style: ink}]\n"
     )

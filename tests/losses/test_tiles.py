@@ -43,15 +43,15 @@ def tile(plan: Plan, tiling: Tiling) -> Plan:
 
 
 @pytest.fixture
-def scene(studio: Path) -> Scene:
-    return open_three(studio)
+def scene(project: Path) -> Scene:
+    return open_three(project)
 
 
-def open_three(studio: Path, *settings: str) -> Scene:
+def open_three(project: Path, *settings: str) -> Scene:
     """Open three regions over an image with odd side lengths."""
-    draw_image(277, 203, 1).save(studio / "photo.png")
-    (studio / "three.yaml").write_text(THREE)
-    return open_scene(read_recipe(studio / "three.yaml", [parse_setting(setting) for setting in settings]))
+    draw_image(277, 203, 1).save(project / "photo.png")
+    (project / "three.yaml").write_text(THREE)
+    return open_scene(read_recipe(project / "three.yaml", [parse_setting(setting) for setting in settings]))
 
 
 @pytest.mark.parametrize("size", [(64, 64), (277, 203), (130, 65), (1000, 17), (33, 8)])
@@ -137,8 +137,8 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=" ".join)
-def test_the_gradient_of_every_term_is_that_of_the_whole_image(settings: tuple[str, ...], studio: Path) -> None:
-    scene = open_three(studio, *settings)
+def test_the_gradient_of_every_term_is_that_of_the_whole_image(settings: tuple[str, ...], project: Path) -> None:
+    scene = open_three(project, *settings)
     encoder, plan = load_encoder(scene.recipe.encoder), make_plan(scene, load_encoder(scene.recipe.encoder), "cpu")
     image = torch.from_numpy(scene.content).flip(3).contiguous()
     expected, total = differentiate(scene, encoder, tile(plan, Tiling()), image)
@@ -157,9 +157,9 @@ def differentiate(scene: Scene, encoder, plan: Plan, image: torch.Tensor) -> tup
 
 
 @pytest.mark.parametrize(("method", "rate", "steps"), [("lbfgs", 0.002, 4), ("adam", 0.003, 20), ("sgd", 0.001, 20)])
-def test_small_steps_in_tiles_give_the_same_image(method: str, rate: float, steps: int, studio: Path) -> None:
+def test_small_steps_in_tiles_give_the_same_image(method: str, rate: float, steps: int, project: Path) -> None:
     """On a real content image if there is one. At full learning rates every solver amplifies rounding errors."""
-    scene = open_real(studio) if WEIGHTS.is_file() else open_three(studio)
+    scene = open_real(project) if WEIGHTS.is_file() else open_three(project)
     solver = scene.recipe.solver.model_copy(update={"method": method, "steps": steps, "sizes": 1, "rate": rate})
     scene = replace(scene, recipe=scene.recipe.model_copy(update={"solver": solver}))
     encoder = load_encoder(scene.recipe.encoder)
@@ -170,14 +170,14 @@ def test_small_steps_in_tiles_give_the_same_image(method: str, rate: float, step
     assert apart.mean() < 1e-4 < 0.1 * moved
 
 
-def open_real(studio: Path) -> Scene:
+def open_real(project: Path) -> Scene:
     """Open a content image of two regions."""
     images = DATA / "images"
     left = {"name": "left", "mask": {"rectangle": [0, 0, 0.5, 1]}, "style": "candy"}
     return open_scene(
         read_recipe(
             write_recipe(
-                studio / "a.yaml",
+                project / "a.yaml",
                 content=images / "nspt_tubingen.jpg",
                 styles={"starry": str(images / "nspt_starry_night.jpg"), "candy": str(images / "jfns_candy.jpg")},
                 regions=[{"name": "right", "mask": "rest", "style": "starry"}, left],
@@ -187,15 +187,15 @@ def open_real(studio: Path) -> Scene:
     )
 
 
-def test_tiles_without_any_region_change_nothing(studio: Path) -> None:
+def test_tiles_without_any_region_change_nothing(project: Path) -> None:
     """Tiles without a painted region add nothing to the sums."""
     half = np.zeros((203, 277), np.uint8)
     half[:, :100] = 255
-    Image.fromarray(half).save(studio / "left.png")
-    draw_image(277, 203, 1).save(studio / "photo.png")
+    Image.fromarray(half).save(project / "left.png")
+    draw_image(277, 203, 1).save(project / "photo.png")
     text = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n  - {name: a, mask: left.png, style: ink}\n"
-    (studio / "a.yaml").write_text(text + "solver: {steps: 3, sizes: 1, rate: 0.002}\n")
-    scene = open_scene(read_recipe(studio / "a.yaml"))
+    (project / "a.yaml").write_text(text + "solver: {steps: 3, sizes: 1, rate: 0.002}\n")
+    scene = open_scene(read_recipe(project / "a.yaml"))
     encoder = load_encoder(scene.recipe.encoder)
     plan = make_plan(scene, encoder, "cpu")
     whole, tiled = (render(scene, encoder, tile(plan, tiling)).image for tiling in (Tiling(), Tiling(64)))

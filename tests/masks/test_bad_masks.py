@@ -769,35 +769,35 @@ def patience() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("mask", "problem"), IMAGES)
-def test_the_error_of_a_bad_image(studio: Path, mask: str, problem: str) -> None:
-    assert refuse_mask(studio, mask) == unfold(problem)
+def test_the_error_of_a_bad_image(project: Path, mask: str, problem: str) -> None:
+    assert refuse_mask(project, mask) == unfold(problem)
 
 
 @pytest.mark.parametrize(("mask", "problem"), LAYERS_NAMED)
-def test_the_error_of_a_bad_layer(studio: Path, mask: str, problem: str) -> None:
-    assert refuse_mask(studio, mask) == unfold(problem)
+def test_the_error_of_a_bad_layer(project: Path, mask: str, problem: str) -> None:
+    assert refuse_mask(project, mask) == unfold(problem)
 
 
 @pytest.mark.parametrize(("document", "problem"), DOCUMENTS)
-def test_the_error_of_a_bad_document(studio: Path, document: str, problem: str) -> None:
-    assert refuse_mask(studio, f"{{file: {document}, layer: sky}}") == unfold(f": {document}: {problem}")
+def test_the_error_of_a_bad_document(project: Path, document: str, problem: str) -> None:
+    assert refuse_mask(project, f"{{file: {document}, layer: sky}}") == unfold(f": {document}: {problem}")
 
 
 @pytest.mark.parametrize(("mask", "problem"), KEYS)
-def test_the_error_of_bad_keys_of_a_mask(studio: Path, mask: str, problem: str) -> None:
-    assert refuse_mask(studio, mask) == unfold(problem)
+def test_the_error_of_bad_keys_of_a_mask(project: Path, mask: str, problem: str) -> None:
+    assert refuse_mask(project, mask) == unfold(problem)
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_errors_of_a_bad_recipe_of_masks(studio: Path, name: str) -> None:
+def test_the_errors_of_a_bad_recipe_of_masks(project: Path, name: str) -> None:
     recipe, problems = RECIPES[name]
-    assert refuse(studio, recipe) == unfold(problems)
+    assert refuse(project, recipe) == unfold(problems)
 
 
 @pytest.mark.parametrize("depth", [3, 100])
-def test_nested_masks_are_read(studio: Path, depth: int) -> None:
+def test_nested_masks_are_read(project: Path, depth: int) -> None:
     mask = "{any: [" * depth + "left.png" + "]}" * depth
-    scene = open_scene(read_recipe(write(studio, f"{HEAD}regions:\n  - {{name: a, mask: {mask}, style: ink}}\n")))
+    scene = open_scene(read_recipe(write(project, f"{HEAD}regions:\n  - {{name: a, mask: {mask}, style: ink}}\n")))
     assert scene.shares == pytest.approx([0.5, 0.5])
 
 
@@ -806,8 +806,8 @@ def test_nested_masks_are_read(studio: Path, depth: int) -> None:
     [("{any: [" * 1000 + "left.png" + "]}" * 1000, TOO_DEEP), ("&a {any: [*a]}", WITHIN_ITSELF)],
     ids=["deep", "endless"],
 )
-def test_the_error_of_masks_nested_too_deeply(studio: Path, mask: str, problem: str) -> None:
-    assert refuse_mask(studio, mask) == unfold(problem)
+def test_the_error_of_masks_nested_too_deeply(project: Path, mask: str, problem: str) -> None:
+    assert refuse_mask(project, mask) == unfold(problem)
 
 
 @pytest.mark.parametrize(
@@ -819,8 +819,8 @@ def test_the_error_of_masks_nested_too_deeply(studio: Path, mask: str, problem: 
         "{any: [left.png,]}",
     ],
 )
-def test_unusual_but_unambiguous_masks_are_read(studio: Path, mask: str) -> None:
-    scene = open_scene(read_recipe(write(studio, f"{HEAD}regions:\n  - {{name: a, mask: {mask}, style: ink}}\n")))
+def test_unusual_but_unambiguous_masks_are_read(project: Path, mask: str) -> None:
+    scene = open_scene(read_recipe(write(project, f"{HEAD}regions:\n  - {{name: a, mask: {mask}, style: ink}}\n")))
     assert scene.shares == pytest.approx([0.5, 0.5])
 
 
@@ -843,15 +843,15 @@ def test_unusual_but_unambiguous_masks_are_read(studio: Path, mask: str) -> None
 )  # fmt: skip
 @pytest.mark.parametrize("command", [["check", "a.yaml"], ["masks", "a.yaml", "-o", "sheet.png"]])
 def test_the_commands_report_the_error_and_write_nothing(
-    studio: Path, command: list[str], masks: list[str], problems: str
+    project: Path, command: list[str], masks: list[str], problems: str
 ) -> None:
     regions = [f"  - {{name: {name}, mask: {mask}, style: ink}}\n" for name, mask in zip("abc", masks, strict=False)]
-    write(studio, HEAD + "regions:\n" + "".join(regions))
-    before = sorted(studio.iterdir())
+    write(project, HEAD + "regions:\n" + "".join(regions))
+    before = sorted(project.iterdir())
     done = subprocess.run(
-        [sys.executable, "-m", "guidedstyle", *command], cwd=studio, capture_output=True, text=True, timeout=PATIENCE
+        [sys.executable, "-m", "guidedstyle", *command], cwd=project, capture_output=True, text=True, timeout=PATIENCE
     )
     expected = re.sub(r"^(.*) \| (.*)$", r"error: \1\n    hint: \2", problems, flags=re.MULTILINE)
     expected += ". Nothing was written.\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
-    assert sorted(studio.iterdir()) == before
+    assert sorted(project.iterdir()) == before

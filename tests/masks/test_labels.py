@@ -146,28 +146,28 @@ def write_scene(folder: Path, regions: str, masks: str = "masks: labels.png\n") 
     return open_scene(read_recipe(folder / "a.yaml"))
 
 
-def test_labels_in_a_recipe_with_rest_without_and_with_a_single_colour(studio: Path) -> None:
-    write_labels(studio / "labels.png", (RED, 75), (BLUE, 30), (WHITE, 45))
+def test_labels_in_a_recipe_with_rest_without_and_with_a_single_colour(project: Path) -> None:
+    write_labels(project / "labels.png", (RED, 75), (BLUE, 30), (WHITE, 45))
     red, blue = (f"  - {{name: {name}, mask: {{colour: {name}}}, style: ink}}\n" for name in ("red", "blue"))
     rest = "  - {name: back, mask: rest, style: ink}\n"
-    assert write_scene(studio, rest + red + blue).shares == pytest.approx([0.3, 0.5, 0.2, 0], abs=1e-3)
-    assert write_scene(studio, red + blue).shares == pytest.approx(
+    assert write_scene(project, rest + red + blue).shares == pytest.approx([0.3, 0.5, 0.2, 0], abs=1e-3)
+    assert write_scene(project, red + blue).shares == pytest.approx(
         [0.8, 0.2, 0], abs=1e-3
     )  # white is as near to red as to blue
-    assert write_scene(studio, red).shares == pytest.approx([0.5, 0.5], abs=1e-3)
+    assert write_scene(project, red).shares == pytest.approx([0.5, 0.5], abs=1e-3)
     ignoring = "masks: {file: labels.png, ignore: [white]}\n"
-    scene = write_scene(studio, red + blue, ignoring)
+    scene = write_scene(project, red + blue, ignoring)
     assert scene.shares == pytest.approx([0.5, 0.2, 0.3], abs=1e-3)
     assert (scene.opening_warnings, scene.unnamed_pixels) == ((), 0)
-    assert write_scene(studio, red + blue).unnamed_pixels == 4500
-    assert write_scene(studio, red + blue, "masks: {file: labels.png, tolerance: 362}\n").unnamed_pixels == 0
+    assert write_scene(project, red + blue).unnamed_pixels == 4500
+    assert write_scene(project, red + blue, "masks: {file: labels.png, tolerance: 362}\n").unnamed_pixels == 0
 
 
 @pytest.mark.parametrize("feather", [0, 5, 20])
-def test_neighbouring_colours_with_soft_edges_leave_no_gap(studio: Path, feather: int) -> None:
-    write_labels(studio / "labels.png", (RED, 75), (BLUE, 30), (WHITE, 45))
+def test_neighbouring_colours_with_soft_edges_leave_no_gap(project: Path, feather: int) -> None:
+    write_labels(project / "labels.png", (RED, 75), (BLUE, 30), (WHITE, 45))
     scene = write_scene(
-        studio,
+        project,
         "".join(
             f"  - {{name: {name}, mask: {{colour: {name}, feather: {feather}}}, style: ink}}\n"
             for name in ("red", "white", "blue")

@@ -328,10 +328,10 @@ def test_the_edge_of_a_colour_is_a_pixel_soft(tmp_path: Path) -> None:
         reader.read(Mask(file=file, colour="red"), Frame(SIZE[::-1]), SIZE)
 
 
-def test_a_palette_collects_the_keys_of_all_masks_of_its_file(studio: Path) -> None:
+def test_a_palette_collects_the_keys_of_all_masks_of_its_file(project: Path) -> None:
     """Every colour named or ignored, once; the smallest tolerance; whether other colours are left to `rest`."""
     for name in ("inside", "source"):
-        Image.new("RGB", (96, 64), "red").save(studio / f"{name}.png")
+        Image.new("RGB", (96, 64), "red").save(project / f"{name}.png")
     head = (
         "content: photo.png\nstyles:\n"
         "  ink: {image: ink.png, mask: {file: source.png, colour: lime}}\n"
@@ -341,12 +341,12 @@ def test_a_palette_collects_the_keys_of_all_masks_of_its_file(studio: Path) -> N
     blue = "  - {name: b, mask: {file: inside.png, colour: blue, ignore: [white]}, style: oil}\n"
     rest = "  - {name: c, mask: rest, style: oil}\n"
     grey = "  - {name: d, mask: left.png, style: oil}\n"
-    inside, source = studio / "inside.png", studio / "source.png"
+    inside, source = project / "inside.png", project / "source.png"
     colours = {"red": (255, 0, 0), "blue": (0, 0, 255), "white": (255, 255, 255), "lime": (0, 255, 0)}
 
     def find(regions: str) -> dict[Path, Palette]:
-        (studio / "recipe.yaml").write_text(f"{head}regions:\n{regions}")
-        return find_palettes(read_recipe(studio / "recipe.yaml").recipe)
+        (project / "recipe.yaml").write_text(f"{head}regions:\n{regions}")
+        return find_palettes(read_recipe(project / "recipe.yaml").recipe)
 
     three = tuple(colours[name] for name in ("red", "blue", "white"))
     painted = Palette((colours["lime"], colours["white"]), 10, leave=False)

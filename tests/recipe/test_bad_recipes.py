@@ -115,7 +115,7 @@ FIRST = {prefix: name for name, (prefix, _, _) in reversed(ENTRIES.items())}  # 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_images(tmp_path_factory.mktemp("studio"))
+    return write_images(tmp_path_factory.mktemp("project"))
 
 
 def write_key(name: str, value: str) -> tuple[str, int]:

@@ -22,9 +22,9 @@ HEAD = "content: photo.png\nstyles: {ink: ink.png, oil: oil.png}\n"
 REGIONS = "regions:\n  - {name: a, mask: rest, style: oil}\n  - {name: b, mask: left.png, style: ink, %s}\n"
 
 
-def load(studio: Path, text: str, *settings: str) -> Recipe:
-    (studio / "a.yaml").write_text(text)
-    return load_recipe(studio / "a.yaml", [parse_setting(setting) for setting in settings])
+def load(project: Path, text: str, *settings: str) -> Recipe:
+    (project / "a.yaml").write_text(text)
+    return load_recipe(project / "a.yaml", [parse_setting(setting) for setting in settings])
 
 
 def test_a_region_has_every_control_of_the_image() -> None:
@@ -52,20 +52,20 @@ def test_a_region_has_every_control_of_the_image() -> None:
     ],
 )
 def test_a_region_has_the_controls_of_the_image_unless_it_has_its_own(
-    studio: Path, key: str, top: str, own: str
+    project: Path, key: str, top: str, own: str
 ) -> None:
     extra = "colour: match\n" if key == "colour_strength" else ""
-    recipe = load(studio, f"{HEAD}{extra}{key}: {top}\n" + REGIONS % f"{key}: {own}")
+    recipe = load(project, f"{HEAD}{extra}{key}: {top}\n" + REGIONS % f"{key}: {own}")
     first, second = (getattr(controls, key) for controls in recipe.controls)
     assert first == getattr(recipe, key) != Controls.model_fields[key].default
     assert second != first
-    (studio / "again.yaml").write_text(write_recipe(recipe, studio))
-    assert load_recipe(studio / "again.yaml").controls == recipe.controls
+    (project / "again.yaml").write_text(write_recipe(recipe, project))
+    assert load_recipe(project / "again.yaml").controls == recipe.controls
 
 
-def test_shorthand_stands_for_the_canonical_form(studio: Path) -> None:
+def test_shorthand_stands_for_the_canonical_form(project: Path) -> None:
     recipe = load(
-        studio,
+        project,
         HEAD
         + """\
 style_layers: [relu1_1, relu2_1]
@@ -83,64 +83,64 @@ regions:
     assert recipe.content_layers == {"relu2_2": 1}
     assert recipe.octaves[0] < recipe.octaves[1] < recipe.octaves[2]
     assert (recipe.colour.match, recipe.colour.ways) == ("symmetric", ["match"])
-    assert (recipe.init.file, recipe.init.image, recipe.init.content) == (studio / "photo.png", 1, 0)
+    assert (recipe.init.file, recipe.init.image, recipe.init.content) == (project / "photo.png", 1, 0)
     first, second, third = recipe.regions
     assert first.style["ink"].weight == 2
     use = first.style["oil"]
     assert (use.weight, use.scale, use.where and use.where.gradient and use.where.gradient.end) == (3, 0.5, (1, 0))
-    assert second.style["ink"].where.file == studio / "left.png"
+    assert second.style["ink"].where.file == project / "left.png"
     assert second.style["oil"].where.invert
     assert third.style.keys() == {"ink on oil"}
     assert (recipe.styles["ink on oil"].fine, recipe.styles["ink on oil"].coarse) == ("ink", "oil")
-    (studio / "again.yaml").write_text(write_recipe(recipe, studio))
-    assert load_recipe(studio / "again.yaml") == recipe
-    assert (("init", "file"), studio / "photo.png") in list(list_files(recipe))
+    (project / "again.yaml").write_text(write_recipe(recipe, project))
+    assert load_recipe(project / "again.yaml") == recipe
+    assert (("init", "file"), project / "photo.png") in list(list_files(recipe))
 
 
-def test_classic_has_the_published_settings_as_defaults(studio: Path) -> None:
+def test_classic_has_the_published_settings_as_defaults(project: Path) -> None:
     text = "content: photo.png\nstyle: ink.png\nmethod: classic\n"
-    recipe = load(studio, text)
+    recipe = load(project, text)
     assert recipe.encoder.name == "vgg19"
     assert list(recipe.style_layers) == ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
     assert list(recipe.content_layers) == ["relu4_2"]
     assert (recipe.octaves, recipe.smoothness) == ((1,), 0)
     assert (recipe.solver.method, recipe.solver.steps, recipe.solver.sizes) == ("lbfgs", 500, 1)
-    changed = load(studio, text + "solver: {steps: 200}\ncontent_layers: relu2_2\n", "smoothness=2")
+    changed = load(project, text + "solver: {steps: 200}\ncontent_layers: relu2_2\n", "smoothness=2")
     assert (changed.solver.steps, changed.solver.sizes, changed.smoothness) == (200, 1, 2)
     assert list(changed.content_layers) == ["relu2_2"]
-    assert load(studio, "content: photo.png\nstyle: ink.png\n", "method=classic").encoder.name == "vgg19"
+    assert load(project, "content: photo.png\nstyle: ink.png\n", "method=classic").encoder.name == "vgg19"
     assert recipe.solver.tolerance == 0
-    named = load(studio, text + "encoder: {convention: original}\n").encoder
+    named = load(project, text + "encoder: {convention: original}\n").encoder
     assert (named.name, named.convention) == ("vgg19", "original")
 
 
 @pytest.mark.parametrize(("method", "steps"), [("lbfgs", 150), ("adam", 300), ("sgd", 500)])
-def test_every_solver_has_its_own_number_of_steps(studio: Path, method: str, steps: int) -> None:
-    recipe = load(studio, f"content: photo.png\nstyle: ink.png\nsolver: {{method: {method}}}\n")
+def test_every_solver_has_its_own_number_of_steps(project: Path, method: str, steps: int) -> None:
+    recipe = load(project, f"content: photo.png\nstyle: ink.png\nsolver: {{method: {method}}}\n")
     assert recipe.solver.most_steps == steps
     assert f"{steps} ({method})" in type(recipe.solver).model_fields["steps"].description
 
 
-def test_a_weight_that_is_a_mask_varies_over_the_region(studio: Path) -> None:
+def test_a_weight_that_is_a_mask_varies_over_the_region(project: Path) -> None:
     rise = np.tile(np.linspace(0, 255, 96).astype(np.uint8), (64, 1))
-    Image.fromarray(rise).save(studio / "rise.png")
-    (studio / "a.yaml").write_text(HEAD + "regions:\n  - {name: a, mask: rest, style: {ink: 1, oil: rise.png}}\n")
-    (mix,) = open_scene(read_recipe(studio / "a.yaml")).mixes
+    Image.fromarray(rise).save(project / "rise.png")
+    (project / "a.yaml").write_text(HEAD + "regions:\n  - {name: a, mask: rest, style: {ink: 1, oil: rise.png}}\n")
+    (mix,) = open_scene(read_recipe(project / "a.yaml")).mixes
     expected = rise / 255 / (1 + rise / 255)
     np.testing.assert_allclose(mix[1], expected, atol=0.01)
     np.testing.assert_allclose(mix.sum(0), 1, atol=1e-5)
 
 
-def test_only_the_ratio_of_weights_counts(studio: Path) -> None:
+def test_only_the_ratio_of_weights_counts(project: Path) -> None:
     mix = "{ink: {weight: 0.0004, gradient: {from: [0, 0], to: [1, 0]}}, oil: {weight: 0.0004, gradient: {from: [1, 0], to: [0, 0]}}}"
-    (studio / "a.yaml").write_text(f"{HEAD}regions:\n  - {{name: a, mask: rest, style: {mix}}}\n")
-    (mix,) = open_scene(read_recipe(studio / "a.yaml")).mixes
+    (project / "a.yaml").write_text(f"{HEAD}regions:\n  - {{name: a, mask: rest, style: {mix}}}\n")
+    (mix,) = open_scene(read_recipe(project / "a.yaml")).mixes
     np.testing.assert_allclose(mix[0, 0], (np.arange(96) + 0.5) / 96, atol=1e-4)
 
 
-def test_a_canvas_needs_no_content_image(studio: Path) -> None:
-    (studio / "a.yaml").write_text("canvas: [80, 48]\nstyle: ink.png\n")
-    scene = open_scene(read_recipe(studio / "a.yaml"))
+def test_a_canvas_needs_no_content_image(project: Path) -> None:
+    (project / "a.yaml").write_text("canvas: [80, 48]\nstyle: ink.png\n")
+    scene = open_scene(read_recipe(project / "a.yaml"))
     assert scene.content.shape == (1, 3, 48, 80)
     assert scene.recipe.controls[0].content_strength == 0
     assert scene.recipe.controls[0].init.noise == 1
@@ -209,9 +209,9 @@ SMALL = "content: photo.png\nstyle: ink.png\n"
         (SMALL + "solver: {sizes: 0}\n", "a.yaml:3: solver.sizes: 0 is too small | sizes must be at least 1"),
     ],
 )  # fmt: skip
-def test_contradictions_and_controls_without_effect_are_refused(studio: Path, text: str, problem: str) -> None:
-    draw_image(96, 64, 5).save(studio / "again.png")
-    found = refuse(studio / "a.yaml", text)
+def test_contradictions_and_controls_without_effect_are_refused(project: Path, text: str, problem: str) -> None:
+    draw_image(96, 64, 5).save(project / "again.png")
+    found = refuse(project / "a.yaml", text)
     assert any(problem in line for line in found), found
     assert len(set(found)) == len(found)
 

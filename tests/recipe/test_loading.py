@@ -58,18 +58,18 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 @pytest.mark.parametrize("values", [(), ("regions.b.strength=2", "solver.steps=3")])
-def test_a_recipe_is_expanded_and_validated_once(studio: Path, calls: Counter[str], values: tuple[str, ...]) -> None:
-    (studio / "a.yaml").write_text(FULL)
-    recipe = read_recipe(studio / "a.yaml", [parse_setting(value) for value in values]).recipe
+def test_a_recipe_is_expanded_and_validated_once(project: Path, calls: Counter[str], values: tuple[str, ...]) -> None:
+    (project / "a.yaml").write_text(FULL)
+    recipe = read_recipe(project / "a.yaml", [parse_setting(value) for value in values]).recipe
     assert calls == {"expand": 1, "validate": 1, "controls": 3}
-    write_recipe(recipe, studio)
-    dump_recipe(recipe, studio / "deeper")
+    write_recipe(recipe, project)
+    dump_recipe(recipe, project / "deeper")
     assert [len(recipe.controls), len(recipe.users("ink"))] == [3, 2]
     assert calls == {"expand": 1, "validate": 1, "controls": 3}
 
 
-def test_a_changed_copy_has_controls_of_its_own(studio: Path) -> None:
-    recipe = load_recipe(studio / "recipe.yaml")
+def test_a_changed_copy_has_controls_of_its_own(project: Path) -> None:
+    recipe = load_recipe(project / "recipe.yaml")
     assert {controls.strength for controls in recipe.controls} == {1.0}
     assert {controls.strength for controls in recipe.model_copy(update={"strength": 3.0}).controls} == {3.0}
 
@@ -96,32 +96,32 @@ OLD = "a.yaml:3: {}: the key {} is now called {}; the old name still works"
         ("init: {file: ink.png, picture: 0.5, noise: 1}\n", OLD.format("init.picture", "picture", "image")),
     ],
 )
-def test_an_old_name_of_a_key_is_read_with_a_warning(studio: Path, text: str, warning: str) -> None:
-    (studio / "a.yaml").write_text(SMALL + text)
-    reading = read_recipe(studio / "a.yaml")
-    assert [one.removeprefix(f"{studio}/") for one in reading.document.warnings] == [warning]
+def test_an_old_name_of_a_key_is_read_with_a_warning(project: Path, text: str, warning: str) -> None:
+    (project / "a.yaml").write_text(SMALL + text)
+    reading = read_recipe(project / "a.yaml")
+    assert [one.removeprefix(f"{project}/") for one in reading.document.warnings] == [warning]
     new = text.replace(" rate", " learning_rate").replace(" picture", " image")
-    (studio / "b.yaml").write_text(f"{SMALL}{new}output: a.png\n")
-    assert reading.recipe == load_recipe(studio / "b.yaml")
-    assert warning in [one.removeprefix(f"{studio}/") for one in guidedstyle.check(studio / "a.yaml").warnings]
+    (project / "b.yaml").write_text(f"{SMALL}{new}output: a.png\n")
+    assert reading.recipe == load_recipe(project / "b.yaml")
+    assert warning in [one.removeprefix(f"{project}/") for one in guidedstyle.check(project / "a.yaml").warnings]
 
 
-def test_an_old_name_in_a_region_is_read_at_its_line(studio: Path) -> None:
-    found = refuse(studio / "a.yaml", FULL.replace("noise: 1}", "noise: 1, picture: -2}"))
+def test_an_old_name_in_a_region_is_read_at_its_line(project: Path) -> None:
+    found = refuse(project / "a.yaml", FULL.replace("noise: 1}", "noise: 1, picture: -2}"))
     assert "a.yaml:4: regions[0].init.image: -2 is too small | image must be at least 0" in found
 
 
-def test_an_old_name_can_be_set(studio: Path) -> None:
-    (studio / "a.yaml").write_text(f"{SMALL}solver: {{learning_rate: 0.1}}\n")
-    reading = read_recipe(studio / "a.yaml", [parse_setting("solver.rate=0.7"), parse_setting("init.picture=2")])
+def test_an_old_name_can_be_set(project: Path) -> None:
+    (project / "a.yaml").write_text(f"{SMALL}solver: {{learning_rate: 0.1}}\n")
+    reading = read_recipe(project / "a.yaml", [parse_setting("solver.rate=0.7"), parse_setting("init.picture=2")])
     assert reading.recipe.solver == SolverChoice(learning_rate=0.7)
     assert reading.recipe.init == Start(image=2)
     assert [one.split(":")[0] for one in reading.document.warnings] == ["--set solver.rate=0.7", "--set init.picture=2"]
 
 
-def test_both_names_of_a_key_are_refused(studio: Path) -> None:
+def test_both_names_of_a_key_are_refused(project: Path) -> None:
     text = SMALL + "solver:\n  rate: 0.5\n  learning_rate: 0.5\n"
-    assert refuse(studio / "a.yaml", text) == [
+    assert refuse(project / "a.yaml", text) == [
         "a.yaml:4: solver.rate: rate is the old name of learning_rate, which is given too | remove rate"
     ]
 
@@ -138,12 +138,12 @@ def test_both_names_of_a_key_are_refused(studio: Path) -> None:
         "regions.b.octaves.2=0.5",
     ],
 )
-def test_a_setting_leads_into_shorthand(studio: Path, setting: str) -> None:
+def test_a_setting_leads_into_shorthand(project: Path, setting: str) -> None:
     text = FULL.replace("{fine: ink, coarse: oil}", "oil").replace("mask: rest", "mask: left.png") + "encoder: lite\n"
-    (studio / "a.yaml").write_text(text)
-    recipe = read_recipe(studio / "a.yaml", [parse_setting(setting)]).recipe
-    assert recipe != read_recipe(studio / "a.yaml").recipe or setting == "encoder.name=lite"
-    written = write_yaml(dump_recipe(recipe, studio))
+    (project / "a.yaml").write_text(text)
+    recipe = read_recipe(project / "a.yaml", [parse_setting(setting)]).recipe
+    assert recipe != read_recipe(project / "a.yaml").recipe or setting == "encoder.name=lite"
+    written = write_yaml(dump_recipe(recipe, project))
     assert setting.split("=")[0].split(".")[-1] in written or setting.startswith("regions.b.octaves")
 
 
@@ -154,9 +154,9 @@ def test_a_character_that_does_not_exist_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["border", "mask.grow", "mask.rectangle", "strength", "mask.tolerance"])
-def test_a_number_beyond_floating_point_is_refused(studio: Path, key: str) -> None:
+def test_a_number_beyond_floating_point_is_refused(project: Path, key: str) -> None:
     """Of 400 digits: an integer that cannot be converted."""
     text = FULL.replace("mask: rest", "mask: {all: true}") + "encoder: lite\n"
     value = f"[0, 0, 1, 1{'0' * 400}]" if "rectangle" in key else f"1{'0' * 400}"
     setting = f"regions.a.{key}={value}"
-    assert any(line.startswith(f"--set {setting[:20]}") for line in refuse(studio / "a.yaml", text, setting))
+    assert any(line.startswith(f"--set {setting[:20]}") for line in refuse(project / "a.yaml", text, setting))

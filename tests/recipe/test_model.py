@@ -21,64 +21,64 @@ from guidedstyle.scene.opening import open_scene
 from guidedstyle.types import Setting
 
 
-def test_the_smallest_recipe(studio: Path) -> None:
-    (studio / "small.yaml").write_text("content: photo.png\nstyle: ink.png\n")
-    recipe = load_recipe(studio / "small.yaml")
-    assert recipe.content == studio / "photo.png"
-    assert recipe.output == studio / "small.png"
-    assert recipe.styles["style"].image == studio / "ink.png"
+def test_the_smallest_recipe(project: Path) -> None:
+    (project / "small.yaml").write_text("content: photo.png\nstyle: ink.png\n")
+    recipe = load_recipe(project / "small.yaml")
+    assert recipe.content == project / "photo.png"
+    assert recipe.output == project / "small.png"
+    assert recipe.styles["style"].image == project / "ink.png"
     (region,) = recipe.regions
     assert (region.name, region.mask, region.style) == ("picture", Mask(rest=True), {"style": StyleUse(weight=1.0)})
 
 
 @pytest.mark.parametrize("style", ["", "style: ink\n", "style: {ink: 3}\n"])
-def test_a_named_style_without_regions(studio: Path, style: str) -> None:
-    (studio / "named.yaml").write_text(f"content: photo.png\n{style}styles: {{ink: ink.png}}\n")
-    assert load_recipe(studio / "named.yaml").regions[0].style.keys() == {"ink"}
+def test_a_named_style_without_regions(project: Path, style: str) -> None:
+    (project / "named.yaml").write_text(f"content: photo.png\n{style}styles: {{ink: ink.png}}\n")
+    assert load_recipe(project / "named.yaml").regions[0].style.keys() == {"ink"}
 
 
-def test_paths_are_relative_to_the_recipe(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_relative_to_the_recipe(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
-    scene = open_scene(read_recipe(studio / "recipe.yaml"))
+    scene = open_scene(read_recipe(project / "recipe.yaml"))
     assert scene.shares == pytest.approx([0.5, 0.5, 0])
     assert scene.content.shape == (1, 3, 64, 96)
 
 
-def test_a_recipe_is_the_same_after_writing_and_reading_elsewhere(studio: Path) -> None:
+def test_a_recipe_is_the_same_after_writing_and_reading_elsewhere(project: Path) -> None:
     recipe = load_recipe(
-        studio / "recipe.yaml", [Setting("encoder.name", "vgg19", "here"), Setting("size", 70, "here")]
+        project / "recipe.yaml", [Setting("encoder.name", "vgg19", "here"), Setting("size", 70, "here")]
     )
-    (studio / "deep" / "er").mkdir(parents=True)
-    file = studio / "deep" / "er" / "again.yaml"
+    (project / "deep" / "er").mkdir(parents=True)
+    file = project / "deep" / "er" / "again.yaml"
     file.write_text(write_recipe(recipe, file.parent))
-    assert str(studio) not in file.read_text()
+    assert str(project) not in file.read_text()
     assert load_recipe(file) == recipe
 
 
-def test_masks_are_the_same_after_writing_and_reading_elsewhere(studio: Path) -> None:
+def test_masks_are_the_same_after_writing_and_reading_elsewhere(project: Path) -> None:
     Image.fromarray(np.repeat([[[255, 0, 0], [255, 255, 255]]], 32, 0).repeat(24, 1).astype(np.uint8)).save(
-        studio / "labels.png"
+        project / "labels.png"
     )
-    (studio / "a.yaml").write_text(MASKS + "output: a.png\n")
-    recipe = load_recipe(studio / "a.yaml")
-    assert recipe.regions[0].mask.file == studio / "labels.png"
+    (project / "a.yaml").write_text(MASKS + "output: a.png\n")
+    recipe = load_recipe(project / "a.yaml")
+    assert recipe.regions[0].mask.file == project / "labels.png"
     assert (recipe.regions[0].mask.tolerance, recipe.regions[0].mask.ignore) == (40, ("white",))
-    (studio / "deep").mkdir()
-    (studio / "deep" / "again.yaml").write_text(write_recipe(recipe, studio / "deep"))
-    assert load_recipe(studio / "deep" / "again.yaml") == recipe
-    assert "null" not in (studio / "deep" / "again.yaml").read_text()
+    (project / "deep").mkdir()
+    (project / "deep" / "again.yaml").write_text(write_recipe(recipe, project / "deep"))
+    assert load_recipe(project / "deep" / "again.yaml") == recipe
+    assert "null" not in (project / "deep" / "again.yaml").read_text()
 
 
 @pytest.mark.parametrize("name", ["1e5", "-3E2", "yes", "~", "a, b", "x: y", "# z", "Öl 空", "[a]", "0x10", ".inf"])
-def test_a_name_is_quoted_where_yaml_would_read_another_type(studio: Path, name: str) -> None:
-    text = (studio / "recipe.yaml").read_text().replace("name: left", f"name: {json.dumps(name)}")
-    (studio / "a.yaml").write_text(text)
-    recipe = load_recipe(studio / "a.yaml")
-    (studio / "again.yaml").write_text(write_recipe(recipe, studio))
-    assert load_recipe(studio / "again.yaml").regions[1].name == name
+def test_a_name_is_quoted_where_yaml_would_read_another_type(project: Path, name: str) -> None:
+    text = (project / "recipe.yaml").read_text().replace("name: left", f"name: {json.dumps(name)}")
+    (project / "a.yaml").write_text(text)
+    recipe = load_recipe(project / "a.yaml")
+    (project / "again.yaml").write_text(write_recipe(recipe, project))
+    assert load_recipe(project / "again.yaml").regions[1].name == name
 
 
-def test_settings_lead_into_shorthand_lists_and_named_entries(studio: Path) -> None:
+def test_settings_lead_into_shorthand_lists_and_named_entries(project: Path) -> None:
     settings = [
         "styles.ink.scale=2",
         "regions.left.strength=1e-1",
@@ -86,7 +86,7 @@ def test_settings_lead_into_shorthand_lists_and_named_entries(studio: Path) -> N
         "solver.method=sgd",
         "encoder=vgg19",
     ]
-    recipe = load_recipe(studio / "recipe.yaml", [parse_setting(setting) for setting in settings])
+    recipe = load_recipe(project / "recipe.yaml", [parse_setting(setting) for setting in settings])
     assert recipe.styles["ink"].scale == 2
     assert recipe.regions[1].strength == 0.1
     assert recipe.regions[0].content_strength == 3
@@ -95,16 +95,16 @@ def test_settings_lead_into_shorthand_lists_and_named_entries(studio: Path) -> N
 
 
 @pytest.mark.parametrize("setting", ["style=oil.png", "style={oil: 1}", "style.oil=2"])
-def test_the_style_of_the_smallest_recipe_can_be_set(studio: Path, setting: str) -> None:
+def test_the_style_of_the_smallest_recipe_can_be_set(project: Path, setting: str) -> None:
     text = SMALL if ".png" in setting else "content: photo.png\nstyles: {oil: oil.png}\nstyle: {oil: 1}\n"
-    (studio / "a.yaml").write_text(text)
-    recipe = load_recipe(studio / "a.yaml", [parse_setting(setting)])
+    (project / "a.yaml").write_text(text)
+    recipe = load_recipe(project / "a.yaml", [parse_setting(setting)])
     ((name, use),) = recipe.regions[0].style.items()
-    assert recipe.styles[name].image == studio / "oil.png"
+    assert recipe.styles[name].image == project / "oil.png"
     assert use.weight == (2 if "." in setting and "=2" in setting else 1)
 
 
-def test_all_problems_are_reported_at_once(studio: Path) -> None:
+def test_all_problems_are_reported_at_once(project: Path) -> None:
     text = """\
 content: gone.jpg
 size: 5
@@ -120,7 +120,7 @@ regions:
   - {mask: left.png, style: ink, keep: true, strength: .nan}
 solver: {method: adm, steps: many}
 """
-    assert sorted(refuse(studio / "bad.yaml", text)) == sorted(
+    assert sorted(refuse(project / "bad.yaml", text)) == sorted(
         [
             "bad.yaml:1: content: there is no file gone.jpg | paths are relative to the recipe file; check the name and the folder",
             "bad.yaml:2: size: 5 is too small | size must be at least 16",
@@ -213,12 +213,12 @@ REGIONS = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n"
         (SMALL + '"\\ud800": 1\n', r"a.yaml:3: this is not YAML: '\ud800' contains an unpaired surrogate"),
     ],
 )  # fmt: skip
-def test_an_error_is_reported_in_full(studio: Path, text: str | bytes, problem: str) -> None:
-    Image.new("L", (96, 64)).save(studio / "black.png")
-    Image.new("L", (96, 64), 255).save(studio / "white.png")
-    Image.new("RGB", (5000, 20)).save(studio / "ribbon.png")
-    Image.new("L", (80, 80)).save(studio / "square.png")
-    found = refuse(studio / "a.yaml", text)
+def test_an_error_is_reported_in_full(project: Path, text: str | bytes, problem: str) -> None:
+    Image.new("L", (96, 64)).save(project / "black.png")
+    Image.new("L", (96, 64), 255).save(project / "white.png")
+    Image.new("RGB", (5000, 20)).save(project / "ribbon.png")
+    Image.new("L", (80, 80)).save(project / "square.png")
+    found = refuse(project / "a.yaml", text)
     assert any(problem in line for line in found), found
     assert len(set(found)) == len(found)
 
@@ -236,15 +236,15 @@ def test_an_error_is_reported_in_full(studio: Path, text: str | bytes, problem: 
         (f"regions.{'9' * 5000}.keep=true", "has no entry '99999"),
     ],
 )  # fmt: skip
-def test_an_error_in_a_setting_is_reported(studio: Path, setting: str, problem: str) -> None:
-    text = (studio / "recipe.yaml").read_text()
-    assert any(problem in line for line in refuse(studio / "a.yaml", text, setting))
+def test_an_error_in_a_setting_is_reported(project: Path, setting: str, problem: str) -> None:
+    text = (project / "recipe.yaml").read_text()
+    assert any(problem in line for line in refuse(project / "a.yaml", text, setting))
 
 
-def test_several_broken_files_are_all_reported(studio: Path) -> None:
+def test_several_broken_files_are_all_reported(project: Path) -> None:
     for name in ("photo", "ink", "left"):
-        (studio / f"{name}.png").write_bytes(b"broken")
-    found = refuse(studio / "recipe.yaml", (studio / "recipe.yaml").read_text())
+        (project / f"{name}.png").write_bytes(b"broken")
+    found = refuse(project / "recipe.yaml", (project / "recipe.yaml").read_text())
     assert [line.split(" | ")[0] for line in found] == [
         "recipe.yaml:1: content: photo.png: this is not an image that can be read",
         "recipe.yaml:3: styles.ink.image: ink.png: this is not an image that can be read",
@@ -267,11 +267,11 @@ def test_the_schema_and_the_reader_accept_the_same_recipes() -> None:
 
 
 @pytest.mark.parametrize("text", ["content: photo.png\n", "content: photo.png\nstyle: null\n", SMALL + "regions: 3\n"])
-def test_placeholders_for_missing_keys_are_not_reported(studio: Path, text: str) -> None:
-    assert not [line for line in refuse(studio / "a.yaml", text) if "?" in line]
+def test_placeholders_for_missing_keys_are_not_reported(project: Path, text: str) -> None:
+    assert not [line for line in refuse(project / "a.yaml", text) if "?" in line]
 
 
 @pytest.mark.parametrize("regions", ["regions: []", "regions:"])
-def test_empty_regions_count_as_none(studio: Path, regions: str) -> None:
-    (studio / "a.yaml").write_text(f"{SMALL}{regions}\n")
-    assert load_recipe(studio / "a.yaml").regions[0].name == "picture"
+def test_empty_regions_count_as_none(project: Path, regions: str) -> None:
+    (project / "a.yaml").write_text(f"{SMALL}{regions}\n")
+    assert load_recipe(project / "a.yaml").regions[0].name == "picture"

@@ -40,8 +40,8 @@ def render_texture(folder: Path) -> Path:
     return guidedstyle.render(folder / "texture.yaml", lambda update: update.done < 2, device="cpu").save()
 
 
-def test_a_record_is_read_as_it_was_written(studio: Path) -> None:
-    result = guidedstyle.render(studio / "recipe.yaml", device="cpu")
+def test_a_record_is_read_as_it_was_written(project: Path) -> None:
+    result = guidedstyle.render(project / "recipe.yaml", device="cpu")
     file = result.save().with_name("recipe.png.json")
     assert read_record(file) == result.record
     assert json.loads(file.read_text()) == result.record.model_dump(mode="json")
@@ -75,48 +75,48 @@ def test_losses_that_are_not_numbers_are_kept(tmp_path: Path, losses: float) -> 
     assert repr(found.losses.total) == repr(losses)
 
 
-def test_the_steps_of_an_image_do_not_change_with_the_default(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_steps_of_an_image_do_not_change_with_the_default(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The PNG and the record carry the number of steps and the version of the format."""
-    image = render_texture(studio)
+    image = render_texture(project)
     record = json.loads(image.with_name("texture.png.json").read_text())
     assert next(iter(record["recipe"])) == "format"
     assert (record["recipe"]["format"], record["recipe"]["solver"]["steps"]) == (1, 500)
     monkeypatch.setitem(model.STEPS, "sgd", 77)
     assert guidedstyle.load_recipe(image).solver.most_steps == 500
-    assert guidedstyle.load_recipe(studio / "texture.yaml").solver.most_steps == 77
+    assert guidedstyle.load_recipe(project / "texture.yaml").solver.most_steps == 77
 
 
-def test_the_recipes_in_record_and_png_state_the_precision_that_was_used(studio: Path) -> None:
-    (studio / "texture.yaml").write_text(TEXTURE.replace("sgd", "sgd, steps: 1"))
-    result = guidedstyle.render(studio / "texture.yaml", device="cpu")
+def test_the_recipes_in_record_and_png_state_the_precision_that_was_used(project: Path) -> None:
+    (project / "texture.yaml").write_text(TEXTURE.replace("sgd", "sgd, steps: 1"))
+    result = guidedstyle.render(project / "texture.yaml", device="cpu")
     used = name_precision(result.rendering.plan.precision)
     recipes = [result.record.recipe["precision"]]
-    for image in (result.save(), result.save(studio / "other.png")):
+    for image in (result.save(), result.save(project / "other.png")):
         recipes.append(guidedstyle.load_recipe(image).precision)
         recipes.append(json.loads(image.with_name(f"{image.name}.json").read_text())["recipe"]["precision"])
     assert set(recipes) == {used}
 
 
 @pytest.mark.parametrize(("asked", "found"), [("auto", True), ("float32", True), ("bfloat16", False)])
-def test_a_finished_image_counts_unless_another_precision_is_requested(studio: Path, asked: str, found: bool) -> None:
-    (studio / "texture.yaml").write_text(f"precision: float32\n{TEXTURE.replace('sgd', 'sgd, steps: 1')}")
-    guidedstyle.render(studio / "texture.yaml", device="cpu").save()
-    recipe = guidedstyle.load_recipe(studio / "texture.yaml", {"precision": asked})
+def test_a_finished_image_counts_unless_another_precision_is_requested(project: Path, asked: str, found: bool) -> None:
+    (project / "texture.yaml").write_text(f"precision: float32\n{TEXTURE.replace('sgd', 'sgd, steps: 1')}")
+    guidedstyle.render(project / "texture.yaml", device="cpu").save()
+    recipe = guidedstyle.load_recipe(project / "texture.yaml", {"precision": asked})
     assert bool(find_record(recipe)) == found
 
 
-def test_a_changed_default_makes_another_image(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (studio / "texture.yaml").write_text(TEXTURE.replace("sizes: 1", "sizes: 1, tolerance: 1"))
-    guidedstyle.render(studio / "texture.yaml", device="cpu").save()
-    assert find_record(guidedstyle.load_recipe(studio / "texture.yaml"))
+def test_a_changed_default_makes_another_image(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "texture.yaml").write_text(TEXTURE.replace("sizes: 1", "sizes: 1, tolerance: 1"))
+    guidedstyle.render(project / "texture.yaml", device="cpu").save()
+    assert find_record(guidedstyle.load_recipe(project / "texture.yaml"))
     monkeypatch.setitem(model.STEPS, "sgd", 77)
-    assert find_record(guidedstyle.load_recipe(studio / "texture.yaml")) is None
+    assert find_record(guidedstyle.load_recipe(project / "texture.yaml")) is None
 
 
-def test_a_recipe_of_a_later_format_is_refused(studio: Path) -> None:
-    (studio / "texture.yaml").write_text(f"format: {model.FORMAT + 1}\n{TEXTURE}")
+def test_a_recipe_of_a_later_format_is_refused(project: Path) -> None:
+    (project / "texture.yaml").write_text(f"format: {model.FORMAT + 1}\n{TEXTURE}")
     with pytest.raises(GuidedStyleError) as raised:
-        guidedstyle.load_recipe(studio / "texture.yaml")
+        guidedstyle.load_recipe(project / "texture.yaml")
     assert "texture.yaml:1: format: this recipe has format 2" in str(raised.value)
     assert "update guidedstyle" in str(raised.value)
 

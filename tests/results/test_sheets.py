@@ -69,12 +69,12 @@ def test_a_heading_keeps_its_size_above_the_rows() -> None:
     assert find_box(sheet, BLUE)[1] > MARGIN + 50
 
 
-def open_sheet(studio: Path, size: tuple[int, int]) -> Image.Image:
-    Image.new("RGB", size, (100, 100, 100)).save(studio / "photo.png")
+def open_sheet(project: Path, size: tuple[int, int]) -> Image.Image:
+    Image.new("RGB", size, (100, 100, 100)).save(project / "photo.png")
     mask = np.zeros(size[::-1], np.uint8)
     mask[: size[1] // 2] = 255
-    Image.fromarray(mask).save(studio / "left.png")
-    return draw_mask_sheet(open_scene(read_recipe(studio / "recipe.yaml")))
+    Image.fromarray(mask).save(project / "left.png")
+    return draw_mask_sheet(open_scene(read_recipe(project / "recipe.yaml")))
 
 
 def is_painted(sheet: Array, left: int, top: int) -> bool:
@@ -83,10 +83,10 @@ def is_painted(sheet: Array, left: int, top: int) -> bool:
 
 @pytest.mark.parametrize(("size", "columns"), [((96, 64), 3), ((64, 96), 2), ((32, 96), 1)])
 def test_a_mask_sheet_has_as_many_columns_as_its_overview_is_wide(
-    studio: Path, size: tuple[int, int], columns: int
+    project: Path, size: tuple[int, int], columns: int
 ) -> None:
     """Two regions and two style images follow; the overview's upper half is the front region's tint."""
-    sheet = np.asarray(open_sheet(studio, size))
+    sheet = np.asarray(open_sheet(project, size))
     shown = [round(OVERVIEW * side / max(size)) for side in size]
     assert sheet.shape[1] == max(shown[0], columns * (CELL + MARGIN) - MARGIN) + 2 * MARGIN
     tinted = 0.45 * 100 + 0.55 * np.array(TINTS[1])

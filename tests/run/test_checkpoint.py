@@ -51,13 +51,13 @@ from guidedstyle.types import Setting, SolverMethod
 pytestmark = pytest.mark.slow
 
 
-def open_studio(studio: Path, **keys: object) -> Scene:
-    """Open the studio's recipe with a larger content image and with keys changed."""
+def open_project(project: Path, **keys: object) -> Scene:
+    """Open the project's recipe with a larger content image and with keys changed."""
     large = draw_image(300, 200, 1)
-    large.save(studio / "photo.png")
-    Image.fromarray(np.uint8(255 * (np.arange(300) < 150))[None].repeat(200, 0)).save(studio / "left.png")
+    large.save(project / "photo.png")
+    Image.fromarray(np.uint8(255 * (np.arange(300) < 150))[None].repeat(200, 0)).save(project / "left.png")
     return open_scene(
-        read_recipe(studio / "recipe.yaml", [Setting(key.replace("__", "."), v, key) for key, v in keys.items()])
+        read_recipe(project / "recipe.yaml", [Setting(key.replace("__", "."), v, key) for key, v in keys.items()])
     )
 
 
@@ -85,9 +85,9 @@ def render_whole(renderer: Renderer, scene: Scene) -> tuple[Rendering, dict[int,
 @pytest.mark.parametrize("method", get_args(SolverMethod))
 @pytest.mark.parametrize("tile", ["off", 96])
 def test_a_render_resumed_from_any_checkpoint_ends_with_the_same_bits(
-    studio: Path, method: str, tile: int | str
+    project: Path, method: str, tile: int | str
 ) -> None:
-    scene = open_studio(studio, size=256, solver__method=method, solver__steps=20, solver__sizes=2)
+    scene = open_project(project, size=256, solver__method=method, solver__steps=20, solver__sizes=2)
     renderer = Renderer("cpu", Limits(tile))
     whole, checkpoints = render_whole(renderer, scene)
     assert {len(checkpoint.snapshot.endings) for checkpoint in checkpoints.values()} == {0, 1}  # of both scales
@@ -105,9 +105,9 @@ def test_a_render_resumed_from_any_checkpoint_ends_with_the_same_bits(
         assert again.endings == whole.endings
 
 
-def test_a_scale_that_converged_when_it_was_stopped_takes_no_more_steps(studio: Path) -> None:
+def test_a_scale_that_converged_when_it_was_stopped_takes_no_more_steps(project: Path) -> None:
     """The stop is requested at the step at which the scale converges."""
-    scene = open_studio(studio, solver__steps=60, solver__sizes=1, solver__tolerance=0.5)
+    scene = open_project(project, solver__steps=60, solver__sizes=1, solver__tolerance=0.5)
     renderer = Renderer("cpu")
     plan, stops = renderer.plan(scene), dict[int, Snapshot]()
     whole = renderer.render(scene, plan, lambda update: True).rendering
@@ -142,31 +142,31 @@ ENDS = [getattr(signal, name) for name in ("SIGKILL", "SIGINT", "SIGTERM", "SIGH
 
 
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: end.name)
-def test_a_render_resumed_after_any_end_gives_the_same_image(studio: Path, end: signal.Signals) -> None:
+def test_a_render_resumed_after_any_end_gives_the_same_image(project: Path, end: signal.Signals) -> None:
     command = [*COMMAND, *OFTEN]
-    subprocess.run([*command, "-o", "whole.png"], cwd=studio, check=True, capture_output=True)
-    process = spawn([*command, "-o", "cut.png"], cwd=studio)
-    wait_for(studio / "cut.png.state", process)
+    subprocess.run([*command, "-o", "whole.png"], cwd=project, check=True, capture_output=True)
+    process = spawn([*command, "-o", "cut.png"], cwd=project)
+    wait_for(project / "cut.png.state", process)
     process.send_signal(end)
     output = process.communicate()
     assert process.returncode == (-end if end == signal.SIGKILL else 130), output
-    assert (studio / "cut.png").exists() == (end != signal.SIGKILL)
-    done = subprocess.run([*command, "-o", "cut.png", "--resume"], cwd=studio, capture_output=True, text=True)
+    assert (project / "cut.png").exists() == (end != signal.SIGKILL)
+    done = subprocess.run([*command, "-o", "cut.png", "--resume"], cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "resumes from step" in done.stderr
-    assert np.array_equal(read_pixels(studio / "cut.png"), read_pixels(studio / "whole.png"))
-    records = [json.loads((studio / f"{name}.png.json").read_text()) for name in ("cut", "whole")]
+    assert np.array_equal(read_pixels(project / "cut.png"), read_pixels(project / "whole.png"))
+    records = [json.loads((project / f"{name}.png.json").read_text()) for name in ("cut", "whole")]
     assert records[0]["losses"] == records[1]["losses"]
-    left = {file.name for file in studio.iterdir() if "cut" in file.name}
+    left = {file.name for file in project.iterdir() if "cut" in file.name}
     assert left == {"cut.png", "cut.png.json"}
 
 
-def test_a_second_ctrl_c_exits_within_a_step(studio: Path) -> None:
+def test_a_second_ctrl_c_exits_within_a_step(project: Path) -> None:
     """A step may be one long call within which Python runs no signal handler."""
-    draw_image(1600, 1600, 1).save(studio / "photo.png")
-    Image.fromarray(np.uint8(255 * (np.arange(1600) < 800))[None].repeat(1600, 0)).save(studio / "left.png")
+    draw_image(1600, 1600, 1).save(project / "photo.png")
+    Image.fromarray(np.uint8(255 * (np.arange(1600) < 800))[None].repeat(1600, 0)).save(project / "left.png")
     settings = ["--set", "solver.sizes=1", "--checkpoint-every", "off"]
-    process = spawn([*COMMAND, *settings], cwd=studio)
+    process = spawn([*COMMAND, *settings], cwd=project)
     assert process.stderr
     for word in ("step 1/400", "stopping after this step", "stopped at once"):
         line = next(line for line in process.stderr if word in line)
@@ -174,7 +174,7 @@ def test_a_second_ctrl_c_exits_within_a_step(studio: Path) -> None:
         if word != "stopped at once":
             time.sleep(2 * ECHO)
             process.send_signal(signal.SIGINT)
-    assert (process.wait(timeout=5), (studio / "recipe.png").exists()) == (130, False)
+    assert (process.wait(timeout=5), (project / "recipe.png").exists()) == (130, False)
     process.communicate()
 
 
@@ -194,26 +194,26 @@ def test_a_second_ctrl_c_exits_within_a_call_into_c() -> None:
     process.communicate()
 
 
-def run_limited(studio: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_limited(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Render where no file may exceed two megabytes: a checkpoint does not fit, as on a full disk."""
     command = " ".join(["ulimit -f 2048 && exec", *COMMAND, *arguments])
-    return subprocess.run(["bash", "-c", command], cwd=studio, capture_output=True, text=True, timeout=200)
+    return subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True, timeout=200)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no ulimit -f")
-def test_a_disk_too_full_for_the_checkpoint_does_not_stop_the_render(studio: Path) -> None:
-    open_studio(studio)
-    done = run_limited(studio, "--size", "192", "--steps", "12", "--checkpoint-every", "2")
+def test_a_disk_too_full_for_the_checkpoint_does_not_stop_the_render(project: Path) -> None:
+    open_project(project)
+    done = run_limited(project, "--size", "192", "--steps", "12", "--checkpoint-every", "2")
     assert done.returncode == 0, done.stderr
     assert "recipe.png.state" in done.stderr
     assert done.stderr.count("the render continues") == 1
-    assert (studio / "recipe.png").exists()
-    assert not [file for file in studio.iterdir() if "state" in file.name]
+    assert (project / "recipe.png").exists()
+    assert not [file for file in project.iterdir() if "state" in file.name]
 
 
-def test_starting_over_keeps_the_checkpoint_of_an_interrupted_render(studio: Path) -> None:
-    kept, old = interrupt(open_studio(studio)).read_bytes(), studio / "recipe.png.state.old"
-    process = spawn([*COMMAND, *OFTEN], cwd=studio)
+def test_starting_over_keeps_the_checkpoint_of_an_interrupted_render(project: Path) -> None:
+    kept, old = interrupt(open_project(project)).read_bytes(), project / "recipe.png.state.old"
+    process = spawn([*COMMAND, *OFTEN], cwd=project)
     wait_for(old, process)
     process.send_signal(signal.SIGTERM)
     output = process.communicate()[1]
@@ -221,9 +221,9 @@ def test_starting_over_keeps_the_checkpoint_of_an_interrupted_render(studio: Pat
     assert f"kept as {old.name}" in output
 
 
-def test_a_stop_requested_while_the_preview_is_written_leaves_a_checkpoint(studio: Path) -> None:
+def test_a_stop_requested_while_the_preview_is_written_leaves_a_checkpoint(project: Path) -> None:
     """The render ends after the step in which the callbacks have seen the request, not before."""
-    scene, renderer, stop = open_studio(studio), Renderer("cpu"), StopRequest()
+    scene, renderer, stop = open_project(project), Renderer("cpu"), StopRequest()
     plan = renderer.plan(scene)
     checkpointer = make_checkpointer(scene, plan, stop)
 
@@ -239,25 +239,25 @@ def test_a_stop_requested_while_the_preview_is_written_leaves_a_checkpoint(studi
 
 
 def test_a_stop_requested_in_another_process_keeps_the_checkpoint(
-    studio: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No signal arrives in this process: only the vote of all says to stop."""
     options = RenderOptions(checkpoints=Every(steps=1), resume=True)
     with monkeypatch.context() as patch:
         patch.setattr("guidedstyle.engine.render.all_agree", lambda vote: False)
-        cut = guidedstyle.render(studio / "recipe.yaml", options=options, device="cpu")
+        cut = guidedstyle.render(project / "recipe.yaml", options=options, device="cpu")
     assert cut and cut.rendering.end_reason == EndReason.INTERRUPTED
-    assert (studio / "recipe.png.state").exists()
-    resumed = guidedstyle.render(studio / "recipe.yaml", options=options, device="cpu")
+    assert (project / "recipe.png.state").exists()
+    resumed = guidedstyle.render(project / "recipe.yaml", options=options, device="cpu")
     assert resumed and resumed.rendering.steps == 4
-    assert not (studio / "recipe.png.state").exists()
+    assert not (project / "recipe.png.state").exists()
 
 
-def test_the_record_has_the_hashes_of_the_files_that_were_rendered(studio: Path) -> None:
-    renderer, scene = Renderer("cpu"), open_studio(studio)
+def test_the_record_has_the_hashes_of_the_files_that_were_rendered(project: Path) -> None:
+    renderer, scene = Renderer("cpu"), open_project(project)
 
     def repaint(update: Update) -> bool:
-        Image.fromarray(np.zeros((200, 300), np.uint8)).save(studio / "left.png")
+        Image.fromarray(np.zeros((200, 300), np.uint8)).save(project / "left.png")
         return True
 
     before = identify_scene(scene)["inputs"]
@@ -266,8 +266,8 @@ def test_the_record_has_the_hashes_of_the_files_that_were_rendered(studio: Path)
     assert identify_scene(scene)["inputs"] != before
 
 
-def test_a_resumed_scale_starts_over_when_memory_runs_out(studio: Path) -> None:
-    scene, renderer = open_studio(studio, solver__steps=20, solver__sizes=1), Renderer("cpu")
+def test_a_resumed_scale_starts_over_when_memory_runs_out(project: Path) -> None:
+    scene, renderer = open_project(project, solver__steps=20, solver__sizes=1), Renderer("cpu")
     _, checkpoints = render_whole(renderer, scene)
     steps: list[int] = []
 
@@ -304,13 +304,13 @@ def load(scene: Scene, limits: Limits | None = None) -> Resumption:
     return resumption
 
 
-def test_without_a_checkpoint_nothing_is_loaded(studio: Path) -> None:
-    scene = open_studio(studio)
+def test_without_a_checkpoint_nothing_is_loaded(project: Path) -> None:
+    scene = open_project(project)
     assert make_checkpointer(scene, Renderer("cpu").plan(scene)).load() is None
 
 
-def test_a_checkpoint_is_saved_when_it_is_due_or_forced_or_a_stop_is_requested(studio: Path) -> None:
-    scene, renderer, stop, saved = open_studio(studio), Renderer("cpu"), StopRequest(), list[int]()
+def test_a_checkpoint_is_saved_when_it_is_due_or_forced_or_a_stop_is_requested(project: Path) -> None:
+    scene, renderer, stop, saved = open_project(project), Renderer("cpu"), StopRequest(), list[int]()
     plan = renderer.plan(scene)
     file, every = name_checkpoint(scene.recipe.output), Every(steps=3)
     checkpointer = Checkpointer(file, identity=identify_scene(scene), plan=plan, every=every, stop=stop)
@@ -330,8 +330,8 @@ def test_a_checkpoint_is_saved_when_it_is_due_or_forced_or_a_stop_is_requested(s
     assert saved == [1, 3, 4]
 
 
-def test_the_same_recipe_is_resumed_exactly(studio: Path) -> None:
-    scene = open_studio(studio)
+def test_the_same_recipe_is_resumed_exactly(project: Path) -> None:
+    scene = open_project(project)
     interrupt(scene)
     resumption = load(scene)
     assert resumption.snapshot
@@ -339,9 +339,9 @@ def test_the_same_recipe_is_resumed_exactly(studio: Path) -> None:
     assert (resumption.note, resumption.warning) == ("resumes from step 2 of 4", "")
 
 
-def test_the_number_of_threads_of_a_checkpoint_is_used_while_it_is_resumed(studio: Path) -> None:
+def test_the_number_of_threads_of_a_checkpoint_is_used_while_it_is_resumed(project: Path) -> None:
     """Sums are rounded differently with another number of threads."""
-    scene, before = open_studio(studio), torch.get_num_threads()
+    scene, before = open_project(project), torch.get_num_threads()
     with using_threads(before + 1):
         interrupt(scene)
     threads = load(scene).threads
@@ -361,14 +361,14 @@ def store_ratio(folder: Path, ratio: float, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(("ratio", "other"), [(0.5, 2.0), (2.0, 0.5)])
 def test_a_render_is_resumed_in_its_precision_on_a_machine_that_would_choose_another(
-    ratio: float, other: float, studio: Path, monkeypatch: pytest.MonkeyPatch
+    ratio: float, other: float, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store_ratio(studio / "one", ratio, monkeypatch)
-    scene, renderer = open_studio(studio), Renderer("cpu")
+    store_ratio(project / "one", ratio, monkeypatch)
+    scene, renderer = open_project(project), Renderer("cpu")
     planned = renderer.plan(scene)
     interrupt(scene)
     whole = renderer.render(scene, planned, lambda update: True).rendering
-    store_ratio(studio / "other", other, monkeypatch)
+    store_ratio(project / "other", other, monkeypatch)
     plan = renderer.plan(scene)
     assert plan.precision != planned.precision
     found = load(scene)
@@ -376,16 +376,16 @@ def test_a_render_is_resumed_in_its_precision_on_a_machine_that_would_choose_ano
     assert found.note == "resumes from step 2 of 4"
     again = renderer.render(scene, found.plan, lambda update: True, snapshot=found.snapshot).rendering
     assert (again.image == whole.image).all()
-    chosen = open_studio(studio, precision=name_precision(plan.precision))
+    chosen = open_project(project, precision=name_precision(plan.precision))
     assert load(chosen).plan.precision == plan.precision
 
 
-def test_comments_and_spaces_are_not_a_change(studio: Path) -> None:
-    interrupt(open_studio(studio))
-    (studio / "recipe.yaml").rename(studio / "other.yaml")
-    text = "# a comment\n" + (studio / "other.yaml").read_text()
-    (studio / "recipe.yaml").write_text(text.replace("{steps: 4}", "{ steps: 4 }"))
-    assert load(open_studio(studio)).note == "resumes from step 2 of 4"
+def test_comments_and_spaces_are_not_a_change(project: Path) -> None:
+    interrupt(open_project(project))
+    (project / "recipe.yaml").rename(project / "other.yaml")
+    text = "# a comment\n" + (project / "other.yaml").read_text()
+    (project / "recipe.yaml").write_text(text.replace("{steps: 4}", "{ steps: 4 }"))
+    assert load(open_project(project)).note == "resumes from step 2 of 4"
 
 
 @pytest.mark.parametrize(
@@ -397,10 +397,10 @@ def test_comments_and_spaces_are_not_a_change(studio: Path) -> None:
     ],
 )
 def test_a_changed_recipe_starts_the_scale_over_from_the_image_so_far(
-    studio: Path, key: str, value: object, shown: str
+    project: Path, key: str, value: object, shown: str
 ) -> None:
-    file = interrupt(open_studio(studio))
-    scene = open_studio(studio, **{key: value})
+    file = interrupt(open_project(project))
+    scene = open_project(project, **{key: value})
     resumption, checkpoint = load(scene), read_checkpoint(file)
     assert shown in resumption.warning
     assert "150 px starts over from the image so far" in resumption.warning
@@ -428,12 +428,12 @@ def check_starts_over(resumption: Resumption, image: torch.Tensor, scene: Scene)
 
 @pytest.mark.parametrize(("changed", "left"), [({}, [1, 2]), ({"smoothness": 3.0}, []), ({"size": 128}, [1, 2, 3, 9])])
 def test_frames_of_steps_that_are_repeated_are_deleted(
-    studio: Path, changed: dict[str, float], left: list[int]
+    project: Path, changed: dict[str, float], left: list[int]
 ) -> None:
-    interrupt(open_studio(studio))
-    scene = open_studio(studio, **changed)
+    interrupt(open_project(project))
+    scene = open_project(project, **changed)
     options, plan = RenderOptions(frames=Every(steps=1), resume=True), Renderer("cpu").plan(scene)
-    files = RunFiles(scene, plan, options=options, source=studio / "recipe.yaml", stop=StopRequest())
+    files = RunFiles(scene, plan, options=options, source=project / "recipe.yaml", stop=StopRequest())
     files.frames.mkdir()
     for step in (1, 2, 3, 9):
         (files.frames / f"{step:06d}.png").write_bytes(b"a frame")
@@ -442,22 +442,22 @@ def test_frames_of_steps_that_are_repeated_are_deleted(
     assert [int(frame.stem) for frame in list_frames(files.frames)] == left
 
 
-def test_a_repainted_mask_is_a_change(studio: Path) -> None:
-    interrupt(open_studio(studio))
-    scene = open_studio(studio)
-    Image.fromarray(np.full((200, 300), 255, np.uint8)).save(studio / "left.png")
+def test_a_repainted_mask_is_a_change(project: Path) -> None:
+    interrupt(open_project(project))
+    scene = open_project(project)
+    Image.fromarray(np.full((200, 300), 255, np.uint8)).save(project / "left.png")
     assert "inputs.regions.1.mask" in load(scene).warning
 
 
-def test_other_sizes_or_steps_are_refused_with_a_list_of_changes(studio: Path) -> None:
-    interrupt(open_studio(studio))
+def test_other_sizes_or_steps_are_refused_with_a_list_of_changes(project: Path) -> None:
+    interrupt(open_project(project))
     for key, value in (("size", 128), ("solver__steps", 9), ("solver__sizes", 1)):
         with pytest.raises(GuidedStyleError, match=key.replace("__", r"\.")):
-            load(open_studio(studio, **{key: value}))
+            load(open_project(project, **{key: value}))
 
 
-def test_other_tiles_are_a_warning(studio: Path) -> None:
-    scene = open_studio(studio)
+def test_other_tiles_are_a_warning(project: Path) -> None:
+    scene = open_project(project)
     interrupt(scene)
     resumption = load(scene, Limits(128))
     assert resumption.snapshot
@@ -466,8 +466,8 @@ def test_other_tiles_are_a_warning(studio: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", None], ids=["empty", "text", "cut"])
-def test_a_damaged_checkpoint_is_refused_and_not_deleted(studio: Path, content: bytes | None) -> None:
-    file = interrupt(open_studio(studio))
+def test_a_damaged_checkpoint_is_refused_and_not_deleted(project: Path, content: bytes | None) -> None:
+    file = interrupt(open_project(project))
     file.write_bytes(file.read_bytes()[:5000] if content is None else content)
     with pytest.raises(GuidedStyleError, match="the checkpoint is damaged"):
         read_checkpoint(file)
@@ -492,8 +492,8 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: next(iter(damage)))
-def test_a_checkpoint_with_an_impossible_snapshot_is_refused(studio: Path, damage: dict[str, object]) -> None:
-    file = interrupt(open_studio(studio))
+def test_a_checkpoint_with_an_impossible_snapshot_is_refused(project: Path, damage: dict[str, object]) -> None:
+    file = interrupt(open_project(project))
     data = torch.load(file, weights_only=True)
     torch.save(data | {"snapshot": data["snapshot"] | damage}, file)
     with pytest.raises(GuidedStyleError, match="the checkpoint is damaged"):
@@ -512,24 +512,24 @@ def test_a_checkpoint_with_an_impossible_snapshot_is_refused(studio: Path, damag
         {"format": "2"},
     ],
 )
-def test_a_checkpoint_with_an_impossible_value_is_refused(studio: Path, damage: dict[str, object]) -> None:
-    file = interrupt(open_studio(studio))
+def test_a_checkpoint_with_an_impossible_value_is_refused(project: Path, damage: dict[str, object]) -> None:
+    file = interrupt(open_project(project))
     torch.save(torch.load(file, weights_only=True) | damage, file)
     with pytest.raises(GuidedStyleError, match="the checkpoint is damaged"):
         read_checkpoint(file)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only there are pipes among files")
-def test_a_checkpoint_that_is_a_pipe_is_refused(studio: Path) -> None:
-    os.mkfifo(studio / "recipe.png.state")
+def test_a_checkpoint_that_is_a_pipe_is_refused(project: Path) -> None:
+    os.mkfifo(project / "recipe.png.state")
     with pytest.raises(GuidedStyleError, match="the checkpoint is damaged"):
-        read_checkpoint(studio / "recipe.png.state")
+        read_checkpoint(project / "recipe.png.state")
 
 
 @pytest.mark.parametrize("pickled", [b"\x80\x02J\0", b"\x80\x02K\x01Q.", b"\x80\x02X\xff"])
-def test_a_checkpoint_whose_pickle_is_damaged_is_refused(studio: Path, pickled: bytes) -> None:
+def test_a_checkpoint_whose_pickle_is_damaged_is_refused(project: Path, pickled: bytes) -> None:
     """Numbers are cut off, and a tensor has no storage."""
-    file = interrupt(open_studio(studio))
+    file = interrupt(open_project(project))
     with zipfile.ZipFile(file) as whole:
         parts = {name: whole.read(name) for name in whole.namelist()}
     with zipfile.ZipFile(file, "w") as archive:
@@ -539,8 +539,8 @@ def test_a_checkpoint_whose_pickle_is_damaged_is_refused(studio: Path, pickled: 
         read_checkpoint(file)
 
 
-def test_a_checkpoint_of_a_newer_version_is_refused(studio: Path) -> None:
-    file = interrupt(open_studio(studio))
+def test_a_checkpoint_of_a_newer_version_is_refused(project: Path) -> None:
+    file = interrupt(open_project(project))
     torch.save(torch.load(file, weights_only=True) | {"format": FORMAT + 97}, file)
     with pytest.raises(GuidedStyleError, match=rf"newer version of guidedstyle \(format {FORMAT + 97}; .*{FORMAT}\)"):
         read_checkpoint(file)
@@ -595,13 +595,13 @@ def write_format_1(file: Path, image: torch.Tensor, stages: list[list[int]], end
     torch.save(data, file)
 
 
-def test_a_checkpoint_of_format_1_starts_the_scale_over_from_the_image_so_far(studio: Path) -> None:
+def test_a_checkpoint_of_format_1_starts_the_scale_over_from_the_image_so_far(project: Path) -> None:
     """Its optimiser's state has other keys."""
-    scene = open_studio(studio)
+    scene = open_project(project)
     width, height = scene.stages[0].size
     image = torch.rand(1, 3, height, width)
     stages = identify_scene(scene)["stages"]
-    write_format_1(studio / "recipe.png.state", image, stages, [])
+    write_format_1(project / "recipe.png.state", image, stages, [])
     resumption = load(scene)
     rule = "recipe.png.state was written by an older version of guidedstyle (format 1)"
     assert rule in resumption.warning
@@ -609,12 +609,12 @@ def test_a_checkpoint_of_format_1_starts_the_scale_over_from_the_image_so_far(st
     check_starts_over(resumption, image, scene)
 
 
-def test_the_finished_scales_of_a_checkpoint_of_format_1_are_not_repeated(studio: Path) -> None:
-    scene = open_studio(studio, size=256, solver__steps=20, solver__sizes=2)
+def test_the_finished_scales_of_a_checkpoint_of_format_1_are_not_repeated(project: Path) -> None:
+    scene = open_project(project, size=256, solver__steps=20, solver__sizes=2)
     stages, steps = identify_scene(scene)["stages"], list[int]()
     width, height = scene.stages[1].size
     ending = {"steps": 9, "reason": "the loss no longer falls", "finished": True}
-    write_format_1(studio / "recipe.png.state", torch.rand(1, 3, height, width), stages, [ending])
+    write_format_1(project / "recipe.png.state", torch.rand(1, 3, height, width), stages, [ending])
     resumption = load(scene)
 
     def count(update: Update) -> bool:
@@ -627,9 +627,9 @@ def test_the_finished_scales_of_a_checkpoint_of_format_1_are_not_repeated(studio
     assert resumption.steps == stages[0][2]
 
 
-def test_a_checkpoint_of_format_1_with_other_sizes_is_refused(studio: Path) -> None:
-    scene = open_studio(studio)
-    write_format_1(studio / "recipe.png.state", torch.rand(1, 3, 40, 60), [[60, 40, 4]], [])
+def test_a_checkpoint_of_format_1_with_other_sizes_is_refused(project: Path) -> None:
+    scene = open_project(project)
+    write_format_1(project / "recipe.png.state", torch.rand(1, 3, 40, 60), [[60, 40, 4]], [])
     with pytest.raises(GuidedStyleError, match="sizes or steps have changed") as error:
         load(scene)
     assert "recipe.format" not in str(error.value)
@@ -637,9 +637,9 @@ def test_a_checkpoint_of_format_1_with_other_sizes_is_refused(studio: Path) -> N
     assert "leave --resume out to start over" in str(error.value)
 
 
-def test_a_damaged_checkpoint_of_format_1_is_refused(studio: Path) -> None:
-    scene = open_studio(studio)
-    write_format_1(studio / "recipe.png.state", torch.rand(1, 3, 7, 7), identify_scene(scene)["stages"], [])
+def test_a_damaged_checkpoint_of_format_1_is_refused(project: Path) -> None:
+    scene = open_project(project)
+    write_format_1(project / "recipe.png.state", torch.rand(1, 3, 7, 7), identify_scene(scene)["stages"], [])
     with pytest.raises(GuidedStyleError, match="the checkpoint is damaged"):
         load(scene)
 
@@ -665,9 +665,9 @@ OPTIMISER_KEYS_OF_FORMAT_2 = {
 
 
 @pytest.mark.parametrize("method", OPTIMISER_KEYS_OF_FORMAT_2)
-def test_other_keys_need_another_format(studio: Path, method: str) -> None:
+def test_other_keys_need_another_format(project: Path, method: str) -> None:
     """If this fails, increase FORMAT and write down its keys: older checkpoints cannot be resumed exactly."""
-    data = torch.load(interrupt(open_studio(studio, solver__method=method)), weights_only=True)
+    data = torch.load(interrupt(open_project(project, solver__method=method)), weights_only=True)
     expected = KEYS_OF_FORMAT_2 | {"snapshot.state.optimiser": OPTIMISER_KEYS_OF_FORMAT_2[method]}
     keys = {f"{'.' * bool(path)}{path}.{key}" for path, names in expected.items() for key in names.split()}
     assert FORMAT == 2

@@ -22,34 +22,34 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200)
 
 
-def test_frames_are_numbered_by_step_and_as_large_as_the_image(studio: Path) -> None:
-    done = run("--size", "300", "--steps", "12", "--save-every", "4", folder=studio)
+def test_frames_are_numbered_by_step_and_as_large_as_the_image(project: Path) -> None:
+    done = run("--size", "300", "--steps", "12", "--save-every", "4", folder=project)
     assert done.returncode == 0, done.stderr
-    frames = sorted((studio / "recipe.png.frames").iterdir())
+    frames = sorted((project / "recipe.png.frames").iterdir())
     assert [frame.name for frame in frames] == ["000004.png", "000008.png", "000012.png"]
-    last, image = (np.asarray(read_image(file), int) for file in (frames[-1], studio / "recipe.png"))
+    last, image = (np.asarray(read_image(file), int) for file in (frames[-1], project / "recipe.png"))
     assert last.shape == image.shape == (200, 300, 3)
     assert np.abs(last - image).max() <= 1
     assert np.abs(np.asarray(read_image(frames[0]), int) - image).mean() > 2
 
 
-def test_frames_of_an_earlier_render_are_deleted(studio: Path) -> None:
-    run("--steps", "12", "--save-every", "2", folder=studio)
-    (studio / "recipe.png.frames" / "notes.txt").write_text("mine")
-    run("--steps", "6", "--save-every", "3", folder=studio)
-    names = sorted(file.name for file in (studio / "recipe.png.frames").iterdir())
+def test_frames_of_an_earlier_render_are_deleted(project: Path) -> None:
+    run("--steps", "12", "--save-every", "2", folder=project)
+    (project / "recipe.png.frames" / "notes.txt").write_text("mine")
+    run("--steps", "6", "--save-every", "3", folder=project)
+    names = sorted(file.name for file in (project / "recipe.png.frames").iterdir())
     assert names == ["000003.png", "000006.png", "notes.txt"]
 
 
-def test_a_film_has_every_frame_and_ends_with_the_image(studio: Path) -> None:
-    done = run("--size", "200", "--steps", "8", "--timelapse", "film.mp4", folder=studio)
+def test_a_film_has_every_frame_and_ends_with_the_image(project: Path) -> None:
+    done = run("--size", "200", "--steps", "8", "--timelapse", "film.mp4", folder=project)
     assert done.returncode == 0, done.stderr
-    film, frames = cv2.VideoCapture(str(studio / "film.mp4")), []
+    film, frames = cv2.VideoCapture(str(project / "film.mp4")), []
     while (read := film.read())[0]:
         frames.append(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB).astype(int))
     film.release()
     assert len(frames) == 4 + 6  # every second step, and the last stays for a second and a half at four a second
-    image = np.asarray(read_image(studio / "recipe.png").resize((200, 132)), int)
+    image = np.asarray(read_image(project / "recipe.png").resize((200, 132)), int)
     assert frames[-1].shape == image.shape
     assert np.abs(frames[-1] - image).mean() < 12  # films are compressed
     assert np.abs(frames[0] - image).mean() > np.abs(frames[-1] - image).mean()
@@ -72,34 +72,34 @@ def test_every_kind_of_film_can_be_written(tmp_path: Path, suffix: str) -> None:
     film.release()
 
 
-def test_the_preview_exists_while_it_renders_and_is_deleted_afterwards(studio: Path) -> None:
+def test_the_preview_exists_while_it_renders_and_is_deleted_afterwards(project: Path) -> None:
     seen: list[tuple[int, int]] = []
     ended = threading.Event()
 
     def poll() -> None:
         while not ended.wait(0.01):
-            if (studio / "recipe.preview.png").exists():
-                with Image.open(studio / "recipe.preview.png") as picture:
+            if (project / "recipe.preview.png").exists():
+                with Image.open(project / "recipe.preview.png") as picture:
                     picture.load()
                     seen.append(picture.size)
 
     thread = threading.Thread(target=poll)
     thread.start()
-    done = run("--size", "260", "--steps", "60", "--preview-every", "1", folder=studio)
+    done = run("--size", "260", "--steps", "60", "--preview-every", "1", folder=project)
     ended.set()
     thread.join()
     assert done.returncode == 0, done.stderr
     assert set(seen) == {(260, 173)}
-    assert not (studio / "recipe.preview.png").exists()
+    assert not (project / "recipe.preview.png").exists()
 
 
-def test_a_frame_that_cannot_be_written_is_reported_once_and_the_render_continues(studio: Path) -> None:
+def test_a_frame_that_cannot_be_written_is_reported_once_and_the_render_continues(project: Path) -> None:
     for number in (2, 3):
-        (studio / "recipe.png.frames" / f"00000{number}.png" / "in the way").mkdir(parents=True)
-    done = run("--save-every", "1", folder=studio)
+        (project / "recipe.png.frames" / f"00000{number}.png" / "in the way").mkdir(parents=True)
+    done = run("--save-every", "1", folder=project)
     assert done.returncode == 0
     assert done.stderr.count("the render continues") == 1
-    assert (studio / "recipe.png").exists()
+    assert (project / "recipe.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def test_a_frame_that_cannot_be_written_is_reported_once_and_the_render_continue
     ],
 )
 def test_files_that_could_not_be_written_are_refused_before_rendering(
-    studio: Path, arguments: tuple[str, ...], rule: str
+    project: Path, arguments: tuple[str, ...], rule: str
 ) -> None:
-    (studio / "folder.html").mkdir()
-    Image.new("RGB", (96, 64), "red").save(studio / "recipe.preview.png")
-    before = {file.name: file.stat().st_mtime_ns for file in studio.iterdir()}
-    done = run(*arguments, folder=studio)
+    (project / "folder.html").mkdir()
+    Image.new("RGB", (96, 64), "red").save(project / "recipe.preview.png")
+    before = {file.name: file.stat().st_mtime_ns for file in project.iterdir()}
+    done = run(*arguments, folder=project)
     assert done.returncode == 2
     assert rule in done.stderr
     assert "step" not in done.stderr.replace("number of steps", "")
-    assert {file.name: file.stat().st_mtime_ns for file in studio.iterdir()} == before
+    assert {file.name: file.stat().st_mtime_ns for file in project.iterdir()} == before

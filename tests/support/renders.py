@@ -30,12 +30,12 @@ OFTEN = ("--preview-every", "1", "--checkpoint-every", "1")
 MAIN = "import sys\n{fault}\nfrom guidedstyle.__main__ import main\nmain()"
 
 
-def start(studio: Path, *arguments: object, fault: str = "") -> subprocess.Popen[str]:
+def start(project: Path, *arguments: object, fault: str = "") -> subprocess.Popen[str]:
     """Start the command line; `fault` is code that runs first, to simulate a fault of the machine."""
     command = [sys.executable, "-c", MAIN.format(fault=fault), *map(str, arguments)]
-    (studio / "tmp").mkdir(exist_ok=True)
-    environment = os.environ | {"TMPDIR": str(studio / "tmp"), "OMP_NUM_THREADS": "1"}
-    return spawn(command, cwd=studio, env=environment)
+    (project / "tmp").mkdir(exist_ok=True)
+    environment = os.environ | {"TMPDIR": str(project / "tmp"), "OMP_NUM_THREADS": "1"}
+    return spawn(command, cwd=project, env=environment)
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:

@@ -34,10 +34,10 @@ HEAD = "content: photo.png\nstyles: {ink: ink.png}\n"
 TWO = HEAD + "regions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: left.png, style: ink, %s}\n"
 
 
-def aim(studio: Path, text: str, *settings: str, stage: int = -1) -> Objective:
+def aim(project: Path, text: str, *settings: str, stage: int = -1) -> Objective:
     """Return the objective of one stage of a render."""
-    (studio / "a.yaml").write_text(text)
-    scene = open_scene(read_recipe(studio / "a.yaml", [parse_setting(setting) for setting in settings]))
+    (project / "a.yaml").write_text(text)
+    scene = open_scene(read_recipe(project / "a.yaml", [parse_setting(setting) for setting in settings]))
     encoder = load_encoder(scene.recipe.encoder)
     plan = make_plan(scene, encoder, "cpu")
     return Objective(scene, encoder, plan, plan.stages[stage])
@@ -62,9 +62,9 @@ def content_of(objective: Objective) -> torch.Tensor:
     return objective.canvas.content
 
 
-def test_layers_and_octaves_have_their_weights_and_others_are_not_computed(studio: Path) -> None:
+def test_layers_and_octaves_have_their_weights_and_others_are_not_computed(project: Path) -> None:
     settings = ("style_layers={relu1_1: 3, relu2_1: 1}", "octaves=[2, 1, 0]")
-    objective = aim(studio, TWO % "style_layers: relu3_1, octaves: [0, 1]", *settings)
+    objective = aim(project, TWO % "style_layers: relu3_1, octaves: [0, 1]", *settings)
     whole = weights_of(objective, 0)
     assert whole == pytest.approx(
         {
@@ -86,20 +86,20 @@ def test_layers_and_octaves_have_their_weights_and_others_are_not_computed(studi
     assert found[1] == [{"relu3_1", "pixels"}, set()]
 
 
-def test_equal_weights_make_a_mean_over_octaves_and_layers(studio: Path) -> None:
-    assert list(weights_of(aim(studio, TWO % "strength: 1"), 0).values()) == pytest.approx([1 / 12] * 12)
+def test_equal_weights_make_a_mean_over_octaves_and_layers(project: Path) -> None:
+    assert list(weights_of(aim(project, TWO % "strength: 1"), 0).values()) == pytest.approx([1 / 12] * 12)
 
 
-def test_octaves_are_counted_from_the_size_of_the_output(studio: Path) -> None:
+def test_octaves_are_counted_from_the_size_of_the_output(project: Path) -> None:
     """The finest octave of the second stage is the second octave of the output; coarser ones weigh as the last."""
     settings = ("octaves=[8, 4, 1]", "size=560", "style_layers=relu1_1")
-    stages = [weights_of(aim(studio, TWO % "strength: 1", *settings, stage=stage), 0) for stage in (2, 1, 0)]
+    stages = [weights_of(aim(project, TWO % "strength: 1", *settings, stage=stage), 0) for stage in (2, 1, 0)]
     found = [[stage[octave, "relu1_1"] * 13 for octave in range(3)] for stage in stages]
     assert found == [pytest.approx([8, 4, 1]), pytest.approx([4, 1, 1]), pytest.approx([1, 1, 1])]
 
 
-def test_a_regions_loss_is_the_weighted_sum_of_its_distances_in_its_own_statistic(studio: Path) -> None:
-    objective = aim(studio, TWO % "statistics: mean, style_layers: {relu2_1: 1, relu3_1: 3}, octaves: [1]")
+def test_a_regions_loss_is_the_weighted_sum_of_its_distances_in_its_own_statistic(project: Path) -> None:
+    objective = aim(project, TWO % "statistics: mean, style_layers: {relu2_1: 1, relu3_1: 3}, octaves: [1]")
     losses = objective(content_of(objective))
     features = objective.encoder.encode(content_of(objective), ("relu2_1", "relu3_1"))
     style_image = objective.target_builder.scene.style_images["ink"]
@@ -118,11 +118,11 @@ def test_a_regions_loss_is_the_weighted_sum_of_its_distances_in_its_own_statisti
     assert float(losses.style[1]) == pytest.approx(total, rel=1e-4)
 
 
-def test_a_varying_mix_has_the_mixed_gram_in_the_middle_and_pure_ones_at_the_ends(studio: Path) -> None:
+def test_a_varying_mix_has_the_mixed_gram_in_the_middle_and_pure_ones_at_the_ends(project: Path) -> None:
     gradient = "{gradient: {from: [%d, 0], to: [%d, 0]}}"
     text = "content: photo.png\nstyles: {ink: ink.png, oil: oil.png}\nregions:\n  - {name: a, mask: rest, style: %s}\n"
-    varying = aim(studio, text % f"{{ink: {gradient % (1, 0)}, oil: {gradient % (0, 1)}}}")
-    ink, oil = (aim(studio, text % f"{{{name}: 1, {other}: 0}}") for name, other in (("ink", "oil"), ("oil", "ink")))
+    varying = aim(project, text % f"{{ink: {gradient % (1, 0)}, oil: {gradient % (0, 1)}}}")
+    ink, oil = (aim(project, text % f"{{{name}: 1, {other}: 0}}") for name, other in (("ink", "oil"), ("oil", "ink")))
     mixes = [part.mix for part in varying.canvas.parts]
     assert sorted(mix[1] for mix in mixes) == [0, 0.25, 0.5, 0.75, 1]
     for place in ((0, "relu1_1"), (2, "relu3_4")):
@@ -134,10 +134,10 @@ def test_a_varying_mix_has_the_mixed_gram_in_the_middle_and_pure_ones_at_the_end
     assert middle[:, :20].max() < 1e-5
 
 
-def test_a_regions_loss_is_the_mean_of_its_parts_by_area(studio: Path) -> None:
+def test_a_regions_loss_is_the_mean_of_its_parts_by_area(project: Path) -> None:
     text = "content: photo.png\nstyles: {ink: ink.png, oil: oil.png}\nregions:\n  - {name: a, mask: rest, style: %s}\n"
     gradient = "{gradient: {from: [0, 0], to: [1, 0]}}"
-    objective = aim(studio, text % f"{{ink: 1, oil: {gradient}}}")
+    objective = aim(project, text % f"{{ink: 1, oil: {gradient}}}")
     losses = objective(content_of(objective))
     parts = torch.zeros(len(objective.canvas.parts))
     features = {key: objective.encoder.encode(image, [key[1]])[key[1]] for key, image in octaves_of(objective)}
@@ -154,10 +154,10 @@ def octaves_of(objective: Objective) -> list[tuple[OctaveLayer, torch.Tensor]]:
 
 
 @pytest.mark.parametrize("method", ["symmetric", "pca", "cholesky", "histogram"])
-def test_colours_are_matched_to_the_pixels_of_the_region_alone(studio: Path, method: ColourMethod) -> None:
+def test_colours_are_matched_to_the_pixels_of_the_region_alone(project: Path, method: ColourMethod) -> None:
     """The target of one region is that of the style image recoloured by hand to the pixels of the left half."""
-    objective = aim(studio, TWO % f"colour: {{match: {method}}}")
-    content, left = to_array(Image.open(studio / "photo.png")), np.zeros((64, 96), np.float32)
+    objective = aim(project, TWO % f"colour: {{match: {method}}}")
+    content, left = to_array(Image.open(project / "photo.png")), np.zeros((64, 96), np.float32)
     left[:, :48] = 1
     style_image = objective.target_builder.scene.style_images["ink"]
     image = resize(torch.from_numpy(style_image.image), style_image.fit(96)).numpy()
@@ -170,23 +170,23 @@ def test_colours_are_matched_to_the_pixels_of_the_region_alone(studio: Path, met
 
 
 @pytest.mark.parametrize("colour", ["match", "{match: histogram}", "{palette: [red, navy]}", "content"])
-def test_colour_strength_interpolates(studio: Path, colour: str) -> None:
+def test_colour_strength_interpolates(project: Path, colour: str) -> None:
     """At 0 the target is that of the original colours; at one half it is in between."""
     expected = [
-        find(aim(studio, TWO % f"colour: {colour}, colour_strength: {strength}"), (0, "relu1_1")).targets[1]
+        find(aim(project, TWO % f"colour: {colour}, colour_strength: {strength}"), (0, "relu1_1")).targets[1]
         for strength in (0, 0.5, 1)
     ]
-    plain = find(aim(studio, TWO % "colour: style"), (0, "relu1_1")).targets[1]
+    plain = find(aim(project, TWO % "colour: style"), (0, "relu1_1")).targets[1]
     torch.testing.assert_close(expected[0], plain)
     whole = float((expected[2] - expected[0]).norm())
     assert 0.1 * whole < float((expected[1] - expected[0]).norm()) < 0.9 * whole
 
 
-def test_scale_in_a_region_is_local(studio: Path) -> None:
+def test_scale_in_a_region_is_local(project: Path) -> None:
     text = HEAD + "regions:\n  - {name: a, mask: rest, style: ink}\n  - {name: b, mask: left.png, style: %s}\n"
-    here = aim(studio, text % "{ink: {scale: 2}}")
-    everywhere = aim(studio, text % "ink", "styles.ink.scale=2")
-    plain = aim(studio, text % "ink")
+    here = aim(project, text % "{ink: {scale: 2}}")
+    everywhere = aim(project, text % "ink", "styles.ink.scale=2")
+    plain = aim(project, text % "ink")
     for place in ((0, "relu1_1"), (1, "relu3_1")):
         first, second = find(here, place).targets
         unchanged = find(plain, place).targets[0]
@@ -195,17 +195,17 @@ def test_scale_in_a_region_is_local(studio: Path) -> None:
         torch.testing.assert_close(second, find(everywhere, place).targets[1])
 
 
-def test_a_pixel_at_the_limit_of_its_luminance_has_a_gradient(studio: Path) -> None:
+def test_a_pixel_at_the_limit_of_its_luminance_has_a_gradient(project: Path) -> None:
     """Deep blue limits the luminance; white paint over it still has a gradient."""
-    Image.new("RGB", (96, 64), (40, 40, 250)).save(studio / "photo.png")
-    objective = aim(studio, TWO % "colour: content", "colour=content")
+    Image.new("RGB", (96, 64), (40, 40, 250)).save(project / "photo.png")
+    objective = aim(project, TWO % "colour: content", "colour=content")
     white = torch.ones(1, 3, 64, 96, requires_grad=True)
     objective(white).total.backward()
     assert (white.grad.abs().sum(1) > 0).float().mean() > 0.9
 
 
-def test_content_layers_of_each_region_have_their_weights(studio: Path) -> None:
-    objective = aim(studio, TWO % "content_layers: {relu1_2: 1, relu2_2: 3}", "content_layers=relu3_1")
+def test_content_layers_of_each_region_have_their_weights(project: Path) -> None:
+    objective = aim(project, TWO % "content_layers: {relu1_2: 1, relu2_2: 3}", "content_layers=relu3_1")
     image = content_of(objective).roll(3, 3)
     losses = objective(image)
     found = objective.encoder.encode(image, ("relu1_2", "relu2_2"))
@@ -218,8 +218,8 @@ def test_content_layers_of_each_region_have_their_weights(studio: Path) -> None:
     assert {term.layer.name for term in objective.content_terms} == {"relu1_2", "relu2_2", "relu3_1"}
 
 
-def test_smoothness_of_a_region_is_local(studio: Path) -> None:
-    smooth, plain = (aim(studio, TWO % f"smoothness: {smoothness}") for smoothness in (50, 1))
+def test_smoothness_of_a_region_is_local(project: Path) -> None:
+    smooth, plain = (aim(project, TWO % f"smoothness: {smoothness}") for smoothness in (50, 1))
     image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0)).requires_grad_()
     gradients = [torch.autograd.grad(objective(image).total, image)[0] for objective in (smooth, plain)]
     apart = (gradients[0] - gradients[1]).abs().amax((0, 1, 2))
@@ -244,18 +244,18 @@ CONTROLS = [
 
 
 @pytest.mark.parametrize("control", CONTROLS)
-def test_controls_of_a_region_leave_the_gradient_beyond_the_seam_unchanged(studio: Path, control: str) -> None:
+def test_controls_of_a_region_leave_the_gradient_beyond_the_seam_unchanged(project: Path, control: str) -> None:
     """A control of the left half changes the gradient there, and not beyond the receptive fields of the features.
 
     What is left is the rounding of sums over other numbers of rows; a region without chroma is also seen from across
     the seam, which moves the neighbour's Gram matrix a little.
     """
-    draw_image(320, 64, 4).save(studio / "photo.png")
+    draw_image(320, 64, 4).save(project / "photo.png")
     half = np.zeros((64, 320), np.uint8)
     half[:, :80] = 255
-    Image.fromarray(half).save(studio / "left.png")
+    Image.fromarray(half).save(project / "left.png")
     settings = ("solver.sizes=1", "octaves=[1, 1]")
-    changed, plain = (aim(studio, TWO % one, *settings) for one in (control, "strength: 1"))
+    changed, plain = (aim(project, TWO % one, *settings) for one in (control, "strength: 1"))
     image = torch.rand(1, 3, 64, 320, generator=torch.Generator().manual_seed(0)).requires_grad_()
     gradients = [torch.autograd.grad(objective(image).total, image)[0] for objective in (changed, plain)]
     apart, size = (gradients[0] - gradients[1]).abs().amax((0, 1, 2)), gradients[1].abs().max()
@@ -264,11 +264,11 @@ def test_controls_of_a_region_leave_the_gradient_beyond_the_seam_unchanged(studi
     assert apart[80 + 2 * 48 + 8 :].max() < (5e-3 if control == "colour: content" else 1e-5) * size
 
 
-def test_octaves_that_a_small_image_lacks_are_errors(studio: Path) -> None:
+def test_octaves_that_a_small_image_lacks_are_errors(project: Path) -> None:
     with pytest.raises(
         GuidedStyleError, match=r"regions\[1\].octaves: an image of 96 x 64 px has 3, and none of them has weight"
     ):
-        aim(studio, TWO % "octaves: [0, 0, 0, 1]")
+        aim(project, TWO % "octaves: [0, 0, 0, 1]")
 
 
 def test_layers_of_weight_0_need_not_be_in_the_weights_file(deep: Path) -> None:
@@ -284,7 +284,7 @@ def test_layers_of_weight_0_need_not_be_in_the_weights_file(deep: Path) -> None:
 
 
 @pytest.fixture
-def deep(studio: Path) -> Path:
+def deep(project: Path) -> Path:
     """Write random weights of all of VGG-19, scaled so that features neither vanish nor explode."""
     generator = torch.Generator().manual_seed(0)
     encoder = ConvEncoder(VGG19, Normalisation((0.0,) * 3, (1.0,) * 3))
@@ -292,8 +292,8 @@ def deep(studio: Path) -> Path:
     for key, value in state.items():
         fan = value[0].numel() if value.ndim == 4 else 1
         state[key] = torch.randn(value.shape, generator=generator) * (2 / fan) ** 0.5 * (value.ndim == 4)
-    save_file(state, studio / "deep.safetensors")
-    return studio
+    save_file(state, project / "deep.safetensors")
+    return project
 
 
 @pytest.mark.parametrize("convention", ["original", "torchvision"])
