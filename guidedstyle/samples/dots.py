@@ -78,15 +78,15 @@ def _trees(colours: Floats, rows: Floats, columns: Floats, rng: np.random.Genera
     return colours
 
 
-def _dot_colours(wanted: Floats, rng: np.random.Generator) -> Floats:
+def _dot_colours(target: Floats, rng: np.random.Generator) -> Floats:
     """Make most dots vivid; three in ten take a pure pigment and one in ten the complement."""
-    count = len(wanted)
-    grey = wanted.mean(1, keepdims=True)
-    vivid = grey + (wanted - grey) * rng.uniform(1.1, 1.9, (count, 1)) + rng.normal(0, 0.05, wanted.shape)
-    complement = 1.15 * grey + (grey - wanted) * 0.9
-    distance = np.linalg.norm(wanted[:, None] - PURE[None], axis=2)
+    count = len(target)
+    grey = target.mean(1, keepdims=True)
+    vivid = grey + (target - grey) * rng.uniform(1.1, 1.9, (count, 1)) + rng.normal(0, 0.05, target.shape)
+    complement = 1.15 * grey + (grey - target) * 0.9
+    distance = np.linalg.norm(target[:, None] - PURE[None], axis=2)
     nearest = (distance + rng.gumbel(0, 0.09, distance.shape)).argmin(1)
-    pure = PURE[nearest] * 0.75 + wanted * 0.25
+    pure = PURE[nearest] * 0.75 + target * 0.25
     choice = rng.random((count, 1))
     return np.asarray(np.where(choice < 0.1, complement, np.where(choice < 0.4, pure, vivid)))
 

@@ -56,8 +56,8 @@ def variation_by_loops(image: Wide) -> float:
     """Sum the absolute differences of neighbouring pixels of (3, H, W)."""
     _, height, width = image.shape
     below = [abs(image[:, y + 1, x] - image[:, y, x]).sum() for y in range(height - 1) for x in range(width)]
-    beside = [abs(image[:, y, x + 1] - image[:, y, x]).sum() for y in range(height) for x in range(width - 1)]
-    return float(sum(below) + sum(beside))
+    across = [abs(image[:, y, x + 1] - image[:, y, x]).sum() for y in range(height) for x in range(width - 1)]
+    return float(sum(below) + sum(across))
 
 
 @needs_data

@@ -620,7 +620,7 @@ RECIPES = {  # whole recipes, and all their errors
         HEAD + "regions:\n  - {name: a, mask: left.png, border: x, style: ink}\n",
         f"a.yaml:4: regions[0].border: 'x' is not valid | border must be {LENGTH}",
     ),
-    "an operation beside the mask": (
+    "an operation next to the mask": (
         HEAD + "regions:\n  - {name: a, mask: left.png, feather: 3, style: ink}\n",
         "a.yaml:4: regions[0].feather: there is no key 'feather' here | write it under mask: mask: {feather: ...}",
     ),
@@ -686,7 +686,7 @@ RECIPES = {  # whole recipes, and all their errors
         "a.yaml:5: regions[0].mask: good.psd: there is no layer 'ski' | its layers are: photograph, sky, blank\n"
         "a.yaml:6: regions[1].mask: good.psd: there is no layer 'sea' | its layers are: photograph, sky, blank",
     ),
-    "a colour beside one that is there": (
+    "a missing colour and one that exists": (
         HEAD + "masks: three.png\n" + COLOURS,
         "a.yaml:6: regions[1].mask: three.png: none of its pixels is #ffffff (white) | name a colour that it has: #ff0000 (red) 50.0%, #00ff00 (lime) 50.0%",
     ),

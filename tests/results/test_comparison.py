@@ -251,9 +251,9 @@ def test_more_images_than_fit_side_by_side_are_split_into_tables(folder: Path) -
     assert [seed for row in seeds for seed in row] == [str(number) for number in range(10)]
 
 
-@pytest.mark.parametrize("beside", ["{}", '{"title": "IMG_1.jpg"}', "[1, 2]"])
-def test_the_json_of_another_program_is_not_a_record(folder: Path, beside: str) -> None:
-    (folder / "photo.png.json").write_text(beside)
+@pytest.mark.parametrize("text", ["{}", '{"title": "IMG_1.jpg"}', "[1, 2]"])
+def test_the_json_of_another_program_is_not_a_record(folder: Path, text: str) -> None:
+    (folder / "photo.png.json").write_text(text)
     assert compare(folder, "photo.png", "one.png")["pictures"][0]["recipe"] is None
 
 
