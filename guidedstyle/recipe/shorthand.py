@@ -140,7 +140,7 @@ CLASSIC = {  # Gatys et al. 2016 and the authors' own code
 
 def expand(data: Mapping[str, Any]) -> dict[str, Any]:
     """Expand the shorthand of a recipe, and fill in the defaults of its preset where nothing else is given."""
-    found = _combine_styles(expand_style(data))
+    found = combine_styles(expand_style(data))
     if found.get("canvas"):
         found = CANVAS | found
     if found.get("method") == "classic":
@@ -192,7 +192,7 @@ def expand_style(data: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _combine_styles(data: dict[str, Any]) -> dict[str, Any]:
+def combine_styles(data: dict[str, Any]) -> dict[str, Any]:
     """Expand `style: {fine: A, coarse: B}` of regions to a style of its own, made of the two."""
     regions, styles = data.get("regions"), data.get("styles", {})
     if not isinstance(regions, list | tuple) or not isinstance(styles, dict):

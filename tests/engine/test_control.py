@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def test_a_style_image_has_its_own_style(tmp_path: Path) -> None:
     content = next(iter(parts.values())).image
     regions = [region.model_copy(update={"mask": parts[region.name].mask}) for region in recipe.recipe.regions]
     own = recipe.recipe.model_copy(update={"content": content, "regions": tuple(regions)})
-    scene = open_scene(recipe._replace(recipe=own))
+    scene = open_scene(replace(recipe, recipe=own))
     encoder = load_encoder(own.encoder)
     judge = Objective(scene, encoder, plan := make_plan(scene, encoder, "cpu"), plan.stages[-1])
     distances = measure_distances(judge, torch.from_numpy(scene.content))

@@ -160,7 +160,9 @@ def differentiate(scene: Scene, encoder, plan: Plan, image: torch.Tensor) -> tup
 def test_small_steps_in_tiles_give_the_same_image(method: str, rate: float, steps: int, project: Path) -> None:
     """On a real content image if there is one. At full learning rates every solver amplifies rounding errors."""
     scene = open_real(project) if WEIGHTS.is_file() else open_three(project)
-    solver = scene.recipe.solver.model_copy(update={"method": method, "steps": steps, "sizes": 1, "rate": rate})
+    solver = scene.recipe.solver.model_copy(
+        update={"method": method, "steps": steps, "sizes": 1, "learning_rate": rate}
+    )
     scene = replace(scene, recipe=scene.recipe.model_copy(update={"solver": solver}))
     encoder = load_encoder(scene.recipe.encoder)
     plan = make_plan(scene, encoder, "cpu")

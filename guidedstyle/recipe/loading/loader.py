@@ -15,7 +15,7 @@ from guidedstyle.recipe.inputs import find_escapes, list_files, list_masks, shar
 from guidedstyle.recipe.loading.document import Document, read_document, write_yaml
 from guidedstyle.recipe.loading.keys import lies_within
 from guidedstyle.recipe.loading.rules import find_violations
-from guidedstyle.recipe.loading.settings import apply_setting, expand_document, rename_keys
+from guidedstyle.recipe.loading.settings import apply_setting, expand_document, rename_keys, sort_settings
 from guidedstyle.recipe.loading.validation import validate
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.types import KeyPath, Setting, Violation
@@ -68,7 +68,7 @@ def read_recipe(file: Path, settings: Sequence[Setting] = (), sandbox: bool = Fa
     """
     document = _read_document(file)
     rename_keys(document)
-    for setting in sorted(settings, key=lambda setting: setting.key.split(".")[0] != "style"):  # others may go into it
+    for setting in sort_settings(settings):
         apply_setting(document, setting)
     expand_document(document)
     recipe, invalid = validate(document)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.recipe.loading.document import Document, read_value
 from guidedstyle.recipe.loading.keys import find_entry, find_value, step_into, walk
-from guidedstyle.recipe.shorthand import expand, expand_at, expand_style, find_new_name
+from guidedstyle.recipe.shorthand import combine_styles, expand, expand_at, expand_style, find_new_name
 from guidedstyle.types import KeyPath, Setting
 
 IMPLIED = ("styles", "regions")  # that `style:` stands for
@@ -21,6 +22,12 @@ def parse_setting(text: str) -> Setting:
     if not key or not equals:
         raise GuidedStyleError.of(place, "this is not KEY=VALUE", "write, for example, --set smoothness=2")
     return Setting(key.strip(), read_value(place, value) if value else None, place)
+
+
+def sort_settings(settings: Sequence[Setting]) -> list[Setting]:
+    """Sort settings: `style` first, since others may go into it; `styles` last, since regions may combine two."""
+    order = {"style": 0, "styles": 2}
+    return sorted(settings, key=lambda setting: order.get(setting.key.split(".")[0], 1))
 
 
 def apply_setting(document: Document, setting: Setting) -> None:
@@ -45,6 +52,8 @@ def _descend(document: Document, setting: Setting) -> tuple[KeyPath, Any]:
     *above, last = setting.key.split(".")
     if (above or [last])[0] in IMPLIED:
         _expand_style(document)
+    if above[:1] == ["styles"]:
+        _combine_styles(document, name=(*above, last)[1])
     path, node = KeyPath(()), document.data
     for key in above:
         path = _step(document, setting, path, node, key)
@@ -93,6 +102,13 @@ def expand_document(document: Document) -> None:
     """Expand the shorthand of a recipe."""
     _expand_style(document)
     document.data = expand(document.data)
+
+
+def _combine_styles(document: Document, *, name: str) -> None:
+    """Give the style that two others are combined to an entry, if that is the one with this name."""
+    combined = combine_styles(document.data)
+    if isinstance(styles := combined.get("styles"), dict) and name in styles:
+        document.data = combined
 
 
 def _expand_style(document: Document) -> None:
