@@ -98,7 +98,9 @@ def test_a_document_painted_in_gimp(tmp_path: Path) -> None:
     check(tmp_path, "painted.psd", 0.5 * np.pi / 4 * (200 * 100) / (WIDTH * HEIGHT), log)
 
 
-KRITA_STARTS = starts("xvfb-run", "-a", "krita", "--version") and starts("/usr/bin/python3", "-c", "import PyQt5")
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]
+SCREEN = ("xvfb-run", "-a", "-n", f"1{WORKER}0")  # of this process only: two could choose the same number
+KRITA_STARTS = starts(*SCREEN, "krita", "--version") and starts("/usr/bin/python3", "-c", "import PyQt5")
 needs_krita = pytest.mark.skipif(not KRITA_STARTS, reason="Krita, its Python and Xvfb are not installed")
 
 
@@ -107,7 +109,7 @@ def test_a_document_painted_in_krita(tmp_path: Path) -> None:
     begin(tmp_path, "scene.ora")
     (tmp_path / "painter.py").write_text(KRITA)
     files = [tmp_path / name for name in ("scene.ora", "painted.kra", "painted.ora")]
-    log = run("xvfb-run", "-a", "kritarunner", "-s", "painter", *files, folder=tmp_path)
+    log = run(*SCREEN, "kritarunner", "-s", "painter", *files, folder=tmp_path)
     for painted in ("painted.kra", "painted.ora"):
         check(tmp_path, painted, 128 / 255 * (200 * 100) / (WIDTH * HEIGHT), log)
 
@@ -126,7 +128,7 @@ def test_a_result_in_layers_looks_the_same_in_krita(tmp_path: Path) -> None:
     recipe += "  - {name: kept, mask: {ellipse: [0.2, 0.2, 0.6, 0.8], feather: 6}, keep: true}\n"
     (tmp_path / "recipe.yaml").write_text(recipe)
     assert run(sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "-q", folder=tmp_path) == ""
-    log = run("xvfb-run", "-a", "krita", "out.ora", "--export", "--export-filename", "flat.png", folder=tmp_path)
+    log = run(*SCREEN, "krita", "out.ora", "--export", "--export-filename", "flat.png", folder=tmp_path)
     assert (tmp_path / "flat.png").is_file(), log
     with zipfile.ZipFile(tmp_path / "out.ora") as archive, Image.open(tmp_path / "flat.png") as flat:
         merged = np.asarray(Image.open(io.BytesIO(archive.read("mergedimage.png"))), int)
