@@ -148,11 +148,11 @@ class ConvEncoder(nn.Module):
         return (self if same else deepcopy(self)).to(device, precision).to(memory_format=torch.channels_last)
 
     def fingerprint(self) -> str:
-        """Return a hash of all that its features depend on: weights, precision, kind of device, versions."""
+        """Return a hash of all that its features depend on: weights, precision, kind of device, threads, versions."""
         device = next(self.parameters()).device.type
-        key = hashlib.sha256(
-            repr((self.architecture, self.dtype, device, torch.__version__, version("guidedstyle"))).encode()
-        )
+        threads = torch.get_num_threads() if device == "cpu" else None  # sums are rounded by it
+        versions = torch.__version__, version("guidedstyle")
+        key = hashlib.sha256(repr((self.architecture, self.dtype, device, threads, *versions)).encode())
         for tensor in (*self.parameters(), self.mean, self.std):
             key.update(tensor.float().cpu().contiguous().numpy().data)
         return key.hexdigest()

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 def run_module(*command: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "GUIDEDSTYLE_CACHE": str(folder / "cache")}
     command = (sys.executable, "-m", *map(str, command))
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
 

@@ -91,6 +91,18 @@ def test_the_fingerprint_depends_on_weights_and_precision(project: Path) -> None
     assert len(prints | {encoder.fingerprint()}) == 3
 
 
+def test_the_fingerprint_depends_on_the_number_of_threads(project: Path) -> None:
+    """Statistics that were rounded otherwise would change the bits of a render with the same number of threads."""
+    encoder = load_encoder(open_scene(read_recipe(project / "recipe.yaml")).recipe.encoder)
+    before = torch.get_num_threads()
+    prints = set()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        prints.add(encoder.fingerprint())
+    torch.set_num_threads(before)
+    assert len(prints) == 2
+
+
 def test_a_damaged_file_is_replaced(project: Path, folder: Path, measured: list[str]) -> None:
     first = paint(project / "recipe.yaml")
     for file in folder.glob("*.safetensors"):
