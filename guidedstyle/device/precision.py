@@ -128,8 +128,8 @@ def _measure_once(device: torch.device, file: Path) -> float:
 
 def measure_ratio(device: torch.device) -> float:
     """Measure the time of a convolution in bfloat16 over float32."""
-    rough, fine = _time_convolutions(device, (torch.bfloat16, torch.float32))
-    return rough / fine
+    bfloat16, float32 = _time_convolutions(device, (torch.bfloat16, torch.float32))
+    return bfloat16 / float32
 
 
 def _time_convolutions(device: torch.device, dtypes: Sequence[torch.dtype]) -> list[float]:

@@ -46,7 +46,7 @@ class Status:
     def __str__(self) -> str:
         terms = f"style {self.losses.style.mean():.4f}  content {self.losses.content.mean():.4f}"
         where = f"size {self.stage} of {self.stages}, {max(self.size)} px"
-        return f"{where}  {terms}  rough {self.losses.smoothness:.4f}  {self.memory / 2**30:.1f} GiB"
+        return f"{where}  {terms}  smoothness {self.losses.smoothness:.4f}  {self.memory / 2**30:.1f} GiB"
 
 
 class Progress:
