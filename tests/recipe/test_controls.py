@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.commands import refuse
 from support.images import draw_image
-from support.refusals import refuse
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.recipe.controls import Controls, RegionControls

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from support.refusals import refuse
+from support.commands import refuse
 from support.strategies import recipes
 
 import guidedstyle

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from support.refusals import refuse
+from support.commands import refuse
 
 from guidedstyle.recipe.loading.loader import load_recipe, read_recipe, write_recipe
 from guidedstyle.recipe.loading.settings import parse_setting
