@@ -19,6 +19,10 @@ from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array
 
 REPEATS = 9
+TILE = 32  # px
+TINY = 1e-12
+FLAT_SHARE = 0.25  # of the tiles
+POOLING = (TILE // 8, TILE // 4, TILE // 2)  # periods of 8, 4 and 2 px, in cycles per tile
 
 
 @dataclass(frozen=True)
@@ -123,18 +127,6 @@ def _make_objective(scene: Scene, encoder: Encoder) -> Objective:
     plan = make_plan(scene, encoder)
     encoder = encoder.move(plan.device, plan.precision)
     return Objective(scene, encoder, plan, plan.stages[-1])
-
-
-TILE = 32  # px
-
-
-TINY = 1e-12
-
-
-FLAT_SHARE = 0.25  # of the tiles
-
-
-POOLING = (TILE // 8, TILE // 4, TILE // 2)  # periods of 8, 4 and 2 px, in cycles per tile
 
 
 def measure_grid(image: Array, content: Array) -> float:

@@ -14,6 +14,7 @@ from guidedstyle.encoders.architecture import Layer
 from guidedstyle.types import Array, Propagation, Shape, Size
 
 MOSTLY = 0.5  # a position with at least this weight belongs mostly to the region
+SMALLEST_OCTAVE = 16  # px of the shortest side
 
 
 def propagate(weights: Array, layer: Layer, *, octave: int, modes: Sequence[Propagation]) -> Array:
@@ -77,9 +78,6 @@ def normalise(grid_weights: Array) -> Array:
 
 
 OctaveLayer = tuple[int, str]  # an octave, from 0, and a layer's name
-
-
-SMALLEST_OCTAVE = 16  # px of the shortest side
 
 
 def halve_shape(shape: Shape, times: int = 1) -> Shape:

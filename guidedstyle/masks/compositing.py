@@ -13,6 +13,7 @@ from guidedstyle.masks.geometry import fade_outwards
 from guidedstyle.types import Array, Size
 
 ROUNDING = 1e-6  # of weights that sum to 1
+MOST_STEPS = 4  # of the lattice, from one of two styles to the other; fewer for more styles
 
 
 def settle_neighbours(opacities: Sequence[Array | None], files: Sequence[Path | None]) -> list[Array | None]:
@@ -82,9 +83,6 @@ def add_borders(weights: Array, widths: dict[int, float]) -> Array:
     bordered[painted] *= left
     bordered[next(iter(widths))] += gain
     return bordered
-
-
-MOST_STEPS = 4  # of the lattice, from one of two styles to the other; fewer for more styles
 
 
 class Part(NamedTuple):

@@ -41,6 +41,10 @@ STYLE: dict[Any, Any] = {
         ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color"), INK
     ),
 }
+COLOURS = 8
+MOST_PIXELS = 20_000  # sampled
+ROUNDS, CLOSE = 30, 0.1  # of k-means: the most iterations, and the shift of the centres at which it ends
+LIGHTNESS = (50.0, 55.0)  # in this range a line contrasts with white and with black
 
 Values = NDArray[np.floating]
 
@@ -150,18 +154,6 @@ def _plot(draw: Callable[[Axes], None], height: float, name: str) -> str:
     svg = text.getvalue()
     named = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg[svg.index("<svg") :])
     return named.replace(INK, CURRENT)
-
-
-COLOURS = 8
-
-
-MOST_PIXELS = 20_000  # sampled
-
-
-ROUNDS, CLOSE = 30, 0.1  # of k-means: the most iterations, and the shift of the centres at which it ends
-
-
-LIGHTNESS = (50.0, 55.0)  # in this range a line contrasts with white and with black
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Size
 
 Callback = Callable[[Update], None]
+LARGEST_PREVIEW = 2048  # px
 CANNOT_DELETE = "files of an earlier render cannot be deleted"
 
 
@@ -147,9 +148,6 @@ class NonFatalCallback:
             if not self.failed:
                 self.reporter.failed("the render continues, but a file is not written", fault)
             self.failed = True
-
-
-LARGEST_PREVIEW = 2048  # px
 
 
 def list_frames(folder: Path) -> list[Path]:

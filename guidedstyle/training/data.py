@@ -16,6 +16,9 @@ from guidedstyle.io.images import read_image
 CROP = 96  # px
 MAX_SIZE = 2048  # px; larger images are reduced, since all are held in memory
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+MAX_AGE = 80  # steps before an image is replaced by a fresh crop
+STEP_SIZE = 0.02
+MOMENTUM = 0.8
 
 
 def find_images(folders: Sequence[Path], hold_out: Sequence[str] = ()) -> list[Path]:
@@ -65,15 +68,6 @@ class Crops:
         crop = crop[self.random.sample(range(3), 3)] if self.random.random() < 0.2 else crop
         contrast, brightness = self.random.uniform(0.6, 1.4), self.random.uniform(-0.15, 0.15)
         return ((crop - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
-
-
-MAX_AGE = 80  # steps before an image is replaced by a fresh crop
-
-
-STEP_SIZE = 0.02
-
-
-MOMENTUM = 0.8
 
 
 class Pool:

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from guidedstyle.engine.plan import Plan
     from guidedstyle.evaluation.bench import Line
 
+KEYS, COLUMN = 28, 13  # characters for keys, and at least for the values of each image
+SHORT_HASH = 15  # characters
+SOURCES: dict[Source | None, str] = {
+    "record": "",
+    "picture": "  no record next to it; recipe read from the image",
+    None: "  no recipe",
+}
+
 
 def _console() -> Console:
     return Console(highlight=False, soft_wrap=not Console().is_terminal, emoji=False)
@@ -30,12 +38,13 @@ def _console() -> Console:
 def print_scene(scene: Scene, warnings: Sequence[str]) -> None:
     """Print the regions with their styles and controls, and the warnings."""
     console = _console()
-    own = any(describe_controls(region) for region in scene.recipe.regions)
-    heads = ("region", "share", "style", "strength", "content", *(["its own"] if own else []))
+    own = [describe_controls(region) for region in scene.recipe.regions]
+    heads = ("region", "share", "style", "strength", "content", *(["own controls"] if any(own) else []))
     table = Table(*heads, box=None, title_justify="left")
-    for region, controls, share in zip(scene.recipe.regions, scene.recipe.controls, scene.shares, strict=False):
+    shares = scene.shares[:-1]  # the last is of no region
+    for region, controls, share, given in zip(scene.recipe.regions, scene.recipe.controls, shares, own, strict=True):
         strengths = ("", "") if region.keep else (f"{controls.strength:g}", f"{controls.content_strength:g}")
-        cells = (region.name, f"{share:.1%}", describe_style(region), *strengths, describe_controls(region))
+        cells = (region.name, f"{share:.1%}", describe_style(region), *strengths, given)
         table.add_row(*map(escape, cells[: len(heads)]))
     console.print(table)
     print_warnings(warnings)
@@ -139,19 +148,6 @@ def print_comparison(comparison: Comparison, sheet: Path) -> None:
     if not comparison.sections["recipe"]:
         console.print("The recipes do not differ.")
     console.print(f"[bold]{escape(str(sheet))}[/]")
-
-
-KEYS, COLUMN = 28, 13  # characters for keys, and at least for the values of each image
-
-
-SHORT_HASH = 15  # characters
-
-
-SOURCES: dict[Source | None, str] = {
-    "record": "",
-    "picture": "  no record next to it; recipe read from the image",
-    None: "  no recipe",
-}
 
 
 def tabulate_differences(comparison: Comparison, width: int) -> Iterator[Table]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from guidedstyle.app.doctor.packages import Finding
 
 BUG = "This is a bug of guidedstyle, not of your recipe. Please report the lines above."
+COLOURS = {"ok": "green", "missing": "yellow", "problem": "bold red"}
 
 
 def print_error(error: Exception, name: str = "") -> None:
@@ -50,9 +51,6 @@ def print_json(data: Mapping[str, Any]) -> None:
     """Print a line of JSON for programs, in ASCII, so that it is valid in every encoding."""
     sys.stdout.write(json.dumps(data) + "\n")
     sys.stdout.flush()
-
-
-COLOURS = {"ok": "green", "missing": "yellow", "problem": "bold red"}
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
