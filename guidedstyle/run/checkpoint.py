@@ -15,7 +15,7 @@ from guidedstyle.device.distributed import count_processes
 from guidedstyle.device.precision import PRECISIONS, name_precision
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import LossHistory, Snapshot, Update
-from guidedstyle.engine.solvers.minimise import OPTIMISERS, Ending, EndReason
+from guidedstyle.engine.solvers.minimise import OPTIMISERS, Ending, EndReason, State
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory
 from guidedstyle.io.files import atomic_write
 from guidedstyle.losses.tiles import Tiling
@@ -26,6 +26,7 @@ from guidedstyle.run.options import Every, Throttle
 from guidedstyle.scene.scene import Scene
 
 FORMAT = 2  # increase it whenever a key, including one of an optimiser's state_dict, is added, renamed or removed
+MOST_SHOWN = 6  # differences
 START_OVER = "leave --resume out to start over"
 END_REASONS = {  # of format 1, for scales that were finished
     "all steps are done": EndReason.DONE,
@@ -130,11 +131,31 @@ def _parse(data: dict[str, Any]) -> Checkpoint:
 
 def _parse_snapshot(data: dict[str, Any], stages: Sequence[tuple[int, int, int]]) -> Snapshot:
     history, state = LossHistory(**data["history"]), data["state"]
-    endings = tuple(Ending(ending["steps"], EndReason(ending["reason"])) for ending in data["endings"])
-    if len({len(losses) for losses in vars(history).values()}) != 1 or len(data["tilings"]) != len(stages):
-        raise ValueError("the losses, or tilings and scales, differ in number")
+    if len({len(losses) for losses in vars(history).values()}) != 1:
+        raise ValueError("the losses differ in number")
     if set(state) != {"optimiser", "totals"} or set(state["optimiser"]) not in _list_optimiser_keys():
         raise ValueError("this is not the state of an optimiser")
+    endings = tuple(Ending(ending["steps"], EndReason(ending["reason"])) for ending in data["endings"])
+    return _make_snapshot(data, stages, endings=endings, state=state, history=history)
+
+
+def _parse_format_1(data: dict[str, Any], stages: Sequence[tuple[int, int, int]]) -> Snapshot:
+    """Parse the image so far; the optimiser's state was stored under the names of attributes that have changed."""
+    endings = tuple(Ending(ending["steps"], END_REASONS[ending["reason"]]) for ending in data["endings"])
+    return _make_snapshot(data, stages, endings=endings, state=None, history=LossHistory.stack([], []))
+
+
+def _make_snapshot(
+    data: dict[str, Any],
+    stages: Sequence[tuple[int, int, int]],
+    *,
+    endings: tuple[Ending, ...],
+    state: State | None,
+    history: LossHistory,
+) -> Snapshot:
+    """Make a snapshot from what is the same in all formats; raises ValueError if it does not fit the scales."""
+    if len(data["tilings"]) != len(stages):
+        raise ValueError("tilings and scales differ in number")
     return Snapshot(
         endings=endings,
         image=_check_image(data["image"], stages[len(endings)]),
@@ -142,20 +163,6 @@ def _parse_snapshot(data: dict[str, Any], stages: Sequence[tuple[int, int, int]]
         tilings=tuple(Tiling(**tiling) for tiling in data["tilings"]),
         precision=PRECISIONS[data["precision"]],
         history=history,
-        seconds=data["seconds"],
-    )
-
-
-def _parse_format_1(data: dict[str, Any], stages: Sequence[tuple[int, int, int]]) -> Snapshot:
-    """Parse the image so far; the optimiser's state was stored under the names of attributes that have changed."""
-    endings = tuple(Ending(ending["steps"], END_REASONS[ending["reason"]]) for ending in data["endings"])
-    return Snapshot(
-        endings=endings,
-        image=_check_image(data["image"], stages[len(endings)]),
-        state=None,
-        tilings=tuple(Tiling(**tiling) for tiling in data["tilings"]),
-        precision=PRECISIONS[data["precision"]],
-        history=LossHistory.stack([], []),
         seconds=data["seconds"],
     )
 
@@ -171,9 +178,6 @@ def _check_image(image: torch.Tensor, stage: tuple[int, int, int]) -> torch.Tens
 def _list_optimiser_keys() -> list[set[str]]:
     image = torch.zeros(1, 3, 1, 1)
     return [set(make(image, learning_rate=None, steps=1).state_dict()) for make in OPTIMISERS.values()]
-
-
-MOST_SHOWN = 6  # differences
 
 
 @dataclass(frozen=True)
