@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images import FORMATS
+from guidedstyle.io.images.opening import FORMATS
 from guidedstyle.io.paths import PREVIEW, WATCHED, list_output_files
 from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.inputs import Given, find_overwritten, identify, list_given

@@ -10,7 +10,8 @@ from guidedstyle.app.variants import Variant, write_table
 from guidedstyle.engine.plan import Plan
 from guidedstyle.errors import ExitCode, GuidedStyleError, StoppedEarlyError, find_error_code
 from guidedstyle.io.files import lock_output, write_file
-from guidedstyle.io.images import read_image, save_image
+from guidedstyle.io.images.reading import read_image
+from guidedstyle.io.images.writing import save_image
 from guidedstyle.io.paths import SHEET, TABLE
 from guidedstyle.results.record import find_record
 from guidedstyle.results.sheets import arrange, make_sheet

@@ -15,7 +15,7 @@ from guidedstyle.app.render import Renderer
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Snapshot, Update
 from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
-from guidedstyle.io.images import save_image
+from guidedstyle.io.images.writing import save_image
 from guidedstyle.io.paths import name_watched
 from guidedstyle.recipe.inputs import list_files
 from guidedstyle.recipe.loading.loader import read_recipe

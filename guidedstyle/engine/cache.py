@@ -15,7 +15,8 @@ from torch import Tensor
 from guidedstyle.device.distributed import all_agree, is_first
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import write_file
-from guidedstyle.io.images import read_image, save_image, to_pillow
+from guidedstyle.io.images.reading import read_image
+from guidedstyle.io.images.writing import save_image, to_pillow
 from guidedstyle.io.paths import find_cache
 from guidedstyle.losses.propagation import OctaveLayer
 from guidedstyle.types import Array

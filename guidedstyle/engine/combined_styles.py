@@ -12,7 +12,7 @@ import torch
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import load_or_make_image
 from guidedstyle.engine.objective.canvas import resize, resize_layers
-from guidedstyle.io.images import to_array
+from guidedstyle.io.images.reading import to_array
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.model import Recipe, Region, SolverChoice, StyleChoice, StyleUse
 from guidedstyle.scene.scene import Scene, StyleImage

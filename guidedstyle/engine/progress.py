@@ -14,7 +14,7 @@ from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.objective.canvas import Canvas, resize
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.solvers.minimise import Ending, EndReason, State, Step
-from guidedstyle.io.images import fit_size
+from guidedstyle.io.images.reading import fit_size
 from guidedstyle.losses.terms import Losses
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.model import EncoderChoice

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from guidedstyle.engine.objective.canvas import Canvas, resize
-from guidedstyle.io.images import read_image, to_array
+from guidedstyle.io.images.reading import read_image, to_array
 from guidedstyle.recipe.controls import Start
 from guidedstyle.scene.scene import Scene
 

@@ -14,7 +14,7 @@ from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.evaluation.judge import TILE, EncoderComparison, Judge
-from guidedstyle.io.images import save_image, to_pillow
+from guidedstyle.io.images.writing import save_image, to_pillow
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.results.sheets import make_sheet
 from guidedstyle.scene.opening import open_scene

@@ -13,7 +13,7 @@ from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import write_file
-from guidedstyle.io.images import fit_size, read_image
+from guidedstyle.io.images.reading import fit_size, read_image
 from guidedstyle.types import Size
 
 SECONDS, FASTEST, SLOWEST = 10, 30, 4  # a film's intended length; frames per second

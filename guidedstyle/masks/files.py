@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images import find_alpha, fit_size, open_image
+from guidedstyle.io.images.opening import open_image
+from guidedstyle.io.images.reading import find_alpha, fit_size
 from guidedstyle.io.layered.base import LayeredDocument
 from guidedstyle.io.layered.formats import is_layered, open_layered, read_layer
 from guidedstyle.masks.labels import Labels, Palette, label_pixels, to_rgb

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images import fit_size
+from guidedstyle.io.images.reading import fit_size
 from guidedstyle.types import Array, Pixels
 
 Labels = NDArray[np.intp]

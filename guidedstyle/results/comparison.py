@@ -11,7 +11,8 @@ from typing import Any, Literal
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError, Problem
-from guidedstyle.io.images import read_image, read_note, save_image
+from guidedstyle.io.images.reading import read_image
+from guidedstyle.io.images.writing import read_note, save_image
 from guidedstyle.io.paths import name_record
 from guidedstyle.recipe.inputs import find_overwritten, identify
 from guidedstyle.recipe.loading.document import read_document

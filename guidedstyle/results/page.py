@@ -15,7 +15,8 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 from PIL import Image
 
-from guidedstyle.io.images import fit_size, to_pillow
+from guidedstyle.io.images.reading import fit_size
+from guidedstyle.io.images.writing import to_pillow
 from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.results.plots import (
     CURRENT,

@@ -19,7 +19,7 @@ from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Rendering
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import atomic_write
-from guidedstyle.io.images import save_image, to_pillow
+from guidedstyle.io.images.writing import save_image, to_pillow
 from guidedstyle.io.layered.base import CONTENT_LAYER
 from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.io.paths import name_record

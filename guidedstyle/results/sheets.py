@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images import fit_size, save_image, to_pillow
+from guidedstyle.io.images.reading import fit_size
+from guidedstyle.io.images.writing import save_image, to_pillow
 from guidedstyle.masks.geometry import resize_mask
 from guidedstyle.recipe.inputs import find_overwritten, identify, list_given
 from guidedstyle.recipe.mask import Mask

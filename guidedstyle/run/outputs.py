@@ -13,7 +13,8 @@ from guidedstyle.engine.progress import Update
 from guidedstyle.engine.solvers.minimise import EndReason
 from guidedstyle.errors import GuidedStyleError, explain_error
 from guidedstyle.io.files import check_writable, delete_leftovers, explaining_errors, make_folder, write_file
-from guidedstyle.io.images import fit_size, save_image, to_pillow
+from guidedstyle.io.images.reading import fit_size
+from guidedstyle.io.images.writing import save_image, to_pillow
 from guidedstyle.io.paths import list_output_files, name_checkpoint, name_frames, name_old_checkpoint, name_preview
 from guidedstyle.io.video import write_timelapse
 from guidedstyle.recipe.inputs import find_overwritten, identify, list_given

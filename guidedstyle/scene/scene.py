@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from guidedstyle.io.images import SMALLEST_SIDE, fit_size
+from guidedstyle.io.images.reading import SMALLEST_SIDE, fit_size
 from guidedstyle.losses.propagation import SMALLEST_OCTAVE, count_octaves
 from guidedstyle.recipe.model import Recipe, StyleChoice
 from guidedstyle.types import Array, Size

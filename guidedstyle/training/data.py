@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from guidedstyle.errors import GuidedStyleError, Problem
-from guidedstyle.io.images import read_image
+from guidedstyle.io.images.reading import read_image
 
 CROP = 96  # px
 MAX_SIZE = 2048  # px; larger images are reduced, since all are held in memory

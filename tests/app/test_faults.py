@@ -17,7 +17,7 @@ from support.renders import OFTEN, RENDER, check_image, end, list_temporary, sta
 
 from guidedstyle.cli.terminal.messages import print_error
 from guidedstyle.errors import GuidedStyleError, explain_error
-from guidedstyle.io.images import read_image
+from guidedstyle.io.images.reading import read_image
 
 pytestmark = pytest.mark.slow
 

@@ -18,7 +18,7 @@ from guidedstyle.app.render import Renderer, attempt_jobs
 from guidedstyle.cli.render import run_jobs
 from guidedstyle.cli.terminal.console import print_outcomes
 from guidedstyle.errors import ExitCode, GuidedStyleError
-from guidedstyle.io.images import read_image
+from guidedstyle.io.images.reading import read_image
 from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import RenderOptions
 from guidedstyle.run.reporter import SILENT

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from support.images import draw_image
 
-from guidedstyle.io.images import read_image
+from guidedstyle.io.images.reading import read_image
 
 pytestmark = pytest.mark.slow
 

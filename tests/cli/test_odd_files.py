@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 from support.command_server import CommandServer, write_images
 
-from guidedstyle.io.images import read_image
+from guidedstyle.io.images.reading import read_image
 
 Maker = Callable[[Path], object]
 SIZE = (96, 64)

@@ -16,7 +16,7 @@ from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.progress import load_encoder
 from guidedstyle.engine.render import render
-from guidedstyle.io.images import save_image, to_pillow
+from guidedstyle.io.images.writing import save_image, to_pillow
 from guidedstyle.losses.gram import guided_grams
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.scene.opening import open_scene

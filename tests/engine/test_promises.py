@@ -16,7 +16,8 @@ from guidedstyle.engine.objective.colour import extract_luminance
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.progress import Rendering, load_encoder
 from guidedstyle.engine.render import make_style_images_for, render
-from guidedstyle.io.images import read_image, to_array, to_pillow
+from guidedstyle.io.images.reading import read_image, to_array
+from guidedstyle.io.images.writing import to_pillow
 from guidedstyle.losses.gram import STATISTICS
 from guidedstyle.losses.guides import make_guides
 from guidedstyle.losses.propagation import OctaveLayer

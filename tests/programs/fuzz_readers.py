@@ -38,8 +38,9 @@ with atheris.instrument_imports(include=["guidedstyle", "PIL", "psd_tools", "yam
     from guidedstyle.app.variants import parse_axis
     from guidedstyle.cli.terminal.console import tabulate_differences
     from guidedstyle.errors import GuidedStyleError
-    from guidedstyle.io import images
-    from guidedstyle.io.images import read_frame, read_image, save_image
+    from guidedstyle.io.images import opening as images
+    from guidedstyle.io.images.reading import read_frame, read_image
+    from guidedstyle.io.images.writing import save_image
     from guidedstyle.io.layered import base as paper
     from guidedstyle.io.layered.formats import open_layered, read_layer
     from guidedstyle.masks.files import read_alpha, read_grey, read_labels

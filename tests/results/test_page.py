@@ -28,7 +28,7 @@ from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.progress import Update, load_encoder
 from guidedstyle.engine.render import render
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images import to_pillow
+from guidedstyle.io.images.writing import to_pillow
 from guidedstyle.recipe.loading.loader import load_recipe, read_recipe
 from guidedstyle.results.page import write_page
 from guidedstyle.results.plots import DASHES, Curve, make_legible, measure_palette, plot_curves

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images import read_image
+from guidedstyle.io.images.reading import read_image
 from guidedstyle.io.video import check_timelapse, write_timelapse
 
 

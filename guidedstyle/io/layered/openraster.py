@@ -15,7 +15,7 @@ from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import write_file
-from guidedstyle.io.images import read_opacity
+from guidedstyle.io.images.reading import read_opacity
 from guidedstyle.io.layered.base import (
     DAMAGED,
     LayeredDocument,

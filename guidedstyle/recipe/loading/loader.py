@@ -138,7 +138,7 @@ def _recipe_text(file: Path) -> str:
         raise GuidedStyleError.of(file, "this is an image, not a recipe", remedy)
     if file.suffix.lower() != ".png":
         return _read_text(file)
-    from guidedstyle.io.images import read_note
+    from guidedstyle.io.images.writing import read_note
 
     text = read_note(file, RECIPE_KEY)
     if text is None:

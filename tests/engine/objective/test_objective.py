@@ -20,7 +20,7 @@ from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.progress import load_encoder
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images import to_array
+from guidedstyle.io.images.reading import to_array
 from guidedstyle.losses.propagation import OctaveLayer
 from guidedstyle.losses.statistics import build_octaves
 from guidedstyle.losses.terms import StyleTerm

@@ -1,0 +1,1 @@
+"""Images: open, read and write them, with their profiles and metadata."""
