@@ -19,7 +19,8 @@ import pytest
         "recipe.schema",
         "scene.check",
         "results.sheets",
-        "app.starters",
+        "app.starters.documents",
+        "app.starters.projects",
     ],
 )
 def test_starts_without_torch(module: str) -> None:

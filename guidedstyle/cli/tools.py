@@ -1,4 +1,4 @@
-"""Commands around a render: check, masks, compare, bench, doctor, schema, init, mask new and suggest."""
+"""Commands around a render: mask new, suggest and show; check, compare, bench, doctor, schema, init."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from guidedstyle.cli import options
 from guidedstyle.cli.options import collect_settings, whole_number
 from guidedstyle.errors import ExitCode
 
-mask_app = typer.Typer(no_args_is_help=True, help="Make documents to paint masks in.")
+mask_app = typer.Typer(
+    no_args_is_help=True,
+    help="Make documents to paint masks in, and show how masks are read.\n\n"
+    "Example: guidedstyle mask new photo.jpg --regions sky,sea,boat -o scene.ora",
+)
 
 
 @mask_app.command("new")
@@ -25,7 +29,7 @@ def mask_new_command(
 
     Example: guidedstyle mask new photo.jpg --regions sky,sea,boat -o scene.ora
     """
-    from guidedstyle.app.starters import begin_masks
+    from guidedstyle.app.starters.documents import begin_masks
 
     recipe = begin_masks(photo, regions.split(","), styles=style or (), document=output)
     _print_next(output, recipe, "Paint each region's layer in")
@@ -42,19 +46,45 @@ def mask_suggest_command(
 
     Example: guidedstyle mask suggest photo.jpg --regions 4 -o scene.ora
     """
-    from guidedstyle.app.starters import suggest_masks
+    from guidedstyle.app.starters.documents import suggest_masks
 
     _print_next(output, suggest_masks(photo, regions, styles=style or (), document=output), "Correct the layers of")
+
+
+@mask_app.command("show")
+def mask_show_command(
+    recipe: options.RecipeFile,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The sheet to write: an image.")] = None,
+    settings: options.Settings = None,
+    sandbox: options.Sandbox = False,
+) -> None:
+    """Show how a recipe's masks are understood: a table, and a sheet with every region tinted and named.
+
+    Example: guidedstyle mask show recipe.yaml -o sheet.png
+    """
+    from guidedstyle.cli.terminal.console import print_masks
+    from guidedstyle.recipe.loading.loader import read_recipe
+    from guidedstyle.scene.check import check_reading
+
+    scene = check_reading(read_recipe(recipe, collect_settings(settings), sandbox)).scene
+    if output:
+        from guidedstyle.results.sheets import save_mask_sheet
+
+        save_mask_sheet(scene, recipe, output)
+    print_masks(scene)
+    if output:
+        typer.echo(output)
 
 
 def _print_next(document: Path, recipe: Path, task: str) -> None:
     import shlex
 
     typer.echo(f"Made {document} and {recipe}. {task} {document}, name your style images in {recipe}; then:")
-    typer.echo(f"  guidedstyle masks {shlex.quote(str(recipe))} -o sheet.png")
+    typer.echo(f"  guidedstyle mask show {shlex.quote(str(recipe))} -o sheet.png")
 
 
 tools_app = typer.Typer()
+tools_app.command("masks", hidden=True)(mask_show_command)  # its former name
 
 
 @tools_app.command("compare")
@@ -157,31 +187,6 @@ def check_command(
     print_scene(checked.scene, checked.warnings)
 
 
-@tools_app.command("masks")
-def masks_command(
-    recipe: options.RecipeFile,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The sheet to write: an image.")] = None,
-    settings: options.Settings = None,
-    sandbox: options.Sandbox = False,
-) -> None:
-    """Show how a recipe's masks are understood: a table, and a sheet with every region tinted and named.
-
-    Example: guidedstyle masks recipe.yaml -o sheet.png
-    """
-    from guidedstyle.cli.terminal.console import print_masks
-    from guidedstyle.recipe.loading.loader import read_recipe
-    from guidedstyle.scene.check import check_reading
-
-    scene = check_reading(read_recipe(recipe, collect_settings(settings), sandbox)).scene
-    if output:
-        from guidedstyle.results.sheets import save_mask_sheet
-
-        save_mask_sheet(scene, recipe, output)
-    print_masks(scene)
-    if output:
-        typer.echo(output)
-
-
 @tools_app.command("schema")
 def schema_command(
     table: Annotated[bool, typer.Option("--table", help="Print every key as a table instead.")] = False,
@@ -190,11 +195,9 @@ def schema_command(
 
     Example: guidedstyle schema > recipe.schema.json
     """
-    import json
+    from guidedstyle.recipe.schema import write_schema, write_table
 
-    from guidedstyle.recipe.schema import make_schema, write_table
-
-    typer.echo(write_table() if table else json.dumps(make_schema(), indent=2))
+    typer.echo((write_table() if table else write_schema()).removesuffix("\n"))
 
 
 @tools_app.command("init")
@@ -205,6 +208,6 @@ def init_command(folder: Annotated[Path, typer.Argument(help="A new or empty fol
     """
     import shlex
 
-    from guidedstyle.app.starters import write_starter
+    from guidedstyle.app.starters.projects import write_starter
 
     typer.echo(f"Made {folder}. Next:\n  guidedstyle render {shlex.quote(str(write_starter(folder)))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from guidedstyle.recipe.mask import COMBINATIONS, Gradient, Mask, SharedMasks
 from guidedstyle.recipe.model import EncoderChoice, Recipe, Region, SolverChoice, StyleChoice, StyleUse
 from guidedstyle.recipe.shorthand import MASK, SHORTHAND, Pattern, Shorthand
 
+FILE = Path(__file__).absolute().with_name("recipe.schema.json")  # `make_schema` as a file, for editors
+EDITOR_LINE = f"# yaml-language-server: $schema={FILE.as_uri()}"
 STYLE = "without regions: a style image's file, or one or several of `styles`, for the whole image"
 
 
@@ -29,6 +32,11 @@ def make_schema() -> dict[str, Any]:
     schema["anyOf"] = [{"required": ["content"]}, {"required": ["canvas"]}]
     schema["allOf"] = [{"anyOf": [{"required": [key]} for key in ("style", "styles", "regions", "strength")]}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "guidedstyle recipe"} | schema
+
+
+def write_schema() -> str:
+    """Write the JSON schema of recipes as text."""
+    return json.dumps(make_schema(), indent=2) + "\n"
 
 
 def _find_entry(entry: dict[str, Any], models: Mapping[str, Any], pattern: Pattern) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def begin(folder: Path, document: str) -> None:
     draw_image(WIDTH, HEIGHT, 1).save(folder / "photo.png")
     draw_image(90, 60, 2).save(folder / "ink.png")
     command = ["mask", "new", "photo.png", "--regions", "sky,sea", "-o", document, "--style", "ink.png"]
-    assert "guidedstyle masks scene.yaml" in run(sys.executable, "-m", "guidedstyle", *command, folder=folder)
+    assert "guidedstyle mask show scene.yaml" in run(sys.executable, "-m", "guidedstyle", *command, folder=folder)
 
 
 def check(folder: Path, painted: str, sea: float, log: str) -> None:

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
 import zipfile
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
+import jsonschema
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from support.cases import DATA, needs_data
 from support.commands import files, run
 from support.images import draw_image
 
+from guidedstyle.app.starters.recipes import name_styles
 from guidedstyle.io.layered.formats import open_layered, read_layer
 from guidedstyle.masks.segmentation import suggest_regions
 from guidedstyle.recipe.loading.loader import load_recipe, read_recipe
+from guidedstyle.recipe.schema import FILE, make_schema
 from guidedstyle.results.sheets import TINTS, draw_mask_sheet
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import CHECK_SIZE
+from guidedstyle.types import Setting
 
 
 @pytest.mark.parametrize("suffix", [".ora", ".psd"])
@@ -37,11 +46,11 @@ def test_a_new_document_has_the_content_image_and_an_empty_layer_for_each_region
     assert [(region.name, region.mask.layer) for region in recipe.regions] == [
         (name, name) for name in ("sky", "the sea", "yes", "Öl: 1", "1e5", "[x]")
     ]
-    assert [list(region.style) for region in recipe.regions] == [["style1"], ["style2"]] * 3
-    checked = run("masks", "scene.yaml", folder=project)
+    assert [list(region.style) for region in recipe.regions] == [["ink"], ["oil"]] * 3
+    checked = run("mask", "show", "scene.yaml", folder=project)
     assert checked.returncode == 2
     assert (
-        f"scene.yaml:14: regions[0].mask: scene{suffix}: layer 'sky' is empty\n    hint: paint where" in checked.stderr
+        f"scene.yaml:15: regions[0].mask: scene{suffix}: layer 'sky' is empty\n    hint: paint where" in checked.stderr
     )
 
 
@@ -68,6 +77,93 @@ def test_nothing_is_overwritten_and_errors_are_reported(project: Path, arguments
     done = run("mask", "new", "photo.png", *arguments.split(), folder=project)
     assert (done.returncode, done.stdout, files(project)) == (2, "", before)
     assert done.stderr == f"error: {rule}\n    hint: {remedy}\n1 error. Nothing was written.\n"
+
+
+NAMES_OF_STYLES = {  # a file's name: the style's name
+    "ink.jpg": "ink",
+    "van gogh.jpg": "van_gogh",
+    "Café Müller.png": "Café_Müller",
+    "Cafe\u0301.png": "Café",
+    "星月夜.jpg": "星月夜",
+    "हिन्दी.jpg": "हिन्दी",
+    "1889-starry.night.jpg": "1889-starry_night",
+    "1889.jpg": "style_1889",
+    "1e5.jpg": "style_1e5",
+    "no.jpg": "style_no",
+    "Null.jpg": "style_Null",
+    "rest.png": "style_rest",
+    "all.png": "style_all",
+    "style.png": "style_style",
+    "-.jpg": "style",
+    "🎨.jpg": "style_2",
+    "a: b, {c} [d] #e.jpg": "a_b_c_d_e",
+    'it\'s "it".jpg': "it_s_it",
+    ".hidden": "hidden",
+    "x.tar.gz.png": "x_tar_gz",
+    "two\nlines.jpg": "two_lines",
+    "INK.jpg": "INK_2",
+    "other/ink.jpg": "ink_3",
+    "y" * 90 + ".jpg": "y" * 40,
+    "z/" + "y" * 90 + ".jpg": "y" * 40 + "_2",
+}
+
+
+def test_styles_are_named_after_their_files(tmp_path: Path) -> None:
+    """Each name is a plain YAML key, can be set from the command line, and belongs to one file."""
+    named = name_styles(map(Path, NAMES_OF_STYLES))
+    assert {str(file): name for name, file in named.items()} == NAMES_OF_STYLES
+    text = "styles:\n" + "".join(f"  {name}: ink.png\n" for name in named)
+    assert list(yaml.safe_load(text)["styles"]) == list(named)
+    draw_image(32, 32, 1).save(tmp_path / "ink.png")
+    every = "{" + ", ".join(f"{name}: 1" for name in named) + "}"
+    (tmp_path / "a.yaml").write_text(f"content: ink.png\n{text}style: {every}\n", encoding="utf-8")
+    settings = [Setting(f"styles.{name}.scale", 2.0, "here") for name in named]
+    recipe = load_recipe(tmp_path / "a.yaml", settings)
+    assert {style.scale for style in recipe.styles.values()} == {2}
+
+
+def test_a_style_image_that_is_given_twice_has_one_name(project: Path) -> None:
+    (project / "more").mkdir()
+    shutil.copy(project / "oil.png", project / "more" / "ink.png")
+    styles = [word for name in ("ink.png", "more/ink.png", "ink.png") for word in ("--style", name)]
+    made = run("mask", "new", "photo.png", "--regions", "a,b,c,d", "-o", "scene.ora", *styles, folder=project)
+    assert made.returncode == 0, made.stderr
+    recipe = load_recipe(project / "scene.yaml")
+    assert {name: str(style.image) for name, style in recipe.styles.items()} == {
+        "ink": str(project / "ink.png"),
+        "ink_2": str(project / "more" / "ink.png"),
+    }
+    assert [name for region in recipe.regions for name in region.style] == ["ink", "ink_2", "ink", "ink"]
+
+
+def check_schema_line(recipe: Path) -> None:
+    """Check the first line of a recipe: the schema that it names exists and accepts the recipe."""
+    text = recipe.read_text(encoding="utf-8")
+    (address,) = re.findall(r"\A# yaml-language-server: \$schema=(\S+)\n", text)
+    schema = json.loads(Path(url2pathname(urlsplit(address).path)).read_text(encoding="utf-8"))
+    jsonschema.validate(yaml.safe_load(text), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**yaml.safe_load(text), "sise": 3}, schema)
+
+
+@pytest.mark.parametrize(
+    ("command", "recipe"),
+    [
+        ("mask new photo.png --regions sky,no -o scene.ora", "scene.yaml"),
+        ("mask new photo.png --regions sky -o scene.psd --style ink.png", "scene.yaml"),
+        ("mask suggest photo.png -o guess.ora --style ink.png --style oil.png", "guess.yaml"),
+        ("init new", "new/recipe.yaml"),
+    ],
+)
+def test_new_recipes_name_a_schema_for_editors(project: Path, command: str, recipe: str) -> None:
+    done = run(*command.split(), folder=project)
+    assert done.returncode == 0, done.stderr
+    check_schema_line(project / recipe)
+
+
+def test_the_schema_file_is_that_of_the_code() -> None:
+    """Update it with `python tests/programs/write_key_tables.py`."""
+    assert json.loads(FILE.read_text(encoding="utf-8")) == make_schema()
 
 
 def test_a_suggestion_can_be_rendered_unchanged(project: Path) -> None:
@@ -125,9 +221,9 @@ def test_a_result_in_layers(project: Path) -> None:
     assert json.loads((project / "out.ora.json").read_text())["result"]["finished"]
 
 
-def test_masks_prints_a_table_and_draws_a_sheet(project: Path) -> None:
+def test_mask_show_prints_a_table_and_draws_a_sheet(project: Path) -> None:
     before = files(project)
-    done = run("masks", "recipe.yaml", "-o", "sheet.png", folder=project)
+    done = run("mask", "show", "recipe.yaml", "-o", "sheet.png", folder=project)
     assert done.returncode == 0, done.stderr
     assert files(project) - before == {"sheet.png"}
     rows = [line.split() for line in done.stdout.splitlines()]
@@ -142,7 +238,7 @@ def test_masks_prints_a_table_and_draws_a_sheet(project: Path) -> None:
 @pytest.mark.parametrize(("file", "what"), [("left.png", "regions.1.mask"), ("recipe.yaml", "the recipe")])
 def test_the_sheet_overwrites_nothing_of_the_recipe(project: Path, file: str, what: str) -> None:
     before = (project / file).read_bytes()
-    done = run("masks", "recipe.yaml", "-o", file, folder=project)
+    done = run("mask", "show", "recipe.yaml", "-o", file, folder=project)
     assert (done.returncode, done.stdout, (project / file).read_bytes()) == (2, "", before)
     rule = f"--output: {file} would overwrite {what}\n    hint: choose another name (-o)"
     assert done.stderr == f"error: {rule}\n1 error. Nothing was written.\n"

@@ -26,6 +26,7 @@ BASES = {  # by command: valid arguments
     "schema": [],
     "init": ["new"],
     "mask new": ["photo.png", "--regions", "sky,sea", "-o", "new.ora"],
+    "mask show": ["a.yaml"],
     "mask suggest": ["photo.png", "-o", "new.ora"],
 }
 NO_NUMBERS = ["", "x", "nan", "inf", "1e400", "1,5", "☃", "--"]

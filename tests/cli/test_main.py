@@ -212,7 +212,19 @@ def test_shells_complete_commands_options_and_values(typed: str, offered: set[st
 
 @pytest.mark.parametrize(
     "command",
-    ["render", "sweep", "watch", "compare", "check", "masks", "mask new", "mask suggest", "bench", "doctor", "init"],
+    [
+        "render",
+        "sweep",
+        "watch",
+        "compare",
+        "check",
+        "mask new",
+        "mask suggest",
+        "mask show",
+        "bench",
+        "doctor",
+        "init",
+    ],
 )
 def test_every_command_has_an_example(command: str) -> None:
     done = run(*command.split(), "--help", folder=Path())

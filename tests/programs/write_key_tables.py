@@ -1,4 +1,4 @@
-"""Write the tables of keys into recipes/README.md and masks/README.md: a program, not a test.
+"""Write the tables of keys into recipes/README.md and masks/README.md, and the schema file: a program, not a test.
 
 python tests/programs/write_key_tables.py
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from guidedstyle.recipe.schema import write_table
+from guidedstyle.recipe.schema import FILE, write_schema, write_table
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- keys: written by tests/programs/write_key_tables.py -->\n", "<!-- end of keys -->"
@@ -31,7 +31,8 @@ def read_table(page: Path) -> str:
 
 
 def main() -> None:
-    """Replace the tables of both pages."""
+    """Replace the tables of both pages, and the schema that recipes name for editors."""
+    FILE.write_text(write_schema(), encoding="utf-8")
     for page, table in split_table().items():
         text = BLOCK.sub(lambda _, table=table: f"{BEGIN}{table}{END}", page.read_text(encoding="utf-8"))
         page.write_text(text, encoding="utf-8")

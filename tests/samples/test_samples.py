@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import guidedstyle
-from guidedstyle.app import starters
+from guidedstyle.app.starters import projects
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.recipe.schema import list_keys, make_schema
 from guidedstyle.scene.opening import open_scene
@@ -39,8 +39,8 @@ def test_wheel_contains_what_init_copies(tmp_path: Path, monkeypatch: pytest.Mon
         copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
         (tmp_path / target).parent.mkdir(parents=True, exist_ok=True)
         copy(ROOT / source, tmp_path / target)
-    monkeypatch.setattr(starters, "_find_samples", lambda: tmp_path / "guidedstyle" / "starter")
-    recipe = starters.write_starter(tmp_path / "mine")
+    monkeypatch.setattr(projects, "_find_samples", lambda: tmp_path / "guidedstyle" / "starter")
+    recipe = projects.write_starter(tmp_path / "mine")
     assert guidedstyle.check(recipe).shares
     assert not list((tmp_path / "mine").rglob("*.md"))
     made = {str(file.relative_to(ROOT)) for file in (ROOT / "masks").glob("*.png")}

@@ -1,14 +1,14 @@
-"""New layered documents with their recipes, and sample folders."""
+"""New layered documents to paint masks in, with their recipes."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from guidedstyle.app.starters.recipes import write_mask_recipe
 from guidedstyle.errors import HIDDEN, GuidedStyleError
 from guidedstyle.io.files import explaining_errors, write_file
 from guidedstyle.io.images.reading import read_frame, read_image
@@ -16,22 +16,12 @@ from guidedstyle.io.layered.base import CONTENT_LAYER
 from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.io.layered.photoshop import write_photoshop
 from guidedstyle.masks.segmentation import suggest_regions
-from guidedstyle.recipe.loading.document import write_yaml
-from guidedstyle.recipe.loading.loader import relate_path
 from guidedstyle.recipe.model import LONGEST_REGION_NAME, MOST_REGIONS
 from guidedstyle.recipe.values import is_too_long
 from guidedstyle.results.sheets import tint
 from guidedstyle.types import Pixels
 
 DOCUMENTS = (".ora", ".psd")
-SAMPLE = "harbour.yaml"  # the recipe of a sample folder
-
-HEAD = """\
-# 1. Paint every region on its own layer of {document}, in any colour: opaque pixels are the region. Save.
-# 2. Name your style images below.
-# 3. Check the masks:  guidedstyle masks {recipe} -o sheet.png
-# 4. guidedstyle render {recipe}
-"""
 
 
 def begin_masks(content: Path, names: Sequence[str], *, styles: Sequence[Path], document: Path) -> Path:
@@ -83,7 +73,7 @@ def _write_masks(
         write_photoshop(document, layers)
     else:
         write_openraster(document, layers, image)
-    text = _write_recipe(recipe, content=content, names=list(masks), styles=styles, document=document.name)
+    text = write_mask_recipe(recipe, content=content, names=list(masks), styles=styles, document=document.name)
     write_file(recipe, text.encode())
     return recipe
 
@@ -116,44 +106,3 @@ def _paint_flat(mask: Pixels | None, size: tuple[int, int], index: int) -> Image
     layer = Image.new("RGBA", size, tint(index))
     layer.putalpha(Image.fromarray(mask))
     return layer
-
-
-def _write_recipe(recipe: Path, *, content: Path, names: Sequence[str], styles: Sequence[Path], document: str) -> str:
-    """Write the text of a new recipe, whose regions are the layers of a document, with the styles in turn."""
-    style_images = {f"style{index}" if len(styles) > 1 else "painting": style for index, style in enumerate(styles, 1)}
-    style_images = style_images or {"painting": recipe.parent / "painting.jpg"}
-    lines = [HEAD.format(document=document, recipe=recipe.name)]
-    lines += [f"content: {_quote(relate_path(content, recipe.parent))}", f"masks: {_quote(document)}", "", "styles:"]
-    lines += [f"  {name}: {_quote(relate_path(style, recipe.parent))}" for name, style in style_images.items()]
-    lines += ["", "regions:                         # back to front, as the layers"]
-    for index, name in enumerate(names):
-        style = list(style_images)[index % len(style_images)]
-        lines.append(f"  - {{name: {_quote(name)}, mask: {{layer: {_quote(name)}}}, style: {style}}}")
-    return "\n".join(lines) + "\n"
-
-
-def _quote(text: object) -> str:
-    """Write a text as YAML, quoted if necessary."""
-    return write_yaml([str(text)], in_line=True).strip()[1:-1]
-
-
-def write_starter(folder: Path) -> Path:
-    """Fill a new or empty folder with samples, and return its recipe; raises GuidedStyleError if that fails."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        rule = "it is not empty" if folder.is_dir() else "it is a file"
-        raise GuidedStyleError.of(folder, rule, "name a new folder")
-    samples = _find_samples()
-    try:
-        shutil.copytree(samples / "recipes" / "images", folder / "images")
-        shutil.copytree(samples / "masks", folder / "masks", ignore=shutil.ignore_patterns("*.md"))
-        text = (samples / "recipes" / SAMPLE).read_text(encoding="utf-8")
-        (folder / "recipe.yaml").write_text(text.replace("../masks/", "masks/"), encoding="utf-8")
-    except OSError as error:
-        raise GuidedStyleError.of(folder, f"it cannot be written: {error}", "name another folder") from error
-    return folder / "recipe.yaml"
-
-
-def _find_samples() -> Path:
-    """Find the samples in the installed package, or next to it in a working copy."""
-    package = Path(__file__).parents[1]
-    return next(root for root in (package / "starter", package.parent) if (root / "recipes").is_dir())

@@ -1,0 +1,1 @@
+"""What the first commands make: recipes, layered documents for masks, folders to begin with."""
