@@ -138,9 +138,9 @@ class Update:
     def preview(self, longest: int) -> Array:
         """Draw the image so far, (1, 3, h, w) in [0, 1], at the stage's size or at most `longest` px a side."""
         with torch.no_grad():
-            composed = self.canvas.compose(self.step.image)
-            height, width = composed.shape[2:]
-            return resize(composed, fit_size((width, height), min(longest, max(height, width)))).cpu().numpy()
+            shown = self.canvas.finish(self.step.image)
+            height, width = shown.shape[2:]
+            return resize(shown, fit_size((width, height), min(longest, max(height, width)))).cpu().numpy()
 
     def snapshot(self) -> Snapshot:
         """Take a snapshot to resume from; its tensors are the render's own, valid inside the callback only."""
@@ -154,13 +154,14 @@ OnUpdate = Callable[[Update], bool]  # returns whether to continue
 class Rendering:
     """A finished or interrupted render: the image (1, 3, H, W) in [0, 1] and how it was made.
 
-    `paint` is the image before it was laid over the kept regions, `plan` what was carried out, `losses` those of the
-    image, `history` those of all steps; `endings` say how each stage ended, and `notes` where the render departed from
-    its plan.
+    `image` is `paint`, which covers everything, laid over the content image with `opacity` (H, W): 0 where it is kept.
+    `plan` is what was carried out, `losses` are those of the paint at full opacity, `history` those of all steps;
+    `endings` say how each stage ended, and `notes` where the render departed from its plan.
     """
 
     image: Array
     paint: Array
+    opacity: Array
     plan: Plan
     losses: Losses
     history: LossHistory

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from guidedstyle.device.distributed import all_agree
 from guidedstyle.device.free_memory import free_memory
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import StatisticsCache
 from guidedstyle.engine.combined_styles import make_style_images
-from guidedstyle.engine.objective.canvas import Canvas, resize
+from guidedstyle.engine.objective.canvas import Canvas, overlay, resize
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import Plan, make_plan
 from guidedstyle.engine.progress import OnUpdate, Progress, Rendering, Snapshot, Update
@@ -49,10 +48,13 @@ def render(
     objective = solver.solve_stages()
     with torch.no_grad():
         losses = objective(progress.image)
-        image, paint = finish_image(scene, plan, progress.image)
+        canvas = Canvas.at_size(scene, plan.stages[-1].size, plan.device)
+        paint = canvas.colour(resize(progress.image, plan.stages[-1].size))
+        image = overlay(canvas.content, paint, canvas.opacity)
     return Rendering(
-        image=image,
-        paint=paint,
+        image=image.cpu().numpy(),
+        paint=paint.cpu().numpy(),
+        opacity=canvas.opacity.cpu().numpy(),
         plan=progress.plan,
         losses=losses,
         history=progress.history,
@@ -155,10 +157,3 @@ def make_style_images_for(
         return rendering.image, rendering.finished
 
     return make_style_images(scene, encoder, paint)
-
-
-def finish_image(scene: Scene, plan: Plan, image: Tensor) -> tuple[Array, Array]:
-    """Bring an image to full size: laid over the kept regions, and as it is."""
-    canvas = Canvas.at_size(scene, plan.stages[-1].size, plan.device)
-    paint = canvas.colour(resize(image, plan.stages[-1].size))
-    return canvas.lay(paint).cpu().numpy(), paint.cpu().numpy()

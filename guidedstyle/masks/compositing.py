@@ -52,13 +52,17 @@ def stack_weights(opacities: Sequence[Array | None], size: Size) -> Array:
     return weights
 
 
-def unstack_weights(weights: Array) -> list[Array]:
-    """Return the opacities of layers, from back to front, that stack to these weights (R + 1, H, W)."""
+def unstack_weights(weights: Array, factors: Sequence[float] = ()) -> list[Array]:
+    """Return the opacities of layers, from back to front, that stack to these weights (R + 1, H, W).
+
+    With `factors`, one for each layer, the layers times their factors stack to the weights times the factors.
+    """
     left = np.ones_like(weights[0])
     opacities: list[Array] = []
-    for weight in weights[-2::-1]:
+    factors = factors or [1.0] * (len(weights) - 1)
+    for weight, factor in zip(weights[-2::-1], reversed(factors), strict=True):
         opacities.insert(0, np.clip(np.divide(weight, left, out=np.zeros_like(left), where=left > 1e-6), 0, 1))
-        left = left - weight
+        left = left - factor * weight
     return opacities
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from guidedstyle.recipe.values import Colour, Model, RecipePath, Share, Terse, Weight, unit
 from guidedstyle.types import ColourMethod, Propagation, Statistic
@@ -106,11 +106,21 @@ class Controls(Model):
     colour_strength: Share = Field(
         1.0, description="strength of `colour`; 0: as with `style`", json_schema_extra=unit("share")
     )
+    opacity: Share = Field(
+        1.0,
+        description="opacity of the paint over the content image, applied after the render; 0: none of it is seen",
+        json_schema_extra=unit("share"),
+    )
     init: Start = Field(
         Start(content=1.0),
         description="image to start from: `content`, `noise`, `style`, an image's file, or {content: 1, noise: 1}",
         json_schema_extra=unit("a word, a file, or keys"),
     )
+
+    @model_serializer(mode="wrap")
+    def _leave_out_full_opacity(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write recipes without `opacity` as versions did that did not know it: their records still fit."""
+        return {key: value for key, value in handler(self).items() if (key, value) != ("opacity", 1.0)}
 
 
 def _as_for_image(key: str) -> Any:
@@ -134,6 +144,7 @@ class RegionControls(Model):
     octaves: Octaves | None = _as_for_image("octaves")
     colour: ColourChoice | None = _as_for_image("colour")
     colour_strength: Share | None = _as_for_image("colour_strength")
+    opacity: Share | None = _as_for_image("opacity")
     init: Start | None = _as_for_image("init")
 
     @property

@@ -134,11 +134,17 @@ def _summarise_plan(plan: Plan) -> PlanSummary:
 
 
 def _save_layers(scene: Scene, rendering: Rendering, file: Path) -> None:
-    """Save a rendering as OpenRaster: the content image below one layer per region, with its mask as alpha."""
+    """Save a rendering as OpenRaster: the content image below one layer per region, with its mask as alpha.
+
+    The `opacity` of a region is that of its layer, and can still be changed there.
+    """
     content, painted = to_pillow(scene.content), to_pillow(rendering.paint)
     layers = [(CONTENT_LAYER, content.convert("RGBA"))]
-    for region, opacity in zip(scene.recipe.regions, unstack_weights(scene.weights), strict=True):
+    pairs = zip(scene.recipe.regions, scene.recipe.controls, strict=True)
+    opacities = [1.0 if region.keep else controls.opacity for region, controls in pairs]
+    masks = unstack_weights(scene.weights, opacities)
+    for region, mask in zip(scene.recipe.regions, masks, strict=True):
         layer = (content if region.keep else painted).convert("RGBA")
-        layer.putalpha(Image.fromarray(np.uint8(opacity * 255 + 0.5)))
+        layer.putalpha(Image.fromarray(np.uint8(mask * 255 + 0.5)))
         layers.append((region.name, layer))
-    write_openraster(file, layers, to_pillow(rendering.image))
+    write_openraster(file, layers, to_pillow(rendering.image), [1.0, *opacities])

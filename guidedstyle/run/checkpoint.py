@@ -205,7 +205,7 @@ def resume(file: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], plan
     """
     plan = replace(plan, precision=_choose_precision(checkpoint, identity, plan))
     done = f"step {checkpoint.steps} of {sum(stage.steps for stage in plan.stages)}"
-    changed = list_differences(checkpoint.identity, identity)
+    changed = list_differences(*map(_leave_out_opacity, (checkpoint.identity, identity)))
     if checkpoint.identity["stages"] != identity["stages"]:
         changed = [difference for difference in changed if difference.key != "stages"]
         rule = f"it cannot be resumed, as sizes or steps have changed: {_list(changed)}"
@@ -222,6 +222,13 @@ def resume(file: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], plan
         return Resumption(plan, snapshot, warning=warning, threads=threads, steps=checkpoint.steps)
     plan = replace(plan, tilings=snapshot.tilings)
     return Resumption(plan, snapshot, note=note, threads=threads, steps=checkpoint.steps)
+
+
+def _leave_out_opacity(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the opacities of an identity, which are applied after the render and do not change its steps."""
+    recipe = {key: value for key, value in identity["recipe"].items() if key != "opacity"}
+    regions = [{key: value for key, value in region.items() if key != "opacity"} for region in recipe["regions"]]
+    return {**identity, "recipe": recipe | {"regions": regions}}
 
 
 def _choose_precision(checkpoint: Checkpoint, identity: Mapping[str, Any], plan: Plan) -> torch.dtype:

@@ -89,6 +89,9 @@ class Scene:
         yield from self.opening_warnings
         if self.shares[-1] > NEGLIGIBLE_SHARE:
             yield f"{self.shares[-1]:.1%} of the image is in no region and stays unchanged (mask: rest covers it)"
+        pairs = zip(self.recipe.regions, self.recipe.controls, strict=True)
+        if not any(controls.opacity for region, controls in pairs if not region.keep):
+            yield "opacity is 0 in every region: the result will be the content image"
         for name, style_image in self.style_images.items():
             longest = self.recipe.largest_scale(name) * style_image.extent * max(self.size)
             if longest > 2 * max(style_image.size):

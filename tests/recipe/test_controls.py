@@ -48,6 +48,7 @@ def test_a_region_has_every_control_of_the_image() -> None:
         ("octaves", "fine", "[0, 1]"),
         ("colour", "content", "{palette: [red, '#00f']}"),
         ("colour_strength", "0.5", "1"),
+        ("opacity", "0.5", "1"),
         ("init", "noise", "{content: 1, noise: 0.5}"),
     ],
 )

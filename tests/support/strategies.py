@@ -152,6 +152,7 @@ controls: dict[str, Strategy] = {
         palette=lists(colours),
     ),
     "colour_strength": shares,
+    "opacity": shares,
     "init": files | keys(Start, content=weights, noise=weights, style=weights, image=weights, file=files),
 }
 assert controls.keys() == Controls.model_fields.keys() == RegionControls.model_fields.keys()

@@ -33,6 +33,14 @@ def resize_layers(layers: Array, size: tuple[int, int]) -> Tensor:
     return functional.adaptive_avg_pool2d(torch.from_numpy(layers), size[::-1])
 
 
+def overlay(content: Tensor, image: Tensor, opacity: Tensor) -> Tensor:
+    """Lay an image over the content, both (1, 3, h, w): content + opacity (h, w) x (image - content), in [0, 1].
+
+    Where the opacity is 0 the content is unchanged to the bit, and where it is 1 the image.
+    """
+    return torch.where(opacity > 0, torch.lerp(content, image, opacity), content)
+
+
 @dataclass(frozen=True)
 class PaintedRegion:
     """A region that is not kept: its index among all, its controls, its styles, and their mix (S,) or (S, h, w)."""
@@ -125,9 +133,26 @@ class Canvas:
         added: Tensor = torch.tensordot(differences.to(self.weights), self.weights[self.painted], 1)
         return everywhere + added
 
+    @cached_property
+    def opacity(self) -> Tensor:
+        """The opacity (h, w) of the paint in the result: its weights, times the `opacity` of each region.
+
+        Kept regions, and pixels in no region, have opacity 0. Losses are measured as if every opacity were 1.
+        """
+        full = torch.ones_like(self.weights[0]) if self.covered else self.paint[0, 0]
+        missing = torch.tensor([1 - controls.opacity for controls in self.controls]).to(self.weights)
+        if not missing.any():
+            return full
+        left = full - torch.tensordot(missing, self.weights[self.painted], 1)
+        return torch.where(left > ROUNDING, left, 0.0)
+
     def compose(self, image: Tensor) -> Tensor:
-        """Compose the output from a painted `image`."""
+        """Compose what the losses see from a painted `image`."""
         return self.lay(self.colour(image))
+
+    def finish(self, image: Tensor) -> Tensor:
+        """Compose the result from a painted `image`, with the opacity of every region."""
+        return overlay(self.content, self.colour(image), self.opacity)
 
     def colour(self, image: Tensor) -> Tensor:
         """Give a painted `image` the content image's chroma where that is kept.
@@ -144,7 +169,7 @@ class Canvas:
         """Lay `paint` over the content, which is unchanged where there is no paint."""
         if self.covered:
             return paint
-        return torch.where(self.paint > 0, torch.lerp(self.content, paint, self.paint), self.content)
+        return overlay(self.content, paint, self.paint[0, 0])
 
     def show(self, composed: Tensor, image: Tensor) -> Tensor:
         """Return what the encoder sees of a `composed` image: its luminance, and the paint's part of the chroma.

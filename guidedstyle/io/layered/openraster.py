@@ -71,13 +71,20 @@ def _read(file: Path, element: Any, corner: tuple[int, int], size: Size) -> Pixe
     return place(pixels, corner, size)
 
 
-def write_openraster(file: Path, layers: Sequence[tuple[str, Image.Image]], merged: Image.Image) -> None:
-    """Write RGBA layers by name, from back to front, and the merged image, atomically."""
+def write_openraster(
+    file: Path, layers: Sequence[tuple[str, Image.Image]], merged: Image.Image, opacities: Sequence[float] = ()
+) -> None:
+    """Write RGBA layers by name, from back to front, and the merged image, atomically.
+
+    `opacities` are those of all layers, 0 to 1; without them all are opaque.
+    """
     root = Xml.Element("image", version="0.0.3", w=str(merged.width), h=str(merged.height))
     stack = Xml.SubElement(root, "stack")
     parts = {f"data/layer{index}.png": layer for index, layer in enumerate(layers)}
-    for part, (name, _) in reversed(parts.items()):  # the format lists the front first
-        Xml.SubElement(stack, "layer", name=name, src=part, x="0", y="0", opacity="1.0", visibility="visible")
+    named = zip(parts, [name for name, _ in layers], opacities or [1.0] * len(layers), strict=True)
+    for part, name, opacity in reversed([*named]):  # the format lists the front first
+        layer = {"name": name, "src": part, "x": "0", "y": "0", "opacity": str(opacity), "visibility": "visible"}
+        Xml.SubElement(stack, "layer", layer)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(

@@ -182,6 +182,7 @@ def _find_canvas_violations(recipe: Recipe) -> Iterator[Violation]:
             ("content_strength", controls.content_strength > 0),
             ("init", controls.init.content > 0),
             ("colour", bool(controls.colour.match or controls.colour.content)),
+            ("opacity", controls.opacity < 1),
         ):
             if wants and not region.keep:
                 path = (*here, key) if key in region.given else (key,)

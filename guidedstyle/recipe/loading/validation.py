@@ -161,6 +161,9 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
         case "less_than_equal" if path == ("format",):
             rule = f"this recipe has format {value}, and this version of guidedstyle reads up to {context['le']}"
             return rule, "update guidedstyle"
+        case "less_than_equal" if context["le"] == 1 and 2 < detail["input"] <= 100:
+            number = detail["input"]
+            return f"{value} is too large", f"{key} must be at most 1: for {number:g} % write {number / 100:g}"
         case "less_than_equal":
             return f"{value} is too large", f"{key} must be at most {context['le']:g}"
         case "greater_than":
