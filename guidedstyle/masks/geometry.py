@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images.reading import Frame
+from guidedstyle.io.images.samples import Frame
 from guidedstyle.types import Array, Opacities, Size
 
 Point = tuple[float, float]

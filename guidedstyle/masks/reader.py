@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from guidedstyle.io.images.reading import Frame
+from guidedstyle.io.images.samples import Frame
 from guidedstyle.masks.files import MaskStore, read_source
 from guidedstyle.masks.geometry import (
     COMBINATIONS,

@@ -13,7 +13,8 @@ from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.io.images.opening import MOST_PIXELS
-from guidedstyle.io.images.reading import SMALLEST_SIDE, Frame, fit_size, read_framed, read_image, to_array
+from guidedstyle.io.images.reading import SMALLEST_SIDE, fit_size, read_framed, read_image, to_array
+from guidedstyle.io.images.samples import Frame
 from guidedstyle.io.images.writing import LONGEST_SIDES
 from guidedstyle.masks.compositing import add_borders, measure_overlaps, settle_neighbours, stack_weights
 from guidedstyle.masks.files import MaskStore

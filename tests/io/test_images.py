@@ -12,7 +12,8 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import write_file
-from guidedstyle.io.images.reading import Frame, fit_size, read_frame, read_image, to_array
+from guidedstyle.io.images.reading import fit_size, read_image, to_array
+from guidedstyle.io.images.samples import Frame, read_frame
 from guidedstyle.io.images.writing import read_note, save_image, to_pillow
 
 CORNERS = np.zeros((20, 30, 3), np.uint8)

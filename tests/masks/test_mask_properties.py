@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.strategies import opacities, units
 
-from guidedstyle.io.images.reading import Frame
+from guidedstyle.io.images.samples import Frame
 from guidedstyle.masks.geometry import (
     feather,
     fill_ellipse,

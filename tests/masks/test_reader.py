@@ -10,7 +10,7 @@ from PIL import Image
 from support.counting import counting_decodes
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images.reading import Frame
+from guidedstyle.io.images.samples import Frame
 from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.masks.files import read_grey
 from guidedstyle.masks.geometry import (

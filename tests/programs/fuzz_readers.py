@@ -39,7 +39,8 @@ with atheris.instrument_imports(include=["guidedstyle", "PIL", "psd_tools", "yam
     from guidedstyle.cli.terminal.console import tabulate_differences
     from guidedstyle.errors import GuidedStyleError
     from guidedstyle.io.images import opening as images
-    from guidedstyle.io.images.reading import read_frame, read_image
+    from guidedstyle.io.images.reading import read_image
+    from guidedstyle.io.images.samples import read_frame
     from guidedstyle.io.images.writing import save_image
     from guidedstyle.io.layered import base as paper
     from guidedstyle.io.layered.formats import open_layered, read_layer

@@ -11,7 +11,8 @@ from PIL import Image
 from guidedstyle.app.starters.recipes import write_mask_recipe
 from guidedstyle.errors import HIDDEN, GuidedStyleError
 from guidedstyle.io.files import explaining_errors, write_file
-from guidedstyle.io.images.reading import read_frame, read_image
+from guidedstyle.io.images.reading import read_image
+from guidedstyle.io.images.samples import read_frame
 from guidedstyle.io.layered.base import CONTENT_LAYER
 from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.io.layered.photoshop import write_photoshop

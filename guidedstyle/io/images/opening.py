@@ -13,6 +13,7 @@ from typing import IO
 from PIL import Image, UnidentifiedImageError
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.types import Size
 
 MOST_PIXELS = 400_000_000
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM")  # the decoders of some others start programs
@@ -26,13 +27,18 @@ def open_image(file: Path, stream: IO[bytes] | None = None) -> Iterator[Image.Im
 
     Raises GuidedStyleError if it is too large, is not an image, or is damaged; also while it is decoded.
     """
+    with explaining_damage(file), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about damaged metadata that is not used
+        with _open(stream or file) as picture:
+            check_pixels(picture.size, file)
+            yield picture
+
+
+@contextmanager
+def explaining_damage(file: Path) -> Iterator[None]:
+    """Turn what decoders raise into a GuidedStyleError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about damaged metadata that is not used
-            with _open(stream or file) as picture:
-                if picture.width * picture.height > MOST_PIXELS:
-                    raise _too_large(file, f"{picture.width} x {picture.height} px is too large")
-                yield picture
+        yield
     except Image.DecompressionBombError as error:  # a later frame is larger than the image
         raise _too_large(file, "one of its frames is too large") from error
     except UnidentifiedImageError as error:
@@ -43,6 +49,12 @@ def open_image(file: Path, stream: IO[bytes] | None = None) -> Iterator[Image.Im
             remedy = "change its permissions, or name another file"
             raise GuidedStyleError.of(file, f"it cannot be read: {error.strerror}", remedy) from error
         raise GuidedStyleError.of(file, f"the image is damaged ({error})", "save it again") from error
+
+
+def check_pixels(size: Size, file: Path) -> None:
+    """Raise GuidedStyleError if an image of this (width, height) is too large to be decoded."""
+    if size[0] * size[1] > MOST_PIXELS:
+        raise _too_large(file, f"{size[0]} x {size[1]} px is too large")
 
 
 def _open(source: IO[bytes] | Path) -> Image.Image:

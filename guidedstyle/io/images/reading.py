@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.opening import MOST_PIXELS, open_image
 from guidedstyle.io.images.profiles import convert_to_srgb
+from guidedstyle.io.images.samples import Frame, Samples, read_samples, to_eight_bits
 from guidedstyle.types import Array, Pixels, Size
 
 SMALLEST_SIDE = 16
@@ -25,19 +27,6 @@ def fit_size(size: Size, longest: int | None) -> Size:
     return width, height
 
 
-@dataclass(frozen=True)
-class Frame:
-    """An image's upright (width, height) and its EXIF orientation, 1 to 8: what a mask is painted over."""
-
-    size: Size
-    orientation: int = 1
-
-    @property
-    def stored(self) -> Size:
-        """The (width, height) as stored, before the EXIF rotation."""
-        return self.size[::-1] if self.orientation >= 5 else self.size
-
-
 def read_framed(
     file: Path, longest: int | None = None, *, largest: int | None = None, enlarge: bool = True
 ) -> tuple[Image.Image, Frame]:
@@ -46,16 +35,12 @@ def read_framed(
     Without `longest` it keeps its own size; `largest` bounds both; without `enlarge` it is only ever shrunk.
     Raises GuidedStyleError if the file is not an image, is damaged, too small, or too large.
     """
-    with open_image(file) as picture:
-        frame = _find_frame(picture)
-        if min(frame.size) < SMALLEST_SIDE:
-            remedy = f"use an image of at least {SMALLEST_SIDE} px a side"
-            raise GuidedStyleError.of(file, f"{frame.size[0]} x {frame.size[1]} px is too small", remedy)
-        longest = min(longest or max(frame.size), largest or MOST_PIXELS)
-        target = fit_size(frame.size, longest)
-        if max(target) < max(picture.size):
-            picture.draft("RGB", fit_size(picture.size, longest))  # at least as large; its shape is rounded
-        plain = _flatten(convert_to_srgb(ImageOps.exif_transpose(picture), file))
+    most = min(longest or largest or MOST_PIXELS, largest or MOST_PIXELS)
+    samples = read_samples(file, longest=most, check=partial(_check_size, file))
+    frame = samples.frame
+    target = fit_size(frame.size, min(longest or max(frame.size), largest or MOST_PIXELS))
+    plain, notes = _flatten(samples, file)
+    frame = replace(frame, warnings=(*frame.warnings, *notes))
     if target == plain.size or (not enlarge and max(target) > max(frame.size)):
         return plain, frame
     return plain.resize(target, Image.Resampling.LANCZOS, reducing_gap=3.0), frame
@@ -66,28 +51,20 @@ def read_image(file: Path, longest: int | None = None, *, enlarge: bool = True) 
     return read_framed(file, longest, enlarge=enlarge)[0]
 
 
-def read_frame(file: Path) -> Frame:
-    """Read the frame of an image; only a PNG without EXIF at its beginning is decoded, since EXIF may follow."""
-    with open_image(file) as picture:
-        return _find_frame(picture)
+def _check_size(file: Path, size: Size) -> None:
+    if min(size) < SMALLEST_SIDE:
+        remedy = f"use an image of at least {SMALLEST_SIDE} px a side"
+        raise GuidedStyleError.of(file, f"{size[0]} x {size[1]} px is too small", remedy)
 
 
-def _find_frame(picture: Image.Image) -> Frame:
-    asked = picture.getexif().get(0x0112)
-    orientation = next((turn for turn in range(1, 9) if turn == asked), 1)  # any other value means none
-    return Frame((picture.height, picture.width) if orientation >= 5 else picture.size, orientation)
-
-
-def _flatten(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith(("I", "F")):
-        deep = np.asarray(picture, np.float32) / (1 if picture.mode == "F" else 65535)
-        if np.isnan(deep).any():
-            raise ValueError("some of its values are not numbers")
-        return Image.fromarray(np.uint8(np.clip(deep, 0, 1) * 255 + 0.5)).convert("RGB")
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    layer = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+def _flatten(samples: Samples, file: Path) -> tuple[Image.Image, tuple[str, ...]]:
+    """Convert samples to sRGB in 8 bits, shown on white, with the warnings about their colours."""
+    values, notes = convert_to_srgb(samples.values, samples.profile, file)
+    rgb = Image.fromarray(to_eight_bits(values))
+    if samples.alpha is None:
+        return rgb, notes
+    rgb.putalpha(Image.fromarray(to_eight_bits(samples.alpha)))
+    return Image.alpha_composite(Image.new("RGBA", rgb.size, "white"), rgb).convert("RGB"), notes
 
 
 def to_array(picture: Image.Image) -> Array:
