@@ -25,6 +25,19 @@ class Problem:
         return f"{show(self.place)}: {show(self.rule)}\n    {show(self.remedy)}"
 
 
+class Warned(str):
+    """The text of a warning, which also knows its place, rule and remedy, as an error does."""
+
+    problem: Problem
+
+    @classmethod
+    def of(cls, problem: Problem, text: str = "") -> Warned:
+        """Write a warning as `text`, by default with its place, its rule and, in brackets, its remedy."""
+        warned = cls(text or f"{problem.place}: {problem.rule} ({problem.remedy})")
+        warned.problem = problem
+        return warned
+
+
 def show(text: str) -> str:
     """Escape the characters that a terminal would interpret, and shorten endless words."""
     plain = HIDDEN.sub(lambda found: repr(found[0])[1:-1], text)

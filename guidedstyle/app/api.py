@@ -51,9 +51,12 @@ def load_recipe(file: Path | str, settings: Mapping[str, object] = NO_SETTINGS, 
     return loader.load_recipe(file, given, sandbox)
 
 
-def check(recipe: Recipe | Path | str) -> Check:
-    """Check a recipe, its images and masks without rendering; raises GuidedStyleError with all problems."""
-    return check_reading(_read(recipe))
+def check(recipe: Recipe | Path | str, *, strict: bool = False) -> Check:
+    """Check a recipe, its images and masks without rendering; raises GuidedStyleError with all problems.
+
+    With `strict` warnings are errors too.
+    """
+    return check_reading(_read(recipe), strict=strict)
 
 
 @overload

@@ -106,6 +106,7 @@ Encoder = Annotated[str | None, typer.Option(help=f"{' or '.join(ENCODERS)}.", a
 Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. regions.sky.strength=2.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 Sandbox = Annotated[bool, typer.Option("--sandbox", help="Do not let the recipe read or write outside its own folder.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Make warnings errors, for programs: exit code 2.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
 Teacher = Annotated[Path, typer.Option(help="Weights of VGG-19, the teacher (.safetensors or .pth).")]
 TeacherConvention = Annotated[

@@ -173,7 +173,10 @@ def doctor_command(as_json: options.AsJson = False) -> None:
 
 @tools_app.command("check")
 def check_command(
-    recipe: options.RecipeFile, settings: options.Settings = None, sandbox: options.Sandbox = False
+    recipe: options.RecipeFile,
+    settings: options.Settings = None,
+    sandbox: options.Sandbox = False,
+    strict: options.Strict = False,
 ) -> None:
     """Check a recipe, its images and masks without rendering.
 
@@ -183,7 +186,7 @@ def check_command(
     from guidedstyle.recipe.loading.loader import read_recipe
     from guidedstyle.scene.check import check_reading
 
-    checked = check_reading(read_recipe(recipe, collect_settings(settings), sandbox))
+    checked = check_reading(read_recipe(recipe, collect_settings(settings), sandbox), strict=strict)
     print_scene(checked.scene, checked.warnings)
 
 

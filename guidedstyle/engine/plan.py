@@ -249,7 +249,7 @@ def _list_sizes(scene: Scene, stage: Stage) -> Iterator[Size]:
     """List the sizes of the image and of all style images at a stage."""
     yield stage.size
     for region in scene.recipe.regions:
-        for name, use in region.style.items():
+        for name, use in region.mix.items():
             yield scene.style_images[name].fit(scene.recipe.scale(name, use) * max(stage.size))
 
 

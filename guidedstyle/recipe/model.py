@@ -118,6 +118,11 @@ class Region(RegionControls):
         json_schema_extra=unit("px, or % of the longest side"),
     )
 
+    @property
+    def mix(self) -> dict[str, StyleUse]:
+        """The styles that are painted: none in a kept region, which may name some all the same."""
+        return {} if self.keep else self.style
+
 
 class SolverChoice(Model):
     """How the image is optimised."""
@@ -231,9 +236,9 @@ class Recipe(Controls):
         return self.model_copy(update={"solver": solver, "precision": precision or self.precision})
 
     def users(self, name: str) -> list[Controls]:
-        """Return the controls of each region that uses a style."""
+        """Return the controls of each region that a style is painted in."""
         pairs = zip(self.regions, self.controls, strict=True)
-        return [controls for region, controls in pairs if name in region.style]
+        return [controls for region, controls in pairs if name in region.mix]
 
     def scale(self, name: str, use: StyleUse | None = None) -> float:
         """Return the scale of a style, in one `use` of it or in general; 1: its image is as long as the output."""
@@ -243,7 +248,7 @@ class Recipe(Controls):
 
     def largest_scale(self, name: str) -> float:
         """Return the largest scale at which a style's image is needed."""
-        uses = [self.scale(name, region.style[name]) for region in self.regions if name in region.style]
+        uses = [self.scale(name, region.mix[name]) for region in self.regions if name in region.mix]
         own = not self.styles[name].parts
         made = [self.largest_scale(other) for other, style in self.styles.items() if own and style.coarse == name]
         return max([self.scale(name), *uses, *made])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 
 from guidedstyle.encoders.architecture import Architecture, Layer
 from guidedstyle.encoders.registry import find_architecture
+from guidedstyle.errors import GuidedStyleError, Problem, Warned
 from guidedstyle.losses.propagation import MOSTLY, cover_grid, halve_shape
 from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.controls import Controls
@@ -20,6 +22,9 @@ from guidedstyle.recipe.model import Region
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import CHECK_SIZE, Scene
 from guidedstyle.types import Array, Propagation, Size
+
+REMEDY = re.compile(r"(.*\S) \(([^()]+)\)", re.DOTALL)  # a warning that ends with its remedy
+LENIENT = "change the recipe or the file, or leave --strict out if it is meant so"
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ def _describe_coverage(scene: Scene, coverage: Coverage) -> Iterator[str]:
     for weights, region, controls, found in zip(
         scene.weights, scene.recipe.regions, scene.recipe.controls, coverage.regions, strict=False
     ):
-        if not region.style or not controls.strength:
+        if not region.mix or not controls.strength:
             continue
         if (most := weights.max()) < MOSTLY:
             yield f"{region.name} is at most {most:.0%} opaque: it takes most of its style from the regions around it"
@@ -172,12 +177,27 @@ class Check:
         return {region.name: share for region, share in zip(regions, self.scene.shares, strict=False)}
 
 
-def check_reading(reading: Reading, masks: MaskStore | None = None) -> Check:
-    """Check a recipe with its images and masks; raises GuidedStyleError with all problems.
+def check_reading(reading: Reading, masks: MaskStore | None = None, *, strict: bool = False) -> Check:
+    """Check a recipe with its images and masks; raises GuidedStyleError with all problems, if `strict` with warnings.
 
     `masks` keeps what is decoded of mask files for the scene that is opened next.
     """
-    return Check(open_scene(reading, CHECK_SIZE, masks=masks))
+    source, early = reading.document.source, reading.document.warnings if strict else ()
+    try:
+        check = Check(open_scene(reading, CHECK_SIZE, masks=masks))
+    except GuidedStyleError as error:
+        raise GuidedStyleError([*error.problems, *(_to_problem(warning, source) for warning in early)]) from error
+    if strict and check.warnings:
+        raise GuidedStyleError([_to_problem(warning, source) for warning in check.warnings])
+    return check
+
+
+def _to_problem(warning: str, source: str) -> Problem:
+    """Turn a warning into an error; one that is plain text is about the recipe `source`, its remedy in brackets."""
+    if isinstance(warning, Warned):
+        return warning.problem
+    found = REMEDY.fullmatch(warning)
+    return Problem(source, *found.groups()) if found else Problem(source, warning, LENIENT)
 
 
 def describe_style(region: Region) -> str:

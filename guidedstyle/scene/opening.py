@@ -132,7 +132,7 @@ def _check_octaves(opener: Opener, scene: Scene) -> None:
     """Raise GuidedStyleError if the image is so small that all its octaves have weight 0."""
     count = scene.stages[-1].octaves
     for index, (region, controls) in enumerate(zip(scene.recipe.regions, scene.recipe.controls, strict=True)):
-        if region.style and controls.strength and not any(controls.octaves[:count]):
+        if region.mix and controls.strength and not any(controls.octaves[:count]):
             rule = f"an image of {scene.size[0]} x {scene.size[1]} px has {count}, and none of them has weight"
             path: KeyPath = ("regions", index, "octaves") if region.octaves else ("octaves",)
             opener.report(path, rule, "give a finer one weight, or choose a larger size")
@@ -225,7 +225,7 @@ def _check_coverage(opener: Opener, weights: Array) -> None:
 
 def _open_mix(opener: Opener, index: int, frame: Frame, weights: Array) -> Array:
     """Open a region's mix: the shares of its styles, which sum to 1, (S,), or (S, H, W) if a weight is a mask."""
-    uses, size = opener.reading.recipe.regions[index].style, (weights.shape[1], weights.shape[0])
+    uses, size = opener.reading.recipe.regions[index].mix, (weights.shape[1], weights.shape[0])
     painted: list[Array | float] = []
     for name, use in uses.items():
         path: KeyPath = ("regions", index, "style", name, "where")

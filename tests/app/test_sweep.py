@@ -175,7 +175,6 @@ def test_lists_and_mappings_can_be_varied(small: Path) -> None:
         ([f"{key}=" + ",".join("1" * 400) for key in "abcd"], "--vary: 25600000000 variants are too many"),
         (["smothness=1,2"], "--vary smothness=1: smothness: there is no key 'smothness' here"),
         (["styles.ink.scale=1,20,300"], "--vary styles.ink.scale=300: styles.ink.scale: 300 is too large"),
-        (["colour=match,style", "colour_strength=0.5"], "colour_strength: it has no effect"),
         (["init=content,gone.png"], "there is no file gone.png"),
     ],
 )

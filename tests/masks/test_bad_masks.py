@@ -539,7 +539,6 @@ KEYS = [
     ("{file: 3}", f".file: 3 {NO_FILE}"),
     ("{file: left.png, colour: ff0000}", f".colour: 'ff0000' is not valid | colour {COLOUR}"),
     ("{file: left.png, layer: 3}", ".layer: 3 is not valid | layer must be text"),
-    ("{file: left.png, ignore: [red]}", ": ignore needs a colour-coded file | add colour:, or remove ignore"),
     ("{file: labels.png, colour: red, ignore: [white, pruple]}", f".ignore[1]: 'pruple' is not valid | ignore[1] {COLOUR}"),
     ("{file: labels.png, colour: red, ignore: white}", ".ignore: 'white' is not valid | ignore must be a list"),
     ("{file: labels.png, colour: red, tolerance: -1}", ".tolerance: -1 is too small | tolerance must be at least 0"),

@@ -83,8 +83,7 @@ class Document:
 
     def locate(self, path: KeyPath) -> str:
         """Name the place of `path`, or of the nearest key above it: `recipe.yaml:12: regions[1].mask`."""
-        place = self.find_place(path)
-        return f"{place}: {name_key(path)}".removesuffix(": ") if place else self.source
+        return f"{self.find_place(path) or self.source}: {name_key(path)}".removesuffix(": ")
 
     def find_place(self, path: KeyPath) -> str | None:
         """Find the place of `path`, or of the nearest key above it: `recipe.yaml:12`, or that of a setting."""

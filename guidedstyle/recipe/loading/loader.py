@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from guidedstyle.errors import GuidedStyleError, Problem
+from guidedstyle.errors import GuidedStyleError, Problem, Warned
 from guidedstyle.recipe.inputs import find_escapes, list_files, list_masks, share_masks
 from guidedstyle.recipe.loading.document import Document, read_document, write_yaml
+from guidedstyle.recipe.loading.idle import find_idle_keys
 from guidedstyle.recipe.loading.keys import lies_within
 from guidedstyle.recipe.loading.rules import find_violations
 from guidedstyle.recipe.loading.settings import apply_setting, expand_document, rename_keys, sort_settings
@@ -40,6 +41,13 @@ class Reading:
             if not self.is_invalid(path):
                 self.document.problems.append(Problem(self.document.locate(path), rule, remedy))
                 self.wrong.add(path)
+
+    def warn(self, violations: Iterable[Violation]) -> None:
+        """Add warnings with their places, except those of keys that have errors."""
+        for path, rule, remedy in violations:
+            if not self.has_errors(path):
+                problem = Problem(self.document.locate(path), rule, remedy)
+                self.document.warnings.append(Warned.of(problem))
 
     def is_invalid(self, path: KeyPath) -> bool:
         """Whether the key at `path`, or one above it, is invalid."""
@@ -75,6 +83,7 @@ def read_recipe(file: Path, settings: Sequence[Setting] = (), sandbox: bool = Fa
     recipe = move_paths(recipe, lambda path: Path(os.path.normpath(file.parent / path)))
     reading = Reading(share_masks(recipe), document, frozenset(invalid))
     reading.report(_check(reading.recipe, file))
+    reading.warn(find_idle_keys(reading.recipe))
     if sandbox:
         reading.report(_find_escapes(reading, file.parent, settings))
     if ("masks",) in reading.wrong and (shared := reading.recipe.masks):  # the masks that need it are not opened
@@ -86,6 +95,7 @@ def wrap_recipe(recipe: Recipe) -> Reading:
     """Check a recipe that a program made or changed, its paths relative to the working folder."""
     reading = Reading(share_masks(recipe), Document("recipe"))
     reading.report(_check(reading.recipe, None))
+    reading.warn(find_idle_keys(reading.recipe))
     return reading
 
 

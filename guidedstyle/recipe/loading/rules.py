@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from guidedstyle.encoders.registry import find_architecture, list_encoders
+from guidedstyle.encoders.registry import find_architecture
 from guidedstyle.io.paths import list_output_files
 from guidedstyle.recipe.controls import ColourChoice, Controls, RegionControls, Start
 from guidedstyle.recipe.inputs import find_overwritten, identify, list_given, list_masks, list_starts
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.model import OUTPUT_SUFFIXES, Recipe, Region, StyleChoice
 from guidedstyle.recipe.shorthand import CLASSIC_ENCODER
-from guidedstyle.types import Convention, KeyPath, Violation
+from guidedstyle.types import KeyPath, Violation
 
 Given = tuple[KeyPath, Controls | RegionControls]
 
@@ -29,23 +29,10 @@ def find_violations(recipe: Recipe, source: Path | None = None) -> Iterator[Viol
     for path, mask in list_masks(recipe):
         yield from _find_mask_violations(path, mask)
     yield from _find_output_violations(recipe, source)
-    yield from _find_convention_violations(recipe.encoder.name, recipe.encoder.convention)
-
-
-def _find_convention_violations(name: str, convention: Convention | None) -> Iterator[Violation]:
-    if convention and not _has_conventions(name):
-        others = [f"set name: {other}" for other in list_encoders() if _has_conventions(other)]
-        rule = f"{name} has only one convention"
-        yield ("encoder", "convention"), rule, ", or ".join(["remove convention", *others])
-
-
-def _has_conventions(encoder: str) -> bool:
-    """Whether the weights of an encoder may expect one of several inputs."""
-    return len(find_architecture(encoder).inputs) > 1
 
 
 def _find_control_violations(recipe: Recipe) -> Iterator[Violation]:
-    """Find contradictions between controls, of the whole image and of regions, and controls without effect."""
+    """Find contradictions between controls, of the whole image and of regions."""
     regions: list[Given] = [(("regions", index), region) for index, region in enumerate(recipe.regions)]
     for path, given in [((), recipe), *regions]:
         if given.colour:
@@ -54,19 +41,22 @@ def _find_control_violations(recipe: Recipe) -> Iterator[Violation]:
         yield from _find_layer_violations(path, given, recipe)
     for path, start in list_starts(recipe):
         yield from _find_start_violations(path, start)
-    pairs = list(zip(recipe.regions, recipe.controls, strict=True))
-    for index, (region, controls) in enumerate(pairs):
-        yield from _find_idle_controls(("regions", index), region, controls)
-    if recipe.colour_strength < 1 and not any(_uses_colour_strength(*pair) for pair in pairs):
-        yield ("colour_strength",), *IDLE_STRENGTH
-    yield from _find_idle_defaults(recipe)
+    for index, region in enumerate(recipe.regions):
+        yield from _find_mix_violations(index, region, recipe.controls[index])
     yield from _find_method_violations(recipe)
     if not recipe.content:
         yield from _find_canvas_violations(recipe)
 
 
-PAINT_CONTROLS = {"statistics", "style_layers", "octaves", "guides"}  # without effect at strength 0
-IDLE_STRENGTH = ("it has no effect: colour is style", "set colour, for example to match, or remove colour_strength")
+def _find_mix_violations(index: int, region: Region, controls: Controls) -> Iterator[Violation]:
+    """Find errors in the styles of a region that its controls use."""
+    path: KeyPath = ("regions", index)
+    if len(region.mix) == 1 and any(use.where for use in region.mix.values()):
+        rule = "a mask has no effect on a region's only style"
+        yield (*path, "style"), rule, "add a second style, or use it as the region's mask"
+    if controls.init.style and not region.style and not region.keep:
+        place = (*path, "init") if region.init else ("init",)
+        yield place, "there is no style image to start from", "give the region a style"
 
 
 def _find_colour_violations(path: KeyPath, colour: ColourChoice) -> Iterator[Violation]:
@@ -101,55 +91,6 @@ def _find_layer_violations(path: KeyPath, given: Controls | RegionControls, reci
             if layer not in known:
                 remedy = f"use {next(iter(known))} to {list(known)[-1]}"
                 yield (*path, key, layer), f"{recipe.encoder.name} has no layer {layer!r}", remedy
-
-
-def _uses_colour_strength(region: Region, controls: Controls) -> bool:
-    """Whether the colour strength of the whole image has an effect in a region."""
-    return region.colour_strength is None and not region.keep and not controls.colour.style
-
-
-def _find_idle_controls(path: KeyPath, region: Region, controls: Controls) -> Iterator[Violation]:
-    """Find controls of a region that have no effect."""
-    if region.keep:
-        for key in region.given:
-            yield (*path, key), "it has no effect: a kept region is not painted", f"remove {key}, or keep"
-        return
-    if region.border != type(region).model_fields["border"].default:
-        yield (*path, "border"), "it has no effect: only kept regions have a border", "remove border, or add keep: true"
-    if region.colour_strength is not None and region.colour_strength < 1 and controls.colour.style:
-        yield (*path, "colour_strength"), *IDLE_STRENGTH
-    for key in sorted(PAINT_CONTROLS & region.given.keys()) if not controls.strength else ():
-        yield (
-            (*path, key),
-            "it has no effect: strength is 0, so no style is painted",
-            f"remove {key}, or set strength",
-        )
-    if region.content_layers and not controls.content_strength:
-        rule = "it has no effect: content_strength is 0, so no content is kept"
-        yield (*path, "content_layers"), rule, "remove content_layers, or set content_strength"
-    if len(region.style) == 1 and any(use.where for use in region.style.values()):
-        rule = "a mask has no effect on a region's only style"
-        yield (*path, "style"), rule, "add a second style, or use it as the region's mask"
-    if controls.init.style and not region.style:
-        yield (
-            (*path, "init") if region.init else ("init",),
-            "there is no style image to start from",
-            "give the region a style",
-        )
-    if not region.style and not controls.strength and not controls.content_strength:
-        rule = f"region {region.name!r} would stay as it starts: strength and content_strength are 0"
-        yield path, rule, "set one of them"
-
-
-def _find_idle_defaults(recipe: Recipe) -> Iterator[Violation]:
-    """Find controls of the whole image that have no effect in any region."""
-    painted = [controls for controls, region in zip(recipe.controls, recipe.regions, strict=True) if not region.keep]
-    if recipe.method == "classic" or not painted:
-        return
-    for keys, term in ((PAINT_CONTROLS, "strength"), ({"content_layers"}, "content_strength")):
-        for key in sorted(keys) if not any(getattr(controls, term) for controls in painted) else ():
-            if getattr(recipe, key) != Controls.model_fields[key].default:
-                yield (key,), f"it has no effect: {term} is 0 everywhere", f"remove {key}, or set {term}"
 
 
 def _find_method_violations(recipe: Recipe) -> Iterator[Violation]:
@@ -215,11 +156,9 @@ def _find_region_violations(recipe: Recipe) -> Iterator[Violation]:
             )
         if rests > 1 and region.mask.rest:
             yield (*here, "mask"), f"{rests} regions have mask: rest", "keep it for one region"
-        if region.keep and region.style:
-            yield here, f"region {region.name!r} has both keep and style", "remove one of the two"
         if not region.keep and not region.style and recipe.controls[index].strength:
             yield here, f"region {region.name!r} has no style", "add style: NAME, or keep: true, or strength: 0"
-        if region.style and not any(use.weight for use in region.style.values()):
+        if region.mix and not any(use.weight for use in region.mix.values()):
             yield (*here, "style"), "the weights of its styles sum to 0", "give at least one a weight above 0"
 
 
@@ -230,10 +169,6 @@ def _find_style_violations(recipe: Recipe) -> Iterator[Violation]:
             yield ("regions", index, "style", name), f"there is no style {name!r}", remedy
     for name, style in recipe.styles.items():
         yield from _find_source_violations(("styles", name), style, recipe)
-    used = {name for region in recipe.regions for name in region.style}
-    used |= {part for name in used & recipe.styles.keys() for part in recipe.styles[name].parts}
-    for name in (name for name in recipe.styles if recipe.regions and name not in used):
-        yield ("styles", name), f"no region uses the style {name!r}", "give it to a region, or remove it"
 
 
 def _find_source_violations(path: KeyPath, style: StyleChoice, recipe: Recipe) -> Iterator[Violation]:
@@ -318,8 +253,6 @@ def _find_shape_violations(path: KeyPath, mask: Mask) -> Iterator[Violation]:
         yield (*path, "gradient"), "from and to are the same point", "give two different points"
     if mask.grow and mask.shrink:
         yield path, "a mask cannot both grow and shrink", "remove one"
-    if mask.ignore and not mask.colour:
-        yield path, "ignore needs a colour-coded file", "add colour:, or remove ignore"
 
 
 def _measure_breadth(corners: Sequence[tuple[float, float]]) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
-from guidedstyle.errors import GuidedStyleError, Problem
+from guidedstyle.errors import GuidedStyleError, Problem, Warned
 from guidedstyle.recipe.loading.document import Document, read_value
 from guidedstyle.recipe.loading.keys import find_entry, find_value, step_into, walk
 from guidedstyle.recipe.shorthand import combine_styles, expand, expand_at, expand_style, find_new_name
@@ -95,7 +95,9 @@ def _rename(key: KeyPath, path: KeyPath, name: str) -> KeyPath:
 
 
 def _warn(document: Document, place: str, old: str | int, new: str) -> None:
-    document.warnings.append(f"{place}: the key {old} is now called {new}; the old name still works")
+    rule = f"the key {old} is now called {new}"
+    text = f"{place}: {rule}; the old name still works"
+    document.warnings.append(Warned.of(Problem(place, rule, f"write {new} instead of {old}"), text))
 
 
 def expand_document(document: Document) -> None:
