@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # the command line needs the words below and must start witho
 
 Array: TypeAlias = "NDArray[np.float32]"
 Pixels: TypeAlias = "NDArray[np.uint8]"  # (H, W) of one channel, or (H, W, 3 or 4)
+DeepPixels: TypeAlias = "NDArray[np.uint8 | np.uint16]"  # (H, W) or (H, W, 3 or 4) of 8 or 16 bits
 Opacities: TypeAlias = "Pixels | Array"  # (H, W): 0 to 255 in 8 bits, or 0 to 1 in float32
 Size = tuple[int, int]  # (width, height), as in Pillow
 Shape = tuple[int, int]  # (height, width), as in arrays
@@ -38,3 +39,5 @@ Statistic = Literal["gram", "mean", "covariance"]
 ColourMethod = Literal["symmetric", "pca", "cholesky", "histogram"]
 Balance = Literal["area", "equal"]
 Flip = Literal["horizontal", "vertical", "both"]
+ProfileName = Literal["sRGB", "Display P3"]  # colour spaces that images are converted to
+Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]  # of the chroma in JPEG and AVIF

@@ -16,7 +16,7 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.types import Size
 
 MOST_PIXELS = 400_000_000
-FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM")  # the decoders of some others start programs
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "AVIF", "BMP", "GIF", "PPM")  # the decoders of some others start programs
 UNREADABLE_IMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, RuntimeError, struct.error)
 OPENING = Lock()  # of Pillow's limit of pixels, which holds for the whole process
 

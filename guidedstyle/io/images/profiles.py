@@ -1,8 +1,10 @@
-"""Colour profiles of images."""
+"""Colour profiles (ICC) of images: their names, and conversions between them."""
 
 from __future__ import annotations
 
-from functools import cache
+import io
+import struct
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageCms
 
+from guidedstyle.types import Array, DeepPixels, ProfileName
+
 SPACES = {b"GRAY": "gray", b"RGB ": "rgb", b"CMYK": "cmyk"}
 READABLE = (b"scnr", b"mntr", b"prtr", b"spac")  # classes of profiles that lead from a device to colours
-
-
-@cache
-def make_srgb() -> bytes:
-    """Make the ICC profile of sRGB."""
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+HEADER, ENTRY = 128, 12  # bytes of a profile's header, and of an entry of its table of tags
+CREATED = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # the date in our profiles, so that equal images are equal files
+DISPLAY_P3 = (0.680, 0.320, 1.0, 0.265, 0.690, 1.0, 0.150, 0.060, 1.0)  # x, y, Y of red, green and blue
+D65 = (0.3127, 0.3290, 1.0)
+LIMIT = 0.5 / 255  # of the difference between colours that 8 bits cannot tell apart
 
 
 def convert_to_srgb(values: NDArray[Any], profile: bytes | None, file: Path) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -46,7 +49,7 @@ def _transform(values: NDArray[Any], profile: bytes, space: str) -> NDArray[Any]
     kind = values.dtype
     converted = imagecodecs.cms_transform(
         np.ascontiguousarray(values.squeeze(2) if space == "gray" else values),
-        *(profile, make_srgb()),
+        *(profile, make_profile("sRGB")),
         colorspace=space,
         outcolorspace="rgb",
         outdtype=kind,
@@ -71,6 +74,101 @@ def convert_from_lab(values: NDArray[Any]) -> NDArray[Any]:
 
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     converted = imagecodecs.cms_transform(
-        values, lab, make_srgb(), colorspace="lab", outcolorspace="rgb", outdtype=np.uint16
+        values, lab, make_profile("sRGB"), colorspace="lab", outcolorspace="rgb", outdtype=np.uint16
     )
     return np.asarray(converted, np.uint16)
+
+
+@lru_cache
+def make_profile(name: ProfileName) -> bytes:
+    """Make the profile of a colour space; both have the tone curve of sRGB."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    made = bytearray(srgb[:24] + CREATED + srgb[36:])
+    if name == "Display P3":
+        _replace_primaries(made)
+        _replace_name(made, name)
+    return bytes(made)
+
+
+def _replace_primaries(profile: bytearray) -> None:
+    from imagecodecs import cms_profile
+
+    wide = cms_profile("rgb", whitepoint=D65, primaries=DISPLAY_P3, gamma=2.2)
+    for tag in (b"rXYZ", b"gXYZ", b"bXYZ", b"chrm"):
+        profile[_find_tag(profile, tag)] = wide[_find_tag(wide, tag)]
+
+
+def _replace_name(profile: bytearray, name: str) -> None:
+    """Replace the name of a profile by one that is not longer: its text has one record, after 28 bytes."""
+    place = _find_tag(profile, b"desc")
+    size, text = place.stop - place.start - 28, name.encode("utf-16-be")
+    profile[place.start + 20 : place.start + 24] = struct.pack(">I", len(text))
+    profile[place.start + 28 : place.stop] = text.ljust(size, b"\0")
+
+
+def _find_tag(profile: bytes | bytearray, tag: bytes) -> slice:
+    """Find the bytes of a tag."""
+    (count,) = struct.unpack_from(">I", profile, HEADER)
+    entries = (struct.unpack_from(">4sII", profile, HEADER + 4 + ENTRY * index) for index in range(count))
+    return next(slice(start, start + size) for found, start, size in entries if found == tag)
+
+
+def name_profile(profile: bytes) -> str:
+    """Name a profile as image editors do."""
+    try:
+        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).strip() or "unnamed"
+    except (ImageCms.PyCMSError, OSError):
+        return "unnamed"
+
+
+@lru_cache(8)
+def is_rgb(profile: bytes) -> bool:
+    """Whether a profile describes RGB colours and can be used in both directions; scanners have some that cannot."""
+    try:
+        if ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip() != "RGB":
+            return False
+        white = np.ones((1, 1, 3), np.float32)
+        convert(convert(white, profile, make_profile("sRGB")), make_profile("sRGB"), profile)
+        return True
+    except (ImageCms.PyCMSError, OSError, RuntimeError):  # imagecodecs' errors are RuntimeErrors
+        return False
+
+
+@lru_cache(8)
+def is_srgb(profile: bytes) -> bool:
+    """Whether an RGB profile means sRGB, as far as 8 bits can tell: there are many files of it."""
+    levels = np.linspace(0, 1, 9, dtype=np.float32)
+    colours = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(27, 27, 3)
+    converted = convert(colours, profile, make_profile("sRGB"))
+    return bool(np.abs(converted - colours).max() < LIMIT)
+
+
+def convert(colours: Array, source: bytes, target: bytes) -> Array:
+    """Convert colours (H, W, 3) between two RGB profiles in float32, relative colorimetric.
+
+    0 to 1 is the range of both; colours outside the target's gamut leave it. Raises imagecodecs.CmsError, a
+    RuntimeError, where a profile cannot be used so.
+    """
+    from imagecodecs import cms_transform
+
+    converted = cms_transform(
+        np.ascontiguousarray(colours),
+        *(source, target),
+        colorspace="rgb",
+        outcolorspace="rgb",
+        outdtype="float32",
+        intent=1,
+    )
+    return np.asarray(converted, np.float32)
+
+
+def to_float(pixels: DeepPixels) -> Array:
+    """Convert pixels of 8 or 16 bits to 0 to 1."""
+    return np.asarray(pixels, np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+
+
+def to_pixels(values: Array, depth: int) -> DeepPixels:
+    """Round values from 0 to 1 to 8 or 16 bits, the inverse of `to_float`."""
+    if depth == 8:
+        return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return (np.clip(values, 0, 1) * 65535 + 0.5).astype(np.uint16)
