@@ -51,6 +51,9 @@ class GuidedStyleError(Exception):
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
 
+    def __reduce__(self) -> tuple[type[GuidedStyleError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)  # an error of a worker reaches the process that waits for it
+
     @classmethod
     def of(cls, place: object, rule: str, remedy: str) -> GuidedStyleError:
         """Make an error with a single problem."""
@@ -110,6 +113,8 @@ def explain_error(error: Exception) -> GuidedStyleError | None:
 
 
 def _explain_runtime(message: str) -> GuidedStyleError | None:
+    if "home directory" in message:
+        return GuidedStyleError.of("HOME", "there is no home folder", "set HOME to a folder that can be written")
     if any(word in message for word in DEVICE_FAILED):
         remedy = "choose another device (--device cpu), or restart this one"
         return GuidedStyleError.of("--device", f"the device failed ({message.splitlines()[0]})", remedy)

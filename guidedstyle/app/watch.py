@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import watchfiles
 
 from guidedstyle.app.render import Renderer
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Snapshot, Update
-from guidedstyle.errors import GuidedStyleError, StoppedEarlyError
+from guidedstyle.errors import StoppedEarlyError, explain_error
 from guidedstyle.io.images.writing import save_image
 from guidedstyle.io.paths import name_watched
 from guidedstyle.recipe.inputs import list_files
@@ -29,7 +28,7 @@ from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Setting
 
-TICK = 200  # ms
+TICK = 0.05  # seconds between two looks at the files: on network disks the system reports no changes
 OFTEN = Every(seconds=0.5)  # between previews
 WARM_STEPS = 30  # of a preview that starts from the last one
 
@@ -60,10 +59,12 @@ class Watcher:
             self.times = read_times(self.files)
             try:
                 self._preview(time.monotonic())
-            except GuidedStyleError as error:
-                self.reporter.failed("not rendered", error)
             except StoppedEarlyError:
                 continue
+            except Exception as error:
+                if not (fault := explain_error(error)):
+                    raise
+                self.reporter.failed("not rendered", fault)
             self._wait()
 
     def _preview(self, began: float) -> None:
@@ -108,15 +109,8 @@ class Watcher:
 
     def _wait(self) -> None:
         """Wait until a file is saved, or a stop is requested."""
-        if self._is_saved():
-            return
-        folders = {file.parent for file in self.times if file.parent.is_dir()}
-        changes = watchfiles.watch(
-            *folders, watch_filter=None, debounce=50, step=20, rust_timeout=TICK, yield_on_timeout=True, recursive=False
-        )
-        for _ in changes:
-            if self.stop.is_set() or self._is_saved():
-                return
+        while not self.stop.wait(TICK) and not self._is_saved():
+            pass
 
 
 def read_times(files: Iterable[Path]) -> Times:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import tempfile
+from contextlib import nullcontext
 from importlib import resources
 from pathlib import Path
 from urllib.error import URLError
@@ -17,6 +19,7 @@ from guidedstyle.encoders.architecture import Architecture, Download, Embedded
 from guidedstyle.encoders.encoder import ConvEncoder
 from guidedstyle.encoders.registry import find_architecture, find_embedded, list_encoders
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.files import check_writable
 from guidedstyle.types import Convention
 
 State = dict[str, Tensor]
@@ -42,9 +45,10 @@ def load_by_name(name: str, file: Path | None = None, convention: Convention | N
     return _fill(ConvEncoder(present, architecture.inputs[chosen]), state, file)
 
 
-def find_download(source: Download) -> Path:
-    """Return where downloaded weights are kept, whether they are there or not."""
-    return Path(torch.hub.get_dir(), "checkpoints", source.name)
+def find_download(source: Download) -> Path | None:
+    """Return where downloaded weights are kept, whether they are there or not; None: there is no home folder."""
+    folder = Path(torch.hub.get_dir(), "checkpoints")
+    return None if folder.parts[0] == "~" else folder / source.name
 
 
 def _read_source(architecture: Architecture) -> tuple[State, Convention | None]:
@@ -63,16 +67,34 @@ def _name_file(name: str) -> str:
 
 
 def _download(name: str, source: Download) -> State:
+    """Load weights that were downloaded before, or download them: where nothing can be kept, only for this process."""
     try:
-        return dict(
-            torch.hub.load_state_dict_from_url(source.url, map_location="cpu", check_hash=True, weights_only=True)
-        )
+        with tempfile.TemporaryDirectory() if _is_temporary(source) else nullcontext() as folder:
+            return dict(
+                torch.hub.load_state_dict_from_url(
+                    source.url, folder, map_location="cpu", check_hash=True, weights_only=True
+                )
+            )
     except (URLError, OSError, RuntimeError) as error:
         raise GuidedStyleError.of(
             f"encoder: {name}",
             f"its weights could not be downloaded ({error})",
             f"connect to the network, name a local file ({_name_file(name)}), or use encoder: {find_embedded()}",
         ) from error
+
+
+def _is_temporary(source: Download) -> bool:
+    """Whether weights have to be downloaded and cannot be kept."""
+    file = find_download(source)
+    if file and file.is_file():
+        return False
+    try:
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            check_writable(file.parent)
+    except (OSError, GuidedStyleError):
+        return True
+    return file is None
 
 
 def _read(file: Path, architecture: Architecture) -> tuple[State, Convention | None]:

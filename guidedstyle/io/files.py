@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
+import secrets
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from errno import EFBIG, EINVAL
 from pathlib import Path
 from stat import S_ISREG
 
@@ -18,6 +20,8 @@ from guidedstyle.io.paths import name_lock
 MOST_BYTES = 2**24  # of a record
 TEMPORARY_SUFFIX = ".part"
 TEMPORARY = set[Path]()  # files to delete before this process exits
+LOST = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EROFS)  # what was written is not on the disk
+ATTEMPTS = 10  # to lock a file that others delete; shares without lasting file numbers never confirm a lock
 
 
 def write_file(file: Path, content: bytes) -> None:
@@ -30,9 +34,9 @@ def read_small_file(file: Path, most: int) -> bytes:
     """Read a file that should be small; raises OSError if it is not a regular file or larger than `most` bytes."""
     status = file.stat()
     if not S_ISREG(status.st_mode):  # reading a pipe would block
-        raise OSError(EINVAL, "it is not a regular file", str(file))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(file))
     if status.st_size > most:
-        raise OSError(EFBIG, f"{status.st_size:,} bytes are too many", str(file))
+        raise OSError(errno.EFBIG, f"{status.st_size:,} bytes are too many", str(file))
     return file.read_bytes()
 
 
@@ -40,16 +44,38 @@ def read_small_file(file: Path, most: int) -> bytes:
 def atomic_write(file: Path) -> Iterator[Path]:
     """Yield a temporary file that replaces `file` at the end; after a crash or a power cut `file` is old or new, whole.
 
-    Raises GuidedStyleError if it cannot be written.
+    On a disk that cannot flush or replace files it is written without that safety. Raises GuidedStyleError if it cannot
+    be written.
     """
-    with explaining_errors(file, "it cannot be written"):
-        handle, name = tempfile.mkstemp(TEMPORARY_SUFFIX, f".{file.name}.{os.getpid()}.", file.parent)
-        os.close(handle)
-        with deleting(Path(name)) as temporary:
-            yield temporary
-            _flush(temporary)
-            temporary.chmod(0o666 & ~_read_umask())
-            temporary.replace(file)
+    with explaining_errors(file, "it cannot be written"), _making_temporary(file) as temporary:
+        yield temporary
+        _flush(temporary)
+        move_file(temporary, file)
+
+
+@contextmanager
+def _making_temporary(file: Path) -> Iterator[Path]:
+    """Make an empty file next to another, with the permissions of a new file, and delete it at the end."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    with deleting(temporary):
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # here chmod may be refused
+        yield temporary
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Give a file another name, in place of any file there; raises OSError if that fails.
+
+    Some shares cannot rename a file to a name that exists: then it is copied.
+    """
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno in LOST or not source.exists() or target.is_dir():
+            raise
+        shutil.copyfile(source, target)
+        _flush(target)
+        with suppress(OSError):
+            source.unlink()
 
 
 @contextmanager
@@ -82,23 +108,27 @@ def explaining_errors(place: Path, rule: str) -> Iterator[None]:
 
 
 def _flush(file: Path) -> None:
-    with file.open("rb+") as stream:
-        os.fsync(stream.fileno())
-
-
-def _read_umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    """Wait until a file is on the disk, where that is possible; raises OSError if it turns out to be lost."""
+    try:
+        with file.open("rb+") as stream:
+            os.fsync(stream.fileno())
+    except OSError as error:
+        if error.errno in LOST:
+            raise
 
 
 def check_writable(folder: Path) -> None:
     """Raise GuidedStyleError if no file can be written in a folder."""
-    with (
-        explaining_errors(folder, "nothing can be written here"),
-        tempfile.TemporaryFile(dir=folder, buffering=0) as file,
-    ):
-        file.write(b"test")  # on a full disk an empty file may still be created
+    with explaining_errors(folder, "nothing can be written here"), _making_temporary(folder / "test") as file:
+        file.write_bytes(b"test")  # on a full disk an empty file may still be created
+
+
+def find_scratch(near: Path) -> Path:
+    """Find a folder for temporary files: the system's, or else `near`."""
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError:  # there is none in which files can be written
+        return near
 
 
 def delete_leftovers(file: Path) -> None:
@@ -106,7 +136,8 @@ def delete_leftovers(file: Path) -> None:
     for temporary in file.parent.glob(f".{glob.escape(file.name)}.*{TEMPORARY_SUFFIX}"):
         process = temporary.name.removeprefix(f".{file.name}.").split(".")[0]
         if process.isdecimal() and not _is_running(int(process)):
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
 
 
 def _is_running(process: int) -> bool:
@@ -129,11 +160,11 @@ def lock_output(output: Path) -> Iterator[None]:
         yield
         return
     file = name_lock(output)
-    handle = _open_lock(file)
+    handle = _lock(file, output)
+    if handle is None:
+        yield
+        return
     try:
-        while not _try_lock(handle, file, output):
-            os.close(handle)
-            handle = _open_lock(file)
         with deleting(file):
             with suppress(OSError):  # the process number is only for the message; the disk may be full
                 os.truncate(handle, 0)
@@ -143,24 +174,45 @@ def lock_output(output: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _open_lock(file: Path) -> int:
-    with explaining_errors(file.parent, "nothing can be written here"):
+def _lock(file: Path, output: Path) -> int | None:
+    """Open and lock a file; None: this disk has no locks."""
+    for _ in range(ATTEMPTS):
+        handle = _open_lock(file)
+        if handle is None or _try_lock(handle, file, output):
+            return handle
+        os.close(handle)
+    return None
+
+
+def _open_lock(file: Path) -> int | None:
+    """Open the file of a lock; None: there can be none, though the folder can be written."""
+    try:
         return os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)  # a link could point to any file
+    except OSError as error:
+        with explaining_errors(file.parent, "nothing can be written here"):
+            if error.errno in (*LOST, errno.ELOOP):
+                raise
+        check_writable(file.parent)
+        return None
 
 
 def _try_lock(handle: int, file: Path, output: Path) -> bool:
-    """Lock an open file; False: another process has deleted it since it was opened."""
+    """Lock an open file; False: another process has deleted it since it was opened.
+
+    Raises GuidedStyleError, with the file closed, if another process has locked it.
+    """
     import fcntl  # not on Windows
 
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         process = os.read(handle, 20).decode(errors="replace") or "unknown"
+        os.close(handle)
         remedy = "wait until it has finished, or stop it, or choose another output (-o)"
         raise GuidedStyleError.of(output, f"another process writes it: {process}", remedy) from None
     except OSError:  # this disk has no locks
         return True
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         return os.path.samestat(os.fstat(handle), file.stat())
     return False
 

@@ -10,12 +10,18 @@ from platformdirs import user_cache_path
 SHEET, TABLE = "sheet.png", "table.csv"  # of a sweep
 PREVIEW, WATCHED = ".preview.png", ".watch.png"
 CACHE_VARIABLE = "GUIDEDSTYLE_CACHE"  # the environment variable that names another cache
+NO_CACHE = Path(os.devnull, "guidedstyle")  # a folder that cannot exist: nothing is found there, and nothing stored
 
 
 def find_cache() -> Path:
-    """Return the folder of the cache, whether it exists or not."""
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named) if named else user_cache_path("guidedstyle")
+    """Return the folder of the cache, whether it exists or not; NO_CACHE where the user has no home folder."""
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named)
+    try:
+        found = user_cache_path("guidedstyle")
+    except RuntimeError:  # neither HOME nor an entry in the list of users, as in a container
+        return NO_CACHE
+    return found if found.is_absolute() else NO_CACHE
 
 
 def name_record(output: Path) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import write_file
+from guidedstyle.io.files import find_scratch, write_file
 from guidedstyle.io.images.reading import fit_size, read_image
 from guidedstyle.types import Size
 
@@ -32,7 +32,7 @@ def check_timelapse(file: Path) -> None:
 def write_timelapse(frames: Sequence[Path], last: Image.Image, file: Path) -> None:
     """Write a film of frames that ends with the `last` image; raises GuidedStyleError if it cannot be written."""
     frame_rate = min(FASTEST, max(SLOWEST, len(frames) / SECONDS))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=find_scratch(file.parent)) as folder:
         film = Path(folder) / f"film{file.suffix.lower()}"
         size = _make_even(fit_size(last.size, min(LARGEST, max(last.size))))
         writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*CODECS[file.suffix.lower()]), frame_rate, size)

@@ -86,7 +86,9 @@ def load_overhead(device: str) -> float:
 
 def is_overhead_stored() -> bool:
     """Whether a render has learnt an overhead on any device of this machine."""
-    return any(find_cache().glob("pace-*.json"))
+    with suppress(OSError):
+        return any(find_cache().glob("pace-*.json"))
+    return False
 
 
 def store_overhead(device: str, overhead: float) -> None:

@@ -19,7 +19,7 @@ from guidedstyle.encoders.registry import find_architecture, list_encoders
 from guidedstyle.encoders.weights import find_download, load_by_name
 from guidedstyle.engine.plan import RUNTIME, choose_device
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.paths import CACHE_VARIABLE, find_cache
+from guidedstyle.io.paths import CACHE_VARIABLE, NO_CACHE, find_cache
 
 NEW_DRIVER = "install NVIDIA's driver, and a torch built for it: https://pytorch.org/get-started"
 MOST_SHOWN = 200  # characters of an error
@@ -91,7 +91,8 @@ def _examine_precision(device: torch.device) -> Finding:
     """Report what `precision: auto` chooses, without measuring."""
     choice, override = find_choice(device), "a recipe's key precision overrides it"
     if choice is None:
-        found = f"not measured yet; the first render with precision: auto measures and stores it in {find_file()}"
+        first = f"the first render with precision: auto measures and stores it in {find_file()}"
+        found = f"not measured yet; {'every render measures it' if find_cache() == NO_CACHE else first}"
         return Finding("ok", f"{device} precision", found)
     stored = f", stored in {choice.file}" if choice.file else ""
     return Finding(
@@ -107,7 +108,7 @@ def examine_weights() -> Iterator[Finding]:
                 yield _examine_embedded(name)
             case Download() as source:
                 file = find_download(source)
-                there = file.is_file()
+                there = bool(file and file.is_file())
                 found = str(file) if there else f"not downloaded yet ({source.size}, on first use)"
                 yield Finding("ok" if there else "missing", f"encoder {name}", found)
 
@@ -123,4 +124,7 @@ def _examine_embedded(name: str) -> Finding:
 
 def examine_cache() -> Finding:
     """Test whether the cache can be written; without it, every render measures its style images again."""
+    if find_cache() == NO_CACHE:
+        why = "there is no home folder: every render measures its style images again"
+        return Finding("problem", "cache", why, f"set HOME or {CACHE_VARIABLE} to a folder that can be written")
     return examine_folder("cache", find_cache(), f"set {CACHE_VARIABLE} to a folder that can be written")
