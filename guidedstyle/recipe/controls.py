@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from guidedstyle.recipe.values import Colour, Model, RecipePath, Share, Terse, Weight, unit
+from guidedstyle.recipe.values import Colour, Flag, Model, RecipePath, Share, Terse, Weight, unit
 from guidedstyle.types import ColourMethod, Propagation, Statistic
 
 Layers = Annotated[dict[str, Weight], Field(min_length=1)]
@@ -20,8 +20,8 @@ OCTAVES = {"even": EVEN, "fine": (1.0, 0.1, 0.0), "coarse": (0.04, 0.2, 1.0)}  #
 class ColourChoice(Terse):
     """Where a region's colours come from: exactly one of four sources."""
 
-    style: bool = Field(False, description="the style image")
-    content: bool = Field(
+    style: Flag = Field(False, description="the style image")
+    content: Flag = Field(
         False, description="only the luminance is painted; the chroma stays that of the content image"
     )
     match: ColourMethod | None = Field(

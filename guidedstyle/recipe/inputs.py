@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from guidedstyle.io.paths import list_output_files, name_preview, name_record, name_watched
 from guidedstyle.recipe.controls import Start
 from guidedstyle.recipe.mask import Mask, SharedMasks, share_file
 from guidedstyle.recipe.model import Recipe, Region
+from guidedstyle.recipe.values import compose
 from guidedstyle.types import KeyPath, Violation
 
 
@@ -67,6 +69,20 @@ def list_files(recipe: Recipe) -> Iterator[tuple[KeyPath, Path]]:
             yield (*path, "file"), start.file
     if recipe.encoder.weights:
         yield ("encoder", "weights"), recipe.encoder.weights
+
+
+def find_spelled(file: Path) -> Path:
+    """Find a file whose name, or that of a folder, is the same in another form of Unicode; as it is if there is none.
+
+    macOS and some archives write accents as letters of their own, keyboards do not.
+    """
+    if str(file).isascii() or file.exists():
+        return file
+    folder = find_spelled(file.parent)
+    with suppress(OSError):
+        same = [one for one in folder.iterdir() if compose(one.name) == compose(file.name)]
+        return same[0] if len(same) == 1 else folder / file.name
+    return file
 
 
 ESCAPE_REMEDY = "copy it into the recipe's folder, or leave --sandbox out if you trust the recipe"

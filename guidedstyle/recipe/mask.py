@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from guidedstyle.recipe.values import Box, Colour, Corners, Length, Model, Name, Point, RecipePath, unit
+from guidedstyle.recipe.values import Box, Colour, Corners, Flag, Length, Model, Name, Point, RecipePath, unit
 from guidedstyle.types import KeyPath
 
 TOLERANCE = 60.0
@@ -50,8 +50,8 @@ class SharedMasks(Model):
 class Mask(Model):
     """A part of an image: a source and, in this order: invert, threshold, grow or shrink, feather."""
 
-    rest: bool = Field(False, description="everything that no other region covers")
-    all: bool = Field(False, description="the whole image")
+    rest: Flag = Field(False, description="everything that no other region covers")
+    all: Flag = Field(False, description="the whole image")
     file: RecipePath | None = Field(None, description="a greyscale image, white inside the region")
     channel: Literal["alpha"] | None = Field(None, description="use the file's opacity instead of its grey level")
     colour: Colour | None = Field(
@@ -103,7 +103,7 @@ class Mask(Model):
         description="the first of two masks minus the second",
         json_schema_extra=unit("two masks"),
     )
-    invert: bool = Field(False, description="swap white and black")
+    invert: Flag = Field(False, description="swap white and black")
     threshold: float | None = Field(
         None,
         gt=0,

@@ -11,7 +11,19 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from guidedstyle.encoders.registry import describe_encoder, list_encoders
 from guidedstyle.recipe.controls import Controls, RegionControls
 from guidedstyle.recipe.mask import Mask, SharedMasks
-from guidedstyle.recipe.values import EncoderName, Length, Model, Name, RecipePath, Scale, Share, Side, Weight, unit
+from guidedstyle.recipe.values import (
+    EncoderName,
+    Flag,
+    Length,
+    Model,
+    Name,
+    RecipePath,
+    Scale,
+    Share,
+    Side,
+    Weight,
+    unit,
+)
 from guidedstyle.types import Balance, Convention, Flip, Method, Precision, SolverMethod
 
 MOST_REGIONS, MOST_STYLES = 64, 256
@@ -44,12 +56,12 @@ class StyleChoice(Model):
     """A style: a style image or a masked part of it, or two styles combined."""
 
     image: RecipePath | None = Field(None, description="the style image's file")
-    fine: str | None = Field(
+    fine: Name | None = Field(
         None,
         description="instead of `image`: the style whose fine texture is combined with the shapes of `coarse`",
         json_schema_extra=unit("a style's name"),
     )
-    coarse: str | None = Field(
+    coarse: Name | None = Field(
         None,
         description="instead of `image`: the style whose shapes carry the texture of `fine`",
         json_schema_extra=unit("a style's name"),
@@ -106,12 +118,12 @@ class Region(RegionControls):
         description="where it is: a file, white inside it; `rest`, `all`, or a mask's keys",
         json_schema_extra=unit("a file, or keys"),
     )
-    style: dict[str, StyleUse] = Field(
+    style: dict[Name, StyleUse] = Field(
         {},
         description="a style's name, or several with weights: {ink: 0.7, oil: 0.3}; not needed with strength 0",
         json_schema_extra=unit("names with weights"),
     )
-    keep: bool = Field(False, description="keep the pixels of the content image unchanged")
+    keep: Flag = Field(False, description="keep the pixels of the content image unchanged")
     border: Length = Field(
         "0.5%",
         description="width of the fade from a kept region into its surroundings",

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from guidedstyle.recipe.controls import EVEN, ColourChoice, Controls, Start
 from guidedstyle.recipe.mask import COMBINATIONS, Gradient, Mask, SharedMasks
 from guidedstyle.recipe.model import EncoderChoice, Recipe, Region, SolverChoice, StyleChoice, StyleUse
-from guidedstyle.recipe.shorthand import MASK, SHORTHAND, Pattern, Shorthand
+from guidedstyle.recipe.shorthand import MASK, SHORTHAND, SPELLINGS, Pattern, Shorthand
 
 FILE = Path(__file__).absolute().with_name("recipe.schema.json")  # `make_schema` as a file, for editors
 EDITOR_LINE = f"# yaml-language-server: $schema={FILE.as_uri()}"
@@ -29,6 +29,9 @@ def make_schema() -> dict[str, Any]:
         _add_forms(_find_entry(schema, models, pattern), shorthand)
     models["StyleUse"]["properties"] |= models["Mask"]["properties"]
     keys["style"] = models["Region"]["properties"]["style"] | {"description": STYLE}
+    for spelling, key in SPELLINGS.items():
+        for known in (keys, *(model["properties"] for model in models.values())):
+            known |= {spelling: known[key]} if key in known else {}
     schema["anyOf"] = [{"required": ["content"]}, {"required": ["canvas"]}]
     schema["allOf"] = [{"anyOf": [{"required": [key]} for key in ("style", "styles", "regions", "strength")]}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "guidedstyle recipe"} | schema

@@ -9,6 +9,7 @@ from typing import Any
 from guidedstyle.encoders.registry import list_encoders
 from guidedstyle.recipe.controls import OCTAVES
 from guidedstyle.recipe.mask import COMBINATIONS, Mask
+from guidedstyle.recipe.values import compose
 from guidedstyle.types import KeyPath
 
 Pattern = tuple[str | type, ...]  # of key paths; `str` is any name, `int` any entry of a list
@@ -20,9 +21,21 @@ RENAMED: dict[Pattern, str] = {  # old names, which are still read, and the new 
 }
 
 
+SPELLINGS = {"color": "colour", "color_strength": "colour_strength"}  # read without a warning
+NAMES: tuple[Pattern, ...] = (("styles",), ("style",), ("regions", int, "style"))  # entries whose keys are names
+
+
 def find_new_name(path: KeyPath) -> str | None:
     """Find the new name of the key at a path; None where it has no other."""
     return next((name for pattern, name in RENAMED.items() if _matches(path, pattern)), None)
+
+
+def spell(path: KeyPath) -> str | int:
+    """Spell the last key of a path as it is spelled here: in British English, names in composed Unicode."""
+    key = path[-1]
+    if not isinstance(key, str):
+        return key
+    return compose(key) if any(_matches(path[:-1], pattern) for pattern in NAMES) else SPELLINGS.get(key, key)
 
 
 def _matches(path: KeyPath, pattern: Pattern) -> bool:
@@ -87,7 +100,7 @@ def _expand_start(start: object) -> object:
 
 
 def _expand_styles(styles: object) -> object:
-    return {styles: 1.0} if isinstance(styles, str) else styles
+    return {compose(styles): 1.0} if isinstance(styles, str) else styles
 
 
 def _expand_use(use: object) -> object:
@@ -183,7 +196,7 @@ def expand_style(data: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(styles, dict) or found.get("regions") or found.get("style", "") is None:
         return found
     style = found.pop("style", None)
-    if isinstance(style, str) and style not in styles:
+    if isinstance(style, str) and compose(style) not in styles:
         found["styles"], style = {**styles, "style": style}, "style"
     if style is None and len(styles) == 1:
         (style,) = styles
@@ -201,7 +214,7 @@ def combine_styles(data: dict[str, Any]) -> dict[str, Any]:
     for region in regions:
         style = region.get("style") if isinstance(region, dict) else None
         mix = style if isinstance(style, dict) else {}
-        pair = {key: mix[key] for key in ("fine", "coarse") if isinstance(mix.get(key), str)}
+        pair = {key: compose(mix[key]) for key in ("fine", "coarse") if isinstance(mix.get(key), str)}
         if len(pair) == 2:
             name = f"{pair['fine']} on {pair['coarse']}"
             pairs[name] = pair

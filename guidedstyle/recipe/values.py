@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -80,6 +81,22 @@ def _refuse_no_name(value: Any) -> Any:
     return _refuse_hidden(value)
 
 
+def compose(text: str) -> str:
+    """Write a name in composed Unicode, so that it is one name however a keyboard or a disk writes its accents."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _compose(value: Any) -> Any:
+    return compose(value) if isinstance(value, str) else value
+
+
+FLAGS = {"yes": True, "on": True, "no": False, "off": False}  # words that are texts in YAML 1.2, flags in YAML 1.1
+
+
+def _read_flag(value: Any) -> Any:
+    return FLAGS.get(value.lower(), value) if isinstance(value, str) else value
+
+
 def _refuse_hidden(value: Any) -> Any:
     if isinstance(value, str) and HIDDEN.search(value):
         raise PydanticCustomError("hidden", "control characters")
@@ -150,7 +167,8 @@ def unit(name: str) -> dict[str, Any]:
     return {"unit": name}
 
 
-Name = Annotated[str, BeforeValidator(_refuse_hidden)]
+Name = Annotated[str, BeforeValidator(_compose), BeforeValidator(_refuse_hidden)]
+Flag = Annotated[bool, BeforeValidator(_read_flag)]
 RecipePath = Annotated[  # YAML has no paths, only strings
     Path, Field(strict=False), BeforeValidator(_refuse_no_name), AfterValidator(_limit_length)
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 
@@ -62,8 +63,9 @@ def read_layer(document: LayeredDocument, name: str) -> Pixels:
 
 
 def _find_layer(document: LayeredDocument, name: str) -> PaintLayer:
-    found = [layer for layer in document.layers if layer.path == name]
-    found = found or [layer for layer in document.layers if layer.name == name]
+    name = normalize("NFC", name)  # accents may be letters of their own in one of the two
+    found = [layer for layer in document.layers if normalize("NFC", layer.path) == name]
+    found = found or [layer for layer in document.layers if normalize("NFC", layer.name) == name]
     if not found:
         names = ", ".join(layer.path for layer in document.layers if not layer.problem) or "none"
         raise GuidedStyleError.of(document.file, f"there is no layer {name!r}", f"its layers are: {names}")

@@ -23,7 +23,7 @@ class _TooManyValuesError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which, as in YAML 1.2, 1e-3 is a number, and 1:30, 0512 and 2020-01-01 are texts."""
+    """Safe YAML in which, as in YAML 1.2, 1e-3 is a number, and 1:30, 0512, 2020-01-01, no and off are texts."""
 
     nodes = 0
 
@@ -39,17 +39,20 @@ class _Dumper(yaml.SafeDumper):
 
 
 TAG = "tag:yaml.org,2002:"
-WORDS = {f"{TAG}null", f"{TAG}bool"}
-PLAIN = {*WORDS, *(f"{TAG}{kind}" for kind in ("int", "float", "str", "seq", "map"))}
+NULL, BOOL = f"{TAG}null", f"{TAG}bool"
+PLAIN = {NULL, BOOL, *(f"{TAG}{kind}" for kind in ("int", "float", "str", "seq", "map"))}
 INT = re.compile(r"^[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F]+)$")
 FLOAT = re.compile(
     r"^([-+]?(([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(inf|Inf|INF))|\.(nan|NaN|NAN))$"
 )
 
+FLAG = re.compile(r"^(true|True|TRUE|false|False|FALSE)$")
+
 _Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag in WORDS]
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag == NULL]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver(BOOL, FLAG, list("tTfF"))
 for _kind in (_Loader, _Dumper):
     _kind.add_implicit_resolver(f"{TAG}int", INT, list("-+0123456789"))
     _kind.add_implicit_resolver(f"{TAG}float", FLOAT, list("-+.0123456789"))

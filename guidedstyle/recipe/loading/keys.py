@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
+from guidedstyle.recipe.values import compose
 from guidedstyle.types import KeyPath
 
 
@@ -33,10 +34,9 @@ def find_value(data: Any, path: KeyPath) -> Any:
 
 
 def find_entry(entries: list[Any], key: str) -> int | None:
-    """Find an entry of a list by its number or its `name`; None where there is none."""
-    numbers = [str(number) for number in range(len(entries))]
-    names = [step_into(entry, "name") for entry in entries]
-    known = numbers if key.isdecimal() else names
+    """Find an entry of a list by its `name` or its number; None where there is none."""
+    names, key = [compose(str(step_into(entry, "name"))) for entry in entries], compose(key)
+    known = names if key in names else [str(number) for number in range(len(entries))]
     return known.index(key) if key in known else None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from guidedstyle.errors import GuidedStyleError, Problem, Warned
-from guidedstyle.recipe.inputs import find_escapes, list_files, list_masks, share_masks
+from guidedstyle.recipe.inputs import find_escapes, find_spelled, list_files, list_masks, share_masks
 from guidedstyle.recipe.loading.document import Document, read_document, write_yaml
 from guidedstyle.recipe.loading.idle import find_idle_keys
 from guidedstyle.recipe.loading.keys import lies_within
@@ -80,7 +80,7 @@ def read_recipe(file: Path, settings: Sequence[Setting] = (), sandbox: bool = Fa
         apply_setting(document, setting)
     expand_document(document)
     recipe, invalid = validate(document)
-    recipe = move_paths(recipe, lambda path: Path(os.path.normpath(file.parent / path)))
+    recipe = move_paths(recipe, lambda path: find_spelled(Path(os.path.normpath(file.parent / path))))
     reading = Reading(share_masks(recipe), document, frozenset(invalid))
     reading.report(_check(reading.recipe, file))
     reading.warn(find_idle_keys(reading.recipe))

@@ -8,8 +8,9 @@ from typing import Any
 
 from guidedstyle.errors import GuidedStyleError, Problem, Warned
 from guidedstyle.recipe.loading.document import Document, read_value
-from guidedstyle.recipe.loading.keys import find_entry, find_value, step_into, walk
-from guidedstyle.recipe.shorthand import combine_styles, expand, expand_at, expand_style, find_new_name
+from guidedstyle.recipe.loading.keys import find_entry, step_into
+from guidedstyle.recipe.shorthand import combine_styles, expand, expand_at, expand_style, find_new_name, spell
+from guidedstyle.recipe.values import compose
 from guidedstyle.types import KeyPath, Setting
 
 IMPLIED = ("styles", "regions")  # that `style:` stands for
@@ -53,7 +54,7 @@ def _descend(document: Document, setting: Setting) -> tuple[KeyPath, Any]:
     if (above or [last])[0] in IMPLIED:
         _expand_style(document)
     if above[:1] == ["styles"]:
-        _combine_styles(document, name=(*above, last)[1])
+        _combine_styles(document, name=compose((*above, last)[1]))
     path, node = KeyPath(()), document.data
     for key in above:
         path = _step(document, setting, path, node, key)
@@ -70,28 +71,47 @@ def _step(document: Document, setting: Setting, path: KeyPath, node: Any, key: s
         raise GuidedStyleError.of(setting.place, rule, "use a key of the recipe, such as regions.sky.strength")
     path = (*path, step)
     if not (name := find_new_name(path)):
-        return path
+        return (*path[:-1], spell(path))
     _warn(document, f"{setting.place}: {setting.key}", key, name)
     return (*path[:-1], name)
 
 
 def rename_keys(document: Document) -> None:
-    """Give the keys of a recipe their new names, with a warning for each that was renamed."""
-    for path, value in list(walk(document.data)):
-        if name := find_new_name(path):
-            _warn(document, document.locate(path), path[-1], name)
-            parent, place = find_value(document.data, path[:-1]), document.locate(path)
-            del parent[path[-1]]
-            if name in parent:
-                rule = f"{path[-1]} is the old name of {name}, which is given too"
-                document.problems.append(Problem(place, rule, f"remove {path[-1]}"))
-            else:
-                parent[name] = value
-                document.places = {_rename(key, path, name): at for key, at in document.places.items()}
+    """Give the keys of a recipe their own names and spelling, with a warning for each that was renamed."""
+    places = dict[KeyPath, str]()
+    document.data = _rename_within(document, document.data, (), (), places)
+    document.places = places
 
 
-def _rename(key: KeyPath, path: KeyPath, name: str) -> KeyPath:
-    return (*path[:-1], name, *key[len(path) :]) if key[: len(path)] == path else key
+def _rename_within(document: Document, value: Any, old: KeyPath, new: KeyPath, places: dict[KeyPath, str]) -> Any:
+    """Rename the keys within a value, which is at the path `new` now; `places` gets those of all keys."""
+    if old in document.places:
+        places[new] = document.places[old]
+    if isinstance(value, list):
+        return [
+            _rename_within(document, item, (*old, index), (*new, index), places) for index, item in enumerate(value)
+        ]
+    if not isinstance(value, dict):
+        return value
+    found = dict[str, Any]()
+    for key, item in value.items():
+        if (name := _rename(document, value, key, old=old, new=new)) is not None:
+            found[name] = _rename_within(document, item, (*old, key), (*new, name), places)
+    return found
+
+
+def _rename(document: Document, entry: dict[str, Any], key: str, *, old: KeyPath, new: KeyPath) -> str | None:
+    """Find a key's name; None where it is given twice, under two names, which is an error."""
+    place, spelled = document.locate((*old, key)), str(spell((*new, key)))
+    name = find_new_name((*new, key))
+    if name:
+        _warn(document, place, key, name)
+    if (name or spelled) == key or (name or spelled) not in entry:
+        return name or spelled
+    what = "the old name" if name else "another spelling"
+    rule = f"{key} is {what} of {name or spelled}, which is given too"
+    document.problems.append(Problem(place, rule, f"remove {key}"))
+    return None
 
 
 def _warn(document: Document, place: str, old: str | int, new: str) -> None:
