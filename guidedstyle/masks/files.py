@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from numpy.typing import NDArray
+from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images.opening import open_image
-from guidedstyle.io.images.reading import find_alpha, fit_size
+from guidedstyle.io.images.samples import Check, Samples, accept, read_samples, to_eight_bits
 from guidedstyle.io.layered.base import LayeredDocument
 from guidedstyle.io.layered.formats import is_layered, open_layered, read_layer
 from guidedstyle.masks.labels import Labels, Palette, label_pixels, to_rgb
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.values import name_colour
-from guidedstyle.types import RGB, Array, Opacities, Pixels, Size
+from guidedstyle.types import RGB, Array, Opacities, Pixels
 
 T = TypeVar("T")
-Check = Callable[[Size], None]  # raises GuidedStyleError if a file of this (width, height) is not to be decoded
-
 MOST_BYTES = 2**28  # of decoded masks that are kept for the next scene
 COLOURED = 64  # levels between the channels of a pixel that count as colour
 LOSSY = 4 / 255  # how far JPEG moves black and white
+LOOKED_AT = 512  # px of a mask's longest side, at least, when it is searched for colours
+LUMA = np.array([0.299, 0.587, 0.114], np.float64)
 
 
 class MaskStore:
@@ -87,12 +88,8 @@ def _measure(value: object, version: Version) -> int:
     return pixels.nbytes if isinstance(pixels, np.ndarray) else version.size
 
 
-def _accept(size: Size) -> None:
-    """Accept any size."""
-
-
 def read_source(
-    file: Path, mask: Mask, *, palette: Palette | None, store: MaskStore, check: Check = _accept
+    file: Path, mask: Mask, *, palette: Palette | None, store: MaskStore, check: Check = accept
 ) -> Opacities | Labels:
     """Read the part of its file that a mask names, upright and at its own size; colour-coded files by their `palette`.
 
@@ -126,73 +123,92 @@ def _decode_layer(file: Path, name: str, store: MaskStore) -> Pixels:
     return read_layer(_open_document(file, store), name)
 
 
-def read_grey(file: Path, check: Check = _accept) -> Opacities:
+def read_grey(file: Path, check: Check = accept) -> Opacities:
     """Read a grey mask (H, W), upright: its grey value times its alpha.
 
     Raises GuidedStyleError if the file is not an image, is painted in colour, or only its alpha holds the mask.
     """
-    with open_image(file) as picture:
-        check(picture.size)
-        upright = _upright(picture, file)
-        if upright.mode.startswith(("I", "F")):
-            return _read_deep_grey(upright, file)
-        grey = _read_plain_grey(upright, file)
-        if picture.format == "JPEG":
-            return np.clip((grey / np.float32(255) - LOSSY) / (1 - 2 * LOSSY), 0, 1).astype(np.float32)
-        if not upright.has_transparency_data:
-            return grey
-        alpha = find_alpha(upright)
-        masked = np.asarray(cv2.multiply(grey, alpha, scale=1 / 255), np.uint8)
-        if not masked.any() and alpha.any() and not alpha.all():
-            rule = "its paint is black: only its alpha channel shows a shape"
-            raise GuidedStyleError.of(file, rule, "use the alpha channel: {file: ..., channel: alpha}")
-        return masked
+    samples = _read_samples(file, check)
+    grey = _to_grey(samples, file)
+    if samples.lossy:
+        return np.asarray(np.clip((_to_opacities(grey, file) - LOSSY) / (1 - 2 * LOSSY), 0, 1), np.float32)
+    if samples.alpha is None:
+        return _to_own_depth(grey, file)
+    masked = _multiply(grey, samples.alpha, file)
+    if not masked.any() and samples.alpha.any() and not samples.alpha.all():
+        rule = "its paint is black: only its alpha channel shows a shape"
+        raise GuidedStyleError.of(file, rule, "use the alpha channel: {file: ..., channel: alpha}")
+    return masked
 
 
-def read_alpha(file: Path, check: Check = _accept) -> Opacities:
+def read_alpha(file: Path, check: Check = accept) -> Opacities:
     """Read the alpha channel (H, W) of an image, upright; raises GuidedStyleError if it has none."""
-    with open_image(file) as picture:
-        check(picture.size)
-        upright = _upright(picture, file)
-        if not upright.has_transparency_data:
-            raise GuidedStyleError.of(file, "it has no alpha channel", "remove channel: alpha, or save it with one")
-        return find_alpha(upright)
+    alpha = _read_samples(file, check).alpha
+    if alpha is None:
+        raise GuidedStyleError.of(file, "it has no alpha channel", "remove channel: alpha, or save it with one")
+    return _to_own_depth(alpha, file)
 
 
-def read_labels(file: Path, palette: Palette, check: Check = _accept) -> Labels:
-    """Read a colour-coded image by the colours of its palette; transparent pixels have no label."""
-    with open_image(file) as picture:
-        check(picture.size)
-        pixels = np.array(_upright(picture, file).convert("RGBA"))
-    return label_pixels(pixels, palette, file)
+def read_labels(file: Path, palette: Palette, check: Check = accept) -> Labels:
+    """Read a colour-coded image of any depth by the colours of its palette; transparent pixels have no label."""
+    samples = _read_samples(file, check)
+    if samples.values.dtype == np.float32:
+        _to_opacities(samples.values, file)
+    return label_pixels(_to_rgba(samples), palette, file)
 
 
-def _upright(picture: Image.Image, file: Path) -> Image.Image:
-    frames = getattr(picture, "n_frames", 1)
-    if frames > 1:
-        raise GuidedStyleError.of(file, f"it holds {frames} images", "save the mask as an image of its own")
-    return ImageOps.exif_transpose(picture)
+def _read_samples(file: Path, check: Check) -> Samples:
+    samples = read_samples(file, managed=False, check=check)
+    if samples.images > 1:
+        rule = f"it holds {samples.images} images"
+        raise GuidedStyleError.of(file, rule, "save the mask as an image of its own")
+    return samples
 
 
-def _read_plain_grey(picture: Image.Image, file: Path) -> Pixels:
-    if picture.mode not in ("1", "L", "LA"):
-        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-        _refuse_colour(picture, file)
-    return np.asarray(picture.convert("L"))
+def _to_rgba(samples: Samples) -> Pixels:
+    """Convert samples of any depth to pixels (H, W, 4) of 8 bits."""
+    values = to_eight_bits(samples.values)
+    shape = values.shape[:2]
+    alpha = np.full(shape, 255, np.uint8) if samples.alpha is None else to_eight_bits(samples.alpha)
+    return np.concatenate([np.broadcast_to(values, (*shape, 3)), alpha[..., None]], 2)
 
 
-def _read_deep_grey(picture: Image.Image, file: Path) -> Array:
-    values = np.asarray(picture, np.float32)
-    top = 1.0 if picture.mode == "F" else 65535.0
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > top:
-        rule = f"its values are not all between 0 and {top:g}"
+def _to_grey(samples: Samples, file: Path) -> NDArray[Any]:
+    """Return the grey values (H, W) of samples, at their own depth; raises GuidedStyleError if they have colours."""
+    if samples.values.shape[2] == 1:
+        return np.asarray(samples.values[..., 0])
+    _refuse_colour(samples, file)
+    if samples.values.dtype == np.uint8:
+        return np.asarray(Image.fromarray(samples.values).convert("L"))
+    return np.asarray(samples.values @ LUMA).astype(samples.values.dtype)
+
+
+def _to_opacities(values: NDArray[Any], file: Path) -> Array:
+    """Convert grey values of any depth to opacities of 0 to 1; raises GuidedStyleError if floats exceed these."""
+    if values.dtype != np.float32:
+        return np.asarray(values / np.float32(np.iinfo(values.dtype).max), np.float32)
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+        rule = "its values are not all between 0 and 1"
         raise GuidedStyleError.of(file, rule, "save the mask as a grey image of 8 or 16 bits")
-    return (values / top).astype(np.float32)
+    return values
 
 
-def _refuse_colour(picture: Image.Image, file: Path) -> None:
-    small = np.asarray(picture.resize(fit_size(picture.size, min(512, max(picture.size))), Image.Resampling.NEAREST))
-    seen = small[small[..., 3] > 0] if small.shape[2] == 4 else small.reshape(-1, 3)
+def _to_own_depth(values: NDArray[Any], file: Path) -> Opacities:
+    """Keep values of 8 bits; all others become opacities of 0 to 1."""
+    return np.asarray(values, np.uint8) if values.dtype == np.uint8 else _to_opacities(values, file)
+
+
+def _multiply(grey: NDArray[Any], alpha: NDArray[Any], file: Path) -> Opacities:
+    if grey.dtype == alpha.dtype == np.uint8:
+        return np.asarray(cv2.multiply(grey, alpha, scale=1 / 255), np.uint8)
+    return _to_opacities(grey, file) * _to_opacities(alpha, file)
+
+
+def _refuse_colour(samples: Samples, file: Path) -> None:
+    height, width = samples.values.shape[:2]
+    step = max(1, max(height, width) // LOOKED_AT)
+    small = _to_rgba(replace(samples, values=samples.values[::step, ::step], alpha=_thin(samples.alpha, step)))
+    seen = small[small[..., 3] > 0]
     spread = seen[:, :3].max(1).astype(int) - seen[:, :3].min(1) if len(seen) else np.zeros(1)
     share = float((spread > COLOURED).mean())
     if share > 0.001:
@@ -201,9 +217,13 @@ def _refuse_colour(picture: Image.Image, file: Path) -> None:
         remedy = (
             f"paint white where the region is and black elsewhere, or name a colour: {{file: ..., colour: '{code}'}}"
         )
-        if picture.mode == "RGBA":
+        if samples.alpha is not None:
             remedy = "use the alpha channel: {file: ..., channel: alpha}, or paint white on black"
         raise GuidedStyleError.of(file, rule, remedy)
+
+
+def _thin(alpha: NDArray[Any] | None, step: int) -> NDArray[Any] | None:
+    return None if alpha is None else alpha[::step, ::step]
 
 
 def _find_commonest(pixels: Pixels) -> RGB:

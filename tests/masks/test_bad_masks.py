@@ -215,7 +215,7 @@ FILES: dict[str, Maker] = {
     "cut.jpg": cut(save_noise),
     "cut.tif": cut(save_noise),
     "head.tif": cut(save_noise, 0.001),
-    "untagged.tif": damage(8, 255),
+    "untagged.tif": damage(11, 9),
     "typed.tif": damage(72, 2),
     "cut.webp": cut(save_noise),
     "cut.gif": cut(save_noise),
@@ -326,7 +326,7 @@ LINK = f"is a broken link | {PATHS}"
 NO_FILE = "is not valid | file must be a file name"
 TOO_LARGE = "px is too large | scale it to at most 400,000,000 pixels"
 ONE_FLOAT = "its values are not all between 0 and 1 | save the mask as a grey image of 8 or 16 bits"
-ONE_INT = "its values are not all between 0 and 65535 | save the mask as a grey image of 8 or 16 bits"
+ONE_INT = "its 32-bit values are signed or complex numbers | export it as an RGB or grey image of 8 or 16 bits"
 SHAPE = "its image 96 x 64 | paint it over the image itself, or crop it to the same shape"
 IN_COLOUR = "of this mask is painted in colour | paint white where the region is and black elsewhere, or name a colour: {file: ..., colour: CODE}"
 NOTHING = "region 'a' covers nothing: its mask is black or empty, or regions in front of it hide it | repaint the mask or remove the region"
@@ -356,12 +356,12 @@ IMAGES = [
     ("cut.png", f": cut.png: {TRUNCATED}"),
     ("head.png", f": head.png: {TRUNCATED}"),
     ("cut.jpg", f": cut.jpg: {NOT_PROCESSED}"),
-    ("cut.tif", f": cut.tif: {NOT_PROCESSED}"),
+    ("cut.tif", ": cut.tif: the image is damaged (some of its pixels are missing) | save it again"),
     ("cut.gif", f": cut.gif: {NOT_PROCESSED}"),
     ("cut.bmp", f": cut.bmp: {NOT_PROCESSED}"),
     ("head.tif", f": head.tif: {NOT_AN_IMAGE}"),
-    ("untagged.tif", ": untagged.tif: the image is damaged (Missing dimensions) | save it again"),
-    ("typed.tif", ": typed.tif: the image is damaged ('<' not supported between instances of 'str' and 'int') | save it again"),
+    ("untagged.tif", ": untagged.tif: the image is damaged (it has no pixels) | save it again"),
+    ("typed.tif", ": typed.tif: the image is damaged (its tags are damaged) | save it again"),
     ("cut.webp", ": cut.webp: the image is damaged (could not create decoder object) | save it again"),
     ("empty.png", f": empty.png: {NOT_AN_IMAGE}"),
     ("words.png", f": words.png: {NOT_AN_IMAGE}"),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from PIL import ImageFile
 from psd_tools.api.layers import Layer
+from tifffile import TiffPage
 
 
 @contextmanager
@@ -22,12 +23,16 @@ def counting_decodes() -> Iterator[Counter[str]]:
     Images count by their names, parts as `document/part`, layers as `psd/layer`.
     """
     decodes = Counter[str]()
-    load, read, topil = ImageFile.ImageFile.load, zipfile.ZipFile.read, Layer.topil
+    load, read, topil, page = ImageFile.ImageFile.load, zipfile.ZipFile.read, Layer.topil, TiffPage.asarray
 
     def count_load(image: ImageFile.ImageFile) -> Any:
         if image.tile and image.filename:  # otherwise it is decoded already, or counted as a part
             decodes[Path(image.filename).name] += 1
         return load(image)
+
+    def count_page(image: TiffPage, *arguments: Any, **named: Any) -> Any:
+        decodes[image.parent.filename] += 1
+        return page(image, *arguments, **named)
 
     def count_read(archive: zipfile.ZipFile, name: Any, *arguments: Any) -> bytes:
         decodes[f"{Path(str(archive.filename)).name}/{name}"] += 1
@@ -41,6 +46,7 @@ def counting_decodes() -> Iterator[Counter[str]]:
         patch.setattr(ImageFile.ImageFile, "load", count_load)
         patch.setattr(zipfile.ZipFile, "read", count_read)
         patch.setattr(Layer, "topil", count_topil)
+        patch.setattr(TiffPage, "asarray", count_page)
         yield decodes
 
 

@@ -5,33 +5,85 @@ from __future__ import annotations
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import IO
 
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.images.containers import Container, open_container
 from guidedstyle.types import Size
 
 MOST_PIXELS = 400_000_000
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "AVIF", "BMP", "GIF", "PPM")  # the decoders of some others start programs
 UNREADABLE_IMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, RuntimeError, struct.error)
 OPENING = Lock()  # of Pillow's limit of pixels, which holds for the whole process
+ORIENTATION = 0x0112  # the tag of TIFF and EXIF
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An open image, not yet decoded, with its colour profile, EXIF orientation, number of frames, and warnings."""
+
+    picture: ImageFile
+    profile: bytes | None
+    orientation: int
+    frames: int
+    warnings: tuple[str, ...]
 
 
 @contextmanager
-def open_image(file: Path, stream: IO[bytes] | None = None) -> Iterator[Image.Image]:
-    """Open an image, or the `stream` of one inside a file.
+def open_image(file: Path, stream: IO[bytes] | None = None, *, note: str | None = None) -> Iterator[Image.Image]:
+    """Open an image, or the `stream` of one inside a file; of a PNG's texts only `note` is read.
 
     Raises GuidedStyleError if it is too large, is not an image, or is damaged; also while it is decoded.
     """
-    with explaining_damage(file), warnings.catch_warnings():
+    with open_described(file, stream, note=note) as opened:
+        yield opened.picture
+
+
+@contextmanager
+def open_described(file: Path, stream: IO[bytes] | None = None, *, note: str | None = None) -> Iterator[Opened]:
+    """Open an image as `open_image` does, with what lies beside its pixels; damage to that is only a warning."""
+    with explaining_damage(file), warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore")  # about damaged metadata that is not used
-        with _open(stream or file) as picture:
-            check_pixels(picture.size, file)
-            yield picture
+        container = open_container(stream or stack.enter_context(file.open("rb")), note)
+        picture = stack.enter_context(_open(container.stream))
+        picture.filename = "" if stream else str(file)
+        check_pixels(picture.size, file)
+        yield _describe(picture, container)
+
+
+def _describe(picture: ImageFile, container: Container) -> Opened:
+    notes = list(container.warnings)
+    try:
+        asked = Image.Image.getexif(picture).get(ORIENTATION)  # that of PNG would decode the image
+    except UNREADABLE_IMAGE:
+        asked = None
+        notes.append("its EXIF data are damaged: it is taken to be upright")
+    frames = container.frames or _count_frames(picture)
+    if frames > 1:
+        notes.append(f"it holds {frames} images: the first is used (save another as an image of its own to use it)")
+    profile = container.profile or picture.info.get("icc_profile")
+    return Opened(picture, profile, read_orientation(asked), frames, tuple(notes))
+
+
+def read_orientation(asked: object) -> int:
+    """Return an orientation of 1 to 8; any other value means none."""
+    return next((turn for turn in range(1, 9) if turn == asked), 1)
+
+
+def _count_frames(picture: Image.Image) -> int:
+    try:
+        return int(getattr(picture, "n_frames", 1))
+    except UNREADABLE_IMAGE:  # a later frame is damaged
+        return 2
+    finally:
+        picture.seek(0)
 
 
 @contextmanager
@@ -57,7 +109,7 @@ def check_pixels(size: Size, file: Path) -> None:
         raise _too_large(file, f"{size[0]} x {size[1]} px is too large")
 
 
-def _open(source: IO[bytes] | Path) -> Image.Image:
+def _open(source: IO[bytes]) -> ImageFile:
     """Open an image without Pillow's own limit of pixels: our error has a remedy."""
     with OPENING:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None

@@ -77,10 +77,5 @@ def read_opacity(file: Path, stream: IO[bytes]) -> Pixels:
     """Read the alpha channel (H, W) of an image inside a file; opaque if it has none."""
     with open_image(file, stream) as picture:
         picture.load()
-        return find_alpha(picture)
-
-
-def find_alpha(picture: Image.Image) -> Pixels:
-    """Return the alpha channel (H, W) of an image; opaque if it has none."""
-    layered = picture if picture.mode in ("RGBA", "LA") else picture.convert("RGBA")
-    return np.asarray(layered.getchannel("A"))
+        layered = picture if picture.mode in ("RGBA", "LA") else picture.convert("RGBA")
+        return np.asarray(layered.getchannel("A"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.PpmImagePlugin import PpmImageFile
 
-from guidedstyle.io.images.opening import open_image
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.images.opening import open_described, open_image
 from guidedstyle.io.images.profiles import convert_from_cmyk, convert_from_lab
-from guidedstyle.io.images.tiff import check_numbers, is_tiff, read_tiff, read_tiff_frame
+from guidedstyle.io.images.tiff import is_tiff, read_tiff, read_tiff_frame
 from guidedstyle.types import Pixels, Size
 
 Check = Callable[
@@ -50,7 +51,8 @@ class Samples:
     """The samples of an image, upright: values (H, W, 1 or 3) in uint8, uint16 or float32, not yet in sRGB.
 
     `alpha` (H, W) has the same type, and the values are not multiplied with it. `profile` is the ICC profile of the
-    values; None means sRGB. `lossy` values come from a JPEG.
+    values; None means sRGB. `lossy` values come from a JPEG. `images` is the number of images in the file: these
+    samples are those of the first, or of the largest in a TIFF.
     """
 
     values: NDArray[Any]
@@ -58,6 +60,7 @@ class Samples:
     profile: bytes | None
     frame: Frame
     lossy: bool = False
+    images: int = 1
 
 
 def read_samples(file: Path, *, managed: bool = True, longest: int | None = None, check: Check = accept) -> Samples:
@@ -67,21 +70,19 @@ def read_samples(file: Path, *, managed: bool = True, longest: int | None = None
     that is still `longest` px long. `check` is called with the stored size before anything is decoded. Raises
     GuidedStyleError if the file is not an image, is damaged, too large, or of a kind that is not read exactly.
     """
-    return _read_tiff(file, managed, check) if is_tiff(file) else _read_other(file, managed, longest, check)
+    samples = _read_tiff(file, managed, check) if is_tiff(file) else _read_other(file, managed, longest, check)
+    if managed and samples.values.dtype == np.float32 and np.isnan(samples.values).any():
+        rule = "the image is damaged (some of its values are not numbers)"
+        raise GuidedStyleError.of(file, rule, "save it again")
+    return samples
 
 
 def read_frame(file: Path) -> Frame:
-    """Read the frame of an image; only a PNG without EXIF at its beginning is decoded, since EXIF may follow."""
+    """Read the frame of an image, without decoding it."""
     if is_tiff(file):
         return _make_frame(*read_tiff_frame(file))
-    with open_image(file) as picture:
-        return find_frame(picture)
-
-
-def find_frame(picture: Image.Image) -> Frame:
-    """Return the frame of an open image that is not a TIFF."""
-    asked = picture.getexif().get(0x0112)
-    return _make_frame(picture.size, next((turn for turn in range(1, 9) if turn == asked), 1))  # others mean none
+    with open_described(file) as opened:
+        return _make_frame(opened.picture.size, opened.orientation)
 
 
 def _make_frame(stored: Size, orientation: int, warnings: tuple[str, ...] = ()) -> Frame:
@@ -90,39 +91,42 @@ def _make_frame(stored: Size, orientation: int, warnings: tuple[str, ...] = ()) 
 
 def _read_tiff(file: Path, managed: bool, check: Check) -> Samples:
     image = read_tiff(file, check)
-    values, alpha, profile, notes = image.values, image.alpha, image.profile, image.warnings
+    values, alpha, profile, notes = (
+        image.values,
+        image.alpha,
+        image.profile,
+        [f"{file.name}: {warning}" for warning in image.warnings],
+    )
     if image.space == "lab":
         values, profile = convert_from_lab(values), None
         alpha = np.uint16(257) * alpha if alpha is not None and alpha.dtype == np.uint8 else alpha
     if image.space == "cmyk":
         values, note = convert_from_cmyk(values, profile if managed else None, file)
-        profile, notes = None, (*notes, *note)
-    frame = _make_frame((values.shape[1], values.shape[0]), image.orientation, notes)
-    return _turn(Samples(values, alpha, profile, frame, image.lossy))
+        profile, notes = None, [*notes, *note]
+    frame = _make_frame((values.shape[1], values.shape[0]), image.orientation, tuple(notes))
+    return _turn(Samples(values, alpha, profile, frame, image.lossy, image.images))
 
 
 def _read_other(file: Path, managed: bool, longest: int | None, check: Check) -> Samples:
-    with open_image(file) as picture:
-        check(picture.size)
-        frame, lossy, notes = find_frame(picture), picture.format == "JPEG", tuple[str, ...]()
-        if longest and longest < max(picture.size):
-            picture.draft(
-                "RGB", (longest * picture.width // max(picture.size), longest * picture.height // max(picture.size))
-            )
+    with open_described(file) as opened:
+        picture, profile = opened.picture, opened.profile
+        check(stored := picture.size)
+        if longest and longest < max(stored):
+            picture.draft("RGB", (longest * stored[0] // max(stored), longest * stored[1] // max(stored)))
         values, alpha = _read_values(picture, file)
-        profile = picture.info.get("icc_profile")
+        notes = [f"{file.name}: {warning}" for warning in opened.warnings]
     if values.shape[2] == 4:
-        values, notes = convert_from_cmyk(values, profile if managed else None, file)
-        profile = None
-    frame = Frame(frame.size, frame.orientation, notes)
-    return _turn(Samples(values, alpha, profile, frame, lossy))
+        values, more = convert_from_cmyk(values, profile if managed else None, file)
+        profile, notes = None, [*notes, *more]
+    frame = _make_frame(stored, opened.orientation, tuple(notes))
+    return _turn(Samples(values, alpha, profile, frame, picture.format == "JPEG", opened.frames))
 
 
 def _turn(samples: Samples) -> Samples:
     """Turn stored samples upright."""
     turn = samples.frame.orientation
     alpha = None if samples.alpha is None else turn_upright(samples.alpha, turn)
-    return Samples(turn_upright(samples.values, turn), alpha, samples.profile, samples.frame, samples.lossy)
+    return replace(samples, values=turn_upright(samples.values, turn), alpha=alpha)
 
 
 def turn_upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -134,21 +138,23 @@ def turn_upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     return np.ascontiguousarray(pixels[::rows, ::columns])
 
 
-def _read_values(picture: Image.Image, file: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def _read_values(picture: ImageFile, file: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Return the stored values (H, W, 1, 3 or 4) and alpha of an open image; four are CMYK."""
-    raw = picture.tile[0].args if isinstance(picture, ImageFile) and picture.tile else None
+    raw = picture.tile[0].args if picture.tile else None
     if picture.format == "PNG" and isinstance(raw, str) and raw.endswith(";16B"):
-        return _decode_deep_png(file)
+        return _decode_deep_png(picture)
     if isinstance(picture, PpmImageFile) and picture.mode == "RGB" and isinstance(raw, tuple) and int(raw[-1]) > 255:
         return _decode_deep_ppm(picture, file, raw[-1]), None
     return _convert_pillow(picture)
 
 
-def _decode_deep_png(file: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def _decode_deep_png(picture: ImageFile) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Decode a PNG of 16 bits, whose colours Pillow cuts to 8."""
     import imagecodecs  # slow to import
 
-    pixels = np.atleast_3d(imagecodecs.png_decode(file.read_bytes()))
+    assert picture.fp  # narrows the type: it is open
+    picture.fp.seek(0)
+    pixels = np.atleast_3d(imagecodecs.png_decode(picture.fp.read()))
     colours = pixels.shape[2] - 1 + pixels.shape[2] % 2
     return pixels[..., :colours], pixels[..., colours] if colours < pixels.shape[2] else None
 
@@ -166,7 +172,7 @@ def _convert_pillow(picture: Image.Image) -> tuple[NDArray[Any], NDArray[Any] | 
     if picture.mode.startswith("I"):
         return np.asarray(picture).clip(0, 65535).astype(np.uint16)[..., None], None
     if picture.mode == "F":
-        return check_numbers(np.asarray(picture, np.float32)[..., None]), None
+        return np.asarray(picture, np.float32)[..., None], None
     if picture.mode == "CMYK":
         return np.asarray(picture), None
     grey = picture.mode in ("1", "L", "LA")

@@ -2,7 +2,7 @@
 
 Read exactly:
 
-- NewSubfileType, SubIFDs: the first image that is neither a thumbnail nor a mask; a warning counts the others.
+- NewSubfileType, SubIFDs: the largest image that is neither a thumbnail nor a mask; a warning counts the others.
 - PhotometricInterpretation: WhiteIsZero, BlackIsZero, RGB, palette, mask, CMYK, CIELab, ICCLab, and YCbCr in a JPEG.
 - BitsPerSample, SampleFormat: 1 to 16 and 32 bits unsigned, and floats of 16, 24, 32 and 64 bits.
 - ExtraSamples: the first alpha channel, associated or not.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,14 +27,15 @@ import tifffile
 from numpy.typing import NDArray
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images.opening import check_pixels, explaining_damage
+from guidedstyle.io.images.opening import check_pixels, explaining_damage, read_orientation
 from guidedstyle.types import Size
 
 Space = Literal["grey", "rgb", "cmyk", "lab"]
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
 OLD_REDUCED = 2  # the value of SubfileType
-WHITE_IS_ZERO, PALETTE = 0, 3
+WHITE_IS_ZERO, PALETTE, YCBCR, CIELAB = 0, 3, 6, 8  # values of PhotometricInterpretation
+UNREAD = {10: "ITU Lab", 32803: "camera raw", 34892: "camera raw", 32844: "LogL", 32845: "LogLuv"}
 SPACES: dict[int, Space] = {
     0: "grey",
     1: "grey",
@@ -66,13 +68,15 @@ class TiffImage:
     profile: bytes | None
     orientation: int
     lossy: bool
+    images: int
     warnings: tuple[str, ...] = ()
 
 
 def is_tiff(file: Path) -> bool:
     """Return whether a file begins like a TIFF."""
     with explaining_damage(file), file.open("rb") as stream:
-        return stream.read(4) in MAGIC
+        head = stream.read(8)
+        return head[:4] in MAGIC and len(head) == 8
 
 
 def read_tiff(file: Path, check: Callable[[Size], None]) -> TiffImage:
@@ -80,94 +84,97 @@ def read_tiff(file: Path, check: Callable[[Size], None]) -> TiffImage:
 
     Raises GuidedStyleError if it is damaged, too large, or of a kind that is not read exactly.
     """
-    with explaining_damage(file), tifffile.TiffFile(file) as document:
-        pages = _find_images(document, file)
-        check((pages[0].imagewidth, pages[0].imagelength))
-        return TiffReader(pages[0], file, len(pages)).read()
+    with _opening(file) as document:
+        images = _find_images(document)
+        reader = TiffReader(images[0], file, len(images))
+        check((images[0].imagewidth, images[0].imagelength))
+        return reader.read()
 
 
 def read_tiff_frame(file: Path) -> tuple[Size, int]:
     """Read the stored (width, height) and the orientation of a TIFF's image, without decoding it."""
-    with explaining_damage(file), tifffile.TiffFile(file) as document:
-        page = _find_images(document, file)[0]
-        return (page.imagewidth, page.imagelength), _find_orientation(page)
+    with _opening(file) as document:
+        page = _find_images(document)[0]
+        return (page.imagewidth, page.imagelength), read_orientation(page.tags.valueof(274))
 
 
-def count_images(file: Path) -> int:
-    """Count the images of a TIFF that are neither thumbnails nor masks."""
-    with explaining_damage(file), tifffile.TiffFile(file) as document:
-        return len(_find_images(document, file))
+@contextmanager
+def _opening(file: Path) -> Iterator[tifffile.TiffFile]:
+    with explaining_damage(file):
+        try:
+            with tifffile.TiffFile(file) as document:
+                yield document
+        except (TypeError, LookupError, AttributeError) as error:  # a value is not of its tag's type
+            raise ValueError("its tags are damaged") from error
 
 
-def _find_images(document: tifffile.TiffFile, file: Path) -> list[tifffile.TiffPage]:
-    """Find the images that are neither thumbnails nor masks: those of the file itself, else those within others."""
+def _find_images(document: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """Find the images that are neither thumbnails nor masks, the largest first; else the largest."""
     pages = [page for page in document.pages if isinstance(page, tifffile.TiffPage)]
-    inner = (child for page in pages for child in page.pages or () if isinstance(child, tifffile.TiffPage))
-    whole = list(filter(_is_whole, pages)) or list(filter(_is_whole, inner))
-    if not whole:
-        raise GuidedStyleError.of(file, "it holds only thumbnails or masks", "export the photograph itself as TIFF")
-    return whole
+    inner = [child for page in pages for child in page.pages or () if isinstance(child, tifffile.TiffPage)]
+    whole = [page for page in pages if not _find_kind(page)] or [page for page in inner if not _find_kind(page)]
+    found = whole or [page for page in (*pages, *inner) if not _find_kind(page) & MASK] or pages
+    found.sort(key=lambda page: -page.imagewidth * page.imagelength)
+    return found if whole else found[:1]
 
 
-def _is_whole(page: tifffile.TiffPage) -> bool:
+def _find_kind(page: tifffile.TiffPage) -> int:
+    """Return whether an image is marked as a thumbnail or a mask, as bits of NewSubfileType."""
     kind, old = page.tags.valueof(254, 0), page.tags.valueof(255, 0)
-    return not (isinstance(kind, int) and kind & (REDUCED | MASK)) and old != OLD_REDUCED
-
-
-def _find_orientation(page: tifffile.TiffPage) -> int:
-    asked = page.tags.valueof(274)
-    return next((turn for turn in range(1, 9) if turn == asked), 1)
+    return (int(kind) & (REDUCED | MASK) if isinstance(kind, int) else 0) | (REDUCED if old == OLD_REDUCED else 0)
 
 
 class TiffReader:
-    """Reads one image of a TIFF file."""
+    """Reads one image of a TIFF file; raises GuidedStyleError if it is too large, or of a kind that is not read."""
 
     def __init__(self, page: tifffile.TiffPage, file: Path, images: int = 1) -> None:
         self.page, self.file, self.images = page, file, images
         self.photometric = self._find_photometric()
         self.space = SPACES.get(self.photometric, "grey")
+        self.colours = 1 if self.photometric == PALETTE else CHANNELS[self.space]
         self.bits, self.kind = int(page.bitspersample), page.dtype.kind if page.dtype else "?"
+        self._check()
 
     def read(self) -> TiffImage:
         """Decode the image; raises GuidedStyleError if that is not possible exactly."""
-        self._check()
         stored = self._decode()
-        colours = 1 if self.photometric == PALETTE else CHANNELS[self.space]
-        values, extra = self._convert(stored[..., :colours]), self._find_alpha(stored.shape[2] - colours)
-        alpha = None if extra is None else self._scale(stored[..., colours + extra[0]])
-        if alpha is not None and extra and extra[1] == ASSOCIATED:
-            values = _divide_by_alpha(values, alpha)
+        index, kind = self._find_alpha(extras := stored.shape[2] - self.colours)
+        alpha = None if kind is None else self._scale(stored[..., self.colours + index])
+        values = self._convert(stored[..., : self.colours], alpha if kind == ASSOCIATED else None)
         profile = self.page.tags.valueof(34675)
         return TiffImage(
-            values,
-            alpha,
-            self.space,
-            bytes(profile) if isinstance(profile, bytes) else None,
-            _find_orientation(self.page),
-            self.page.compression in JPEG,
-            tuple(self._describe()),
+            *(values, alpha, self.space),
+            profile=profile if isinstance(profile, bytes) else None,
+            orientation=read_orientation(self.page.tags.valueof(274)),
+            lossy=self.page.compression in JPEG,
+            images=self.images,
+            warnings=tuple(self._describe(values, extras - (alpha is not None))),
         )
 
     def _find_photometric(self) -> int:
         found = self.page.tags.valueof(262)
         if isinstance(found, int):
-            return found
+            return int(found)
         return 2 if self.page.samplesperpixel >= 3 else 1
 
     def _check(self) -> None:
-        """Raise GuidedStyleError if the image is too large, or of a kind that is not read."""
         page, size = self.page, (self.page.imagewidth, self.page.imagelength)
+        if min(size) < 1:
+            raise ValueError("it has no pixels")
         check_pixels(size, self.file)
         if self.photometric not in SPACES:
-            kinds = {32803: "camera raw", 34892: "camera raw", 10: "ITU Lab", 32844: "LogL", 32845: "LogLuv"}
-            named = kinds.get(self.photometric, f"of photometric interpretation {self.photometric}")
-            raise self._refuse(f"its pixels are {named}")
+            kind = UNREAD.get(self.photometric, f"of photometric interpretation {self.photometric}")
+            raise self._refuse(f"its pixels are {kind}")
+        if self.photometric == YCBCR and page.compression not in JPEG:
+            raise self._refuse("its pixels are YCbCr outside a JPEG")
+        if page.tags.valueof(332, 1) != 1 and self.space == "cmyk":
+            raise self._refuse("its inks are not those of CMYK")
         if page.imagedepth != 1:
             raise self._refuse(f"it is a volume of {page.imagedepth} slices")
         if self.kind not in "ubf":
             raise self._refuse(f"its {self.bits}-bit values are signed or complex numbers")
-        if not 0 < page.samplesperpixel <= MOST_CHANNELS or min(size) < 1:
-            raise ValueError(f"{page.samplesperpixel} channels of {size[0]} x {size[1]} px")
+        if not self.colours <= page.samplesperpixel <= MOST_CHANNELS:
+            raise ValueError(f"it has {page.samplesperpixel} channels")
         if page.is_tiled:
             check_pixels((page.tilewidth, page.tilelength), self.file)
 
@@ -176,56 +183,72 @@ class TiffReader:
 
     def _decode(self) -> NDArray[Any]:
         """Decode the image (H, W, C) as it is stored."""
-        page = self.page
-        end = page.parent.filehandle.size
+        page, end = self.page, self.page.parent.filehandle.size
         segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
         if not segments or any(not count or offset + count > end for offset, count in segments):
             raise ValueError("some of its pixels are missing")
-        stored = page.asarray(squeeze=False, maxworkers=1)
+        try:
+            stored = page.asarray(squeeze=False, maxworkers=1)
+        except (NotImplementedError, ValueError) as error:
+            if "not supported" in str(error) or "COMPRESSION" in str(error):
+                raise self._refuse(f"it cannot be decoded ({error})") from error
+            raise
         return stored[:, 0].transpose(1, 2, 0, 3).reshape(page.imagelength, page.imagewidth, -1)
 
-    def _convert(self, stored: NDArray[Any]) -> NDArray[Any]:
+    def _convert(self, stored: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
+        """Convert stored colours (H, W, C) to values; with `alpha` they are multiplied with it."""
         if self.photometric == PALETTE:
             return _look_up(self.page.colormap, stored[..., 0])
         if self.space == "lab":
-            return self._convert_lab(stored)
+            return self._convert_lab(stored, alpha)
         values = self._scale(stored)
+        if alpha is not None:
+            values = _divide_by_alpha(values, alpha)
         return _invert(values) if self.photometric == WHITE_IS_ZERO else values
 
     def _scale(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Scale unsigned values of any depth to the whole range of 8 or 16 bits; floats become float32."""
         if self.kind == "f":
-            return check_numbers(stored.astype(np.float32))
+            return np.asarray(stored, np.float32)
         if self.bits in (8, 16):
             return stored
-        if self.bits == 32:
-            return (stored.astype(np.float64) * (65535 / (2**32 - 1)) + 0.5).astype(np.uint16)
+        if self.bits > 16 and 0 < (most := stored.max()) < 2**16:
+            raise self._refuse(f"its {self.bits}-bit values are at most {most}: it would be black")
         top, kind = (255, np.uint8) if self.bits < 8 else (65535, np.uint16)
         return np.asarray(stored * (top / (2**self.bits - 1)) + 0.5).astype(kind)
 
-    def _convert_lab(self, stored: NDArray[Any]) -> NDArray[Any]:
+    def _convert_lab(self, stored: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
         """Convert CIELab, whose a and b are signed, or ICCLab, whose a and b have an offset, to CIE units."""
-        if self.kind == "f" or self.bits not in (8, 16):
-            raise self._refuse(f"its pixels are Lab of {self.bits} bits")
-        unit = 2 ** (self.bits - 8)
+        if self.kind == "f" or self.bits not in (8, 16) or alpha is not None:
+            raise self._refuse(f"its pixels are Lab of {self.bits} bits{'' if alpha is None else ' times its opacity'}")
+        unit = np.float32(2 ** (self.bits - 8))
         lab = stored.astype(np.float32)
         lab[..., 0] *= 100 / (2**self.bits - 1)
-        if self.photometric == 8:
-            lab[..., 1:] = stored[..., 1:].astype(f"i{self.bits // 8}") / np.float32(unit)
-        else:
-            lab[..., 1:] = lab[..., 1:] / np.float32(unit) - 128
+        signed = stored[..., 1:].astype(f"i{self.bits // 8}") / unit
+        lab[..., 1:] = signed if self.photometric == CIELAB else lab[..., 1:] / unit - 128
         return lab
 
-    def _find_alpha(self, extras: int) -> tuple[int, int] | None:
+    def _find_alpha(self, extras: int) -> tuple[int, int | None]:
         """Return which extra channel is the alpha, and its kind; without the tag, a single extra channel is."""
         kinds = [int(kind) for kind in self.page.extrasamples] if 338 in self.page.tags else []
         if extras == 1 and not kinds:
             return 0, UNASSOCIATED
-        return next(((i, kind) for i, kind in enumerate(kinds[:extras]) if kind in (ASSOCIATED, UNASSOCIATED)), None)
+        found = ((i, kind) for i, kind in enumerate(kinds[:extras]) if kind in (ASSOCIATED, UNASSOCIATED))
+        return next(found, (0, None))
 
-    def _describe(self) -> Iterator[str]:
+    def _describe(self, values: NDArray[Any], unused: int) -> Iterator[str]:
+        """Describe what the file holds besides the image that is read, and what of that is uncertain."""
+        used = f"{self.page.imagewidth} x {self.page.imagelength} px"
         if self.images > 1:
-            yield f"{self.file.name} holds {self.images} images; the first is used (export another by itself)"
+            yield f"it holds {self.images} images: the largest, {used}, is used (export another to use it)"
+        if _find_kind(self.page):
+            yield f"its images are all marked as thumbnails or masks: the largest, {used}, is used"
+        if unused:
+            yield f"{unused} of its channels are neither colours nor opacity: they are not used"
+        if 262 not in self.page.tags:
+            yield f"it does not say which colours it holds: they are taken as {self.space}"
+        if self.kind == "f" and (outside := float(((values < 0) | (values > 1)).mean())):
+            yield f"{outside:.1%} of its values are not between 0 and 1: they are shown as black or white"
 
 
 def _look_up(table: Any, indices: NDArray[Any]) -> NDArray[Any]:
@@ -248,10 +271,3 @@ def _divide_by_alpha(values: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
     share = np.maximum(alpha, 1 if top > 1 else 1e-6)[..., None].astype(np.float64)
     straight = values * (top / share) if top == 1 else np.minimum(values * (top / share) + 0.5, top)
     return np.asarray(straight * (alpha > 0)[..., None]).astype(values.dtype)
-
-
-def check_numbers(values: NDArray[Any]) -> NDArray[Any]:
-    """Return float values; raises ValueError if some of them are not numbers."""
-    if np.isnan(values).any():
-        raise ValueError("some of its values are not numbers")
-    return values

@@ -207,7 +207,7 @@ ENCODERS: dict[str, Callable[[DeepPixels, Attached, dict[str, Any]], bytes]] = {
 
 def read_note(file: Path, key: str) -> str | None:
     """Read the text that was attached under `key` to a PNG, or within XMP to a TIFF."""
-    with open_image(file) as picture:
+    with open_image(file, note=key) as picture:
         picture.load()
         text, xmp = picture.info.get(key), picture.info.get("xmp")
         if picture.format == "TIFF" and isinstance(xmp, bytes):
