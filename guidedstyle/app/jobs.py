@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,24 +71,11 @@ class Failure:
     reading: Reading | None = None
 
 
-@contextmanager
-def removing_empty_folders(output: Path | None) -> Iterator[None]:
-    """Remove new folders at the end if no image was written into them."""
-    places = [output, *output.absolute().parents] if output else []
-    new = [place for place in places if not place.exists()]
-    try:
-        yield
-    finally:
-        for place in new:
-            with suppress(OSError):  # it is an image, or not empty
-                place.rmdir()
-
-
 def list_orders(recipes: Sequence[Path], contents: Sequence[str] = (), output: Path | None = None) -> list[Order]:
     """List every recipe, with every content image that `contents` name instead of its own.
 
     `contents` are files, folders, or patterns such as `photos/*.jpg`. `output` is the image, or for several of them
-    a folder, which must exist before the jobs are made. Raises GuidedStyleError if `contents` match no image.
+    a folder. Raises GuidedStyleError if `contents` match no image.
     """
     images = list(dict.fromkeys(file for content in contents for file in _find_images(content)))
     none: Sequence[Path | None] = (None,)

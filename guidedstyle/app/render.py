@@ -25,7 +25,7 @@ from guidedstyle.errors import (
     explain_error,
     find_error_code,
 )
-from guidedstyle.io.files import lock_output, make_folder
+from guidedstyle.io.files import lock_output, make_folder, making_folders
 from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.model import EncoderChoice
@@ -158,7 +158,7 @@ def render_job(
         if options.timelapse or options.report:
             reporter.warned("the image exists already: leave --resume out to write a time-lapse or a report")
         return None
-    with lock_output(job.output) if is_first() else nullcontext():
+    with _claiming(job.output, options) if is_first() else nullcontext():
         check, plan = plan_job(job, renderer, reporter)
         source = Path(job.reading.document.source)
         files = RunFiles(renderer.open(job.reading, plan), plan, options=options, source=source, stop=stop)
@@ -174,6 +174,14 @@ def render_job(
                 if is_first():
                     _save(job, files, result, reporter)
     return result
+
+
+@contextmanager
+def _claiming(output: Path, options: RenderOptions) -> Iterator[None]:
+    """Make the folders of a render's files, and lock its output."""
+    files = [file for file in (output, options.timelapse, options.report) if file]
+    with making_folders(files, "output"), lock_output(output):
+        yield
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from guidedstyle.app.render import Renderer
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Snapshot, Update
 from guidedstyle.errors import StoppedEarlyError, explain_error
+from guidedstyle.io.files import make_folder
 from guidedstyle.io.images.writing import save_image
 from guidedstyle.io.paths import name_watched
 from guidedstyle.recipe.inputs import list_files
@@ -75,6 +76,7 @@ class Watcher:
         scene = open_scene(reading, masks=self.renderer.masks)
         plan, snapshot = self._warm(scene, self.renderer.plan(scene))
         preview, first = name_watched(scene.recipe.output), list[float]()
+        make_folder(preview.parent, "output")
         previews = Previews(preview, size=scene.size, every=OFTEN)
 
         def watch(update: Update) -> bool:

@@ -51,9 +51,9 @@ def render_command(
 
     Example: guidedstyle render recipe.yaml --size 512 --set regions.sky.strength=2
     """
-    from guidedstyle.app.jobs import list_orders, make_jobs, removing_empty_folders
+    from guidedstyle.app.jobs import list_orders, make_jobs
     from guidedstyle.device.environment import read_limits
-    from guidedstyle.io.files import make_folder
+    from guidedstyle.io.files import check_folder_path
     from guidedstyle.masks.files import MaskStore
     from guidedstyle.run.options import read_render_options
 
@@ -67,19 +67,18 @@ def render_command(
         report=report,
         resume=resume,
     )
-    with removing_empty_folders(output):
-        orders = list_orders(recipes, contents or (), output)
-        if output and orders[0].output != output:  # it is a folder
-            make_folder(output, "--output")
-        jobs = make_jobs(orders, given, sandbox=sandbox, masks=masks)
-        if len(jobs) > 1 and (timelapse or report):
-            rule = f"there are {len(jobs)} images, and a time-lapse or a report shows one"
-            raise GuidedStyleError.of("render", rule, "leave --timelapse and --report out, or name one recipe")
-        from guidedstyle.app.render import Renderer  # errors are reported before torch is loaded
+    orders = list_orders(recipes, contents or (), output)
+    if output and orders[0].output != output:  # it is a folder
+        check_folder_path(output, "--output")
+    jobs = make_jobs(orders, given, sandbox=sandbox, masks=masks)
+    if len(jobs) > 1 and (timelapse or report):
+        rule = f"there are {len(jobs)} images, and a time-lapse or a report shows one"
+        raise GuidedStyleError.of("render", rule, "leave --timelapse and --report out, or name one recipe")
+    from guidedstyle.app.render import Renderer  # errors are reported before torch is loaded
 
-        verbosity: Verbosity = "quiet" if quiet else "json" if json_progress else "bar"
-        renderer = Renderer(device, limits, masks)
-        raise typer.Exit(run_jobs(jobs, renderer, render_options, verbosity=verbosity, dry_run=dry_run))
+    verbosity: Verbosity = "quiet" if quiet else "json" if json_progress else "bar"
+    renderer = Renderer(device, limits, masks)
+    raise typer.Exit(run_jobs(jobs, renderer, render_options, verbosity=verbosity, dry_run=dry_run))
 
 
 def run_jobs(

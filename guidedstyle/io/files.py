@@ -9,7 +9,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
@@ -217,12 +217,16 @@ def _try_lock(handle: int, file: Path, output: Path) -> bool:
     return False
 
 
+def find_obstacle(folder: Path) -> str | None:
+    """Describe why a folder cannot be created if it, or one of its parents, is a file."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return None if existing.is_dir() else f"{folder} cannot be created: {existing} is a file"
+
+
 def check_folder_path(folder: Path, place: str) -> None:
     """Raise GuidedStyleError if a folder cannot be created because it, or one of its parents, is a file."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        rule = f"{folder} cannot be created: {existing} is a file"
-        raise GuidedStyleError.of(place, rule, "choose another folder")
+    if obstacle := find_obstacle(folder):
+        raise GuidedStyleError.of(place, obstacle, "choose another folder")
 
 
 def make_folder(folder: Path, place: str = "--out") -> None:
@@ -232,3 +236,21 @@ def make_folder(folder: Path, place: str = "--out") -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise GuidedStyleError.of(place, f"{folder} cannot be created", "choose another folder") from error
+
+
+@contextmanager
+def making_folders(files: Iterable[Path], place: str = "--output") -> Iterator[None]:
+    """Create the folders of files; at the end, delete the new ones that are still empty.
+
+    Raises GuidedStyleError if one cannot be created.
+    """
+    folders = list(dict.fromkeys(file.parent for file in files))
+    new = [path for folder in folders for path in (folder, *folder.absolute().parents) if not path.exists()]
+    try:
+        for folder in folders:
+            make_folder(folder, place)
+        yield
+    finally:
+        for path in new:
+            with suppress(OSError):  # it is not empty
+                path.rmdir()

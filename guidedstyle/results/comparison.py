@@ -11,6 +11,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError, Problem
+from guidedstyle.io.files import making_folders
 from guidedstyle.io.images.reading import read_image
 from guidedstyle.io.images.writing import read_note, save_image
 from guidedstyle.io.paths import name_record
@@ -157,7 +158,8 @@ def save_comparison(comparison: Comparison, sheet: Path) -> None:
     if overwritten := find_overwritten(identify((str(file), file) for file in _list_files(comparison)), [sheet]):
         raise GuidedStyleError.of("--output", overwritten, "choose another name (-o)")
     cells = [Cell(f"{number} {one.file.name}", one.image) for number, one in enumerate(comparison.images, 1)]
-    save_image(make_sheet(list(arrange(cells, len(cells)))), sheet)
+    with making_folders([sheet]):
+        save_image(make_sheet(list(arrange(cells, len(cells)))), sheet)
 
 
 def _list_files(comparison: Comparison) -> Iterator[Path]:

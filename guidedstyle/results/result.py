@@ -18,7 +18,7 @@ from guidedstyle.device.precision import name_precision
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Rendering
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import atomic_write
+from guidedstyle.io.files import atomic_write, making_folders
 from guidedstyle.io.images.writing import save_image, to_pillow
 from guidedstyle.io.layered.base import CONTENT_LAYER
 from guidedstyle.io.layered.openraster import write_openraster
@@ -86,7 +86,10 @@ class Result:
             record = record.model_copy(update={"recipe": self._dump(recipe)})
         if overwritten := find_overwritten(identify(list_given(recipe)), [output, name_record(output)]):
             raise GuidedStyleError.of("output", overwritten, "choose another name")
-        with atomic_write(name_record(output)) as part:  # if the disk is full, neither is replaced
+        with (
+            making_folders([output], "output"),
+            atomic_write(name_record(output)) as part,
+        ):  # if the disk is full, neither is replaced
             part.write_bytes(record.to_json())
             if output.suffix.lower() == ".ora":
                 _save_layers(self.scene, self.rendering, output)

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.files import making_folders
 from guidedstyle.io.images.reading import fit_size
 from guidedstyle.io.images.writing import save_image, to_pillow
 from guidedstyle.masks.geometry import resize_mask
@@ -109,7 +110,8 @@ def save_mask_sheet(scene: Scene, recipe: Path, file: Path) -> None:
     """Write the mask sheet of a scene; raises GuidedStyleError where that would overwrite an input of the recipe."""
     if overwritten := find_overwritten(identify(list_given(scene.recipe, recipe)), [file]):
         raise GuidedStyleError.of("--output", overwritten, "choose another name (-o)")
-    save_image(draw_mask_sheet(scene), file)
+    with making_folders([file]):
+        save_image(draw_mask_sheet(scene), file)
 
 
 def draw_mask_sheet(scene: Scene) -> Image.Image:

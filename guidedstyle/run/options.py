@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.files import check_folder_path
 from guidedstyle.io.video import check_timelapse
 from guidedstyle.results.plots import require_matplotlib
 
@@ -113,7 +114,6 @@ def _check_report(report: Path) -> None:
 
 
 def _check_place(file: Path, option: str) -> None:
-    if not file.absolute().parent.is_dir():
-        raise GuidedStyleError.of(option, f"there is no folder {file.parent}", "create it, or choose another folder")
+    check_folder_path(file.parent, option)
     if file.is_dir():
         raise GuidedStyleError.of(option, f"{file} is a folder", "name a file")

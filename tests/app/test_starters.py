@@ -66,9 +66,9 @@ NAMES = "give each its own name, and none photograph or rest: --regions sky,sea,
         ("--regions a -o b.png", "--output: 'b.png' is not a layered document", "use .ora or .psd"),
         ("--regions a -o recipe.ora", "--output: recipe.yaml exists already", "choose another name, or remove it"),
         (
-            "--regions a -o no/b.ora",
-            "no/b.ora: it cannot be written: No such file or directory",
-            "choose another folder, or free disk space",
+            "--regions a -o ink.png/b.ora",
+            "--output: ink.png cannot be created: ink.png is a file",
+            "choose another folder",
         ),
     ],
 )

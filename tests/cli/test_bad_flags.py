@@ -36,7 +36,6 @@ NO_IMAGES = [
     "out.txt",
     "out.png.exe",
     ".",
-    "no/out.png",
     "a.yaml/out.png",
     f"{'x' * 300}.png",
     "photo.png",
@@ -57,7 +56,7 @@ NO_SETTINGS = [
     "size=[",
     "a\tb=\x1b[31m",
 ]
-NO_DOCUMENTS = ["", "new", "new.png", ".", "no/new.ora", f"{'x' * 300}.ora", "ink.ora"]
+NO_DOCUMENTS = ["", "new", "new.png", ".", "a.yaml/new.ora", f"{'x' * 300}.ora", "ink.ora"]
 VALUES: dict[str, list[str]] = {  # by flag, and by command and flag where it means something else
     "--output": NO_IMAGES,
     "--content": ["", "gone.jpg", "*.nothing", "empty", "a.yaml", "left.png/photo.png"],
@@ -72,8 +71,8 @@ VALUES: dict[str, list[str]] = {  # by flag, and by command and flag where it me
     "--preview-every": NO_INTERVAL,
     "--checkpoint-every": NO_INTERVAL,
     "--save-every": [every for every in NO_INTERVAL if every],
-    "--timelapse": ["", "film", "film.gif", "no/film.mp4", "folder.mp4"],
-    "--report": ["", "page", "page.pdf", "no/page.html", "folder.html"],
+    "--timelapse": ["", "film", "film.gif", "a.yaml/film.mp4", "folder.mp4"],
+    "--report": ["", "page", "page.pdf", "a.yaml/page.html", "folder.html"],
     "--vary": ["", "size", "size=", "=1,2", "size=3,64", "size=[", "size=nan", "output=a.png"],
     "--style": ["", "gone.jpg", "empty", "a.yaml"],
     "--largest": [*NO_WHOLE, "511", "16385"],

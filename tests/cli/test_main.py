@@ -120,7 +120,7 @@ def test_errors_exit_with_2_and_write_nothing(project: Path, command: str) -> No
             ["render", "recipe.yaml", "--encoder", "resnet"],
             "--encoder: encoder.name: 'resnet' is not one of the choices",
         ),
-        (["render", "recipe.yaml", "-o", "no/where.png"], "--output: output: there is no folder"),
+        (["render", "recipe.yaml", "-o", "ink.png/where.png"], "ink.png is a file"),
         (["render", "recipe.yaml", "--size", "32768"], "size: the render needs at least"),
         (["render"], "Missing argument 'RECIPE...'"),
         (["paint"], "No such command 'paint'"),
@@ -229,3 +229,51 @@ def test_shells_complete_commands_options_and_values(typed: str, offered: set[st
 def test_every_command_has_an_example(command: str) -> None:
     done = run(*command.split(), "--help", folder=Path())
     assert f"Example: guidedstyle {command}" in " ".join(done.stdout.split())
+
+
+OUTPUTS = {  # a command: what it writes into a folder that does not exist
+    "render recipe.yaml -o a/b/out.png": {"a/b/out.png", "a/b/out.png.json"},
+    "render recipe.yaml --set output=a/out.jpg": {"a/out.jpg", "a/out.jpg.json"},
+    "render recipe.yaml -o a/out.ora --report b/c/page.html --timelapse d/film.avi": {
+        "a/out.ora",
+        "b/c/page.html",
+        "d/film.avi",
+    },
+    "render recipe.yaml --content photo.png --content oil.png -o a/b": {"a/b/photo.png", "a/b/oil.png"},
+    "sweep recipe.yaml --vary smoothness=1,2 -o a/b": {"a/b/sheet.png", "a/b/table.csv"},
+    "compare ink.png oil.png -o a/b/sheet.png": {"a/b/sheet.png"},
+    "mask new photo.png --regions sky -o a/b/scene.ora": {"a/b/scene.ora", "a/b/scene.yaml"},
+    "mask suggest photo.png -o a/b/scene.psd": {"a/b/scene.psd", "a/b/scene.yaml"},
+    "mask show recipe.yaml -o a/b/sheet.png": {"a/b/sheet.png"},
+    "init a/b": {"a/b/recipe.yaml"},
+}
+
+
+@pytest.mark.parametrize("command", OUTPUTS)
+def test_folders_of_outputs_are_made(project: Path, command: str) -> None:
+    done = run(*command.split(), folder=project)
+    assert done.returncode == 0, done.stderr
+    assert files(project) >= OUTPUTS[command]
+    assert not [folder for folder in project.rglob("*") if folder.is_dir() and not any(folder.iterdir())]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "render recipe.yaml -o a/b/out.png --dry-run",
+        "render recipe.yaml --content photo.png --content oil.png -o a/b --dry-run",
+        "sweep recipe.yaml --vary smoothness=1,2 -o a/b --dry-run",
+        "check recipe.yaml --set output=a/out.png",
+        "render recipe.yaml -o a/b/out.png --set size=3",
+        "render recipe.yaml -o a/b/out.png --size 32768",
+        "render recipe.yaml -o a/out.png --report b/page.pdf",
+        "compare ink.png oil.png -o a/sheet.txt",
+        "mask show recipe.yaml -o a/b/sheet",
+        "mask new photo.png --regions sky -o a/b/scene.png",
+        "mask new gone.png --regions sky -o a/b/scene.ora",
+    ],
+)
+def test_no_folder_is_made_where_nothing_is_written(project: Path, command: str) -> None:
+    before = files(project)
+    run(*command.split(), folder=project)
+    assert files(project) == before

@@ -186,7 +186,7 @@ REGIONS = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n"
         (SMALL + "smoothness: .inf\n", "a.yaml:3: smoothness: inf is not finite | smoothness must be a finite number"),
         (SMALL + "size: 300\nsize: 400\n", "a.yaml:4: size: this key appears twice | remove one"),
         (SMALL + "output: a.txt\n", "a.yaml:3: output: 'a.txt' does not have the suffix of an image | use one of .png, .jpg, .jpeg, .tif, .tiff, .webp"),
-        (SMALL + "output: no/a.png\n", "a.yaml:3: output: there is no folder no | create it, or choose another one (-o)"),
+        (SMALL + "output: photo.png/a.png\n", "a.yaml:3: output: the folder photo.png cannot be created: photo.png is a file | choose another one (-o)"),
         (SMALL + "output: photo.png\n", "a.yaml:3: output: photo.png would overwrite content | choose another name (-o)"),
         ("content: photo.png\nstyle: .\n", " is a folder | paths are relative to the recipe file; check the name and the folder"),
         ("content: photo.png\nstyles: {ink: ink.png, oil: oil.png}\n", "there are several styles and no regions | add regions:, or style: with a mix of them"),

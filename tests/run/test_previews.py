@@ -107,7 +107,7 @@ def test_a_frame_that_cannot_be_written_is_reported_once_and_the_render_continue
     [
         (("--report", "page.yaml"), "is not the name of a web page"),
         (("--report", "folder.html"), "folder.html is a folder"),
-        (("--report", "none/page.html"), "there is no folder none"),
+        (("--report", "recipe.yaml/page.html"), "recipe.yaml cannot be created: recipe.yaml is a file"),
         (("--timelapse", "film.gif"), "does not have the suffix of a film"),
         (("--preview-every", "often"), "neither a number of steps"),
         (("--set", "init={file: recipe.preview.png}"), "would overwrite init.file"),

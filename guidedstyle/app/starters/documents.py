@@ -10,7 +10,7 @@ from PIL import Image
 
 from guidedstyle.app.starters.recipes import write_mask_recipe
 from guidedstyle.errors import HIDDEN, GuidedStyleError
-from guidedstyle.io.files import explaining_errors, write_file
+from guidedstyle.io.files import check_folder_path, making_folders, write_file
 from guidedstyle.io.images.reading import read_image
 from guidedstyle.io.images.samples import read_frame
 from guidedstyle.io.layered.base import CONTENT_LAYER
@@ -70,20 +70,20 @@ def _write_masks(
     recipe = document.with_suffix(".yaml")
     layers = [(CONTENT_LAYER, image.convert("RGBA"))]
     layers += [(name, _paint_flat(mask, image.size, index)) for index, (name, mask) in enumerate(masks.items())]
-    if document.suffix.lower() == ".psd":
-        write_photoshop(document, layers)
-    else:
-        write_openraster(document, layers, image)
     text = write_mask_recipe(recipe, content=content, names=list(masks), styles=styles, document=document.name)
-    write_file(recipe, text.encode())
+    with making_folders([document]):
+        if document.suffix.lower() == ".psd":
+            write_photoshop(document, layers)
+        else:
+            write_openraster(document, layers, image)
+        write_file(recipe, text.encode())
     return recipe
 
 
 def _check_output(document: Path) -> None:
     if document.suffix.lower() not in DOCUMENTS:
         raise GuidedStyleError.of("--output", f"{document.name!r} is not a layered document", "use .ora or .psd")
-    with explaining_errors(document, "it cannot be written"):
-        document.parent.stat()
+    check_folder_path(document.parent, "--output")
     for file in (document, document.with_suffix(".yaml")):
         if is_too_long(file):
             raise GuidedStyleError.of("--output", f"the name {file.name} is too long", "choose a shorter one")

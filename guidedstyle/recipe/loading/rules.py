@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from guidedstyle.encoders.registry import find_architecture
+from guidedstyle.io.files import find_obstacle
 from guidedstyle.io.paths import list_output_files
 from guidedstyle.recipe.controls import ColourChoice, Controls, RegionControls, Start
 from guidedstyle.recipe.inputs import find_overwritten, identify, list_given, list_masks, list_starts
@@ -202,8 +203,8 @@ def _find_output_violations(recipe: Recipe, source: Path | None) -> Iterator[Vio
     if output.suffix.lower() not in OUTPUT_SUFFIXES:
         rule = f"{output.name!r} does not have the suffix of an image"
         yield ("output",), rule, f"use one of {', '.join(OUTPUT_SUFFIXES)}"
-    elif not output.parent.is_dir():
-        yield ("output",), f"there is no folder {output.parent}", "create it, or choose another one (-o)"
+    elif obstacle := find_obstacle(output.parent):
+        yield ("output",), f"the folder {obstacle}", "choose another one (-o)"
     elif output.exists() and not output.is_file():
         yield ("output",), f"{output} is not a file", "choose another name (-o)"
     if overwritten := find_overwritten(identify(list_given(recipe, source)), list_output_files(output)):
