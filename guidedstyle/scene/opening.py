@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.io.images.opening import MOST_PIXELS
-from guidedstyle.io.images.reading import SMALLEST_SIDE, fit_size, read_framed, read_image, to_array
+from guidedstyle.io.images.reading import SMALLEST_SIDE, fit_size, read_framed, to_array
 from guidedstyle.io.images.samples import Frame
 from guidedstyle.io.images.writing import LONGEST_SIDES
 from guidedstyle.masks.compositing import add_borders, measure_overlaps, settle_neighbours, stack_weights
@@ -29,6 +28,7 @@ from guidedstyle.scene.scene import CHECK_SIZE, NEGLIGIBLE, NEGLIGIBLE_SHARE, Sc
 from guidedstyle.types import Array, KeyPath, Size
 
 T = TypeVar("T")
+Framed = tuple[Image.Image, Frame]
 
 STACKING_SIZE = 2048  # px; masks are stacked at this size at least: shrunk before, hard edges would seem to overlap
 
@@ -40,6 +40,7 @@ class Opener:
         self.reading = reading
         self.problems = list(reading.document.problems)
         self.masks = MaskReader(find_palettes(reading.recipe), store)
+        self.doubts = dict[str, None]()  # warnings about images, in order, once each
 
     def attempt(self, path: KeyPath, action: Callable[[], T]) -> T | None:
         """Return the result of `action` for the key at `path`; None if it fails, or if the key is invalid already."""
@@ -51,6 +52,13 @@ class Opener:
             place = self.reading.document.locate(path)
             self.problems += [Problem(f"{place}: {p.place}", p.rule, p.remedy) for p in error.problems]
             return None
+
+    def read_framed(self, path: KeyPath, file: Path, longest: int | None, **bounds: Any) -> Framed | None:
+        """Read an image and its frame, as `read_framed` does; None if that fails."""
+        read = self.attempt(path, lambda: read_framed(file, longest, **bounds))
+        if read:
+            self.doubts |= dict.fromkeys(read[1].warnings)
+        return read
 
     def read_mask(self, path: KeyPath, mask: Mask, frame: Frame | None, size: Size) -> Array | None:
         """Read a mask at `size`; None if that fails."""
@@ -92,17 +100,17 @@ def open_scene(reading: Reading, largest: int | None = None, *, masks: MaskStore
         style_images,
         *(layout.weights, layout.mixes, content[1].size, layout.shares, layout.overlaps),
         unnamed_pixels=opener.masks.unnamed_pixels,
-        opening_warnings=(*reading.document.warnings, *opener.masks.warnings),
+        opening_warnings=(*reading.document.warnings, *opener.doubts, *opener.masks.warnings),
     )
     _check_octaves(opener, scene)
     return scene
 
 
-def _open_content(opener: Opener, largest: int | None) -> tuple[Image.Image, Frame] | None:
+def _open_content(opener: Opener, largest: int | None) -> Framed | None:
     """Open the content image, or make a grey one of the size of the `canvas`."""
     recipe = opener.reading.recipe
     if photo := recipe.content:
-        return opener.attempt(("content",), lambda: read_framed(photo, recipe.size, largest=largest))
+        return opener.read_framed(("content",), photo, recipe.size, largest=largest)
     if not recipe.canvas:
         return None
     frame = Frame(recipe.canvas)
@@ -125,7 +133,7 @@ def _check_starts(opener: Opener) -> None:
     """Read the images that the render starts from."""
     for path, start in list_starts(opener.reading.recipe):
         if file := start.file:
-            opener.attempt((*path, "file"), partial(read_image, file, CHECK_SIZE))
+            opener.read_framed((*path, "file"), file, CHECK_SIZE)
 
 
 def _check_octaves(opener: Opener, scene: Scene) -> None:
@@ -160,7 +168,7 @@ def _open_style_images(opener: Opener, longest: int) -> dict[str, StyleImage]:
 
 def _open_style_image(opener: Opener, name: str, file: Path, longest: int) -> StyleImage | None:
     path: KeyPath = ("styles", name, "image")
-    read = opener.attempt(path, lambda: read_framed(file, max(SMALLEST_SIDE, longest), enlarge=False))
+    read = opener.read_framed(path, file, max(SMALLEST_SIDE, longest), enlarge=False)
     if read is None:
         return None
     image, frame = read
