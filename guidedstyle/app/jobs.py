@@ -12,11 +12,14 @@ from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.opening import FORMATS
+from guidedstyle.io.ownership import protect
 from guidedstyle.io.paths import PREVIEW, WATCHED, list_output_files
 from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.inputs import Given, find_overwritten, identify, list_given
 from guidedstyle.recipe.loading.loader import Reading, read_recipe
 from guidedstyle.recipe.model import OUTPUT_SUFFIXES
+from guidedstyle.results.record import find_record
+from guidedstyle.run.options import RenderOptions
 from guidedstyle.scene.check import Check, check_reading
 from guidedstyle.types import Setting
 
@@ -141,6 +144,37 @@ def _refuse_clash(job: Job | Failure, first: Mapping[str, Job], given: Given) ->
         return job
     error = GuidedStyleError.of("output", rule, "give the files other names, or name a folder: -o")
     return Failure(job.name, error, job.reading)
+
+
+def refuse_written(job: Job | Failure, written: Sequence[tuple[str, Path]]) -> Job | Failure:
+    """Refuse a job whose output is a file that was written under another name."""
+    if isinstance(job, Job) and (rule := find_overwritten(identify(written), [job.output])):
+        return Failure(job.name, GuidedStyleError.of("output", rule, "give the files other names"), job.reading)
+    return job
+
+
+def protect_outputs(jobs: Sequence[Job | Failure], options: RenderOptions) -> list[Job | Failure]:
+    """Refuse the jobs that would replace files that guidedstyle did not make; raises GuidedStyleError for a single one.
+
+    Images that `resume` finds finished are not replaced.
+    """
+    if len(jobs) == 1 and isinstance(jobs[0], Job):
+        _protect(jobs[0], options)
+    return [_refuse_foreign(job, options) for job in jobs]
+
+
+def _refuse_foreign(job: Job | Failure, options: RenderOptions) -> Job | Failure:
+    try:
+        if isinstance(job, Job):
+            _protect(job, options)
+        return job
+    except GuidedStyleError as error:
+        return Failure(job.name, error, job.reading)
+
+
+def _protect(job: Job, options: RenderOptions) -> None:
+    if not (options.resume and find_record(job.reading.recipe)):
+        protect(options.list_files(job.output), overwrite=options.overwrite)
 
 
 def _find_images(content: str) -> list[Path]:

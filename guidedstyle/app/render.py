@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from guidedstyle.app.jobs import Failure, Job
+from guidedstyle.app.jobs import Failure, Job, refuse_written
 from guidedstyle.device.distributed import is_first
 from guidedstyle.device.environment import Limits
 from guidedstyle.device.free_memory import keep_freed_memory
@@ -26,6 +26,7 @@ from guidedstyle.errors import (
     find_error_code,
 )
 from guidedstyle.io.files import lock_output, make_folder, making_folders
+from guidedstyle.io.ownership import protect
 from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.model import EncoderChoice
@@ -178,7 +179,8 @@ def render_job(
 
 @contextmanager
 def _claiming(output: Path, options: RenderOptions) -> Iterator[None]:
-    """Make the folders of a render's files, and lock its output."""
+    """Make the folders of a render's files, and lock its output; raises GuidedStyleError where a file is not ours."""
+    protect(options.list_files(output), overwrite=options.overwrite)
     files = [file for file in (output, options.timelapse, options.report) if file]
     with making_folders(files, "output"), lock_output(output):
         yield
@@ -207,7 +209,7 @@ def _report_start(start: Resumption, reporter: Reporter) -> Iterator[str]:
 
 def _save(job: Job, files: RunFiles, result: Result, reporter: Reporter) -> None:
     """Write the output of a render and the files next to it; report the output even if one of these fails."""
-    save(result, reporter)
+    save(result, reporter, overwrite=files.options.overwrite)
     failure = None
     try:
         files.end(result)
@@ -220,7 +222,7 @@ def _save(job: Job, files: RunFiles, result: Result, reporter: Reporter) -> None
         raise failure
 
 
-def save(result: Result, reporter: Reporter) -> None:
+def save(result: Result, reporter: Reporter, *, overwrite: bool = False) -> None:
     """Write an image and its record where the recipe says.
 
     If that fails they are written to a temporary folder, and RenderFailedError says where it is.
@@ -230,7 +232,7 @@ def save(result: Result, reporter: Reporter) -> None:
         if not output.parent.is_dir():
             make_folder(output.parent, "output")
             reporter.warned(f"the folder {output.parent} was removed during the render and is created again")
-        result.save()
+        result.save(overwrite=overwrite)
     except GuidedStyleError as error:
         try:
             kept = result.save(Path(tempfile.mkdtemp(prefix="guidedstyle-")) / output.name)
@@ -255,10 +257,16 @@ def attempt_jobs(
     reporter: Reporter,
     stop: StopRequest,
 ) -> list[ExitCode]:
-    """Run an action on each of several jobs, and return their exit codes; an error does not stop the others."""
-    codes = dict[int, ExitCode]()
+    """Run an action on each of several jobs, and return their exit codes; an error does not stop the others.
+
+    No job overwrites the output of an earlier one, under whatever name it appears: on many disks `A.png` is `a.png`.
+    """
+    codes, written = dict[int, ExitCode](), list[tuple[str, Path]]()
     for index in sorted(range(len(jobs)), key=lambda index: isinstance(jobs[index], Job)):  # errors first
-        codes[index] = ExitCode.INTERRUPTED if stop.is_set() else _attempt(jobs[index], action, reporter)
+        job = refuse_written(jobs[index], written)
+        codes[index] = ExitCode.INTERRUPTED if stop.is_set() else _attempt(job, action, reporter)
+        if isinstance(job, Job) and codes[index] == ExitCode.DONE:
+            written.append((f"that of {job.name}", job.output))
     return [codes[index] for index in range(len(jobs))]
 
 

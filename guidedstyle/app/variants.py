@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from guidedstyle.errors import GuidedStyleError, Problem
-from guidedstyle.io.paths import SHEET, TABLE, list_output_files, name_sweep
+from guidedstyle.io.ownership import protect
+from guidedstyle.io.paths import SHEET, TABLE, list_output_files, name_lock, name_record, name_sweep
 from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.inputs import find_overwritten, identify, leads_out, list_given
 from guidedstyle.recipe.loading.document import Document, read_value, write_yaml
 from guidedstyle.recipe.loading.loader import Reading, read_recipe
 from guidedstyle.recipe.loading.settings import find_path
-from guidedstyle.results.record import Record
+from guidedstyle.results.record import Record, find_record
 from guidedstyle.scene.check import check_reading
 from guidedstyle.types import Setting
 
@@ -94,6 +95,16 @@ def _check_outputs(variants: Sequence[Variant], recipe: Path, folder: Path, *, s
         raise GuidedStyleError.of("--output", overwritten, "choose another folder (-o)")
     if sandbox:
         _confine(places, recipe.parent if folder == name_sweep(recipe) else folder)  # the user's own folder is trusted
+
+
+def protect_outputs(variants: Sequence[Variant], folder: Path) -> None:
+    """Raise GuidedStyleError where a sweep would replace files that guidedstyle did not make.
+
+    Variants that exist already, of the same recipe and files, are not rendered again.
+    """
+    missing = [variant.output for variant in variants if not find_record(variant.reading.recipe)]
+    records = [name_record(output) for output in missing]
+    protect([folder / SHEET, folder / TABLE, name_lock(folder / SHEET), *missing, *records])
 
 
 def _confine(places: Iterable[Path], folder: Path) -> None:

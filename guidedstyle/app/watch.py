@@ -16,6 +16,7 @@ from guidedstyle.engine.progress import Snapshot, Update
 from guidedstyle.errors import StoppedEarlyError, explain_error
 from guidedstyle.io.files import make_folder
 from guidedstyle.io.images.writing import save_image
+from guidedstyle.io.ownership import protect
 from guidedstyle.io.paths import name_watched
 from guidedstyle.recipe.inputs import list_files
 from guidedstyle.recipe.loading.loader import read_recipe
@@ -48,9 +49,10 @@ class Watcher:
         sandbox: bool = False,
         reporter: Reporter = SILENT,
         stop: StopRequest | None = None,
+        overwrite: bool = False,
     ) -> None:
         self.recipe, self.settings, self.renderer, self.sandbox = recipe, settings, renderer, sandbox
-        self.reporter, self.stop = reporter, stop or StopRequest()
+        self.reporter, self.stop, self.overwrite = reporter, stop or StopRequest(), overwrite
         self.files, self.times = [recipe], Times()
         self.last: Result | None = None
 
@@ -77,7 +79,8 @@ class Watcher:
         plan, snapshot = self._warm(scene, self.renderer.plan(scene))
         preview, first = name_watched(scene.recipe.output), list[float]()
         make_folder(preview.parent, "output")
-        previews = Previews(preview, size=scene.size, every=OFTEN)
+        protect([preview], overwrite=self.overwrite)
+        previews = Previews(preview, size=scene.size, every=OFTEN, overwrite=self.overwrite)
 
         def watch(update: Update) -> bool:
             if update.done and not first:
@@ -90,7 +93,7 @@ class Watcher:
         if len(result.rendering.endings) == len(plan.stages):
             self.last = result
         if result.rendering.finished:
-            save_image(result.picture, preview)
+            save_image(result.picture, preview, overwrite=self.overwrite)
             for note in collect_warnings(scene, measure_coverage(scene)):
                 self.reporter.warned(note)
             whole, loss = time.monotonic() - began, float(result.rendering.losses.total)

@@ -78,6 +78,9 @@ Report = Annotated[Path | None, typer.Option(help="Write a report, one file to o
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue an interrupted render; skip outputs that exist already.")
 ]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files of these names that guidedstyle did not make.")
+]
 JsonProgress = Annotated[bool, typer.Option("--json-progress", help="Print progress as lines of JSON for programs.")]
 RecipeFile = Annotated[
     Path, typer.Argument(readable=False, help="The recipe (.yaml), or a PNG that guidedstyle rendered.")

@@ -38,6 +38,7 @@ def render_command(
     settings: options.Settings = None,
     sandbox: options.Sandbox = False,
     resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
     preview_every: options.PreviewEvery = "5s",
     checkpoint_every: options.CheckpointEvery = "30s",
     save_every: options.SaveEvery = None,
@@ -51,7 +52,7 @@ def render_command(
 
     Example: guidedstyle render recipe.yaml --size 512 --set regions.sky.strength=2
     """
-    from guidedstyle.app.jobs import list_orders, make_jobs
+    from guidedstyle.app.jobs import list_orders, make_jobs, protect_outputs
     from guidedstyle.device.environment import read_limits
     from guidedstyle.io.files import check_folder_path
     from guidedstyle.masks.files import MaskStore
@@ -66,11 +67,12 @@ def render_command(
         timelapse=timelapse,
         report=report,
         resume=resume,
+        overwrite=overwrite,
     )
     orders = list_orders(recipes, contents or (), output)
     if output and orders[0].output != output:  # it is a folder
         check_folder_path(output, "--output")
-    jobs = make_jobs(orders, given, sandbox=sandbox, masks=masks)
+    jobs = protect_outputs(make_jobs(orders, given, sandbox=sandbox, masks=masks), render_options)
     if len(jobs) > 1 and (timelapse or report):
         rule = f"there are {len(jobs)} images, and a time-lapse or a report shows one"
         raise GuidedStyleError.of("render", rule, "leave --timelapse and --report out, or name one recipe")
@@ -131,6 +133,7 @@ def sweep_command(
     encoder: options.Encoder = None,
     settings: options.Settings = None,
     sandbox: options.Sandbox = False,
+    overwrite: options.Overwrite = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the variants and stop.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -138,7 +141,7 @@ def sweep_command(
 
     Example: guidedstyle sweep recipe.yaml --vary styles.ink.scale=0.5,1,2 --vary content_strength=0.5,2
     """
-    from guidedstyle.app.variants import check_variants, make_variants, parse_axis
+    from guidedstyle.app.variants import check_variants, make_variants, parse_axis, protect_outputs
     from guidedstyle.device.environment import read_limits
     from guidedstyle.io.files import check_folder_path
     from guidedstyle.io.paths import SHEET, TABLE, name_sweep
@@ -150,6 +153,8 @@ def sweep_command(
     check_folder_path(folder, "--output")
     variants = make_variants(recipe, axes, given, folder=folder, sandbox=sandbox)
     check_variants(variants, masks)
+    if not overwrite:
+        protect_outputs(variants, folder)
     if dry_run:
         typer.echo("\n".join(variant.label for variant in variants))
         return
@@ -159,7 +164,15 @@ def sweep_command(
 
     reporter = QuietReporter() if quiet else SweepReporter()
     renderer = Renderer(device, limits, masks)
-    code = run_sweep(Sweep(variants, columns=len(axes[-1][1]), folder=folder, renderer=renderer, reporter=reporter))
+    sweep = Sweep(
+        variants,
+        columns=len(axes[-1][1]),
+        folder=folder,
+        renderer=renderer,
+        reporter=reporter,
+        overwrite=overwrite,
+    )
+    code = run_sweep(sweep)
     if not code and not quiet:
         typer.echo(f"{folder / SHEET}  {folder / TABLE}")
     raise typer.Exit(code)
@@ -190,6 +203,7 @@ def watch_command(
     encoder: options.Encoder = None,
     settings: options.Settings = None,
     sandbox: options.Sandbox = False,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Render a preview whenever a file is saved."""
     from guidedstyle.recipe.loading.loader import check_settings
@@ -208,4 +222,7 @@ def watch_command(
 
     reporter = WatchReporter()
     with interruptible(reporter.noted) as stop:
-        Watcher(recipe, given, Renderer(device), sandbox=sandbox, reporter=reporter, stop=stop).run()
+        watcher = Watcher(
+            recipe, given, Renderer(device), sandbox=sandbox, reporter=reporter, stop=stop, overwrite=overwrite
+        )
+        watcher.run()

@@ -43,6 +43,7 @@ def distil_command(
     seed: Annotated[int, typer.Option(help="Seed of the random crops.")] = 0,
     device: options.Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint next to --out.")] = False,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Train an encoder like lite on images of your own, to replace VGG-19. Ctrl-C saves a checkpoint.
 
@@ -70,6 +71,7 @@ def distil_command(
         seed=seed,
         device=device,
         resume=resume,
+        overwrite=overwrite,
     )
     card = CARD | {"teacher": describe_teacher(teacher)}
 
@@ -138,6 +140,7 @@ def evaluate_command(
     steps: Annotated[
         int, typer.Option(parser=options.whole_number("--steps", 1), metavar="NUMBER", help="Steps.")
     ] = 80,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Compare an encoder with VGG-19: render recipes or pairs with both and print a table of ratios.
 
@@ -153,10 +156,12 @@ def evaluate_command(
         check_plans,
         compare_encoders,
         describe,
+        list_outputs,
         open_scenes,
         summarise,
     )
     from guidedstyle.io.files import make_folder
+    from guidedstyle.io.ownership import protect
 
     keep_freed_memory()
     scenes = open_scenes(recipes or (), [read_pair(text) for text in pair or ()], size=size)
@@ -165,11 +170,12 @@ def evaluate_command(
         load_by_name("lite", encoder),
     )
     check_plans(scenes, [reference, student])
+    protect(list_outputs(scenes, out), overwrite=overwrite)
     make_folder(out)
     print_row(COLUMNS)
     print_row(["---"] * len(COLUMNS))
     comparisons = []
-    for comparison in compare_encoders(scenes, reference, student, steps=steps, folder=out):
+    for comparison in compare_encoders(scenes, reference, student, steps=steps, folder=out, overwrite=overwrite):
         comparisons.append(comparison)
         print_row(describe(comparison))
     print_row(summarise(comparisons))

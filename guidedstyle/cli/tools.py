@@ -57,6 +57,7 @@ def mask_show_command(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The sheet to write: an image.")] = None,
     settings: options.Settings = None,
     sandbox: options.Sandbox = False,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Show how a recipe's masks are understood: a table, and a sheet with every region tinted and named.
 
@@ -70,7 +71,7 @@ def mask_show_command(
     if output:
         from guidedstyle.results.sheets import save_mask_sheet
 
-        save_mask_sheet(scene, recipe, output)
+        save_mask_sheet(scene, recipe, output, overwrite=overwrite)
     print_masks(scene)
     if output:
         typer.echo(output)
@@ -91,6 +92,7 @@ tools_app.command("masks", hidden=True)(mask_show_command)  # its former name
 def compare_command(
     images: Annotated[list[Path], typer.Argument(readable=False, help="Two images or more: renders, and any others.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The sheet to write: an image.")] = Path("compare.png"),
+    overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Put images side by side, and show how their recipes, files, losses and times differ.
@@ -102,7 +104,7 @@ def compare_command(
     from guidedstyle.results.comparison import compare_images, describe_comparison, save_comparison
 
     comparison = compare_images(images)
-    save_comparison(comparison, output)
+    save_comparison(comparison, output, overwrite=overwrite)
     if as_json:
         print_json(describe_comparison(comparison, output))
     else:

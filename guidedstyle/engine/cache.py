@@ -38,7 +38,7 @@ def load_or_make_image(key: str, make: Callable[[], tuple[Array, bool]]) -> Imag
         made, finished = make()
     picture = to_pillow(made)
     if finished:
-        _store(file, lambda: save_image(picture, file))
+        _store(file, lambda: save_image(picture, file, overwrite=True))
     return picture
 
 

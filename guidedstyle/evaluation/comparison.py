@@ -15,6 +15,7 @@ from guidedstyle.engine.plan import make_plan
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.evaluation.judge import TILE, EncoderComparison, Judge
 from guidedstyle.io.images.writing import save_image, to_pillow
+from guidedstyle.io.paths import SHEET
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.results.sheets import make_sheet
 from guidedstyle.scene.opening import open_scene
@@ -22,6 +23,7 @@ from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Setting
 
 COLUMNS = ("pair", "teacher", "student", "ratio", "content", "grid", "step", "equal time", "teacher's time")
+LABELS = ("teacher", "student", "student longer")
 
 
 def open_scenes(recipes: Sequence[Path], pairs: Sequence[tuple[Path, Path]] = (), *, size: int) -> dict[str, Scene]:
@@ -71,14 +73,23 @@ def check_plans(scenes: Mapping[str, Scene], encoders: Sequence[Encoder]) -> Non
 
 
 def compare_encoders(
-    scenes: Mapping[str, Scene], teacher: Encoder, student: Encoder, *, steps: int, folder: Path
+    scenes: Mapping[str, Scene],
+    teacher: Encoder,
+    student: Encoder,
+    *,
+    steps: int,
+    folder: Path,
+    overwrite: bool = False,
 ) -> Iterator[EncoderComparison]:
-    """Compare a student with its teacher on each scene; writes the images and `sheet.png` into `folder`."""
+    """Compare a student with its teacher on each scene; writes the images and `sheet.png` into `folder`.
+
+    Raises GuidedStyleError where, unless `overwrite`, that would replace a file that guidedstyle did not make.
+    """
     judge, rows = Judge(teacher, steps), []
     for name, scene in scenes.items():
         comparison = judge.compare(name, scene, student)
-        rows.append([*_label_inputs(name, scene), *_save_results(comparison, folder)])
-        save_image(make_sheet(rows), folder / "sheet.png")
+        rows.append([*_label_inputs(name, scene), *_save_results(comparison, folder, overwrite)])
+        save_image(make_sheet(rows), folder / SHEET, overwrite=overwrite)
         yield comparison
 
 
@@ -88,16 +99,21 @@ def _label_inputs(name: str, scene: Scene) -> Iterator[tuple[str, Image.Image]]:
         yield style, to_pillow(style_image.image)
 
 
-def _save_results(comparison: EncoderComparison, folder: Path) -> Iterator[tuple[str, Image.Image]]:
+def list_outputs(scenes: Mapping[str, Scene], folder: Path) -> list[Path]:
+    """List the files that a comparison of these scenes writes into a folder."""
+    return [folder / SHEET, *(_name_result(folder, name, label) for name in scenes for label in LABELS)]
+
+
+def _name_result(folder: Path, name: str, label: str) -> Path:
+    return folder / f"{name}-{label.replace(' ', '-')}.png"
+
+
+def _save_results(comparison: EncoderComparison, folder: Path, overwrite: bool) -> Iterator[tuple[str, Image.Image]]:
     """Save the results of a comparison and yield them with their labels."""
-    results = {
-        "teacher": comparison.teacher,
-        "student": comparison.student,
-        "student longer": comparison.student_in_teacher_time,
-    }
-    for label, verdict in results.items():
+    verdicts = (comparison.teacher, comparison.student, comparison.student_in_teacher_time)
+    for label, verdict in zip(LABELS, verdicts, strict=True):
         image = to_pillow(verdict.image)
-        save_image(image, folder / f"{comparison.name}-{label.replace(' ', '-')}.png")
+        save_image(image, _name_result(folder, comparison.name, label), overwrite=overwrite)
         yield f"{label}: style {verdict.style:.4f}", image
 
 

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
@@ -41,15 +41,16 @@ def read_small_file(file: Path, most: int) -> bytes:
 
 
 @contextmanager
-def atomic_write(file: Path) -> Iterator[Path]:
+def atomic_write(file: Path, ready: Callable[[], None] = lambda: None) -> Iterator[Path]:
     """Yield a temporary file that replaces `file` at the end; after a crash or a power cut `file` is old or new, whole.
 
-    On a disk that cannot flush or replace files it is written without that safety. Raises GuidedStyleError if it cannot
-    be written.
+    `ready` is called right before that, and may raise to leave `file` as it is. On a disk that cannot flush or replace
+    files it is written without that safety. Raises GuidedStyleError if it cannot be written.
     """
     with explaining_errors(file, "it cannot be written"), _making_temporary(file) as temporary:
         yield temporary
         _flush(temporary)
+        ready()
         move_file(temporary, file)
 
 

@@ -59,6 +59,13 @@ def name_frames(output: Path) -> Path:
     return output.with_name(output.name + ".frames")
 
 
+def list_frames(folder: Path) -> list[Path]:
+    """List the frames in a folder in the order of their numbers; links are left out, as we write none."""
+    return sorted(
+        file for file in folder.glob("*.png") if file.stem.isdecimal() and file.is_file() and not file.is_symlink()
+    )
+
+
 def name_sweep(recipe: Path) -> Path:
     """Return the default folder of a recipe's sweep."""
     return recipe.parent / f"{recipe.stem}-sweep"

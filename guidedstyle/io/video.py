@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import find_scratch, write_file
+from guidedstyle.io.files import find_scratch
 from guidedstyle.io.images.reading import fit_size, read_image
+from guidedstyle.io.ownership import write_marked
 from guidedstyle.types import Size
 
 SECONDS, FASTEST, SLOWEST = 10, 30, 4  # a film's intended length; frames per second
@@ -29,8 +30,11 @@ def check_timelapse(file: Path) -> None:
         raise GuidedStyleError.of("--timelapse", rule, f"use {' or '.join(CODECS)}")
 
 
-def write_timelapse(frames: Sequence[Path], last: Image.Image, file: Path) -> None:
-    """Write a film of frames that ends with the `last` image; raises GuidedStyleError if it cannot be written."""
+def write_timelapse(frames: Sequence[Path], last: Image.Image, file: Path, *, overwrite: bool = False) -> None:
+    """Write a film of frames that ends with the `last` image.
+
+    Raises GuidedStyleError if it cannot be written, or, unless `overwrite`, would replace a file of someone else.
+    """
     frame_rate = min(FASTEST, max(SLOWEST, len(frames) / SECONDS))
     with tempfile.TemporaryDirectory(dir=find_scratch(file.parent)) as folder:
         film = Path(folder) / f"film{file.suffix.lower()}"
@@ -41,7 +45,7 @@ def write_timelapse(frames: Sequence[Path], last: Image.Image, file: Path) -> No
         for picture in chain(map(read_image, frames), [last] * round(frame_rate * LAST)):
             writer.write(cv2.cvtColor(np.asarray(picture.resize(size)), cv2.COLOR_RGB2BGR))
         writer.release()
-        write_file(file, film.read_bytes())
+        write_marked(file, film.read_bytes(), overwrite=overwrite)
 
 
 def _make_even(size: Size) -> Size:

@@ -14,11 +14,12 @@ from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.io.files import making_folders
 from guidedstyle.io.images.reading import read_image
 from guidedstyle.io.images.writing import read_note, save_image
+from guidedstyle.io.ownership import RECIPE_KEY
 from guidedstyle.io.paths import name_record
 from guidedstyle.recipe.inputs import find_overwritten, identify
 from guidedstyle.recipe.loading.document import read_document
 from guidedstyle.recipe.loading.keys import flatten, list_values, name_key
-from guidedstyle.recipe.loading.loader import RECIPE_KEY, relate_path
+from guidedstyle.recipe.loading.loader import relate_path
 from guidedstyle.recipe.values import is_too_long
 from guidedstyle.results.record import Identity, Record, read_record
 from guidedstyle.results.sheets import CELL, Cell, arrange, make_sheet
@@ -153,13 +154,17 @@ def _differ(values: Sequence[Any]) -> bool:
     return any(value != values[0] for value in values[1:])
 
 
-def save_comparison(comparison: Comparison, sheet: Path) -> None:
-    """Write the images, numbered, as a sheet; raises GuidedStyleError where it would overwrite one of their inputs."""
+def save_comparison(comparison: Comparison, sheet: Path, *, overwrite: bool = False) -> None:
+    """Write the images, numbered, as a sheet.
+
+    Raises GuidedStyleError where it would overwrite one of their inputs or, unless `overwrite`, any other file that
+    guidedstyle did not make.
+    """
     if overwritten := find_overwritten(identify((str(file), file) for file in _list_files(comparison)), [sheet]):
         raise GuidedStyleError.of("--output", overwritten, "choose another name (-o)")
     cells = [Cell(f"{number} {one.file.name}", one.image) for number, one in enumerate(comparison.images, 1)]
     with making_folders([sheet]):
-        save_image(make_sheet(list(arrange(cells, len(cells)))), sheet)
+        save_image(make_sheet(list(arrange(cells, len(cells)))), sheet, overwrite=overwrite)
 
 
 def _list_files(comparison: Comparison) -> Iterator[Path]:

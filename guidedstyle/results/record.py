@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ from pydantic_core import from_json
 
 from guidedstyle.device.environment import list_versions
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import MOST_BYTES, read_small_file
+from guidedstyle.io.files import MOST_BYTES, atomic_write, read_small_file
+from guidedstyle.io.ownership import hash_content, protect
 from guidedstyle.io.paths import name_record
 from guidedstyle.recipe.inputs import list_files
 from guidedstyle.recipe.loading.loader import dump_recipe
@@ -88,13 +91,17 @@ class Identity(_Frozen):
 
 
 class Record(Identity):
-    """The record of a render: its identity, outcome, warnings, losses and plan."""
+    """The record of a render: its identity, outcome, warnings, losses and plan.
+
+    `digest` is that of the image file beside it, by which a later change of the image shows.
+    """
 
     seed: int
     result: Outcome
     notes: tuple[str, ...] = ()
     losses: LossSummary
     plan: PlanSummary
+    digest: str | None = None
 
     def is_of(self, identity: Identity) -> bool:
         """Whether the render finished and has this identity; with `precision: auto` any precision will do."""
@@ -110,6 +117,16 @@ class Record(Identity):
     def to_json(self) -> bytes:
         """Write the record as JSON."""
         return (json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+@contextmanager
+def writing_record(record: Record, image: Path, *, overwrite: bool) -> Iterator[None]:
+    """Write the record of an image that is written meanwhile; if the disk is full, neither is replaced."""
+    file, unknown = name_record(image), hash_content(b"")
+    with atomic_write(file, ready=lambda: protect([file], overwrite=overwrite)) as part:
+        part.write_bytes(record.model_copy(update={"digest": unknown}).to_json())  # as many bytes as in the end
+        yield
+        part.write_bytes(record.model_copy(update={"digest": hash_content(image.read_bytes())}).to_json())
 
 
 def identify_recipe(recipe: Recipe) -> Identity:
@@ -164,5 +181,5 @@ def read_record(file: Path) -> Record | Identity | None:
         return kind.model_validate_json(text, strict=True)
     except (OSError, ValueError) as error:
         wrong = "its keys are not a record's" if isinstance(error, ValidationError) else f"{error}"
-        remedy = "render the image again, or remove this file to use the recipe in the PNG"
+        remedy = "render the image again with --overwrite, or remove this file to use the recipe in the PNG"
         raise GuidedStyleError.of(file, f"this record is damaged ({wrong})", remedy) from error

@@ -18,18 +18,28 @@ from guidedstyle.device.precision import name_precision
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Rendering
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import atomic_write, making_folders
+from guidedstyle.io.files import making_folders
 from guidedstyle.io.images.writing import save_image, to_pillow
 from guidedstyle.io.layered.base import CONTENT_LAYER
 from guidedstyle.io.layered.openraster import write_openraster
+from guidedstyle.io.ownership import RECIPE_KEY, protect
 from guidedstyle.io.paths import name_record
 from guidedstyle.losses.terms import Losses
 from guidedstyle.masks.compositing import unstack_weights
 from guidedstyle.recipe.inputs import find_overwritten, identify, list_given
 from guidedstyle.recipe.loading.document import write_yaml
-from guidedstyle.recipe.loading.loader import RECIPE_KEY, dump_recipe
+from guidedstyle.recipe.loading.loader import dump_recipe
 from guidedstyle.recipe.model import Recipe
-from guidedstyle.results.record import Identity, LossSummary, Outcome, PlanSummary, Record, RegionLosses, StageSummary
+from guidedstyle.results.record import (
+    Identity,
+    LossSummary,
+    Outcome,
+    PlanSummary,
+    Record,
+    RegionLosses,
+    StageSummary,
+    writing_record,
+)
 from guidedstyle.scene.scene import Scene
 
 
@@ -72,11 +82,12 @@ class Result:
             plan=_summarise_plan(rendering.plan),
         )
 
-    def save(self, file: Path | str | None = None) -> Path:
+    def save(self, file: Path | str | None = None, *, overwrite: bool = False) -> Path:
         """Write the image (as layers if it is .ora) to `file`, or where the recipe says, and the record next to it.
 
         The recipe in both states the precision that was used, so that another machine computes in it too.
-        Raises GuidedStyleError where that would overwrite an input, or is impossible.
+        Raises GuidedStyleError where that would overwrite an input or, unless `overwrite`, a file that guidedstyle did
+        not make, and where it is impossible.
         """
         recipe, record = self.scene.recipe, self.record
         output = recipe.output
@@ -86,15 +97,12 @@ class Result:
             record = record.model_copy(update={"recipe": self._dump(recipe)})
         if overwritten := find_overwritten(identify(list_given(recipe)), [output, name_record(output)]):
             raise GuidedStyleError.of("output", overwritten, "choose another name")
-        with (
-            making_folders([output], "output"),
-            atomic_write(name_record(output)) as part,
-        ):  # if the disk is full, neither is replaced
-            part.write_bytes(record.to_json())
+        protect([output, name_record(output)], overwrite=overwrite)
+        with making_folders([output], "output"), writing_record(record, output, overwrite=overwrite):
             if output.suffix.lower() == ".ora":
-                _save_layers(self.scene, self.rendering, output)
+                _save_layers(self.scene, self.rendering, output, overwrite=overwrite)
             else:
-                save_image(self.picture, output, (RECIPE_KEY, write_yaml(record.recipe)))
+                save_image(self.picture, output, (RECIPE_KEY, write_yaml(record.recipe)), overwrite=overwrite)
         return output
 
     def _dump(self, recipe: Recipe) -> dict[str, Any]:
@@ -136,7 +144,7 @@ def _summarise_plan(plan: Plan) -> PlanSummary:
     )
 
 
-def _save_layers(scene: Scene, rendering: Rendering, file: Path) -> None:
+def _save_layers(scene: Scene, rendering: Rendering, file: Path, *, overwrite: bool) -> None:
     """Save a rendering as OpenRaster: the content image below one layer per region, with its mask as alpha.
 
     The `opacity` of a region is that of its layer, and can still be changed there.
@@ -150,4 +158,4 @@ def _save_layers(scene: Scene, rendering: Rendering, file: Path) -> None:
         layer = (content if region.keep else painted).convert("RGBA")
         layer.putalpha(Image.fromarray(np.uint8(mask * 255 + 0.5)))
         layers.append((region.name, layer))
-    write_openraster(file, layers, to_pillow(rendering.image), [1.0, *opacities])
+    write_openraster(file, layers, to_pillow(rendering.image), [1.0, *opacities], overwrite=overwrite)

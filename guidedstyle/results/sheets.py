@@ -106,12 +106,16 @@ def _wrap(label: str, width: int) -> Iterator[str]:
     yield line
 
 
-def save_mask_sheet(scene: Scene, recipe: Path, file: Path) -> None:
-    """Write the mask sheet of a scene; raises GuidedStyleError where that would overwrite an input of the recipe."""
+def save_mask_sheet(scene: Scene, recipe: Path, file: Path, *, overwrite: bool = False) -> None:
+    """Write the mask sheet of a scene.
+
+    Raises GuidedStyleError where that would overwrite an input of the recipe or, unless `overwrite`, any other file
+    that guidedstyle did not make.
+    """
     if overwritten := find_overwritten(identify(list_given(scene.recipe, recipe)), [file]):
         raise GuidedStyleError.of("--output", overwritten, "choose another name (-o)")
     with making_folders([file]):
-        save_image(draw_mask_sheet(scene), file)
+        save_image(draw_mask_sheet(scene), file, overwrite=overwrite)
 
 
 def draw_mask_sheet(scene: Scene) -> Image.Image:

@@ -18,6 +18,7 @@ from guidedstyle.engine.progress import LossHistory, Snapshot, Update
 from guidedstyle.engine.solvers.minimise import OPTIMISERS, Ending, EndReason, State
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory
 from guidedstyle.io.files import atomic_write
+from guidedstyle.io.ownership import protect
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.loading.keys import Difference, list_differences
 from guidedstyle.results.record import identify_recipe
@@ -66,7 +67,7 @@ def describe_machine(plan: Plan) -> dict[str, Any]:
 
 
 def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint atomically; raises GuidedStyleError if it cannot be written."""
+    """Write a checkpoint atomically; raises GuidedStyleError if it cannot be written, or would replace another file."""
     snapshot = checkpoint.snapshot
     data = {
         "format": FORMAT,
@@ -85,7 +86,7 @@ def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
         },
     }
     try:
-        with atomic_write(file) as temporary, temporary.open("wb") as stream:
+        with atomic_write(file, ready=lambda: protect([file])) as temporary, temporary.open("wb") as stream:
             torch.save(data, stream)
     except RuntimeError as error:  # torch reports a full disk like this
         raise GuidedStyleError.of(file, "the checkpoint cannot be written", "free disk space") from error
@@ -116,7 +117,8 @@ def _explaining_damage(file: Path) -> Iterator[None]:
     except Exception as error:  # unpickling a foreign file can raise anything
         if is_out_of_memory(error):
             raise
-        raise GuidedStyleError.of(file, "the checkpoint is damaged", START_OVER) from error
+        remedy = f"{START_OVER}; if it is not known as a checkpoint, with --overwrite"
+        raise GuidedStyleError.of(file, "the checkpoint is damaged", remedy) from error
 
 
 def _parse(data: dict[str, Any]) -> Checkpoint:

@@ -10,6 +10,15 @@ from pathlib import Path
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import check_folder_path
+from guidedstyle.io.paths import (
+    list_frames,
+    name_checkpoint,
+    name_frames,
+    name_lock,
+    name_old_checkpoint,
+    name_preview,
+    name_record,
+)
 from guidedstyle.io.video import check_timelapse
 from guidedstyle.results.plots import require_matplotlib
 
@@ -63,7 +72,8 @@ class RenderOptions:
     """Options of `render` that do not change the image.
 
     How often the image so far, numbered frames and checkpoints are written; the files of a time-lapse and of a report;
-    whether to resume from a checkpoint. A time-lapse needs frames: by default every second step.
+    whether to resume from a checkpoint, and whether to replace files that guidedstyle did not make. A time-lapse needs
+    frames: by default every second step.
 
     Raises GuidedStyleError if the file of a time-lapse or report cannot be written.
     """
@@ -74,6 +84,7 @@ class RenderOptions:
     timelapse: Path | None = None
     report: Path | None = None
     resume: bool = False
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         if self.timelapse:
@@ -85,6 +96,12 @@ class RenderOptions:
             _check_report(self.report)
             _check_place(self.report, "--report")
 
+    def list_files(self, output: Path) -> list[Path]:
+        """List the files that a render of this output writes, replaces or deletes."""
+        names = (name_record, name_checkpoint, name_old_checkpoint, name_lock, name_preview)
+        frames = list_frames(name_frames(output)) if self.frames != NEVER else []
+        return [output, *(name(output) for name in names), *frames, *filter(None, (self.timelapse, self.report))]
+
 
 def read_render_options(
     *,
@@ -94,6 +111,7 @@ def read_render_options(
     timelapse: Path | None = None,
     report: Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> RenderOptions:
     """Read the options of `render`; raises GuidedStyleError if one of them is wrong, or its file cannot be written."""
     return RenderOptions(
@@ -103,6 +121,7 @@ def read_render_options(
         timelapse=timelapse,
         report=report,
         resume=resume,
+        overwrite=overwrite,
     )
 
 

@@ -12,10 +12,18 @@ from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Update
 from guidedstyle.engine.solvers.minimise import EndReason
 from guidedstyle.errors import GuidedStyleError, explain_error
-from guidedstyle.io.files import check_writable, delete_leftovers, explaining_errors, make_folder, write_file
+from guidedstyle.io.files import check_folder_path, check_writable, delete_leftovers, explaining_errors, make_folder
 from guidedstyle.io.images.reading import fit_size
 from guidedstyle.io.images.writing import save_image, to_pillow
-from guidedstyle.io.paths import list_output_files, name_checkpoint, name_frames, name_old_checkpoint, name_preview
+from guidedstyle.io.ownership import discard, protect, write_marked
+from guidedstyle.io.paths import (
+    list_frames,
+    list_output_files,
+    name_checkpoint,
+    name_frames,
+    name_old_checkpoint,
+    name_preview,
+)
 from guidedstyle.io.video import write_timelapse
 from guidedstyle.recipe.inputs import find_overwritten, identify, list_given
 from guidedstyle.results.result import Result
@@ -47,7 +55,7 @@ class RunFiles:
         )
 
     def check(self) -> None:
-        """Raise GuidedStyleError if a file could not be written, or would overwrite an input of the render."""
+        """Raise GuidedStyleError if a file could not be written, or would replace an input or another foreign file."""
         if not is_first():
             return
         named = [file for file in (self.options.timelapse, self.options.report) if file]
@@ -58,10 +66,13 @@ class RunFiles:
             delete_leftovers(file)
             if file.is_dir() and file != self.frames:
                 raise GuidedStyleError.of(file, "there is a folder of this name", "choose another output (-o)")
+        if self.options.frames != NEVER:
+            check_folder_path(self.frames, "--save-every")
         frames = list_frames(self.frames) if self.options.frames != NEVER else []
         inputs = identify(list_given(self.scene.recipe, self.source))
         if overwritten := find_overwritten(inputs, [*files, *frames]):
             raise GuidedStyleError.of("render", overwritten, "choose another name for the image, film or report")
+        protect(self.options.list_files(self.output), overwrite=self.options.overwrite)
 
     def begin(self) -> Resumption:
         """Decide where the render begins; delete or move the frames, preview and checkpoint of an earlier one.
@@ -82,7 +93,7 @@ class RunFiles:
         if not is_first():
             return Resumption(self.plan)
         with explaining_errors(self.output.parent, CANNOT_DELETE):
-            self.preview.unlink(missing_ok=True)
+            discard(self.preview)
             if not self.checkpoint.exists():
                 return Resumption(self.plan)
             self.checkpoint.replace(self.old_checkpoint)
@@ -102,7 +113,8 @@ class RunFiles:
         if options.frames != NEVER:
             make_folder(self.frames, "--save-every")
         yield NonFatalCallback(self.checkpointer, reporter)
-        yield NonFatalCallback(Previews(self.preview, size=size, every=options.previews), reporter)
+        previews = Previews(self.preview, size=size, every=options.previews, overwrite=options.overwrite)
+        yield NonFatalCallback(previews, reporter)
         yield NonFatalCallback(Frames(self.frames, size=size, every=options.frames), reporter)
 
     def end(self, result: Result) -> None:
@@ -113,13 +125,14 @@ class RunFiles:
         resumable = result.rendering.end_reason == EndReason.INTERRUPTED  # also by another process
         for file in (self.preview, *(() if resumable else (self.checkpoint, self.old_checkpoint))):
             with explaining_errors(file, "this file is not needed any more and cannot be deleted"):
-                file.unlink(missing_ok=True)
+                discard(file)
         if self.options.timelapse:
-            write_timelapse(list_frames(self.frames), result.picture, self.options.timelapse)
+            frames, overwrite = list_frames(self.frames), self.options.overwrite
+            write_timelapse(frames, result.picture, self.options.timelapse, overwrite=overwrite)
         if self.options.report:
             from guidedstyle.results.page import write_page  # slow to import, and rarely needed
 
-            write_file(self.options.report, write_page(result).encode())
+            write_marked(self.options.report, write_page(result).encode(), overwrite=self.options.overwrite)
 
     def describe_kept(self) -> Iterator[str]:
         """Describe the files that a failed render keeps."""
@@ -151,18 +164,11 @@ class NonFatalCallback:
             self.failed = True
 
 
-def list_frames(folder: Path) -> list[Path]:
-    """List the frames in a folder in the order of their numbers; links are left out, as we write none."""
-    return sorted(
-        file for file in folder.glob("*.png") if file.stem.isdecimal() and file.is_file() and not file.is_symlink()
-    )
-
-
 class Previews:
     """Writes the image so far, as large as the output, up to LARGEST_PREVIEW."""
 
-    def __init__(self, file: Path, *, size: Size, every: Every) -> None:
-        self.file, self.throttle = file, Throttle(every)
+    def __init__(self, file: Path, *, size: Size, every: Every, overwrite: bool = False) -> None:
+        self.file, self.throttle, self.overwrite = file, Throttle(every), overwrite
         self.size = fit_size(size, min(max(size), LARGEST_PREVIEW))
 
     def __call__(self, update: Update) -> None:
@@ -171,7 +177,7 @@ class Previews:
 
     def write(self, update: Update) -> None:
         """Write it in any case."""
-        save_image(draw_update(update, self.size), self.file)
+        save_image(draw_update(update, self.size), self.file, overwrite=self.overwrite)
 
 
 class Frames:

@@ -25,6 +25,7 @@ from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.plan import choose_device
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import atomic_write, make_folder, write_file
+from guidedstyle.io.ownership import protect
 from guidedstyle.training.data import Crops, Pool, find_images
 from guidedstyle.training.reduction import Heads, reduce, reduce_to_metric
 from guidedstyle.types import Convention
@@ -207,14 +208,19 @@ def prepare_training(
     seed: int = 0,
     device: str = "auto",
     resume: bool = False,
+    overwrite: bool = False,
 ) -> Training:
     """Prepare a training run whose weights go to `out` (.safetensors), checkpoints to a file next to it.
 
     `images` are folders; files with one of `hold_out` in their names are left out. The student is first reduced from
-    the `teacher` on `stills` crops, or with `resume` read from the checkpoint. Raises GuidedStyleError.
+    the `teacher` on `stills` crops, or with `resume` read from the checkpoint. Raises GuidedStyleError, also where,
+    unless `overwrite`, a file of someone else would be replaced.
     """
     if out.suffix != ".safetensors":
         raise GuidedStyleError.of("--out", f"{out} is not a .safetensors file", "choose a name ending in .safetensors")
+    if out.exists() and out.samefile(teacher):
+        raise GuidedStyleError.of("--out", f"{out} would overwrite the teacher", "choose another name")
+    protect([out, name_checkpoint(out)], overwrite=overwrite)
     chosen, files = choose_device(device), find_images(images, hold_out)
     large, small = load_by_name("vgg19", teacher, convention), ConvEncoder(LITE, IMAGENET)
     if not set(small.layers) <= set(large.layers):

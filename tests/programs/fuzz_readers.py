@@ -44,9 +44,10 @@ with atheris.instrument_imports(include=["guidedstyle", "PIL", "psd_tools", "yam
     from guidedstyle.io.images.writing import save_image
     from guidedstyle.io.layered import base as paper
     from guidedstyle.io.layered.formats import open_layered, read_layer
+    from guidedstyle.io.ownership import RECIPE_KEY
     from guidedstyle.masks.files import read_alpha, read_grey, read_labels
     from guidedstyle.masks.labels import Palette
-    from guidedstyle.recipe.loading.loader import RECIPE_KEY, read_recipe, write_recipe
+    from guidedstyle.recipe.loading.loader import read_recipe, write_recipe
     from guidedstyle.recipe.loading.settings import parse_setting
     from guidedstyle.results.comparison import compare_images
     from guidedstyle.run.checkpoint import read_checkpoint

@@ -283,7 +283,7 @@ def test_impossible_file_names_are_compared_as_text(folder: Path, name: str) -> 
 
 def test_a_damaged_recipe_in_an_image_is_an_error(folder: Path) -> None:
     from guidedstyle.io.images.writing import save_image
-    from guidedstyle.recipe.loading.loader import RECIPE_KEY
+    from guidedstyle.io.ownership import RECIPE_KEY
 
     save_image(Image.open(folder / "photo.png"), folder / "odd.png", (RECIPE_KEY, "only words"))
     done = run("compare", "odd.png", "photo.png", folder=folder)

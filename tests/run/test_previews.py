@@ -112,7 +112,7 @@ def test_a_frame_that_cannot_be_written_is_reported_once_and_the_render_continue
         (("--preview-every", "often"), "neither a number of steps"),
         (("--set", "init={file: recipe.preview.png}"), "would overwrite init.file"),
         (("-o", "/proc/picture.png"), "nothing can be written here"),
-        (("--timelapse", "/proc/film.mp4"), "nothing can be written here"),
+        (("--timelapse", "/proc/film.mp4", "--overwrite"), "nothing can be written here"),
     ],
 )
 def test_files_that_could_not_be_written_are_refused_before_rendering(

@@ -14,7 +14,6 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo, putchunk
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import write_file
 from guidedstyle.io.images.metadata import (
     BYTE,
     MOST_IN_JPEG,
@@ -30,6 +29,7 @@ from guidedstyle.io.images.metadata import (
     write_directory,
 )
 from guidedstyle.io.images.opening import open_image
+from guidedstyle.io.ownership import write_marked
 from guidedstyle.types import Array, DeepPixels, Subsampling
 
 LONGEST_SIDES = {".webp": 16383}  # px, by suffix: the limit of the format
@@ -60,12 +60,14 @@ def to_pillow(array: Array) -> Image.Image:
     return Image.fromarray(pixels.astype(np.uint8))
 
 
-def save_image(picture: Image.Image, file: Path, note: tuple[str, str] | None = None) -> None:
+def save_image(
+    picture: Image.Image, file: Path, note: tuple[str, str] | None = None, *, overwrite: bool = False
+) -> None:
     """Write a Pillow image atomically, as `save_pixels` does, or in any other format that Pillow writes."""
     if file.suffix.lower() in ENCODERS and picture.mode in ("RGB", "RGBA"):
-        return save_pixels(np.asarray(picture), file, Attached(note=note))
+        return save_pixels(np.asarray(picture), file, Attached(note=note), overwrite=overwrite)
     kind = _find_format(file)
-    _save(file, kind, lambda: _encode_by_pillow(picture, kind))
+    _save(file, kind, lambda: _encode_by_pillow(picture, kind), overwrite)
 
 
 def save_pixels(
@@ -75,19 +77,22 @@ def save_pixels(
     *,
     quality: int | None = None,
     subsampling: Subsampling | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write pixels (H, W, 3 or 4) of 8 bits, or for `DEEP_SUFFIXES` of 16, atomically; alpha is straight.
 
     `quality`, 1 to 100, is that of JPEG (default: 95), AVIF (90) and WebP, which loses nothing without it.
     `subsampling` is that of the chroma in JPEG and AVIF (default: none, 4:4:4). Raises GuidedStyleError if the suffix
-    is not that of an image, or the file cannot be written.
+    is not that of an image, the file cannot be written, or, unless `overwrite`, one that this program did not make
+    would be replaced.
     """
     kind = _find_format(file)
     encode = ENCODERS.get(file.suffix.lower())
     if not encode:
-        return _save(file, kind, lambda: _encode_by_pillow(Image.fromarray(pixels), kind))
+        return _save(file, kind, lambda: _encode_by_pillow(Image.fromarray(pixels), kind), overwrite)
     options = {"quality": quality, "subsampling": subsampling}
-    _save(file, kind, lambda: encode(pixels, attached, {key: value for key, value in options.items() if value}))
+    given = {key: value for key, value in options.items() if value}
+    _save(file, kind, lambda: encode(pixels, attached, given), overwrite)
 
 
 def _find_format(file: Path) -> str:
@@ -99,12 +104,12 @@ def _find_format(file: Path) -> str:
     return kind
 
 
-def _save(file: Path, kind: str, encode: Callable[[], bytes]) -> None:
+def _save(file: Path, kind: str, encode: Callable[[], bytes], overwrite: bool) -> None:
     try:
         content = encode()
     except (ValueError, RuntimeError, KeyError) as error:  # imagecodecs' errors are RuntimeErrors
         raise GuidedStyleError.of(file, f"it cannot be written as {kind} ({error})", "use .png") from error
-    write_file(file, content)
+    write_marked(file, content, overwrite=overwrite)
 
 
 def _encode_by_pillow(picture: Image.Image, kind: str, **options: Any) -> bytes:

@@ -14,7 +14,6 @@ from xml.etree import ElementTree as Xml
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import write_file
 from guidedstyle.io.images.reading import read_opacity
 from guidedstyle.io.layered.base import (
     DAMAGED,
@@ -27,6 +26,7 @@ from guidedstyle.io.layered.base import (
     read_layer_part,
     read_xml,
 )
+from guidedstyle.io.ownership import write_marked
 from guidedstyle.types import Pixels, Size
 
 THUMBNAIL = 256  # px, longest side
@@ -72,11 +72,17 @@ def _read(file: Path, element: Any, corner: tuple[int, int], size: Size) -> Pixe
 
 
 def write_openraster(
-    file: Path, layers: Sequence[tuple[str, Image.Image]], merged: Image.Image, opacities: Sequence[float] = ()
+    file: Path,
+    layers: Sequence[tuple[str, Image.Image]],
+    merged: Image.Image,
+    opacities: Sequence[float] = (),
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Write RGBA layers by name, from back to front, and the merged image, atomically.
 
-    `opacities` are those of all layers, 0 to 1; without them all are opaque.
+    `opacities` are those of all layers, 0 to 1; without them all are opaque. Raises GuidedStyleError where, unless
+    `overwrite`, that would replace a file that this program did not make.
     """
     root = Xml.Element("image", version="0.0.3", w=str(merged.width), h=str(merged.height))
     stack = Xml.SubElement(root, "stack")
@@ -97,7 +103,7 @@ def write_openraster(
         thumbnail = merged.copy()
         thumbnail.thumbnail((THUMBNAIL, THUMBNAIL))
         archive.writestr("Thumbnails/thumbnail.png", _pack(thumbnail))
-    write_file(file, buffer.getvalue())
+    write_marked(file, buffer.getvalue(), overwrite=overwrite)
 
 
 def _pack(picture: Image.Image) -> bytes:

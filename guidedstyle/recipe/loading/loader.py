@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from guidedstyle.errors import GuidedStyleError, Problem, Warned
+from guidedstyle.io.ownership import RECIPE_KEY
 from guidedstyle.recipe.inputs import find_escapes, find_spelled, list_files, list_masks, share_masks
 from guidedstyle.recipe.loading.document import Document, read_document, write_yaml
 from guidedstyle.recipe.loading.idle import find_idle_keys
@@ -23,7 +24,6 @@ from guidedstyle.types import KeyPath, Setting, Violation
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 MOST_BYTES = 2**20  # of a recipe
-RECIPE_KEY = "guidedstyle recipe"  # of the PNG's text that carries the recipe
 
 
 @dataclass
