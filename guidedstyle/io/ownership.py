@@ -146,7 +146,7 @@ def _find_problem(file: Path, overwrite: bool) -> Problem | None:
     if overwrite or not file.is_file() or is_ours(file):
         return None
     rule = "it exists, and guidedstyle did not make it, or it was changed since"
-    remedy = "choose another name (-o), or replace it with --overwrite (in Python: overwrite=True)"
+    remedy = "choose another name (-o), or replace it with --overwrite (in Python, `overwrite`)"
     return Problem(str(file), rule, remedy)
 
 

@@ -218,7 +218,7 @@ def prepare_training(
     """
     if out.suffix != ".safetensors":
         raise GuidedStyleError.of("--out", f"{out} is not a .safetensors file", "choose a name ending in .safetensors")
-    if out.exists() and out.samefile(teacher):
+    if out.exists() and teacher.exists() and out.samefile(teacher):
         raise GuidedStyleError.of("--out", f"{out} would overwrite the teacher", "choose another name")
     protect([out, name_checkpoint(out)], overwrite=overwrite)
     chosen, files = choose_device(device), find_images(images, hold_out)

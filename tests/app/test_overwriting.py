@@ -1,17 +1,30 @@
-"""Commands never overwrite their inputs: images, masks, recipes, frames of other renders."""
+"""Commands never overwrite their inputs, nor, without --overwrite, other files that guidedstyle did not make."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from support.command_server import CommandServer
 from support.commands import run
 from support.images import draw_image
 
-from guidedstyle.app.jobs import Failure, Job, list_orders, make_jobs
-from guidedstyle.errors import GuidedStyleError
+import guidedstyle
+from guidedstyle.app.jobs import Failure, Job, list_orders, make_jobs, protect_outputs
+from guidedstyle.app.render import Renderer, attempt_jobs, render_job
+from guidedstyle.app.sweep import Sweep
+from guidedstyle.app.variants import make_variants, parse_axis
+from guidedstyle.errors import ExitCode, GuidedStyleError, RenderFailedError
+from guidedstyle.io.ownership import is_ours
 from guidedstyle.recipe.loading.loader import load_recipe
+from guidedstyle.results.result import Result
+from guidedstyle.run.interrupts import StopRequest
+from guidedstyle.run.options import Every, RenderOptions
+from guidedstyle.run.reporter import SilentReporter
+from guidedstyle.training.distil import prepare_training
 
 TINY = ("--size", "32", "--steps", "2", "--device", "cpu")
 RECIPE = "style: ink.png\ncontent: photo.png\n"
@@ -169,3 +182,228 @@ def test_a_comparison_does_not_overwrite_inputs_of_a_compared_image(project: Pat
     assert run("render", "r.yaml", *TINY, folder=project).returncode == 0
     (project / "r.png.json").unlink()
     refuse(project, "compare", "r.png", "photo.png", "-o", "ink.png", said="ink.png would overwrite ink.png")
+
+
+HAND_PAINTED = "painted by hand"
+FRAMES, FILM, PAGE = ("--save-every", "1"), ("--timelapse", "film.avi"), ("--report", "page.html")
+SWEEP = ("sweep", "r.yaml", "--vary", "smoothness=1,2", "-o", "out")
+FOREIGN = [  # a file, and the command that would replace or delete it
+    ("r.png", ("render", "r.yaml")),
+    ("r.png", ("render", "r.yaml", "--dry-run")),
+    ("r.png", ("render", "r.yaml", "--resume")),
+    ("r.png.json", ("render", "r.yaml")),
+    ("r.preview.png", ("render", "r.yaml", "--preview-every", "off")),
+    ("r.png.state", ("render", "r.yaml", "--checkpoint-every", "off")),
+    ("r.png.state.old", ("render", "r.yaml")),
+    (".r.png.lock", ("render", "r.yaml")),
+    ("r.png.frames/000007.png", ("render", "r.yaml", *FRAMES)),
+    ("r.png.frames/000007.png", ("render", "r.yaml", *FILM)),
+    ("film.avi", ("render", "r.yaml", *FILM)),
+    ("page.html", ("render", "r.yaml", *PAGE)),
+    ("sky.png", ("render", "sky.yaml")),  # whose `output:` names it
+    ("sky.jpg", ("render", "r.yaml", "-o", "sky.jpg")),
+    ("sky.TIF", ("render", "r.yaml", "-o", "sky.TIF")),
+    ("sky.webp", ("render", "r.yaml", "-o", "sky.webp")),
+    ("sky.ora", ("render", "r.yaml", "--set", "output=sky.ora")),
+    ("out/photo.png", ("render", "r.yaml", "--content", "photo.png", "-o", "out")),
+    ("out/sheet.png", SWEEP),
+    ("out/sheet.png", (*SWEEP, "--dry-run")),
+    ("out/table.csv", SWEEP),
+    ("out/.sheet.png.lock", SWEEP),
+    ("out/smoothness=2.png", SWEEP),
+    ("out/smoothness=2.png.json", SWEEP),
+    ("sheet.png", ("mask", "show", "r.yaml", "-o", "sheet.png")),
+    ("sheet.jpg", ("masks", "r.yaml", "-o", "sheet.jpg")),
+    ("compare.png", ("compare", "photo.png", "ink.png")),
+]
+
+
+@pytest.mark.parametrize(("name", "command"), FOREIGN, ids=[f"{name} {' '.join(one)}" for name, one in FOREIGN])
+def test_a_file_that_guidedstyle_did_not_make_is_kept(
+    project: Path, server: CommandServer, name: str, command: tuple[str, ...]
+) -> None:
+    (project / "out").mkdir()
+    (project / "r.yaml").write_text(RECIPE)
+    (project / "sky.yaml").write_text(f"{RECIPE}output: sky.png\n")
+    (project / name).parent.mkdir(exist_ok=True)
+    (project / name).write_text(HAND_PAINTED)
+    (problem,) = server.refuse(project, *command)
+    assert f"{name}: it exists, and guidedstyle did not make it" in problem
+    assert "-o" in problem
+    assert "--overwrite" in problem
+    assert (project / name).read_text() == HAND_PAINTED
+
+
+@pytest.mark.parametrize("target", ["nowhere.png", "photo.png", "painted.png", "chain.png"])
+@pytest.mark.parametrize("name", ["r.png", "r.png.json", "r.preview.png", "r.png.state"])
+def test_a_link_as_output_is_refused(project: Path, server: CommandServer, name: str, target: str) -> None:
+    (project / "r.yaml").write_text(RECIPE)
+    draw_image(8, 8, 1).save(project / "painted.png")
+    (project / "chain.png").symlink_to("painted.png")
+    (project / name).symlink_to(target)
+    for flags in ((), ("--overwrite",)):
+        (problem,) = server.refuse(project, "render", "r.yaml", *flags)
+        assert "would overwrite content" in problem if target == "photo.png" else f"{name}: it is a link to" in problem
+    assert (project / name).readlink() == Path(target)
+
+
+@pytest.fixture
+def own(project: Path) -> Path:
+    """Render a recipe with everything that can be written next to its image."""
+    (project / "r.yaml").write_text(f"{RECIPE}size: 32\nsolver: {{steps: 2, sizes: 1}}\n")
+    guidedstyle.render(project / "r.yaml", device="cpu", options=write_all(project))
+    return project
+
+
+def write_all(project: Path, *, overwrite: bool = False) -> RenderOptions:
+    every = Every(steps=1)
+    return RenderOptions(
+        previews=every,
+        frames=every,
+        checkpoints=every,
+        timelapse=project / "film.avi",
+        report=project / "page.html",
+        overwrite=overwrite,
+    )
+
+
+def test_everything_that_a_render_wrote_may_be_replaced_by_the_next(own: Path) -> None:
+    written = ["r.png", "r.png.json", "film.avi", "page.html", "r.png.frames/000001.png", "r.png.frames/000002.png"]
+    assert all(is_ours(own / name) for name in written)
+    (own / "r.yaml").write_text((own / "r.yaml").read_text().replace("size: 32", "size: 40"))
+    before = read_all(own)
+    guidedstyle.render(own / "r.yaml", device="cpu", options=write_all(own))
+    assert all((own / name).read_bytes() != before[own / name] for name in written)
+
+
+@pytest.mark.parametrize("name", ["r.png", "film.avi", "page.html", "r.png.frames/000002.png"])
+def test_what_the_user_changed_since_is_kept(own: Path, name: str) -> None:
+    with (own / name).open("r+b") as file:
+        file.seek(200)
+        file.write(b"x")
+    before = read_all(own)
+    with pytest.raises(GuidedStyleError, match=f"{name}: it exists, and .* or it was changed since"):
+        guidedstyle.render(own / "r.yaml", device="cpu", options=write_all(own))
+    assert read_all(own) == before
+    guidedstyle.render(own / "r.yaml", device="cpu", options=write_all(own, overwrite=True))
+    assert is_ours(own / name)
+
+
+def test_an_image_painted_over_is_skipped_by_resume_and_not_saved_over(own: Path) -> None:
+    with Image.open(own / "r.png") as picture:
+        picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(own / "r.png")
+    painted = (own / "r.png").read_bytes()
+    (job,) = protect_outputs(make_jobs(list_orders([own / "r.yaml"])), RenderOptions(resume=True))
+    assert isinstance(job, Job)
+    assert render_job(job, Renderer("cpu"), options=RenderOptions(resume=True)) is None
+    result = guidedstyle.render(own / "r.yaml", device="cpu")
+    for file in (None, own / "r.png", str(own / "photo.png")):
+        with pytest.raises(GuidedStyleError, match="overwrite"):
+            result.save(file)
+    assert (own / "r.png").read_bytes() == painted
+    result.save(overwrite=True)
+    result.save()
+    assert is_ours(own / "r.png")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".ora"])
+def test_a_result_is_saved_again_to_its_own_file_only(own: Path, suffix: str) -> None:
+    result = guidedstyle.render(own / "r.yaml", device="cpu")
+    file = own / f"other{suffix}"
+    assert result.save(file) == result.save(file) == file
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(GuidedStyleError, match="guidedstyle did not make it"):
+        result.save(file)
+    (own / f"another{suffix}.json").write_text("{}")
+    with pytest.raises(GuidedStyleError, match=f"another{suffix}.json: it exists"):
+        result.save(own / f"another{suffix}")
+    assert not (own / f"another{suffix}").exists()
+
+
+def test_an_image_painted_while_another_renders_is_kept(own: Path) -> None:
+    def paint(update: object) -> bool:
+        (own / "r.png").write_text(HAND_PAINTED)
+        (own / "r.preview.png").write_text(HAND_PAINTED)
+        return True
+
+    (own / "r.yaml").write_text((own / "r.yaml").read_text().replace("size: 32", "size: 40"))
+    with pytest.raises(RenderFailedError, match=r"r.png is not written, but kept as .*guidedstyle-.*r.png") as error:
+        guidedstyle.render(own / "r.yaml", paint, device="cpu", options=RenderOptions(previews=Every(steps=1)))
+    assert (own / "r.png").read_text() == (own / "r.preview.png").read_text() == HAND_PAINTED
+    kept = Path(str(error.value).partition("kept as ")[2].partition(": ")[0])
+    assert is_ours(kept)
+    shutil.rmtree(kept.parent)
+
+
+class SecondNames(SilentReporter):
+    """Gives each written image a second name, as disks that ignore case do; keeps the last error."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names, self.error = names, ""
+
+    def ended(self, name: str, output: Path, record: object, *, known: bool) -> None:
+        output.with_name(self.names[output.name]).hardlink_to(output)
+
+    def failed(self, name: str, error: Exception) -> None:
+        self.error = str(error)
+
+
+def test_of_two_outputs_that_are_one_file_on_this_disk_the_second_is_not_rendered(own: Path) -> None:
+    for name in ("A.png", "a.png"):
+        (own / f"{name}.yaml").write_text((own / "r.yaml").read_text() + f"output: {name}\n")
+    reporter, renderer = SecondNames({"A.png": "a.png"}), Renderer("cpu")
+    jobs = make_jobs(list_orders([own / "A.png.yaml", own / "a.png.yaml"]))
+
+    def render(job: Job) -> Result | None:
+        return render_job(job, renderer, options=RenderOptions(), reporter=reporter)
+
+    codes = attempt_jobs(jobs, render, reporter=reporter, stop=StopRequest())
+    assert codes == [ExitCode.DONE, ExitCode.USER_ERROR]
+    assert "a.png would overwrite that of" in reporter.error
+    assert is_ours(own / "A.png")
+
+
+def test_variants_that_are_one_file_on_this_disk_are_not_rendered_over_each_other(own: Path) -> None:
+    for name in ("A", "a"):
+        shutil.copy(own / "photo.png", own / name)
+    variants = make_variants(own / "r.yaml", [parse_axis("content=A,a")], (), folder=own)
+    reporter = SecondNames({"content=A.png": "content=a.png"})
+    sweep = Sweep(variants, columns=2, folder=own, renderer=Renderer("cpu"), reporter=reporter)
+    sweep.plan()
+    assert sweep.run() == [ExitCode.DONE, ExitCode.USER_ERROR, ExitCode.DONE]
+    assert "content=a.png would overwrite content=A" in reporter.error
+
+
+def test_a_sweep_run_again_replaces_its_sheet_and_table_but_not_an_edited_table(own: Path) -> None:
+    folder = own / "out"
+    folder.mkdir()
+
+    def sweep(values: str, *, overwrite: bool = False) -> list[ExitCode]:
+        variants = make_variants(own / "r.yaml", [parse_axis(f"smoothness={values}")], (), folder=folder)
+        one = Sweep(variants, columns=2, folder=folder, renderer=Renderer("cpu"), overwrite=overwrite)
+        one.plan()
+        return one.run()
+
+    assert set(sweep("1,2")) == {ExitCode.DONE}
+    assert set(sweep("1,3")) == {ExitCode.DONE}
+    table = (folder / "table.csv").read_text().replace("file,", "rating,file,")
+    (folder / "table.csv").write_text(table)
+    sheet = (folder / "sheet.png").read_bytes()
+    assert sweep("1,4")[-1] == ExitCode.USER_ERROR
+    assert (folder / "table.csv").read_text() == table
+    assert (folder / "sheet.png").read_bytes() == sheet
+    assert set(sweep("1,4", overwrite=True)) == {ExitCode.DONE}
+    assert is_ours(folder / "table.csv")
+
+
+def test_training_does_not_replace_files_of_others(project: Path) -> None:
+    for name in ("mine.safetensors", "mine.ckpt"):
+        file = project / name
+        file.write_text(HAND_PAINTED)
+        with pytest.raises(GuidedStyleError, match=f"{name}: it exists, and guidedstyle did not make it"):
+            prepare_training([project], project / "teacher.pth", project / "mine.safetensors")
+        file.unlink()
+    teacher = project / "teacher.safetensors"
+    teacher.write_text(HAND_PAINTED)
+    with pytest.raises(GuidedStyleError, match="would overwrite the teacher"):
+        prepare_training([project], teacher, teacher, overwrite=True)
