@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, overload
 from guidedstyle.app.jobs import Job
 from guidedstyle.device.environment import read_limits
 from guidedstyle.errors import GuidedStyleError, RenderFailedError, StoppedEarlyError
+from guidedstyle.io.memory import is_array
 from guidedstyle.recipe.loading import loader
-from guidedstyle.recipe.loading.loader import Reading, read_recipe, wrap_recipe
+from guidedstyle.recipe.loading.loader import Reading, Source, read_mapping, read_recipe, wrap_recipe
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import Every, RenderOptions
@@ -20,6 +21,8 @@ from guidedstyle.scene.check import Check, check_reading
 from guidedstyle.types import Setting
 
 if TYPE_CHECKING:
+    import torch
+
     from guidedstyle.engine.progress import OnUpdate
     from guidedstyle.results.result import Result
 
@@ -42,16 +45,26 @@ __all__ = [
 NO_SETTINGS: Mapping[str, object] = MappingProxyType({})
 
 
-def load_recipe(file: Path | str, settings: Mapping[str, object] = NO_SETTINGS, *, sandbox: bool = False) -> Recipe:
-    """Read a recipe from YAML, or from a PNG that was rendered; `settings` set keys: {"regions.sky.strength": 2}.
+def load_recipe(source: Source, settings: Mapping[str, object] = NO_SETTINGS, *, sandbox: bool = False) -> Recipe:
+    """Read a recipe from YAML, from a PNG that was rendered, or from a mapping with the same keys.
+
+    `settings` set keys: {"regions.sky.strength": 2}. In a mapping and in settings, an image may stand in place of a
+    file, for content, styles, masks and start images: a NumPy array or a tensor, (H, W), (H, W, C) or (C, H, W) with
+    C = 1, 3 (RGB) or 4 (RGBA), also with axes of length 1 before, in uint8, uint16, bool, or floats in [0, 1]; or a
+    Pillow image. It is copied: to change it later does not change the recipe. Numbers may be NumPy's. In a mapping,
+    None is as if the key were not given, and paths are relative to the working folder.
 
     With `sandbox` it may name no files outside its folder. Raises GuidedStyleError with all problems.
     """
-    given = [Setting(key, value, f"{key}={value}") for key, value in settings.items()]
-    return loader.load_recipe(file, given, sandbox)
+    given = [Setting(key, value, _place(key, value)) for key, value in settings.items()]
+    return loader.load_recipe(source, given, sandbox)
 
 
-def check(recipe: Recipe | Path | str, *, strict: bool = False) -> Check:
+def _place(key: str, value: object) -> str:
+    return f"{key}={type(value).__name__}" if is_array(value) and getattr(value, "shape", True) else f"{key}={value}"
+
+
+def check(recipe: Recipe | Source, *, strict: bool = False) -> Check:
     """Check a recipe, its images and masks without rendering; raises GuidedStyleError with all problems.
 
     With `strict` warnings are errors too.
@@ -61,11 +74,11 @@ def check(recipe: Recipe | Path | str, *, strict: bool = False) -> Check:
 
 @overload
 def render(
-    recipe: Recipe | Path | str,
+    recipe: Recipe | Source,
     on_update: OnUpdate | None = None,
     *,
     options: None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     tile: int | str = "auto",
     max_memory: float | None = None,
     reporter: Reporter = SILENT,
@@ -75,11 +88,11 @@ def render(
 
 @overload
 def render(
-    recipe: Recipe | Path | str,
+    recipe: Recipe | Source,
     on_update: OnUpdate | None = None,
     *,
     options: RenderOptions,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     tile: int | str = "auto",
     max_memory: float | None = None,
     reporter: Reporter = SILENT,
@@ -88,11 +101,11 @@ def render(
 
 
 def render(
-    recipe: Recipe | Path | str,
+    recipe: Recipe | Source,
     on_update: OnUpdate | None = None,
     *,
     options: RenderOptions | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     tile: int | str = "auto",
     max_memory: float | None = None,
     reporter: Reporter = SILENT,
@@ -106,8 +119,8 @@ def render(
     from the same recipe and files.
 
     `on_update` is called after every step; the render ends when it returns False, or when `stop` is set, also from
-    another thread. `reporter` receives plan, progress, warnings and end. `device` is auto, cpu, cuda or mps, `tile`
-    auto, off or a number of px, `max_memory` is in GiB.
+    another thread. `reporter` receives plan, progress, warnings and end. `device` is auto, cpu, cuda or mps, or
+    a torch.device, `tile` auto, off or a number of px, `max_memory` is in GiB.
 
     Raises GuidedStyleError with all problems, RenderFailedError if a render with `options` fails after it has begun,
     StoppedEarlyError if it is stopped before the first step.
@@ -115,11 +128,13 @@ def render(
     from guidedstyle.app.render import Renderer, render_job
     from guidedstyle.device.distributed import join_processes
 
-    reading, renderer = _read(recipe), Renderer(device, read_limits(str(tile), max_memory))
+    reading, renderer = _read(recipe), Renderer(str(device), read_limits(str(tile), max_memory))
     job = Job(reading.document.source, reading, check_reading(reading, renderer.masks))
     with join_processes():
         return render_job(job, renderer, options=options, reporter=reporter, stop=stop, on_update=on_update)
 
 
-def _read(recipe: Recipe | Path | str) -> Reading:
-    return wrap_recipe(recipe) if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
+def _read(recipe: Recipe | Source) -> Reading:
+    if isinstance(recipe, Recipe):
+        return wrap_recipe(recipe)
+    return read_mapping(recipe) if isinstance(recipe, Mapping) else read_recipe(Path(recipe))

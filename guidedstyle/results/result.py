@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import platform
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
@@ -82,7 +83,7 @@ class Result:
             plan=_summarise_plan(rendering.plan),
         )
 
-    def save(self, file: Path | str | None = None, *, overwrite: bool = False) -> Path:
+    def save(self, file: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> Path:
         """Write the image (as layers if it is .ora) to `file`, or where the recipe says, and the record next to it.
 
         The recipe in both states the precision that was used, so that another machine computes in it too.

@@ -87,6 +87,9 @@ class RenderOptions:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("timelapse", "report"):
+            if file := getattr(self, name):
+                object.__setattr__(self, name, Path(file))  # a text is a path too
         if self.timelapse:
             check_timelapse(self.timelapse)
             _check_place(self.timelapse, "--timelapse")

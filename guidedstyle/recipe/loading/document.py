@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numbers
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from guidedstyle.errors import GuidedStyleError, Problem
+from guidedstyle.io.memory import PREFIX, InMemoryImage, hold_image, is_array, to_numpy
 from guidedstyle.recipe.loading.keys import name_key
 from guidedstyle.types import KeyPath
 
@@ -83,6 +86,44 @@ class Document:
     places: dict[KeyPath, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    images: dict[str, InMemoryImage | Problem] = field(default_factory=dict)  # by name; or why one cannot be used
+
+    def take(self, value: Any, path: KeyPath = ()) -> Any:
+        """Copy a value from Python as plain data: numbers of NumPy, paths, mappings.
+
+        An image in memory (see `hold_image`) is replaced by its name, as if that were a file, and kept in `images`.
+        Keys whose value is None are left out.
+        """
+        if isinstance(value, Mapping):
+            keys = {key: self._take_key(key, path) for key, held in value.items() if held is not None}
+            return {name: self.take(value[key], (*path, name)) for key, name in keys.items() if name is not None}
+        if isinstance(value, list | tuple):
+            return [self.take(entry, (*path, index)) for index, entry in enumerate(value)]
+        if isinstance(value, os.PathLike):
+            return os.fsdecode(value)
+        if is_array(value):
+            return self._take_array(value, path)
+        return _take_plain(value)
+
+    def _take_key(self, key: object, path: KeyPath) -> str | None:
+        if isinstance(key, str):
+            return str(key)
+        rule, remedy = f"the key {key!r} is not text", f"write it in quotes: {str(key)!r}"
+        self.problems.append(Problem(self.locate(path), rule, remedy))
+        return None
+
+    def _take_array(self, value: Any, path: KeyPath) -> Any:
+        """Take an array: a number or a list of numbers, or else an image."""
+        try:
+            dimensions = 2 if hasattr(value, "getexif") else (array := to_numpy(value)).ndim
+            if dimensions < 2 or (dimensions == 2 and path[-1:] == ("polygon",)):
+                return _take_numbers(array)
+            held: InMemoryImage | Problem = hold_image(value)
+        except GuidedStyleError as error:
+            held = error.problems[0]
+        name = str(held) if isinstance(held, InMemoryImage) else f"{PREFIX}{len(self.images)}"
+        self.images[name] = held
+        return name
 
     def locate(self, path: KeyPath) -> str:
         """Name the place of `path`, or of the nearest key above it: `recipe.yaml:12: regions[1].mask`."""
@@ -91,6 +132,31 @@ class Document:
     def find_place(self, path: KeyPath) -> str | None:
         """Find the place of `path`, or of the nearest key above it: `recipe.yaml:12`, or that of a setting."""
         return next((self.places[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.places), None)
+
+
+def _take_numbers(array: Any) -> Any:
+    return [_take_numbers(part) for part in array] if array.ndim else _take_plain(array[()])
+
+
+def _take_plain(value: Any) -> Any:
+    """Take a number as Python's own, with the shortest digits that stand for it, and a text as `str`."""
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(str(value) if hasattr(value, "dtype") else value)
+    return str(value) if isinstance(value, str) else value
+
+
+def take_document(data: Mapping[str, object], source: str = "recipe") -> Document:
+    """Read a recipe from a mapping with the keys of YAML; see `Document.take`."""
+    document = Document(source, places={(): source})
+    try:
+        document.data = document.take(data)
+    except RecursionError as error:
+        raise GuidedStyleError.of(source, "it is nested too deeply", "use fewer levels") from error
+    return document
 
 
 def read_document(source: str, text: str) -> Document:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from guidedstyle.errors import GuidedStyleError, Problem, Warned
+from guidedstyle.io.memory import InMemoryImage, is_image_name
 from guidedstyle.io.ownership import RECIPE_KEY
 from guidedstyle.recipe.inputs import find_escapes, find_spelled, list_files, list_masks, share_masks
-from guidedstyle.recipe.loading.document import Document, read_document, write_yaml
+from guidedstyle.recipe.loading.document import Document, read_document, take_document, write_yaml
 from guidedstyle.recipe.loading.idle import find_idle_keys
-from guidedstyle.recipe.loading.keys import lies_within
+from guidedstyle.recipe.loading.keys import lies_within, name_key
 from guidedstyle.recipe.loading.rules import find_violations
 from guidedstyle.recipe.loading.settings import apply_setting, expand_document, rename_keys, sort_settings
 from guidedstyle.recipe.loading.validation import validate
@@ -58,12 +59,18 @@ class Reading:
         return self.is_invalid(path) or any(key[: len(path)] == path for key in self.wrong)
 
 
-def load_recipe(file: Path | str, settings: Sequence[Setting] = (), sandbox: bool = False) -> Recipe:
-    """Read a recipe from YAML, or from a PNG that `render` wrote.
+Source = Mapping[str, object] | str | os.PathLike[str]
+
+
+def load_recipe(source: Source, settings: Sequence[Setting] = (), sandbox: bool = False) -> Recipe:
+    """Read a recipe from YAML, from a PNG that `render` wrote, or from a mapping.
 
     Raises GuidedStyleError with all problems.
     """
-    reading = read_recipe(Path(file), settings, sandbox)
+    if isinstance(source, Mapping):
+        reading = read_mapping(source, settings, sandbox)
+    else:
+        reading = read_recipe(Path(source), settings, sandbox)
     if reading.document.problems:
         raise GuidedStyleError(reading.document.problems)
     return reading.recipe
@@ -74,18 +81,27 @@ def read_recipe(file: Path, settings: Sequence[Setting] = (), sandbox: bool = Fa
 
     With `sandbox` it may name no files outside its folder; settings may.
     """
-    document = _read_document(file)
+    return _read(_read_document(file), settings, file=file, sandbox=sandbox)
+
+
+def read_mapping(data: Mapping[str, object], settings: Sequence[Setting] = (), sandbox: bool = False) -> Reading:
+    """Read a recipe from a mapping as `read_recipe` reads one from a file; paths are relative to the working folder."""
+    return _read(take_document(data), settings, file=None, sandbox=sandbox)
+
+
+def _read(document: Document, settings: Sequence[Setting], *, file: Path | None, sandbox: bool) -> Reading:
+    folder = file.parent if file else Path()
     rename_keys(document)
     for setting in sort_settings(settings):
         apply_setting(document, setting)
     expand_document(document)
     recipe, invalid = validate(document)
-    recipe = move_paths(recipe, lambda path: find_spelled(Path(os.path.normpath(file.parent / path))))
+    recipe = move_paths(recipe, lambda path: _find_path(path, folder, document))
     reading = Reading(share_masks(recipe), document, frozenset(invalid))
-    reading.report(_check(reading.recipe, file))
+    reading.report(_check(reading, file))
     reading.warn(find_idle_keys(reading.recipe))
     if sandbox:
-        reading.report(_find_escapes(reading, file.parent, settings))
+        reading.report(_find_escapes(reading, folder, settings))
     if ("masks",) in reading.wrong and (shared := reading.recipe.masks):  # the masks that need it are not opened
         reading.wrong.update(path for path, mask in list_masks(reading.recipe) if mask.file == shared.file)
     return reading
@@ -93,10 +109,18 @@ def read_recipe(file: Path, settings: Sequence[Setting] = (), sandbox: bool = Fa
 
 def wrap_recipe(recipe: Recipe) -> Reading:
     """Check a recipe that a program made or changed, its paths relative to the working folder."""
-    reading = Reading(share_masks(recipe), Document("recipe"))
-    reading.report(_check(reading.recipe, None))
+    reading = Reading(share_masks(recipe), Document("recipe", places={(): "recipe"}))
+    reading.report(_check(reading, None))
     reading.warn(find_idle_keys(reading.recipe))
     return reading
+
+
+def _find_path(path: Path, folder: Path, document: Document) -> Path:
+    """Find a file that is named relative to a folder, or the image in memory of this name."""
+    held = document.images.get(str(path))
+    if isinstance(held, InMemoryImage):
+        return held
+    return path if is_image_name(path) else find_spelled(Path(os.path.normpath(folder / path)))
 
 
 def check_settings(file: Path, settings: Sequence[Setting]) -> None:
@@ -110,12 +134,14 @@ def check_settings(file: Path, settings: Sequence[Setting]) -> None:
         raise GuidedStyleError(wrong)
 
 
-def _check(recipe: Recipe, source: Path | None) -> Iterator[Violation]:
-    yield from find_violations(recipe, source)
-    for path, file in list_files(recipe):
-        if not file.is_file():
-            remedy = "paths are relative to the recipe file; check the name and the folder"
-            yield path, _describe_absence(file), remedy
+def _check(reading: Reading, source: Path | None) -> Iterator[Violation]:
+    yield from find_violations(reading.recipe, source)
+    for path, file in list_files(reading.recipe):
+        refused = reading.document.images.get(str(file))
+        if isinstance(refused, Problem):
+            yield path, refused.rule, refused.remedy
+        elif not file.is_file():
+            yield path, *_describe_absence(file, name_key(path, reading.document.data), source)
 
 
 def _find_escapes(reading: Reading, folder: Path, settings: Sequence[Setting]) -> Iterator[Violation]:
@@ -170,7 +196,7 @@ def _read_text(file: Path) -> str:
 
 
 def move_paths(recipe: Recipe, move: Callable[[Path], Path]) -> Recipe:
-    """Apply `move` to every path of a recipe."""
+    """Apply `move` to every path of a recipe; images in memory have none."""
     moved = _move(recipe, move)
     assert isinstance(moved, Recipe)
     return moved
@@ -178,7 +204,7 @@ def move_paths(recipe: Recipe, move: Callable[[Path], Path]) -> Recipe:
 
 def _move(value: Any, move: Callable[[Path], Path]) -> Any:
     if isinstance(value, Path):
-        return move(value)
+        return value if isinstance(value, InMemoryImage) else move(value)
     if isinstance(value, dict):
         return {key: _move(item, move) for key, item in value.items()}
     if isinstance(value, tuple):
@@ -208,7 +234,16 @@ def relate_path(path: Path, base: Path) -> Path:
         return path.absolute()
 
 
-def _describe_absence(file: Path) -> str:
+def _describe_absence(file: Path, key: str, source: Path | None) -> tuple[str, str]:
+    """Describe why a file cannot be used, and what to do."""
+    if is_image_name(file):
+        call = f"load_recipe({repr(str(source)) if source else 'recipe'}, {{{key!r}: array}})"
+        return "it was an image in memory, which is in no file", f"give the same image again from Python: {call}"
+    remedy = f"paths are relative to the {'recipe file' if source else 'working folder'}; check the name and the folder"
+    return _describe_fault(file), remedy
+
+
+def _describe_fault(file: Path) -> str:
     if file.is_dir():
         return f"{file} is a folder"
     if {"http:", "https:"} & set(file.parts):

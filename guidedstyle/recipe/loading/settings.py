@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any
 
 from guidedstyle.errors import GuidedStyleError, Problem, Warned
@@ -37,7 +36,7 @@ def apply_setting(document: Document, setting: Setting) -> None:
     if setting.value is None and isinstance(parent, dict):
         parent.pop(path[-1], None)
     else:
-        parent[path[-1]] = deepcopy(setting.value)  # later settings may change it
+        parent[path[-1]] = document.take(setting.value, path)  # a copy: later settings may change it
     document.places = {key: place for key, place in document.places.items() if key[: len(path)] != path}
     for length in range(1, len(path) + 1):  # also of the entries that were added on the way
         document.places.setdefault(path[:length], setting.place)
