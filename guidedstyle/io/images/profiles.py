@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageCms
@@ -35,12 +36,20 @@ def convert_to_srgb(values: NDArray[Any], profile: bytes | None, file: Path) -> 
     if space == "gray" and profile[16:20] == b"RGB ":
         values, space = rgb, "rgb"  # a colour photograph that a program saved as grey, with its old profile
     if SPACES.get(profile[16:20]) != space or profile[12:16] not in READABLE:
-        kind = SPACES.get(profile[16:20], "other").replace("gray", "grey")
-        return rgb, (f"{file.name}: its colour profile is not used, since it is for {kind} images",)
+        return rgb, (f"{file.name}: its colour profile {_describe_misfit(profile)}: its colours are taken as sRGB",)
     try:
         return _transform(values, profile, space), ()
-    except (RuntimeError, ValueError) as error:
-        return rgb, (f"{file.name}: its colour profile is damaged ({error}); its colours are taken as sRGB",)
+    except (RuntimeError, ValueError):  # imagecodecs' errors are RuntimeErrors
+        return rgb, (f"{file.name}: its colour profile is damaged: its colours are taken as sRGB",)
+
+
+def _describe_misfit(profile: bytes) -> str:
+    """Say why a profile does not lead from an image's colours to others."""
+    if len(profile) < HEADER or profile[36:40] != b"acsp":
+        return "is damaged"
+    if profile[12:16] not in READABLE:
+        return "is not that of a device"
+    return f"is for {SPACES.get(profile[16:20], 'other').replace('gray', 'grey')} images"
 
 
 def _transform(values: NDArray[Any], profile: bytes, space: str) -> NDArray[Any]:
@@ -68,15 +77,15 @@ def convert_from_cmyk(values: NDArray[Any], profile: bytes | None, file: Path) -
     return plain.astype(values.dtype), (f"{file.name}: it is CMYK without a colour profile; its colours are a guess",)
 
 
-def convert_from_lab(values: NDArray[Any]) -> NDArray[Any]:
-    """Convert CIE Lab (H, W, 3), in CIE units and of white D50, to sRGB in uint16."""
-    import imagecodecs
+def convert_from_lab(values: NDArray[Any], *, daylight: bool = False) -> NDArray[Any]:
+    """Convert CIE Lab (H, W, 3), in CIE units and of white D50, or D65 if `daylight`, to sRGB in uint16."""
+    if daylight:
+        return np.asarray(np.clip(cv2.cvtColor(values, cv2.COLOR_Lab2RGB), 0, 1) * 65535 + 0.5).astype(np.uint16)
+    from imagecodecs import cms_transform
 
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    converted = imagecodecs.cms_transform(
-        values, lab, make_profile("sRGB"), colorspace="lab", outcolorspace="rgb", outdtype=np.uint16
-    )
-    return np.asarray(converted, np.uint16)
+    srgb = make_profile("sRGB")
+    return np.asarray(cms_transform(values, lab, srgb, colorspace="lab", outcolorspace="rgb", outdtype=np.uint16))
 
 
 @lru_cache

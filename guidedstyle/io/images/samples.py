@@ -97,8 +97,8 @@ def _read_tiff(file: Path, managed: bool, check: Check) -> Samples:
         image.profile,
         [f"{file.name}: {warning}" for warning in image.warnings],
     )
-    if image.space == "lab":
-        values, profile = convert_from_lab(values), None
+    if image.space.startswith("lab"):
+        values, profile = convert_from_lab(values, daylight=image.space == "lab of D65"), None
         alpha = np.uint16(257) * alpha if alpha is not None and alpha.dtype == np.uint8 else alpha
     if image.space == "cmyk":
         values, note = convert_from_cmyk(values, profile if managed else None, file)

@@ -8,7 +8,7 @@ Read exactly:
 - ExtraSamples: the first alpha channel, associated or not.
 - Orientation: 1 to 8; other values mean 1.
 - PlanarConfiguration, strips and tiles, FillOrder, Predictor, byte order, BigTIFF.
-- Compression: what tifffile and imagecodecs decode, such as LZW, Deflate, PackBits, CCITT, JPEG and Zstandard.
+- Compression: none, LZW, Deflate (ZIP), PackBits, CCITT, JPEG, JPEG 2000, JPEG XL, LZMA, Zstandard and WebP.
 
 Everything else is refused.
 """
@@ -16,9 +16,10 @@ Everything else is refused.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +31,7 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.opening import check_pixels, explaining_damage, read_orientation
 from guidedstyle.types import Size
 
-Space = Literal["grey", "rgb", "cmyk", "lab"]
+Space = Literal["grey", "rgb", "cmyk", "lab", "lab of D65"]
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
 OLD_REDUCED = 2  # the value of SubfileType
@@ -49,8 +50,13 @@ SPACES: dict[int, Space] = {
 }
 CHANNELS: dict[Space, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3}
 ASSOCIATED, UNASSOCIATED = 1, 2  # values of ExtraSamples
-JPEG = (6, 7, 34892)
-MOST_CHANNELS = 64
+JPEG = (7, 34892)
+COMPRESSIONS = (
+    *(1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34892),  # none, CCITT, LZW, JPEG, Deflate, PackBits
+    *(33003, 33004, 33005, 34712, 34925, 50000, 50001, 50002, 52546),  # JPEG 2000, LZMA, Zstandard, WebP, JPEG XL
+)
+MOST_CHANNELS, MOST_IMAGES = 64, 1000
+D65 = (0.3127, 0.3290)  # x, y
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # damage is reported as an error
 
@@ -104,18 +110,28 @@ def _opening(file: Path) -> Iterator[tifffile.TiffFile]:
         try:
             with tifffile.TiffFile(file) as document:
                 yield document
-        except (TypeError, LookupError, AttributeError) as error:  # a value is not of its tag's type
+        except (TypeError, LookupError, AttributeError, ArithmeticError) as error:  # a value is not of its tag's type
             raise ValueError("its tags are damaged") from error
 
 
 def _find_images(document: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """Find the images that are neither thumbnails nor masks, the largest first; else the largest."""
-    pages = [page for page in document.pages if isinstance(page, tifffile.TiffPage)]
-    inner = [child for page in pages for child in page.pages or () if isinstance(child, tifffile.TiffPage)]
+    pages = _list_pages(document.pages)
+    inner = [child for page in pages for child in _list_pages(page.pages or ())]
     whole = [page for page in pages if not _find_kind(page)] or [page for page in inner if not _find_kind(page)]
     found = whole or [page for page in (*pages, *inner) if not _find_kind(page) & MASK] or pages
     found.sort(key=lambda page: -page.imagewidth * page.imagelength)
     return found if whole else found[:1]
+
+
+def _list_pages(pages: Iterable[object]) -> list[tifffile.TiffPage]:
+    """List the images of a chain, which in a damaged file leads back to one of them."""
+    listed = dict[int, tifffile.TiffPage]()
+    for page in islice(pages, MOST_IMAGES):
+        if not isinstance(page, tifffile.TiffPage) or page.offset in listed:
+            break
+        listed[page.offset] = page
+    return list(listed.values())
 
 
 def _find_kind(page: tifffile.TiffPage) -> int:
@@ -143,7 +159,7 @@ class TiffReader:
         values = self._convert(stored[..., : self.colours], alpha if kind == ASSOCIATED else None)
         profile = self.page.tags.valueof(34675)
         return TiffImage(
-            *(values, alpha, self.space),
+            *(values, alpha, "lab of D65" if self.space == "lab" and self._is_white_d65() else self.space),
             profile=profile if isinstance(profile, bytes) else None,
             orientation=read_orientation(self.page.tags.valueof(274)),
             lossy=self.page.compression in JPEG,
@@ -167,6 +183,9 @@ class TiffReader:
             raise self._refuse(f"its pixels are {kind}")
         if self.photometric == YCBCR and page.compression not in JPEG:
             raise self._refuse("its pixels are YCbCr outside a JPEG")
+        if page.compression not in COMPRESSIONS:
+            rule = f"its compression is {_name_compression(page.compression)}"
+            raise GuidedStyleError.of(self.file, rule, "save it with LZW or ZIP compression, or none")
         if page.tags.valueof(332, 1) != 1 and self.space == "cmyk":
             raise self._refuse("its inks are not those of CMYK")
         if page.imagedepth != 1:
@@ -198,7 +217,7 @@ class TiffReader:
     def _convert(self, stored: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
         """Convert stored colours (H, W, C) to values; with `alpha` they are multiplied with it."""
         if self.photometric == PALETTE:
-            return _look_up(self.page.colormap, stored[..., 0])
+            return _look_up(self.page.colormap, stored[..., 0].astype(np.uint16))
         if self.space == "lab":
             return self._convert_lab(stored, alpha)
         values = self._scale(stored)
@@ -209,7 +228,8 @@ class TiffReader:
     def _scale(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Scale unsigned values of any depth to the whole range of 8 or 16 bits; floats become float32."""
         if self.kind == "f":
-            return np.asarray(stored, np.float32)
+            with np.errstate(over="ignore"):
+                return np.asarray(stored, np.float32)
         if self.bits in (8, 16):
             return stored
         if self.bits > 16 and 0 < (most := stored.max()) < 2**16:
@@ -227,6 +247,13 @@ class TiffReader:
         signed = stored[..., 1:].astype(f"i{self.bits // 8}") / unit
         lab[..., 1:] = signed if self.photometric == CIELAB else lab[..., 1:] / unit - 128
         return lab
+
+    def _is_white_d65(self) -> bool:
+        """Return whether the white of Lab is that of daylight; the standard's is D50."""
+        white = self.page.tags.valueof(318)
+        if not isinstance(white, tuple) or len(white) != 4:
+            return False
+        return bool(abs(white[0] / max(white[1], 1) - D65[0]) + abs(white[2] / max(white[3], 1) - D65[1]) < 0.01)
 
     def _find_alpha(self, extras: int) -> tuple[int, int | None]:
         """Return which extra channel is the alpha, and its kind; without the tag, a single extra channel is."""
@@ -251,9 +278,19 @@ class TiffReader:
             yield f"{outside:.1%} of its values are not between 0 and 1: they are shown as black or white"
 
 
+def _name_compression(number: int) -> str:
+    """Name a compression as the specifications do."""
+    try:
+        return tifffile.COMPRESSION(number).name.replace("_", " ")
+    except ValueError:
+        return f"number {number}"
+
+
 def _look_up(table: Any, indices: NDArray[Any]) -> NDArray[Any]:
     """Look up palette entries: 8 bits if the table's 16 are only repeated, or hold 8."""
     colours = np.asarray(table, np.uint16).T
+    if colours.ndim != 2 or colours.shape[1] != 3:
+        raise ValueError("its palette is damaged")
     if (colours < 256).all():
         return np.asarray(colours.astype(np.uint8)[indices])
     if (colours % 257 == 0).all() or not (colours & 255).any():
