@@ -38,6 +38,7 @@ Propagation = Literal["simple", "inside"]  # of masks to the layers' grids: the 
 Statistic = Literal["gram", "mean", "covariance"]
 ColourMethod = Literal["symmetric", "pca", "cholesky", "histogram"]
 Balance = Literal["area", "equal"]
+LayerOpacity = Literal["count", "ignore"]  # of a layered document: whether it counts in a mask
 Flip = Literal["horizontal", "vertical", "both"]
 ProfileName = Literal["sRGB", "Display P3"]  # colour spaces that images are converted to
 Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]  # of the chroma in JPEG and AVIF

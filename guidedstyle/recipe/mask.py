@@ -9,13 +9,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from guidedstyle.recipe.values import Box, Colour, Corners, Flag, Length, Model, Name, Point, RecipePath, unit
-from guidedstyle.types import KeyPath
+from guidedstyle.types import KeyPath, LayerOpacity
 
 TOLERANCE = 60.0
 COMBINATIONS = ("any", "both", "except")
 SOURCES = ("rest", "all", "file", "rectangle", "ellipse", "polygon", "gradient", *COMBINATIONS)
 
 Colours = Annotated[tuple[Colour, ...], Field(strict=False, max_length=100)]
+LAYER_OPACITY = "whether opacity settings of layers and groups `count` in masks; default: except in documents of `mask new`"
 
 
 class Gradient(Model):
@@ -45,6 +46,7 @@ class SharedMasks(Model):
         description="largest distance in RGB of a pixel from a named colour",
         json_schema_extra=unit("levels of 255"),
     )
+    layer_opacity: LayerOpacity | None = Field(None, description=LAYER_OPACITY)
 
 
 class Mask(Model):
@@ -77,6 +79,7 @@ class Mask(Model):
         description="a layer of a .psd, .ora or .kra, by its name",
         json_schema_extra=unit("a name, or group/name"),
     )
+    layer_opacity: LayerOpacity | None = Field(None, description=LAYER_OPACITY)
     rectangle: Box | None = Field(
         None,
         description="[left, top, right, bottom] in fractions of the image",
@@ -174,4 +177,6 @@ def share_file(mask: Mask, shared: SharedMasks) -> Mask:
         if mask.colour:
             filled |= {"ignore": mask.ignore or shared.ignore}
             filled |= {} if "tolerance" in mask.model_fields_set else {"tolerance": shared.tolerance}
+        if mask.layer:
+            filled |= {"layer_opacity": mask.layer_opacity or shared.layer_opacity}
     return mask.model_copy(update=filled)

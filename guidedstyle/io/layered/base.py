@@ -1,12 +1,10 @@
-"""Layers of a document, and bounded reading of its archive."""
+"""Bounded reading of a layered document's archive."""
 
 from __future__ import annotations
 
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,70 +20,8 @@ LARGEST_PART = 2**31  # bytes of one part, unpacked
 ROOM = 2**28  # bytes that a layer may have in any document: it may reach far beyond the edges
 MOST_XML = 2**24
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError, RuntimeError)
+CONTENT_LAYER = "photograph"  # the bottom layer of documents that we write
 DAMAGED = "open it in its program and save it again"
-
-
-@dataclass(frozen=True)
-class PaintLayer:
-    """A layer of a document: `read` decodes its alpha (H, W), 8 bits, over the whole document.
-
-    A layer that cannot be a mask has a `problem` ("a group") and a `remedy` instead; a group has `members`. `path` is
-    its name after those of its groups. Once flattened, opacity and visibility include those of its groups, and
-    `within` decodes the masks of its groups and the layer that it is clipped to, which limit it.
-    """
-
-    name: str
-    opacity: float  # in [0, 1]
-    visible: bool
-    read: Callable[[], Pixels] | None = None
-    problem: str = ""
-    remedy: str = ""
-    members: tuple[PaintLayer, ...] = ()
-    path: str = ""
-    within: tuple[Callable[[], Pixels], ...] = ()
-
-
-@dataclass(frozen=True)
-class LayeredDocument:
-    """A file, its (width, height) and its layers, including groups."""
-
-    file: Path
-    size: Size
-    layers: tuple[PaintLayer, ...]
-
-
-def make_group(
-    name: str,
-    opacity: float,
-    visible: bool,
-    members: tuple[PaintLayer, ...],
-    within: tuple[Callable[[], Pixels], ...] = (),
-) -> PaintLayer:
-    """Make a group: it cannot be a mask itself; `within` are its own masks, which limit its members."""
-    named = ", ".join(f"{name}/{member.name}" for member in members)
-    remedy = f"name one of its layers: {named}" if named else "it is empty: name a layer"
-    return PaintLayer(name, opacity, visible, None, "a group", remedy, members, within=within)
-
-
-def flatten(layers: Iterable[PaintLayer], above: PaintLayer | None = None) -> Iterator[PaintLayer]:
-    """List layers and the members of groups, each with the opacity, visibility and masks of its groups."""
-    for layer in layers:
-        if above:
-            path, opacity, visible = f"{above.path}/{layer.name}", above.opacity * layer.opacity, above.visible
-            within = (*above.within, *layer.within)
-            layer = replace(layer, path=path, opacity=opacity, visible=visible and layer.visible, within=within)
-        else:
-            layer = replace(layer, path=layer.name)
-        yield layer
-        yield from flatten(layer.members, layer)
-
-
-def multiply(alphas: Sequence[Pixels]) -> Pixels:
-    """Multiply alphas (H, W), 8 bits."""
-    product = alphas[0]
-    for alpha in alphas[1:]:
-        product = np.round(product * (alpha / np.float32(255))).astype(np.uint8)
-    return product
 
 
 def place(pixels: Pixels, corner: tuple[int, int], size: Size) -> Pixels:
@@ -140,6 +76,3 @@ def read_xml(file: Path, name: str) -> Any:
         raise GuidedStyleError.of(file, f"its {name} uses entities, which are not read", DAMAGED) from error
     except (ParseError, ValueError, LookupError) as error:
         raise GuidedStyleError.of(file, f"its {name} cannot be read ({error})", DAMAGED) from error
-
-
-CONTENT_LAYER = "photograph"  # the bottom layer of documents that we write

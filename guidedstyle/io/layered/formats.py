@@ -6,14 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from unicodedata import normalize
 
-import numpy as np
-
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.layered.base import LayeredDocument, PaintLayer, multiply
+from guidedstyle.io.layered.coverage import LayerReading, read_coverage
 from guidedstyle.io.layered.krita import open_krita
+from guidedstyle.io.layered.layer import LayeredDocument, ListedLayer
 from guidedstyle.io.layered.openraster import open_openraster
 from guidedstyle.io.layered.photoshop import open_photoshop
-from guidedstyle.types import Pixels
+from guidedstyle.types import LayerOpacity, Pixels
 
 OPENERS: dict[str, Callable[[Path], LayeredDocument]] = {
     ".ora": open_openraster,
@@ -44,25 +43,21 @@ def open_layered(file: Path) -> LayeredDocument:
         raise GuidedStyleError.of(file, "its groups are nested too deeply", "flatten some of them") from error
 
 
-def read_layer(document: LayeredDocument, name: str) -> Pixels:
-    """Decode the opacity (H, W) of a layer, including its own opacity setting and those of its groups.
+def read_layer(document: LayeredDocument, name: str, opacity: LayerOpacity | None = None) -> Pixels:
+    """Decode what a layer covers (H, W), 8 bits, as `inspect_layer` does, without its warnings."""
+    return inspect_layer(document, name, opacity).alpha
 
-    `name` is that of the layer or, if several have it, `group/layer`. Raises GuidedStyleError if there is no such
-    layer, or if it is hidden, empty, or a group.
+
+def inspect_layer(document: LayeredDocument, name: str, opacity: LayerOpacity | None = None) -> LayerReading:
+    """Decode what a layer covers, with what limits it; `opacity` says whether opacity settings count.
+
+    `name` is that of the layer or, if several have it, `group/layer`. An empty layer is 0 everywhere. Raises
+    GuidedStyleError if there is no such layer, or if it is a group, or of a kind that is not read.
     """
-    layer = _find_layer(document, name)
-    if not layer.visible:
-        rule = f"layer {name!r} is hidden, or its group is"
-        raise GuidedStyleError.of(document.file, rule, "show it and save again, or remove the region")
-    alpha = multiply([read() for read in (layer.read, *layer.within) if read])
-    opacity = np.round(alpha * np.float32(layer.opacity)).astype(np.uint8) if layer.opacity < 1 else alpha
-    if not opacity.any():
-        rule = f"layer {name!r} is empty"
-        raise GuidedStyleError.of(document.file, rule, "paint where the region is, in any colour, and save again")
-    return opacity
+    return read_coverage(document, _find_layer(document, name), opacity)
 
 
-def _find_layer(document: LayeredDocument, name: str) -> PaintLayer:
+def _find_layer(document: LayeredDocument, name: str) -> ListedLayer:
     name = normalize("NFC", name)  # accents may be letters of their own in one of the two
     found = [layer for layer in document.layers if normalize("NFC", layer.path) == name]
     found = found or [layer for layer in document.layers if normalize("NFC", layer.name) == name]
@@ -75,6 +70,8 @@ def _find_layer(document: LayeredDocument, name: str) -> PaintLayer:
         distinct = len({layer.path for layer in found}) > 1
         remedy = "rename one, or write its group too: group/layer" if distinct else "rename one"
         raise GuidedStyleError.of(document.file, rule, remedy)
-    if found[0].problem:
-        raise GuidedStyleError.of(document.file, f"layer {name!r} is {found[0].problem}", found[0].remedy)
+    for layer in found[0].chain[::-1]:
+        if layer.problem and (layer is found[0].layer or layer.problem != "a group"):
+            whose = f"layer {name!r}" if layer is found[0].layer else f"layer {name!r} is in {layer.name!r}, which"
+            raise GuidedStyleError.of(document.file, f"{whose} is {layer.problem}", layer.remedy)
     return found[0]

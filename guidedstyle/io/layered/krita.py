@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as Xml
 
 import numpy as np
+from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.files import write_file
 from guidedstyle.io.layered.base import (
     BROKEN_ZIP,
     DAMAGED,
-    LayeredDocument,
-    PaintLayer,
     check_size,
-    flatten,
-    make_group,
-    multiply,
     read_layer_part,
     read_part,
     read_xml,
+)
+from guidedstyle.io.layered.layer import (
+    LayeredDocument,
+    PaintLayer,
+    blend,
+    list_layers,
+    make_group,
+    multiply,
 )
 from guidedstyle.types import Pixels, Size
 
 SPACE = "{http://www.calligra.org/DTD/krita}"
 HEADER = re.compile(rb"VERSION 2\nTILEWIDTH (\d{1,9})\nTILEHEIGHT (\d{1,9})\nPIXELSIZE (\d{1,9})\nDATA (\d{1,9})\n")
 LARGEST_TILE = 512  # px; Krita's are 64
+KINDS = {
+    "shapelayer": "a vector layer",
+    "adjustmentlayer": "a filter layer",
+    "generatorlayer": "a fill layer",
+    "clonelayer": "a clone layer",
+    "filelayer": "a file layer",
+}
+MASKS = {"filtermask": "a filter mask", "transformmask": "a transform mask", "colorizemask": "a colorize mask"}
+CONVERT = "convert it to a paint layer, and save again"
+FLATTEN = "flatten the layer (Layer > Flatten Layer), and save again"
+MERGE = "move it below, or merge it with the layers below (Layer > Merge with Layer Below), and save again"
+COLOUR_FILTERS = {  # which leave alpha as it is
+    *("asc-cdl", "autocontrast", "brightnesscontrast", "burn", "colorbalance", "crosschannel", "desaturate", "dodge"),
+    *("gradientmap", "hsvadjustment", "invert", "levels", "normalize", "posterize", "threshold"),
+}
 
 
 def open_krita(file: Path) -> LayeredDocument:
@@ -39,38 +62,76 @@ def open_krita(file: Path) -> LayeredDocument:
         raise GuidedStyleError.of(file, "its maindoc.xml names no image", DAMAGED)
     size = check_size(file, image.get("width"), image.get("height"))
     try:
-        return LayeredDocument(file, size, tuple(flatten(_list(file, size, image))))
+        return LayeredDocument(file, size, list_layers(_list(file, size, image), front_first=True))
     except ValueError as error:
         raise GuidedStyleError.of(file, f"its maindoc.xml cannot be read ({error})", DAMAGED) from error
 
 
-def _list(file: Path, size: Size, parent: Any) -> Iterator[PaintLayer]:
-    for element in parent.iterfind(f"{SPACE}layers/{SPACE}layer"):
-        kind, opacity = element.get("nodetype"), min(max(int(element.get("opacity", 255)), 0), 255) / 255
-        shown = (element.get("name", "unnamed"), opacity, element.get("visible") != "0")
-        if kind == "grouplayer":
-            masks = tuple(partial(_read_tiles, file, name, mask, size) for name, mask in _find_masks(element))
-            yield make_group(*shown, tuple(_list(file, size, element)), masks)
-        elif kind != "paintlayer":
-            yield PaintLayer(*shown, problem=f"a {kind}", remedy="convert it to a paint layer, and save again")
-        elif "F" in element.get("colorspacename", ""):
-            remedy = "convert the image to 8 or 16 bits, and save again"
-            yield PaintLayer(*shown, problem="painted in floating point", remedy=remedy)
-        else:
-            yield PaintLayer(*shown, partial(_read, file, element, size))
+def _list(file: Path, size: Size, parent: Any) -> tuple[PaintLayer, ...]:
+    """List the layers of a group, from back to front; the format lists the front first."""
+    elements = parent.findall(f"{SPACE}layers/{SPACE}layer")
+    return tuple(_describe(file, size, element) for element in reversed(elements))
 
 
-def _find_masks(element: Any) -> Iterator[tuple[str, Any]]:
-    """Find the visible transparency masks of a layer: the name of each one's part, and its element."""
+def _describe(file: Path, size: Size, element: Any) -> PaintLayer:
+    kind, opacity = element.get("nodetype"), min(max(int(element.get("opacity", 255)), 0), 255) / 255
+    shown = (element.get("name", "unnamed"), opacity, element.get("visible") != "0")
+    problem, remedy = _find_problem(element)
+    if kind == "grouplayer":
+        described = make_group(*shown, _list(file, size, element))
+        masks = tuple(partial(_read_mask, file, mask, size) for mask in _find_masks(element, "transparencymask"))
+        described = replace(described, masks=masks, problem=problem or described.problem)
+        described = replace(described, remedy=remedy or described.remedy, passes=element.get("passthrough") == "1")
+    else:
+        read = None if problem else partial(_read, file, element, size)
+        described = PaintLayer(*shown, read, problem, remedy, covers=kind != "adjustmentlayer")
+    described = blend(described, element.get("compositeop", "normal"))
+    if kind == "adjustmentlayer" and element.get("filtername") not in COLOUR_FILTERS:
+        described = replace(described, effect="unread", problem="a filter layer", remedy=MERGE)
+    return replace(described, inherits=(element.get("channelflags") or "").endswith("0"))
+
+
+def _find_problem(element: Any) -> tuple[str, str]:
+    """Find what keeps a layer, or what is in a group, from being read as it is shown, and its remedy."""
+    kind = element.get("nodetype")
+    if kind not in ("paintlayer", "grouplayer"):
+        return KINDS.get(kind, f"a {kind}"), CONVERT
+    if element.get("layerstyle"):
+        return "shown with a layer style", f"remove the style, or {FLATTEN}"
+    if element.get("keyframes"):
+        return "animated", "copy its frame to a new layer, use that, and save again"
+    for name, what in MASKS.items():
+        if next(_find_masks(element, name), None) is not None:
+            return f"shown with {what}", FLATTEN
+    if any(mask.get("keyframes") for mask in _find_masks(element, "transparencymask")):
+        return "shown with an animated mask", FLATTEN
+    if "F" in element.get("colorspacename", ""):
+        return "painted in floating point", "convert the image to 8 or 16 bits, and save again"
+    return "", ""
+
+
+def _find_masks(element: Any, kind: str) -> Iterator[Any]:
+    """Find the elements of a layer's visible masks of a kind."""
     for mask in element.iterfind(f"{SPACE}masks/{SPACE}mask"):
-        if mask.get("nodetype") == "transparencymask" and mask.get("visible") != "0":
-            yield f"{mask.get('filename')}.pixelselection", mask
+        if mask.get("nodetype") == kind and mask.get("visible") != "0":
+            yield mask
 
 
 def _read(file: Path, element: Any, size: Size) -> Pixels:
     """Read the visible alpha of a layer: its own times its transparency masks."""
-    parts = [(str(element.get("filename")), element), *_find_masks(element)]
-    return multiply([_read_tiles(file, name, at, size) for name, at in parts])
+    own = _read_tiles(file, str(element.get("filename")), element, size)
+    return multiply([own, *(_read_mask(file, mask, size) for mask in _find_masks(element, "transparencymask"))])
+
+
+def _read_mask(file: Path, mask: Any, size: Size) -> Pixels:
+    """Read a transparency mask: a selection of pixels; without one, nothing is selected."""
+    name = mask.get("filename")
+    if _has_part(file, f"{name}.shapeselection/content.svg"):
+        rule = f"the mask {mask.get('name')!r} of a layer is a vector selection, which is not read"
+        raise GuidedStyleError.of(file, rule, FLATTEN)
+    if not _has_part(file, f"{name}.pixelselection"):
+        return np.zeros(size[::-1], np.uint8)
+    return _read_tiles(file, f"{name}.pixelselection", mask, size)
 
 
 def _read_tiles(file: Path, name: str, element: Any, size: Size) -> Pixels:
@@ -98,11 +159,19 @@ def _read_tiles(file: Path, name: str, element: Any, size: Size) -> Pixels:
     return canvas
 
 
+def _has_part(file: Path, name: str) -> bool:
+    return any(part.endswith(f"/layers/{name}") for part in _list_parts(file))
+
+
 def _find_part(file: Path, name: str) -> str:
     """Find a part by the end of its path: its folder has the name of the image."""
+    return next((part for part in _list_parts(file) if part.endswith(f"/layers/{name}")), f"layers/{name}")
+
+
+def _list_parts(file: Path) -> list[str]:
     try:
         with zipfile.ZipFile(file) as archive:
-            return next((part for part in archive.namelist() if part.endswith(f"/layers/{name}")), f"layers/{name}")
+            return archive.namelist()
     except BROKEN_ZIP as error:
         raise GuidedStyleError.of(file, f"the document is damaged ({error})", DAMAGED) from error
 
@@ -146,3 +215,54 @@ def _unpack_lzf(packed: bytes, length: int) -> bytes:
     if len(out) != length:
         raise ValueError("too short")
     return bytes(out)
+
+
+DOCTYPE = "<!DOCTYPE DOC PUBLIC '-//KDE//DTD krita 2.0//EN' 'http://www.calligra.org/DTD/krita-2.0.dtd'>"
+NAMESPACE = "http://www.calligra.org/DTD/krita"
+TILE = 64  # px
+
+
+def write_krita(
+    file: Path, layers: Sequence[tuple[str, Image.Image]], merged: Image.Image, opacity: float = 1
+) -> None:
+    """Write RGBA layers by name, from back to front, and the merged image, atomically; `opacity` of all but the first.
+
+    Tiles are not packed: the archive is. Empty ones are left out.
+    """
+    root = Xml.Element("DOC", {"xmlns": NAMESPACE, "editor": "Krita", "syntaxVersion": "2.0", "kritaVersion": "5.0.0"})
+    size = {"width": str(merged.width), "height": str(merged.height), "x-res": "72", "y-res": "72"}
+    space = {"colorspacename": "RGBA", "profile": "sRGB-elle-V2-srgbtrc.icc"}
+    image = Xml.SubElement(root, "IMAGE", {"mime": "application/x-kra", "name": "masks", **size, **space})
+    held = Xml.SubElement(image, "layers")
+    parts = {f"layer{index}": layer for index, layer in enumerate(layers, 2)}
+    for part, (name, _) in reversed(parts.items()):  # the format lists the front first
+        alpha = "255" if part == "layer2" else str(round(255 * opacity))
+        place = {"x": "0", "y": "0", "visible": "1", "locked": "0", "collapsed": "0"}
+        kind = {"nodetype": "paintlayer", "colorspacename": "RGBA", "compositeop": "normal", "channelflags": ""}
+        Xml.SubElement(held, "layer", {"name": name, "filename": part, "opacity": alpha, **place, **kind})
+    xml = "<?xml version='1.0' encoding='UTF-8'?>\n" + DOCTYPE + "\n" + Xml.tostring(root, "unicode")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mimetype", "application/x-krita", zipfile.ZIP_STORED)  # first, by which programs recognise it
+        archive.writestr("maindoc.xml", xml.encode())
+        for part, (_, picture) in parts.items():
+            archive.writestr(f"masks/layers/{part}", _pack_tiles(np.asarray(picture.convert("RGBA"))))
+            archive.writestr(f"masks/layers/{part}.defaultpixel", bytes(4))
+        png = io.BytesIO()
+        merged.save(png, "PNG", compress_level=3)
+        archive.writestr("mergedimage.png", png.getvalue(), zipfile.ZIP_STORED)
+    write_file(file, buffer.getvalue())
+
+
+def _pack_tiles(pixels: Pixels) -> bytes:
+    """Write the tiles of pixels (H, W, 4), RGBA, that are not empty; Krita stores blue first."""
+    height, width = pixels.shape[:2]
+    padded = np.pad(pixels[..., (2, 1, 0, 3)], ((0, -height % TILE), (0, -width % TILE), (0, 0)))
+    tiles = [
+        f"{x},{y},LZF,{4 * TILE**2 + 1}\n".encode() + b"\0" + tile.tobytes()
+        for y in range(0, height, TILE)
+        for x in range(0, width, TILE)
+        if (tile := padded[y : y + TILE, x : x + TILE]).any()
+    ]
+    header = f"VERSION 2\nTILEWIDTH {TILE}\nTILEHEIGHT {TILE}\nPIXELSIZE 4\nDATA {len(tiles)}\n"
+    return header.encode() + b"".join(tiles)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -15,40 +16,43 @@ from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.reading import read_opacity
-from guidedstyle.io.layered.base import (
-    DAMAGED,
-    LayeredDocument,
-    PaintLayer,
-    check_size,
-    flatten,
-    make_group,
-    place,
-    read_layer_part,
-    read_xml,
-)
+from guidedstyle.io.layered.base import DAMAGED, check_size, place, read_layer_part, read_xml
+from guidedstyle.io.layered.layer import Effect, LayeredDocument, PaintLayer, blend, list_layers, make_group
 from guidedstyle.io.ownership import write_marked
 from guidedstyle.types import Pixels, Size
 
 THUMBNAIL = 256  # px, longest side
+TAGS = ("stack", "layer", "text", "filter")
 
 
 def open_openraster(file: Path) -> LayeredDocument:
     """Open an .ora; raises GuidedStyleError if it is damaged."""
     root = read_xml(file, "stack.xml")
     size = check_size(file, root.get("w"), root.get("h"))
-    layers = (layer for stack in root.findall("stack") for layer in _list(file, size, stack))
-    return LayeredDocument(file, size, tuple(flatten(layers)))
+    layers = [layer for stack in reversed(root.findall("stack")) for layer in _list(file, size, stack)]
+    return LayeredDocument(file, size, list_layers(layers, front_first=True))
 
 
-def _list(file: Path, size: Size, stack: Any) -> Iterator[PaintLayer]:
-    for element in stack:
-        name, opacity = element.get("name") or "unnamed", min(max(_number(element.get("opacity"), 1), 0), 1)
-        visible = element.get("visibility", "visible") != "hidden"
-        if element.tag == "stack":
-            yield make_group(name, opacity, visible, tuple(_list(file, size, element)))
-        elif element.tag == "layer":
-            corner = (round(_number(element.get("x"), 0)), round(_number(element.get("y"), 0)))
-            yield PaintLayer(name, opacity, visible, partial(_read, file, element, corner, size))
+def _list(file: Path, size: Size, stack: Any) -> tuple[PaintLayer, ...]:
+    """List the layers of a stack, from back to front; the format lists the front first."""
+    return tuple(_describe(file, size, element) for element in reversed(stack) if element.tag in TAGS)
+
+
+def _describe(file: Path, size: Size, element: Any) -> PaintLayer:
+    opacity = min(max(_number(element.get("opacity"), 1), 0), 1)
+    shown = (element.get("name") or "unnamed", opacity, element.get("visibility", "visible") != "hidden")
+    mode = (element.get("composite-op") or "svg:src-over").removeprefix("krita:")
+    if element.tag == "stack":
+        described = make_group(*shown, _list(file, size, element))
+        described = replace(described, passes=element.get("isolation") != "isolate")
+    elif element.tag == "layer":
+        corner = (round(_number(element.get("x"), 0)), round(_number(element.get("y"), 0)))
+        described = PaintLayer(*shown, partial(_read, file, element, corner, size))
+    else:
+        problem, remedy = f"a {element.tag}, which has no pixels", "merge it with a paint layer, and save again"
+        effect: Effect = "unread" if element.tag == "filter" else "cover"
+        described = PaintLayer(*shown, problem=problem, remedy=remedy, effect=effect)
+    return replace(blend(described, mode), inherits=mode == "svg:src-atop")
 
 
 def _number(text: str | None, default: float) -> float:
