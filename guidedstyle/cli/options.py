@@ -58,7 +58,7 @@ def read_convention(name: str | None) -> Convention | None:
 
 # `readable=False`: the commands themselves report files that cannot be read, with a remedy.
 Photo = Annotated[Path, typer.Argument(readable=False, help="The content image to paint over.")]
-NewDocument = Annotated[Path, typer.Option("-o", "--output", help="The document to make: .ora or .psd.")]
+NewDocument = Annotated[Path, typer.Option("-o", "--output", help="The document to make: .ora, .psd or .kra.")]
 StyleImages = Annotated[
     list[Path] | None, typer.Option("--style", help="A style image; several are assigned to the regions in turn.")
 ]

@@ -16,8 +16,9 @@ from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.samples import Check, Samples, accept, read_samples, to_eight_bits
-from guidedstyle.io.layered.base import LayeredDocument
-from guidedstyle.io.layered.formats import is_layered, open_layered, read_layer
+from guidedstyle.io.layered.coverage import LayerReading
+from guidedstyle.io.layered.formats import inspect_layer, is_layered, open_layered
+from guidedstyle.io.layered.layer import LayeredDocument
 from guidedstyle.masks.labels import Labels, Palette, label_pixels, to_rgb
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.values import name_colour
@@ -84,20 +85,20 @@ def _find_version(file: Path) -> Version | None:
 
 def _measure(value: object, version: Version) -> int:
     """Return the bytes that a decoded value takes; a Photoshop document keeps its file in memory."""
-    pixels = value.indices if isinstance(value, Labels) else value
+    pixels = value.indices if isinstance(value, Labels) else value.alpha if isinstance(value, LayerReading) else value
     return pixels.nbytes if isinstance(pixels, np.ndarray) else version.size
 
 
 def read_source(
     file: Path, mask: Mask, *, palette: Palette | None, store: MaskStore, check: Check = accept
-) -> Opacities | Labels:
+) -> Opacities | Labels | LayerReading:
     """Read the part of its file that a mask names, upright and at its own size; colour-coded files by their `palette`.
 
     `check` is called with the size in the file's header, before anything is decoded. Raises GuidedStyleError if it
     cannot be read, or if the file has layers and the mask names none, or the reverse.
     """
     if is_layered(file):
-        return _read_layer(file, mask.layer, store, check)
+        return _read_layer(file, mask, store, check)
     if mask.layer:
         raise GuidedStyleError.of(file, "it has no layers", "remove layer:, or name a .psd, .ora or .kra")
     if mask.colour and palette:
@@ -106,10 +107,10 @@ def read_source(
     return store.recall(file, read, partial(read, file, check))
 
 
-def _read_layer(file: Path, name: str | None, store: MaskStore, check: Check) -> Pixels:
-    if name:
+def _read_layer(file: Path, mask: Mask, store: MaskStore, check: Check) -> LayerReading:
+    if mask.layer:
         check(_open_document(file, store).size)
-        return store.recall(file, name, partial(_decode_layer, file, name, store))
+        return store.recall(file, (mask.layer, mask.layer_opacity), partial(_decode_layer, file, mask, store))
     names = ", ".join(layer.path for layer in _open_document(file, store).layers if not layer.problem)
     remedy = f"name one of its layers: layer: {names}" if names else "paint a layer in it, and name that"
     raise GuidedStyleError.of(file, "it is a layered document", remedy)
@@ -119,8 +120,8 @@ def _open_document(file: Path, store: MaskStore) -> LayeredDocument:
     return store.recall(file, LayeredDocument, partial(open_layered, file))
 
 
-def _decode_layer(file: Path, name: str, store: MaskStore) -> Pixels:
-    return read_layer(_open_document(file, store), name)
+def _decode_layer(file: Path, mask: Mask, store: MaskStore) -> LayerReading:
+    return inspect_layer(_open_document(file, store), mask.layer or "", mask.layer_opacity)
 
 
 def read_grey(file: Path, check: Check = accept) -> Opacities:

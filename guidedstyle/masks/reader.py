@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from guidedstyle.io.images.samples import Frame
+from guidedstyle.io.layered.coverage import LayerReading
 from guidedstyle.masks.files import MaskStore, read_source
 from guidedstyle.masks.geometry import (
     COMBINATIONS,
@@ -31,6 +32,8 @@ from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.values import measure_length
 from guidedstyle.types import Array, Size
 
+SKIPPED = "it counts as nothing, and a region of it alone is skipped (paint it in any colour, and save)"
+
 
 class MaskReader:
     """Reads the masks of one recipe; `store` keeps decoded files for other recipes and sizes."""
@@ -39,6 +42,7 @@ class MaskReader:
         self.palettes, self.store = palettes, store or MaskStore()
         self.labels: dict[Path, Labels] = {}
         self.rotations: dict[Path, str] = {}  # warnings
+        self.layers: dict[tuple[Path, str], LayerReading] = {}  # by file and name
 
     def read(self, mask: Mask, frame: Frame | None, size: Size) -> Array:
         """Read the opacities (H, W) in [0, 1], at `size`, of a mask painted over the image of `frame`, if it is known.
@@ -74,6 +78,9 @@ class MaskReader:
     def _read_file(self, file: Path, mask: Mask, frame: Frame | None, size: Size) -> Array:
         check = partial(check_stored_shape, frame=frame, file=file)
         pixels = read_source(file, mask, palette=self.palettes.get(file), store=self.store, check=check)
+        if isinstance(pixels, LayerReading):
+            self.layers[file, mask.layer or ""] = pixels
+            pixels = pixels.alpha
         shape = (pixels.shape[1], pixels.shape[0])
         check_shape(shape, frame, file)
         if frame and frame.orientation > 1 and same_shape(shape, frame.stored):
@@ -92,6 +99,13 @@ class MaskReader:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Warnings about the masks read so far: unnamed colours and EXIF rotations."""
+        """Warnings about the masks read so far: unnamed colours, EXIF rotations, layers that are hidden or empty."""
         colours = (warning for labels in self.labels.values() for warning in labels.warnings)
-        return (*colours, *self.rotations.values())
+        layers = (warning for layer in self.layers.values() for warning in layer.warnings)
+        empty = (f"{file.name}: layer {name!r} is empty: {SKIPPED}" for file, name in self.empty_layers)
+        return (*colours, *self.rotations.values(), *dict.fromkeys(layers), *empty)
+
+    @property
+    def empty_layers(self) -> list[tuple[Path, str]]:
+        """The file and name of each layer read so far that is empty."""
+        return [key for key, layer in self.layers.items() if layer.empty]

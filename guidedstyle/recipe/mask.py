@@ -16,7 +16,9 @@ COMBINATIONS = ("any", "both", "except")
 SOURCES = ("rest", "all", "file", "rectangle", "ellipse", "polygon", "gradient", *COMBINATIONS)
 
 Colours = Annotated[tuple[Colour, ...], Field(strict=False, max_length=100)]
-LAYER_OPACITY = "whether opacity settings of layers and groups `count` in masks; default: except in documents of `mask new`"
+LAYER_OPACITY = (
+    "whether opacity settings of layers and groups `count` in masks; default: except in documents of `mask new`"
+)
 
 
 class Gradient(Model):

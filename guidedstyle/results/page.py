@@ -72,7 +72,7 @@ def write_page(result: Result) -> str:
         content=_embed(to_pillow(scene.content)) if scene.recipe.content else None,
         faint=NEGLIGIBLE_SHARE,
         overview=_embed(draw_overview(scene, CARD)),
-        painted=[region for region in scene.recipe.regions if not region.keep],
+        painted=[scene.recipe.regions[index] for index in scene.painted],
         colours=list(_compare_colours(scene, rendering.image)),
         distributions=list(_plot_distributions(scene, rendering.image)),
         losses=list(_plot_losses(scene, rendering)),
@@ -125,13 +125,13 @@ def _compare_colours(scene: Scene, result: Array) -> Iterator[tuple[str, dict[st
         whole = np.ones_like(scene.weights[0])
         images = before | {"result": result}
         yield "Whole image", {label: measure_palette(image, whole) for label, image in images.items()}
-    for region, weights in zip(scene.recipe.regions, scene.weights, strict=False):
-        if not region.keep:
-            parts = {label: (image, weights) for label, image in before.items()}
-            style_images = {f"style {name}": scene.style_images[name] for name in region.style}
-            parts |= {label: (style_image.image, style_image.mask) for label, style_image in style_images.items()}
-            parts["result"] = (result, weights)
-            yield region.name, {label: measure_palette(*part) for label, part in parts.items()}
+    for index in scene.painted:
+        region, weights = scene.recipe.regions[index], scene.weights[index]
+        parts = {label: (image, weights) for label, image in before.items()}
+        style_images = {f"style {name}": scene.style_images[name] for name in region.style}
+        parts |= {label: (style_image.image, style_image.mask) for label, style_image in style_images.items()}
+        parts["result"] = (result, weights)
+        yield region.name, {label: measure_palette(*part) for label, part in parts.items()}
 
 
 def _plot_distributions(scene: Scene, result: Array) -> Iterator[Plot]:
@@ -172,7 +172,7 @@ def _trace_terms(curves: LossHistory) -> list[Curve]:
 
 def _trace_regions(scene: Scene, values: Array) -> list[Curve]:
     """Trace every painted region in its tint, made dark or light enough to be legible."""
-    painted = [(index, region) for index, region in enumerate(scene.recipe.regions) if not region.keep]
+    painted = [(index, scene.recipe.regions[index]) for index in scene.painted]
     colours = [_write_colour(make_legible(tint(index, region.mask))) for index, region in painted]
     return [
         Curve(region.name, values[:, column], colours[column], DASHES[column % len(DASHES)])

@@ -79,7 +79,7 @@ class Result:
                 stages=rendering.reasons,
             ),
             notes=(*self.notes, *rendering.notes),
-            losses=summarise_losses(recipe, rendering.losses),
+            losses=summarise_losses(self.scene, rendering.losses),
             plan=_summarise_plan(rendering.plan),
         )
 
@@ -119,9 +119,9 @@ class Result:
         return f"<{width} x {height} px, {self.rendering.reason}, {self.rendering.seconds:.1f} s>"
 
 
-def summarise_losses(recipe: Recipe, losses: Losses) -> LossSummary:
+def summarise_losses(scene: Scene, losses: Losses) -> LossSummary:
     """Summarise losses: total and smoothness, style and content by region."""
-    painted = [region.name for region in recipe.regions if not region.keep]
+    painted = [scene.recipe.regions[index].name for index in scene.painted]
     terms = zip(painted, losses.style.tolist(), losses.content.tolist(), strict=True)
     regions = {name: RegionLosses(style=style, content=content) for name, style, content in terms}
     return LossSummary(total=float(losses.total), smoothness=float(losses.smoothness), regions=regions)

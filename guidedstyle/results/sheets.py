@@ -176,7 +176,8 @@ def draw_overview(scene: Scene, longest: int = OVERVIEW) -> Image.Image:
     overview = Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
     pen = ImageDraw.Draw(overview)
     for region, weight, colour in zip(scene.recipe.regions, weights, tints, strict=False):
-        _write_name(pen, region.name, _find_middle(weight), colour)
+        if weight.any():
+            _write_name(pen, region.name, _find_middle(weight), colour)
     return overview
 
 

@@ -126,7 +126,7 @@ def _describe_coverage(scene: Scene, coverage: Coverage) -> Iterator[str]:
     for weights, region, controls, found in zip(
         scene.weights, scene.recipe.regions, scene.recipe.controls, coverage.regions, strict=False
     ):
-        if not region.mix or not controls.strength:
+        if not region.mix or not controls.strength or not weights.any():  # none is an empty layer
             continue
         if (most := weights.max()) < MOSTLY:
             yield f"{region.name} is at most {most:.0%} opaque: it takes most of its style from the regions around it"

@@ -223,12 +223,27 @@ def _resize_weights(opener: Opener, weights: Array, frame: Frame, working: Size)
 
 
 def _check_coverage(opener: Opener, weights: Array) -> None:
-    for index, region in enumerate(opener.reading.recipe.regions):
-        if weights[index].max() < NEGLIGIBLE:
+    """Report regions that cover nothing; those whose layers are empty are skipped, if another is painted."""
+    regions = opener.reading.recipe.regions
+    nothing = [index for index in range(len(regions)) if weights[index].max() < NEGLIGIBLE]
+    empty = {index: layer for index in nothing if (layer := _find_empty_layer(opener, regions[index].mask))}
+    if empty and all(region.keep or index in empty for index, region in enumerate(regions)):
+        for index, (file, name) in empty.items():
+            rule = f"{file}: layer {name!r} is empty"
+            opener.report(("regions", index, "mask"), rule, "paint where the region is, in any colour, and save again")
+    for index in nothing:
+        if index not in empty:
+            region = regions[index]
             why = "its mask is black or empty, or regions in front of it hide it"
             why = "the other regions cover the whole image" if region.mask.rest else why
             rule = f"region {region.name!r} covers nothing: {why}"
             opener.report(("regions", index, "mask"), rule, "repaint the mask or remove the region")
+
+
+def _find_empty_layer(opener: Opener, mask: Mask) -> tuple[Path, str] | None:
+    """Find an empty layer that a mask, or one within it, names."""
+    named = [(one.file, one.layer) for _, one in mask.walk()]
+    return next((layer for layer in opener.masks.empty_layers if layer in named), None)
 
 
 def _open_mix(opener: Opener, index: int, frame: Frame, weights: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -76,6 +77,12 @@ class Scene:
     def size(self) -> Size:
         """The (width, height) of the output, which does not depend on the size at which the scene was opened."""
         return fit_size(self.full_size, self.recipe.size)
+
+    @cached_property
+    def painted(self) -> tuple[int, ...]:
+        """The indices of the regions that are painted: not kept, and not skipped because their layers are empty."""
+        regions = enumerate(self.recipe.regions)
+        return tuple(index for index, region in regions if not region.keep and self.weights[index].any())
 
     @property
     def stages(self) -> tuple[Stage, ...]:

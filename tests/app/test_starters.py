@@ -30,8 +30,10 @@ from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import CHECK_SIZE
 from guidedstyle.types import Setting
 
+CONTENT = "photograph (guidedstyle mask new)"
 
-@pytest.mark.parametrize("suffix", [".ora", ".psd"])
+
+@pytest.mark.parametrize("suffix", [".ora", ".psd", ".kra"])
 def test_a_new_document_has_the_content_image_and_an_empty_layer_for_each_region(project: Path, suffix: str) -> None:
     before = files(project)
     names = "sky, the sea,yes,Öl: 1,1e5,[x]"
@@ -40,8 +42,8 @@ def test_a_new_document_has_the_content_image_and_an_empty_layer_for_each_region
     assert done.returncode == 0, done.stderr
     assert files(project) - before == {f"scene{suffix}", "scene.yaml"}
     document = open_layered(project / f"scene{suffix}")
-    assert {layer.name for layer in document.layers} == {"photograph", "sky", "the sea", "yes", "Öl: 1", "1e5", "[x]"}
-    assert {layer.name for layer in document.layers if layer.read().any()} == {"photograph"}
+    assert {layer.name for layer in document.layers} == {CONTENT, "sky", "the sea", "yes", "Öl: 1", "1e5", "[x]"}
+    assert {layer.name for layer in document.layers if layer.read().any()} == {CONTENT}
     recipe = load_recipe(project / "scene.yaml")
     assert [(region.name, region.mask.layer) for region in recipe.regions] == [
         (name, name) for name in ("sky", "the sea", "yes", "Öl: 1", "1e5", "[x]")
@@ -63,7 +65,7 @@ NAMES = "give each its own name, and none photograph or rest: --regions sky,sea,
         ("--regions a,a -o b.ora", "--regions: 'a,a' does not name regions", NAMES),
         ("--regions a,,b -o b.ora", "--regions: 'a,,b' does not name regions", NAMES),
         ("--regions rest -o b.ora", "--regions: 'rest' does not name regions", NAMES),
-        ("--regions a -o b.png", "--output: 'b.png' is not a layered document", "use .ora or .psd"),
+        ("--regions a -o b.png", "--output: 'b.png' is not a layered document", "use .ora, .psd or .kra"),
         ("--regions a -o recipe.ora", "--output: recipe.yaml exists already", "choose another name, or remove it"),
         (
             "--regions a -o ink.png/b.ora",

@@ -330,7 +330,6 @@ ONE_INT = "its 32-bit values are signed or complex numbers | export it as an RGB
 SHAPE = "its image 96 x 64 | paint it over the image itself, or crop it to the same shape"
 IN_COLOUR = "of this mask is painted in colour | paint white where the region is and black elsewhere, or name a colour: {file: ..., colour: CODE}"
 NOTHING = "region 'a' covers nothing: its mask is black or empty, or regions in front of it hide it | repaint the mask or remove the region"
-HIDDEN = "is hidden, or its group is | show it and save again, or remove the region"
 EMPTY = "is empty | paint where the region is, in any colour, and save again"
 ALL_LAYERS = "sky, blank, unseen, clear, twin, twin, group/inner, left/tree, right/tree, pale/ghost, far"
 NAMES_NOTHING = "this mask has no source | give it file, rest, all, a shape, or any, both or except"
@@ -436,11 +435,6 @@ LAYERS_NAMED = [
     ("{file: tree.psd, layer: clear}", f": tree.psd: layer 'clear' {EMPTY}"),
     ("{file: good.ora, layer: ghost}", f": good.ora: layer 'ghost' {EMPTY}"),
     ("{file: good.ora, layer: far}", f": good.ora: layer 'far' {EMPTY}"),
-    ("{file: good.ora, layer: unseen}", f": good.ora: layer 'unseen' {HIDDEN}"),
-    ("{file: tree.psd, layer: unseen}", f": tree.psd: layer 'unseen' {HIDDEN}"),
-    ("{file: good.ora, layer: inner}", f": good.ora: layer 'inner' {HIDDEN}"),
-    ("{file: good.ora, layer: group/inner}", f": good.ora: layer 'group/inner' {HIDDEN}"),
-    ("{file: tree.psd, layer: inner}", f": tree.psd: layer 'inner' {HIDDEN}"),
     ("{file: good.ora, layer: tree}", ": good.ora: 2 layers are called 'tree': left/tree, right/tree | rename one, or write its group too: group/layer"),
     ("{file: good.ora, layer: twin}", ": good.ora: 2 layers are called 'twin': twin, twin | rename one"),
     ("{file: tree.psd, layer: twin}", ": tree.psd: 2 layers are called 'twin': twin, twin | rename one"),
@@ -526,7 +520,7 @@ KEYS = [
     ("{file: [left.png, left.png]}", ".file: ['left.png', 'left.png'] is not valid | file must be a file name"),
     ("{file: left.png, fether: 3}", ".fether: there is no key 'fether' here | did you mean 'feather'?"),
     ("{file: left.png, invret: true}", ".invret: there is no key 'invret' here | did you mean 'invert'?"),
-    ("{file: left.png, blur: 3}", ".blur: there is no key 'blur' here | use one of rest, all, file, channel, colour, ignore, tolerance, layer, rectangle, ellipse, polygon, gradient, any, both, except, invert, threshold, grow, shrink, feather"),
+    ("{file: left.png, blur: 3}", ".blur: there is no key 'blur' here | use one of rest, all, file, channel, colour, ignore, tolerance, layer, layer_opacity, rectangle, ellipse, polygon, gradient, any, both, except, invert, threshold, grow, shrink, feather"),
     ("{file: labels.png, color: red}", ".color: there is no key 'color' here | did you mean 'colour'?"),
     ("{file: labels.png, colour: crimsonish}", f".colour: 'crimsonish' is not valid | colour {COLOUR}"),
     ("{file: labels.png, colour: 16711680}", f".colour: 16711680 is not valid | colour {COLOUR}"),

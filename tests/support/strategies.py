@@ -27,6 +27,7 @@ from guidedstyle.types import (
     ColourMethod,
     Convention,
     Flip,
+    LayerOpacity,
     Method,
     Precision,
     Propagation,
@@ -96,6 +97,11 @@ def lists(values: Strategy, least: int = 0, most: int = 3) -> Strategy:
     return st.lists(values, min_size=least, max_size=most)
 
 
+def words_of(option: object) -> Strategy:
+    """Draw one of the words of an option."""
+    return st.sampled_from(get_args(option))
+
+
 def _extend(masks: Strategy) -> Strategy:
     return _mask(lists(masks, 1), lists(masks, 2, 2))
 
@@ -111,6 +117,7 @@ def _mask(parts: Strategy, pairs: Strategy) -> Strategy:
         ignore=lists(colours),
         tolerance=st.floats(0, 442),
         layer=names,
+        layer_opacity=words_of(LayerOpacity),
         rectangle=boxes,
         ellipse=boxes,
         polygon=lists(points, 3, 5),
@@ -127,11 +134,6 @@ def _mask(parts: Strategy, pairs: Strategy) -> Strategy:
 
 
 plain_masks = files | st.sampled_from(["rest", "all"])
-
-
-def words_of(option: object) -> Strategy:
-    """Draw one of the words of an option."""
-    return st.sampled_from(get_args(option))
 
 
 masks = st.recursive(plain_masks, _extend, max_leaves=3)
@@ -204,7 +206,15 @@ recipes = keys(
         convention=words_of(Convention),
     ),
     styles=st.dictionaries(names, styles, max_size=3),
-    masks=files | keys(SharedMasks, ("file",), file=files, ignore=lists(colours), tolerance=st.floats(0, 442)),
+    masks=files
+    | keys(
+        SharedMasks,
+        ("file",),
+        file=files,
+        ignore=lists(colours),
+        tolerance=st.floats(0, 442),
+        layer_opacity=words_of(LayerOpacity),
+    ),
     regions=lists(regions),
     balance=words_of(Balance),
     solver=solvers,

@@ -14,6 +14,8 @@ from guidedstyle.io.files import check_folder_path, making_folders, write_file
 from guidedstyle.io.images.reading import read_image
 from guidedstyle.io.images.samples import read_frame
 from guidedstyle.io.layered.base import CONTENT_LAYER
+from guidedstyle.io.layered.krita import write_krita
+from guidedstyle.io.layered.layer import MARKER, VIEW_OPACITY
 from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.io.layered.photoshop import write_photoshop
 from guidedstyle.masks.segmentation import suggest_regions
@@ -22,7 +24,7 @@ from guidedstyle.recipe.values import is_too_long
 from guidedstyle.results.sheets import tint
 from guidedstyle.types import Pixels
 
-DOCUMENTS = (".ora", ".psd")
+DOCUMENTS = (".ora", ".psd", ".kra")
 
 
 def begin_masks(content: Path, names: Sequence[str], *, styles: Sequence[Path], document: Path) -> Path:
@@ -68,21 +70,32 @@ def _write_masks(
 ) -> Path:
     """Write the document of a content image, with a layer for each mask by its name, and its recipe."""
     recipe = document.with_suffix(".yaml")
-    layers = [(CONTENT_LAYER, image.convert("RGBA"))]
+    layers = [(f"{CONTENT_LAYER} {MARKER}", image.convert("RGBA"))]
     layers += [(name, _paint_flat(mask, image.size, index)) for index, (name, mask) in enumerate(masks.items())]
     text = write_mask_recipe(recipe, content=content, names=list(masks), styles=styles, document=document.name)
     with making_folders([document]):
-        if document.suffix.lower() == ".psd":
-            write_photoshop(document, layers)
-        else:
-            write_openraster(document, layers, image)
+        _write_document(document, layers)
         write_file(recipe, text.encode())
     return recipe
 
 
+def _write_document(document: Path, layers: Sequence[tuple[str, Image.Image]]) -> None:
+    """Write layers above the content image so that it can be seen through them; the marker says that this is all."""
+    opacities = [1.0, *([VIEW_OPACITY] * (len(layers) - 1))]
+    if document.suffix.lower() == ".psd":
+        write_photoshop(document, layers, opacities)
+        return
+    merged = layers[0][1].copy()
+    for _, layer in layers[1:]:
+        seen = layer.getchannel("A").point(lambda alpha: round(alpha * VIEW_OPACITY))
+        merged.paste(layer.convert("RGB"), mask=seen)
+    write = write_krita if document.suffix.lower() == ".kra" else write_openraster
+    write(document, layers, merged.convert("RGB"), opacities)
+
+
 def _check_output(document: Path) -> None:
     if document.suffix.lower() not in DOCUMENTS:
-        raise GuidedStyleError.of("--output", f"{document.name!r} is not a layered document", "use .ora or .psd")
+        raise GuidedStyleError.of("--output", f"{document.name!r} is not a layered document", "use .ora, .psd or .kra")
     check_folder_path(document.parent, "--output")
     for file in (document, document.with_suffix(".yaml")):
         if is_too_long(file):

@@ -128,7 +128,7 @@ def write_status(status: Status) -> str:
 def describe_status(scene: Scene, status: Status) -> dict[str, Any]:
     """Describe a status for programs: seconds, bytes, and losses by term and region."""
     losses = (
-        summarise_losses(scene.recipe, status.losses).model_dump() if status.step else None
+        summarise_losses(scene, status.losses).model_dump() if status.step else None
     )  # none while a style image is made
     return {
         "output": str(scene.recipe.output),

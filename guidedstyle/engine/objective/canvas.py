@@ -74,7 +74,7 @@ class Canvas:
             for index, (region, controls, mix) in enumerate(
                 zip(recipe.regions, recipe.controls, scene.mixes, strict=True)
             )
-            if not region.keep
+            if index in scene.painted
         )
         content = resize(torch.from_numpy(scene.content).to(device), size)
         return cls(content, weights.to(device), weights.numpy(), regions, recipe.smoothness)

@@ -32,6 +32,11 @@ class LayerReading:
     alpha: Pixels
     warnings: tuple[str, ...]
 
+    @cached_property
+    def empty(self) -> bool:
+        """Whether it covers nothing."""
+        return not self.alpha.any()
+
 
 def read_coverage(document: LayeredDocument, listed: ListedLayer, opacity: LayerOpacity | None) -> LayerReading:
     """Read what a layer covers; `opacity` says whether the opacities of layers and groups count.
@@ -124,7 +129,7 @@ class CoverageReader:
         shown = [f"{one:.0%} {kind}" for one, kind in ((layer.opacity, "opacity"), (layer.fill, "fill")) if one < 1]
         what = f"{where}: {layer.name!r} is at {' and '.join(shown)}"
         if self.counted:
-            yield f"{what}, and counts so (if that is only to see the photograph: raise it, or set layer_opacity: ignore)"
+            yield f"{what} and counts so (if only to see the photograph: raise it, or set layer_opacity: ignore)"
         elif abs(layer.opacity - VIEW_OPACITY) > 0.005 or layer.fill < 1:
             yield f"{what}, which does not count in a document of mask new (if it should: set layer_opacity: count)"
 

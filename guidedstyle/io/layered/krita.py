@@ -13,7 +13,7 @@ from typing import Any
 from xml.etree import ElementTree as Xml
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import write_file
@@ -38,13 +38,6 @@ from guidedstyle.types import Pixels, Size
 SPACE = "{http://www.calligra.org/DTD/krita}"
 HEADER = re.compile(rb"VERSION 2\nTILEWIDTH (\d{1,9})\nTILEHEIGHT (\d{1,9})\nPIXELSIZE (\d{1,9})\nDATA (\d{1,9})\n")
 LARGEST_TILE = 512  # px; Krita's are 64
-KINDS = {
-    "shapelayer": "a vector layer",
-    "adjustmentlayer": "a filter layer",
-    "generatorlayer": "a fill layer",
-    "clonelayer": "a clone layer",
-    "filelayer": "a file layer",
-}
 MASKS = {"filtermask": "a filter mask", "transformmask": "a transform mask", "colorizemask": "a colorize mask"}
 CONVERT = "convert it to a paint layer, and save again"
 FLATTEN = "flatten the layer (Layer > Flatten Layer), and save again"
@@ -95,7 +88,7 @@ def _find_problem(element: Any) -> tuple[str, str]:
     """Find what keeps a layer, or what is in a group, from being read as it is shown, and its remedy."""
     kind = element.get("nodetype")
     if kind not in ("paintlayer", "grouplayer"):
-        return KINDS.get(kind, f"a {kind}"), CONVERT
+        return f"a {kind}", CONVERT
     if element.get("layerstyle"):
         return "shown with a layer style", f"remove the style, or {FLATTEN}"
     if element.get("keyframes"):
@@ -223,11 +216,12 @@ TILE = 64  # px
 
 
 def write_krita(
-    file: Path, layers: Sequence[tuple[str, Image.Image]], merged: Image.Image, opacity: float = 1
+    file: Path, layers: Sequence[tuple[str, Image.Image]], merged: Image.Image, opacities: Sequence[float] = ()
 ) -> None:
-    """Write RGBA layers by name, from back to front, and the merged image, atomically; `opacity` of all but the first.
+    """Write RGBA layers by name, from back to front, and the merged image, atomically.
 
-    Tiles are not packed: the archive is. Empty ones are left out.
+    `opacities` are those of all layers, 0 to 1; without them all are opaque. Tiles are not packed, since the archive
+    is; empty ones are left out.
     """
     root = Xml.Element("DOC", {"xmlns": NAMESPACE, "editor": "Krita", "syntaxVersion": "2.0", "kritaVersion": "5.0.0"})
     size = {"width": str(merged.width), "height": str(merged.height), "x-res": "72", "y-res": "72"}
@@ -235,19 +229,21 @@ def write_krita(
     image = Xml.SubElement(root, "IMAGE", {"mime": "application/x-kra", "name": "masks", **size, **space})
     held = Xml.SubElement(image, "layers")
     parts = {f"layer{index}": layer for index, layer in enumerate(layers, 2)}
-    for part, (name, _) in reversed(parts.items()):  # the format lists the front first
-        alpha = "255" if part == "layer2" else str(round(255 * opacity))
+    named = zip(parts, [name for name, _ in layers], opacities or [1.0] * len(layers), strict=True)
+    for part, name, opacity in reversed([*named]):  # the format lists the front first
+        alpha = str(round(255 * opacity))
         place = {"x": "0", "y": "0", "visible": "1", "locked": "0", "collapsed": "0"}
         kind = {"nodetype": "paintlayer", "colorspacename": "RGBA", "compositeop": "normal", "channelflags": ""}
         Xml.SubElement(held, "layer", {"name": name, "filename": part, "opacity": alpha, **place, **kind})
     xml = "<?xml version='1.0' encoding='UTF-8'?>\n" + DOCTYPE + "\n" + Xml.tostring(root, "unicode")
-    buffer = io.BytesIO()
+    buffer, profile = io.BytesIO(), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("mimetype", "application/x-krita", zipfile.ZIP_STORED)  # first, by which programs recognise it
         archive.writestr("maindoc.xml", xml.encode())
         for part, (_, picture) in parts.items():
             archive.writestr(f"masks/layers/{part}", _pack_tiles(np.asarray(picture.convert("RGBA"))))
             archive.writestr(f"masks/layers/{part}.defaultpixel", bytes(4))
+            archive.writestr(f"masks/layers/{part}.icc", profile)
         png = io.BytesIO()
         merged.save(png, "PNG", compress_level=3)
         archive.writestr("mergedimage.png", png.getvalue(), zipfile.ZIP_STORED)

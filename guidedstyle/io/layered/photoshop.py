@@ -93,7 +93,7 @@ def _is_set(layer: Any, tag: str, default: int) -> int:
 
 
 def _describe(file: Path, size: Size, layer: Any) -> PaintLayer:
-    shown = (layer.name, layer.opacity / 255, layer.visible)
+    shown = (layer.name.rstrip("\0"), layer.opacity / 255, layer.visible)  # Krita ends names with a zero
     fill = min(max(_is_set(layer, "BLEND_FILL_OPACITY", 255), 0), 255) / 255
     problem, remedy = _find_problem(layer, fill)
     knockout = _is_set(layer, "KNOCKOUT_SETTING", 0)
@@ -108,18 +108,17 @@ def _describe(file: Path, size: Size, layer: Any) -> PaintLayer:
         )
     else:
         read = None if problem else partial(_read, file, layer, size)
-        described = PaintLayer(*shown, read, problem, remedy, covers=layer.kind not in _list_adjustments())
+        described = PaintLayer(*shown, read, problem, remedy, covers=not _adjusts(layer))
     if knockout:
         described = replace(described, effect="unread", problem=described.problem or "it knocks out", remedy=MERGE)
     return replace(described, fill=fill)
 
 
-def _list_adjustments() -> set[str]:
-    """List the kinds of layers that change colours and cover nothing."""
-    from psd_tools.api import adjustments
+def _adjusts(layer: Any) -> bool:
+    """Whether a layer changes the colours of others and covers nothing."""
+    from psd_tools.api.layers import AdjustmentLayer
 
-    classes = adjustments.AdjustmentLayer.__subclasses__()
-    return {one.__name__.lower().removesuffix("layer") for one in classes}
+    return isinstance(layer, AdjustmentLayer)
 
 
 def _find_problem(layer: Any, fill: float) -> tuple[str, str]:
@@ -147,7 +146,7 @@ def _find_fill_problem(layer: Any) -> tuple[str, str]:
         return "a shape with a stroke", RASTERISE
     if layer.kind == "patternfill" or (layer.kind == "gradientfill" and _is_transparent(layer)):
         return f"a {layer.kind.removesuffix('fill')} that may be transparent", RASTERISE
-    if layer.kind in ("pixel", "shape", *FILLS) or (layer.has_mask() and layer.kind in _list_adjustments()):
+    if layer.kind in ("pixel", "shape", *FILLS) or (layer.has_mask() and _adjusts(layer)):
         return "", ""
     return f"a {layer.kind} layer, which has no pixels", "rasterise it and save again"
 
@@ -261,13 +260,16 @@ def _fade(mask: Pixels, density: int | None) -> Pixels:
     return mask if density is None else invert(scale(invert(mask), density / 255))
 
 
-def write_photoshop(file: Path, layers: Sequence[tuple[str, Image.Image]], opacity: float = 1) -> None:
-    """Write RGBA layers, from back to front, all of the size of the first, atomically; `opacity` of all above it."""
+def write_photoshop(file: Path, layers: Sequence[tuple[str, Image.Image]], opacities: Sequence[float] = ()) -> None:
+    """Write RGBA layers, from back to front, all of the size of the first, atomically.
+
+    `opacities` are those of all layers, 0 to 1; without them all are opaque.
+    """
     from psd_tools import PSDImage
 
     document = PSDImage.new("RGBA", layers[0][1].size)  # in RGB, transparency would become a mask
-    for index, (name, picture) in enumerate(layers):
-        layer = document.create_pixel_layer(picture, opacity=round(255 * opacity) if index else 255)
+    for (name, picture), opacity in zip(layers, opacities or [1.0] * len(layers), strict=True):
+        layer = document.create_pixel_layer(picture, opacity=round(255 * opacity))
         layer.name = name  # as an argument, it would be limited to Latin letters
     buffer = io.BytesIO()
     document.save(buffer)

@@ -228,6 +228,8 @@ def _find_mask_violations(path: KeyPath, mask: Mask) -> Iterator[Violation]:
         yield path, f"`{within[0]}` needs a file, not {sources[0]}", f"remove {within[0]}, or {sources[0]}"
     if len(within) > 1:
         yield path, f"a mask cannot use {' and '.join(within)} of a file at the same time", "keep one"
+    if mask.layer_opacity and not mask.layer:
+        yield path, "`layer_opacity` needs `layer:`", "name a layer, or remove layer_opacity"
     yield from _find_rest_violations(path, mask)
     yield from _find_shape_violations(path, mask)
 
