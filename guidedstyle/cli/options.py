@@ -19,6 +19,8 @@ QUICK = tuple(
     Setting(key, value, "guidedstyle watch") for key, value in (("size", QUICK_SIZE), ("solver.steps", QUICK_STEPS))
 )
 
+QUICK_COLOURS = {"style": "style", "match": "match", "keep": "content"}  # of `quick`: words of the key `colour`
+
 
 def offer(*words: str) -> Callable[[str], list[str]]:
     """Complete one of these words in a shell."""
@@ -44,6 +46,19 @@ def whole_number(option: str, least: int | None = None, most: int | None = None)
             pass
         remedy = f"write, for example, {option} {least or 512}"
         raise GuidedStyleError.of(option, f"{text!r} is not a whole number{bounds}", remedy)
+
+    return read
+
+
+def read_number(option: str) -> Callable[[str], float]:
+    """Make the parser of a number, whose bounds the recipe reports."""
+
+    def read(text: str) -> float:
+        try:
+            return float(text)
+        except ValueError:
+            rule, remedy = f"{text!r} is not a number", f"write, for example, {option} 1.5"
+            raise GuidedStyleError.of(option, rule, remedy) from None
 
     return read
 
@@ -133,4 +148,18 @@ def collect_settings(
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
     found = [parse_setting(setting) for setting in settings or ()]
     found += [Setting(key, value, f"--{key.split('.')[-1]}") for key, value in flags.items() if value is not None]
+    return found
+
+
+def collect_quick_settings(
+    *, size: int | None, steps: int | None, strength: float | None, colour: str | None
+) -> list[Setting]:
+    """Collect the keys of the recipe that `quick` sets."""
+    found = collect_settings(None, size=size, steps=steps)
+    if strength is not None:
+        found.append(Setting("strength", strength, "--strength"))
+    if colour is not None:
+        if colour not in QUICK_COLOURS:
+            raise GuidedStyleError.of("--colour", f"{colour!r} is unknown", f"write one of {', '.join(QUICK_COLOURS)}")
+        found.append(Setting("colour", QUICK_COLOURS[colour], "--colour"))
     return found

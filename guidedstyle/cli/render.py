@@ -1,7 +1,8 @@
-"""Commands that render: render, sweep, watch. Heavy imports happen inside the command that needs them."""
+"""Commands that render: quick, render, sweep, watch. Heavy imports happen inside the command that needs them."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from guidedstyle.cli import options
-from guidedstyle.cli.options import QUICK, QUICK_SIZE, QUICK_STEPS, collect_settings
+from guidedstyle.cli.options import QUICK, QUICK_COLOURS, QUICK_SIZE, QUICK_STEPS, collect_settings
 from guidedstyle.errors import ExitCode, GuidedStyleError, find_worst
 
 if TYPE_CHECKING:
@@ -21,6 +22,71 @@ if TYPE_CHECKING:
     from guidedstyle.run.options import RenderOptions
 
 render_app = typer.Typer()
+
+
+@render_app.command("quick")
+def quick_command(
+    photo: options.Photo,
+    paintings: Annotated[
+        list[Path], typer.Argument(metavar="PAINTING...", readable=False, help="Style images; several are mixed.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The image to write, or a folder; default: a new name here."),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            parser=options.whole_number("--size"), metavar="PX", help="Longest side in px; default: up to 640."
+        ),
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(
+            parser=options.read_number("--strength"), metavar="NUMBER", help="Above 1 more of the painting, below less."
+        ),
+    ] = None,
+    colour: Annotated[
+        str | None,
+        typer.Option(
+            "--colour",
+            "--color",
+            metavar="|".join(QUICK_COLOURS),
+            help="The painting's colours, these fitted to the photo's, or the photo's own.",
+            autocompletion=options.offer(*QUICK_COLOURS),
+        ),
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(readable=False, help="Paint only where this image is white; the rest stays.")
+    ] = None,
+    steps: options.Steps = None,
+    device: options.Device = "auto",
+    resume: options.Resume = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Paint a photo in the style of a painting, and leave a recipe next to the image to go on with.
+
+    Example: guidedstyle quick photo.jpg painting.jpg -o out.png
+    """
+    from guidedstyle.app.jobs import Order, make_jobs
+    from guidedstyle.app.starters.projects import make_first_recipe
+    from guidedstyle.masks.files import MaskStore
+    from guidedstyle.run.options import read_render_options
+
+    given = options.collect_quick_settings(size=size, steps=steps, strength=strength, colour=colour)
+    recipe = make_first_recipe(photo, paintings, output=output, mask=mask, settings=given, resume=resume)
+    render_options = read_render_options(preview_every="5s", checkpoint_every="30s", resume=resume)
+    with recipe.writing() as file:
+        masks = MaskStore()
+        jobs = make_jobs([Order(file)], recipe.settings, masks=masks)
+        from guidedstyle.app.render import Renderer  # errors are reported before torch is loaded
+
+        renderer = Renderer(device, masks=masks)
+        code = run_jobs(jobs, renderer, render_options, verbosity="quiet" if quiet else "bar", dry_run=False)
+    if not quiet:
+        name = shlex.quote(str(file))
+        typer.echo(f"{file}  the recipe, to change and render again:\n  guidedstyle watch {name}")
+    raise typer.Exit(code)
 
 
 @render_app.command("render")

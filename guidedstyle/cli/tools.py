@@ -206,13 +206,22 @@ def schema_command(
 
 
 @tools_app.command("init")
-def init_command(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:
-    """Make a folder with a commented recipe and sample images.
+def init_command(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    content: Annotated[
+        Path | None, typer.Option(readable=False, help="Your photo, instead of the samples; it is copied.")
+    ] = None,
+    style: Annotated[
+        list[Path] | None, typer.Option(readable=False, help="Your painting; several are mixed; they are copied.")
+    ] = None,
+) -> None:
+    """Make a folder with a commented recipe, and sample images or copies of your own.
 
-    Example: guidedstyle init my-folder
+    Example: guidedstyle init my-folder --content photo.jpg --style painting.jpg
     """
     import shlex
 
     from guidedstyle.app.starters.projects import write_starter
 
-    typer.echo(f"Made {folder}. Next:\n  guidedstyle render {shlex.quote(str(write_starter(folder)))}")
+    recipe = write_starter(folder, content, style or ())
+    typer.echo(f"Made {folder}. Next:\n  guidedstyle render {shlex.quote(str(recipe))}")

@@ -155,6 +155,8 @@ def check_schema_line(recipe: Path) -> None:
         ("mask new photo.png --regions sky -o scene.psd --style ink.png", "scene.yaml"),
         ("mask suggest photo.png -o guess.ora --style ink.png --style oil.png", "guess.yaml"),
         ("init new", "new/recipe.yaml"),
+        ("init new --content photo.png --style ink.png --style oil.png", "new/recipe.yaml"),
+        ("quick photo.png ink.png --size 32 --steps 1 --colour match -o new/out.png", "new/out.yaml"),
     ],
 )
 def test_new_recipes_name_a_schema_for_editors(project: Path, command: str, recipe: str) -> None:

@@ -128,7 +128,8 @@ def list_files(folder: Path) -> dict[str, tuple[int, ...]]:
 READY = (
     "cli.main",
     "app.jobs",
-    "app.starters",
+    "app.starters.documents",
+    "app.starters.projects",
     "app.variants",
     "results.comparison",
     "results.sheets",

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from guidedstyle.app.starters.recipes import write_mask_recipe
-from guidedstyle.errors import HIDDEN, GuidedStyleError
+from guidedstyle.app.starters.recipes import check_images, check_name, write_mask_recipe
+from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import check_folder_path, making_folders, write_file
 from guidedstyle.io.images.reading import read_image
-from guidedstyle.io.images.samples import read_frame
 from guidedstyle.io.layered.base import CONTENT_LAYER
 from guidedstyle.io.layered.krita import write_krita
 from guidedstyle.io.layered.layer import MARKER, VIEW_OPACITY
@@ -20,7 +19,6 @@ from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.io.layered.photoshop import write_photoshop
 from guidedstyle.masks.segmentation import suggest_regions
 from guidedstyle.recipe.model import LONGEST_REGION_NAME, MOST_REGIONS
-from guidedstyle.recipe.values import is_too_long
 from guidedstyle.results.sheets import tint
 from guidedstyle.types import Pixels
 
@@ -34,7 +32,8 @@ def begin_masks(content: Path, names: Sequence[str], *, styles: Sequence[Path], 
     """
     masks = dict.fromkeys(_check_names(names))
     _check_output(document)
-    _check_style_images(styles)
+    check_images([content])
+    check_images(styles, "--style")
     return _write_masks(content, read_image(content), masks=masks, styles=styles, document=document)
 
 
@@ -43,7 +42,8 @@ def suggest_masks(content: Path, count: int, *, styles: Sequence[Path], document
     if not 2 <= count <= MOST_REGIONS:
         raise GuidedStyleError.of("--regions", f"{count} is not from 2 to {MOST_REGIONS}", "choose another number")
     _check_output(document)
-    _check_style_images(styles)
+    check_images([content])
+    check_images(styles, "--style")
     image = read_image(content)
     masks = {f"region {index}": mask for index, mask in enumerate(suggest_regions(np.asarray(image), count), 1)}
     return _write_masks(content, image, masks=masks, styles=styles, document=document)
@@ -98,19 +98,9 @@ def _check_output(document: Path) -> None:
         raise GuidedStyleError.of("--output", f"{document.name!r} is not a layered document", "use .ora, .psd or .kra")
     check_folder_path(document.parent, "--output")
     for file in (document, document.with_suffix(".yaml")):
-        if is_too_long(file):
-            raise GuidedStyleError.of("--output", f"the name {file.name} is too long", "choose a shorter one")
-        if HIDDEN.search(file.name):
-            raise GuidedStyleError.of("--output", f"{file.name!r} contains invisible characters", "choose another name")
+        check_name(file)
         if file.exists():
             raise GuidedStyleError.of("--output", f"{file} exists already", "choose another name, or remove it")
-
-
-def _check_style_images(styles: Sequence[Path]) -> None:
-    for style in styles:
-        if not style.is_file():
-            raise GuidedStyleError.of("--style", f"there is no file {style}", "check the name and the folder")
-        read_frame(style)
 
 
 def _paint_flat(mask: Pixels | None, size: tuple[int, int], index: int) -> Image.Image:
