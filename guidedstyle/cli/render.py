@@ -62,23 +62,24 @@ def quick_command(
     steps: options.Steps = None,
     device: options.Device = "auto",
     resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Paint a photo in the style of a painting, and leave a recipe next to the image to go on with.
 
     Example: guidedstyle quick photo.jpg painting.jpg -o out.png
     """
-    from guidedstyle.app.jobs import Order, make_jobs
+    from guidedstyle.app.jobs import Order, make_jobs, protect_outputs
     from guidedstyle.app.starters.projects import make_first_recipe
     from guidedstyle.masks.files import MaskStore
     from guidedstyle.run.options import read_render_options
 
     given = options.collect_quick_settings(size=size, steps=steps, strength=strength, colour=colour)
     recipe = make_first_recipe(photo, paintings, output=output, mask=mask, settings=given, resume=resume)
-    render_options = read_render_options(preview_every="5s", checkpoint_every="30s", resume=resume)
-    with recipe.writing() as file:
+    render_options = read_render_options(preview_every="5s", checkpoint_every="30s", resume=resume, overwrite=overwrite)
+    with recipe.writing(overwrite=overwrite) as file:
         masks = MaskStore()
-        jobs = make_jobs([Order(file)], recipe.settings, masks=masks)
+        jobs = protect_outputs(make_jobs([Order(file)], recipe.settings, masks=masks), render_options)
         from guidedstyle.app.render import Renderer  # errors are reported before torch is loaded
 
         renderer = Renderer(device, masks=masks)

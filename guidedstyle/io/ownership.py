@@ -65,6 +65,10 @@ def _wrap_page(text: bytes) -> bytes:
     return b"<!-- " + MARK + b" " + text + b" -->\n"
 
 
+def _wrap_recipe(text: bytes) -> bytes:
+    return b"# " + MARK + b" " + text + b"\n"
+
+
 def _wrap_bytes(text: bytes) -> bytes:
     """Wrap the mark for formats whose readers ignore what follows the end."""
     return b"\n%" + MARK + b" " + text + b"\n"
@@ -77,6 +81,7 @@ PLACES = {
     (".gif",): Place(_wrap_gif, 1),
     (".mp4", ".avif"): Place(_wrap_film),
     (".html", ".htm"): Place(_wrap_page),
+    (".yaml", ".yml"): Place(_wrap_recipe),
 }
 BY_SUFFIX = {suffix: place for suffixes, place in PLACES.items() for suffix in suffixes}
 ZIPPED = (".ora",)  # their last two bytes count those of the comment that follows

@@ -64,7 +64,7 @@ def test_quick_paints_only_inside_a_mask(project: Path) -> None:
 
 
 def test_quick_replaces_nothing(project: Path) -> None:
-    """Without -o it finds a free name; with it, only its own recipe is rendered again."""
+    """Without -o it finds a free name; with it, its own files are replaced unless they have been changed since."""
     names = []
     for taken in ("photo-ink.png", "photo-ink-2.yaml", "photo-ink-3.png", None):
         recipe = make_first_recipe(project / "photo.png", [project / "ink.png"], output=project)
@@ -74,16 +74,21 @@ def test_quick_replaces_nothing(project: Path) -> None:
     assert names == [(f"photo-ink{end}.yaml", f"photo-ink{end}.png") for end in ("", "-2", "-3", "-4")]
     command = ["quick", "photo.png", "ink.png", *FAST, "-o", "out.png"]
     assert run(*command, folder=project).returncode == 0
-    assert run(*command, folder=project).returncode == 0
+    assert run(*command, "--strength", 2, folder=project).returncode == 0
+    assert load_recipe(project / "out.yaml").strength == 2
+    failed = run(*command, "--size", 32768, folder=project)
+    assert (failed.returncode, load_recipe(project / "out.yaml").strength) == (2, 2)
     (project / "out.yaml").write_text((project / "out.yaml").read_text() + "# mine\n")
     before = {file: (project / file).read_bytes() for file in ("out.yaml", "out.png")}
     done = run(*command, folder=project)
     assert done.stderr == (
-        "error: --output: out.yaml exists already\n"
-        "    hint: guidedstyle render out.yaml renders it again; or choose another name (-o)\n"
+        "error: out.yaml: it exists, and guidedstyle did not make it, or it was changed since\n"
+        "    hint: choose another name (-o), or replace it with --overwrite (in Python, `overwrite`)\n"
         "1 error. Nothing was written.\n"
     )
     assert before == {file: (project / file).read_bytes() for file in before}
+    assert run(*command, "--overwrite", folder=project).returncode == 0
+    assert load_recipe(project / "out.yaml").strength == 1
 
 
 def test_an_interrupted_quick_is_resumed_under_its_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,8 +124,8 @@ REFUSED = {  # by arguments: what is reported
     "photo.png ink.png out.png": "the image to write goes with -o",
     "photo.png recipe.yaml": "recipe.yaml: this is not an image that can be read",
     "photo.png": "Missing argument 'PAINTING...'",
-    "photo.png ink.png -o photo.png": "--output: photo.png exists already",
-    "photo.png ink.png -o recipe.png": "--output: recipe.yaml exists already",
+    "photo.png ink.png -o photo.png": "photo.png: it exists, and guidedstyle did not make it",
+    "photo.png ink.png -o recipe.png": "recipe.yaml: it exists, and guidedstyle did not make it",
     "photo.png ink.png -o out": "'out' does not have the suffix of an image",
     "photo.png ink.png -o ink.png/out.png": "ink.png is a file",
     "photo.png ink.png -o new/out.png --size 3": "--size: size: 3 is too small",

@@ -15,6 +15,7 @@ from support.command_server import CommandServer, list_files, write_images
 from guidedstyle.cli.main import app
 
 BASES = {  # by command: valid arguments
+    "quick": ["photo.png", "ink.png"],
     "render": ["a.yaml"],
     "sweep": ["a.yaml", "--vary", "smoothness=1,2"],
     "watch": ["a.yaml"],
@@ -75,6 +76,11 @@ VALUES: dict[str, list[str]] = {  # by flag, and by command and flag where it me
     "--report": ["", "page", "page.pdf", "a.yaml/page.html", "folder.html"],
     "--vary": ["", "size", "size=", "=1,2", "size=3,64", "size=[", "size=nan", "output=a.png"],
     "--style": ["", "gone.jpg", "empty", "a.yaml"],
+    "--strength": [*NO_NUMBERS, "-1", "1e7"],
+    "--colour": ["", "blue", "Keep", "content"],
+    "--mask": ["", "gone.png", "empty", "a.yaml", "ink.png"],
+    "init --content": ["gone.jpg", "empty", "a.yaml"],
+    "quick --output": [value for value in NO_IMAGES if value not in ("", ".")],
     "--largest": [*NO_WHOLE, "511", "16385"],
     "--repeats": [*NO_WHOLE, "2"],
     "--weights": ["", "gone.pth", "empty"],

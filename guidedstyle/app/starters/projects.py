@@ -14,6 +14,7 @@ from guidedstyle.app.starters.recipes import write_first_recipe as write_text
 from guidedstyle.errors import GuidedStyleError, RenderFailedError
 from guidedstyle.io.files import check_folder_path, making_folders, write_file
 from guidedstyle.io.images.samples import read_frame
+from guidedstyle.io.ownership import add_mark, protect, write_marked
 from guidedstyle.recipe.model import OUTPUT_SUFFIXES
 from guidedstyle.recipe.schema import EDITOR_LINE
 from guidedstyle.types import Setting
@@ -39,31 +40,32 @@ class FirstRecipe:
     @property
     def is_written(self) -> bool:
         """Whether the recipe exists, word for word."""
-        return self.file.is_file() and self.file.read_bytes() == self.text.encode()
-
-    def check(self) -> None:
-        """Raise GuidedStyleError where a file of another origin would be overwritten."""
-        check_folder_path(self.file.parent, "--output")
-        if self.is_free or self.is_written:
-            return
-        taken = self.file if self.file.exists() else self.output
-        again = f"guidedstyle render {self.file} renders it again; or " if self.file.exists() else ""
-        raise GuidedStyleError.of("--output", f"{taken} exists already", f"{again}choose another name (-o)")
+        return self.file.is_file() and self.file.read_bytes() == add_mark(self.text.encode(), self.file.suffix)
 
     @contextmanager
-    def writing(self) -> Iterator[Path]:
-        """Write the recipe; it is deleted again if its render cannot begin."""
-        known = self.is_written
+    def writing(self, *, overwrite: bool = False) -> Iterator[Path]:
+        """Write the recipe, and restore what was there before if its render cannot begin.
+
+        Raises GuidedStyleError where, unless `overwrite`, a file would be replaced that guidedstyle did not make.
+        """
+        check_folder_path(self.file.parent, "--output")
+        protect([self.file, self.output], overwrite=overwrite)
+        before = self.file.read_bytes() if self.file.is_file() else None
         with making_folders([self.file]):
-            write_file(self.file, self.text.encode())
+            write_marked(self.file, self.text.encode(), overwrite=overwrite)
             try:
                 yield self.file
             except RenderFailedError:
                 raise
             except Exception:
-                if not known:
-                    self.file.unlink(missing_ok=True)
+                self._restore(before)
                 raise
+
+    def _restore(self, content: bytes | None) -> None:
+        if content is None:
+            self.file.unlink(missing_ok=True)
+        else:
+            write_file(self.file, content)
 
 
 def make_first_recipe(
@@ -78,8 +80,7 @@ def make_first_recipe(
     """Make a recipe that renders a content image in the style of one or several images, next to its `output`.
 
     Without `output`, or where that is a folder, a free name is found; with `resume` also that of the same recipe.
-    `mask` is an image that is white where the styles go. Raises GuidedStyleError if an image cannot be read, or if a
-    file exists already.
+    `mask` is an image that is white where the styles go. Raises GuidedStyleError if an image cannot be read.
     """
     check_images([content, *styles], remedy="check the name and the folder; the image to write goes with -o")
     values = {"size": min(FIRST_SIZE, max(read_frame(content).size))} | _nest(settings)
@@ -94,9 +95,7 @@ def make_first_recipe(
 
     if output and not output.is_dir():
         _check_output(output)
-        recipe = make(output)
-        recipe.check()
-        return recipe
+        return make(output)
     name = "-".join([make_name(content.stem, "photo"), *name_styles(styles)])[:100]
     names = (f"{name}.png" if number == 1 else f"{name}-{number}.png" for number in count(1))
     recipes = (make((output or Path()) / name) for name in names)
