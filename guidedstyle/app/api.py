@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, overload
 
 from guidedstyle.app.jobs import Job
+from guidedstyle.app.notebook import NotebookReporter, choose_reporter
 from guidedstyle.device.environment import read_limits
 from guidedstyle.errors import GuidedStyleError, RenderFailedError, StoppedEarlyError
 from guidedstyle.io.memory import is_array
@@ -16,7 +17,7 @@ from guidedstyle.recipe.loading.loader import Reading, Source, read_mapping, rea
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import Every, RenderOptions
-from guidedstyle.run.reporter import SILENT, Reporter, SilentReporter
+from guidedstyle.run.reporter import Reporter, SilentReporter
 from guidedstyle.scene.check import Check, check_reading
 from guidedstyle.types import Setting
 
@@ -31,6 +32,7 @@ __all__ = [
     "Check",
     "Every",
     "GuidedStyleError",
+    "NotebookReporter",
     "RenderFailedError",
     "RenderOptions",
     "Reporter",
@@ -81,7 +83,7 @@ def render(
     device: str | torch.device = "auto",
     tile: int | str = "auto",
     max_memory: float | None = None,
-    reporter: Reporter = SILENT,
+    reporter: Reporter | None = None,
     stop: StopRequest | None = None,
 ) -> Result: ...
 
@@ -95,7 +97,7 @@ def render(
     device: str | torch.device = "auto",
     tile: int | str = "auto",
     max_memory: float | None = None,
-    reporter: Reporter = SILENT,
+    reporter: Reporter | None = None,
     stop: StopRequest | None = None,
 ) -> Result | None: ...
 
@@ -108,7 +110,7 @@ def render(
     device: str | torch.device = "auto",
     tile: int | str = "auto",
     max_memory: float | None = None,
-    reporter: Reporter = SILENT,
+    reporter: Reporter | None = None,
     stop: StopRequest | None = None,
 ) -> Result | None:
     """Render a recipe, as the command `render` does.
@@ -119,8 +121,9 @@ def render(
     from the same recipe and files.
 
     `on_update` is called after every step; the render ends when it returns False, or when `stop` is set, also from
-    another thread. `reporter` receives plan, progress, warnings and end. `device` is auto, cpu, cuda or mps, or
-    a torch.device, `tile` auto, off or a number of px, `max_memory` is in GiB.
+    another thread. `reporter` receives plan, progress, warnings and end; without one, a notebook shows a bar and the
+    image so far (`NotebookReporter`), and nothing is shown elsewhere; `SilentReporter()` shows nothing anywhere.
+    `device` is auto, cpu, cuda or mps, or a torch.device, `tile` auto, off or a number of px, `max_memory` is in GiB.
 
     Raises GuidedStyleError with all problems, RenderFailedError if a render with `options` fails after it has begun,
     StoppedEarlyError if it is stopped before the first step.
@@ -131,7 +134,9 @@ def render(
     reading, renderer = _read(recipe), Renderer(str(device), read_limits(str(tile), max_memory))
     job = Job(reading.document.source, reading, check_reading(reading, renderer.masks))
     with join_processes():
-        return render_job(job, renderer, options=options, reporter=reporter, stop=stop, on_update=on_update)
+        return render_job(
+            job, renderer, options=options, reporter=choose_reporter(reporter), stop=stop, on_update=on_update
+        )
 
 
 def _read(recipe: Recipe | Source) -> Reading:

@@ -140,6 +140,12 @@ class Mask(Model):
         return [key for key in SOURCES if getattr(self, "except_" if key == "except" else key) not in (None, False)]
 
     @property
+    def name(self) -> str:
+        """Its name in tables: its file, with what is used of it, or the kind of its source."""
+        within = self.layer or self.colour or self.channel
+        return f"{self.file}{f' ({within})' if within else ''}" if self.file else ", ".join(self.sources)
+
+    @property
     def parts(self) -> dict[str, tuple[Mask, ...]]:
         """The masks that it combines, by key."""
         held = {"any": self.any, "both": self.both, "except": self.except_}

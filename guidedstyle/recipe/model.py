@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -129,6 +131,13 @@ class Region(RegionControls):
         description="width of the fade from a kept region into its surroundings",
         json_schema_extra=unit("px, or % of the longest side"),
     )
+
+    def describe_style(self) -> str:
+        """Name its styles, with their weights if there are several."""
+        if self.keep:
+            return "kept unchanged"
+        mix = [f"{use.weight:g} {name}{' (varies)' if use.where else ''}" for name, use in self.style.items()]
+        return " + ".join(mix) if len(mix) > 1 else next(iter(self.style), "none")
 
     @property
     def mix(self) -> dict[str, StyleUse]:
@@ -264,3 +273,32 @@ class Recipe(Controls):
         own = not self.styles[name].parts
         made = [self.largest_scale(other) for other, style in self.styles.items() if own and style.coarse == name]
         return max([self.scale(name), *uses, *made])
+
+    def __repr__(self) -> str:
+        source = (
+            str(self.content)
+            if self.content
+            else f"canvas of {self.canvas[0]} x {self.canvas[1]} px"
+            if self.canvas
+            else "?"
+        )
+        names = ", ".join(region.name for region in self.regions)
+        return f"<recipe of {source}: regions {names or 'none'}; styles {', '.join(self.styles) or 'none'}>"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """Write the regions and styles for a notebook."""
+        regions = [(region.name, region.mask.name, region.describe_style()) for region in self.regions]
+        styles = [
+            (name, style.image or " on ".join(style.parts), f"{style.scale:g}") for name, style in self.styles.items()
+        ]
+        tables = write_html(("region", "mask", "style"), regions), write_html(("style", "image", "scale"), styles)
+        return f"<p>{escape(repr(self))}</p>{''.join(tables)}"
+
+
+def write_html(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Write a table as HTML for notebooks; its texts are escaped."""
+    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    lines = ("".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in rows)
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

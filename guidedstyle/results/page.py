@@ -33,7 +33,7 @@ from guidedstyle.results.plots import (
     to_lab,
 )
 from guidedstyle.results.sheets import cut_out, draw_overview, tint
-from guidedstyle.scene.check import describe_controls, describe_style
+from guidedstyle.scene.check import describe_controls
 from guidedstyle.scene.scene import NEGLIGIBLE_SHARE, Scene
 from guidedstyle.types import RGB, Array
 
@@ -85,7 +85,7 @@ def write_page(result: Result) -> str:
 
 def _open_template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"hex": _write_colour, "embed": _embed, "describe_style": describe_style}
+    environment.filters |= {"hex": _write_colour, "embed": _embed}
     environment.filters |= {"describe_controls": describe_controls, "palette": measure_palette}
     environment.globals |= {"tint": tint, "cut_out": _cut_out, "zip": zip, "zip_longest": zip_longest}
     return environment.from_string(_read("page.html"))

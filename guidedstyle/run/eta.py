@@ -97,3 +97,12 @@ def store_overhead(device: str, overhead: float) -> None:
     with suppress(OSError, GuidedStyleError):
         folder.mkdir(parents=True, exist_ok=True)
         write_file(folder / f"pace-{device}.json", json.dumps({"overhead": overhead}).encode())
+
+
+def write_seconds(seconds: float | None) -> str:
+    """Write a length of time: `8 s`, `2:05`, `1:02:05`."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}" if minutes else f"{rest} s"

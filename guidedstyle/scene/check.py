@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from html import escape
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.recipe.loading.loader import Reading
-from guidedstyle.recipe.model import Region
+from guidedstyle.recipe.model import Region, write_html
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import CHECK_SIZE, Scene
 from guidedstyle.types import Array, Propagation, Size
@@ -176,6 +177,21 @@ class Check:
         regions = self.scene.recipe.regions
         return {region.name: share for region, share in zip(regions, self.scene.shares, strict=False)}
 
+    def __repr__(self) -> str:
+        width, height = self.size
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in self.shares.items())
+        return f"<{width} x {height} px: {shares}; warnings: {len(self.warnings) or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        """Write the regions with their shares, and the warnings, for a notebook."""
+        rows = [
+            (region.name, f"{share:.1%}", region.describe_style())
+            for region, share in zip(self.scene.recipe.regions, self.shares.values(), strict=True)
+        ]
+        warnings = "".join(f"<li>warning: {escape(str(warning))}</li>" for warning in self.warnings)
+        table = write_html(("region", "share", "style"), rows)
+        return f"<p>{self.size[0]} x {self.size[1]} px</p>{table}<ul>{warnings}</ul>"
+
 
 def check_reading(reading: Reading, masks: MaskStore | None = None, *, strict: bool = False) -> Check:
     """Check a recipe with its images and masks; raises GuidedStyleError with all problems, if `strict` with warnings.
@@ -198,14 +214,6 @@ def _to_problem(warning: str, source: str) -> Problem:
         return warning.problem
     found = REMEDY.fullmatch(warning)
     return Problem(source, *found.groups()) if found else Problem(source, warning, LENIENT)
-
-
-def describe_style(region: Region) -> str:
-    """Name a region's styles, with their weights if there are several."""
-    if region.keep:
-        return "kept unchanged"
-    mix = [f"{use.weight:g} {name}{' (varies)' if use.where else ''}" for name, use in region.style.items()]
-    return " + ".join(mix) if len(mix) > 1 else next(iter(region.style), "none")
 
 
 def describe_controls(region: Region) -> str:

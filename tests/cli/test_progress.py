@@ -12,9 +12,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from guidedstyle.cli.terminal.progress import Status, draw_status, write_seconds
+from guidedstyle.cli.terminal.progress import Status, draw_status
 from guidedstyle.losses.terms import Losses
-from guidedstyle.run.eta import OVERHEAD, Forecast, load_overhead, store_overhead
+from guidedstyle.run.eta import OVERHEAD, Forecast, load_overhead, store_overhead, write_seconds
 from guidedstyle.scene.scene import plan_stages
 
 SHOWN = Losses(torch.tensor(0.5), torch.tensor([0.1234, 0.3]), torch.tensor([0.9, 1.1]), torch.tensor(0.01))

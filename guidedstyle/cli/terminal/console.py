@@ -15,7 +15,7 @@ from rich.table import Column, Table
 from guidedstyle.errors import ExitCode
 from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.results.comparison import ComparedImage, Comparison, Source
-from guidedstyle.scene.check import LayerCoverage, collect_warnings, describe_controls, describe_style, measure_coverage
+from guidedstyle.scene.check import LayerCoverage, collect_warnings, describe_controls, measure_coverage
 from guidedstyle.scene.scene import Scene
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def print_scene(scene: Scene, warnings: Sequence[str]) -> None:
     shares = scene.shares[:-1]  # the last is of no region
     for region, controls, share, given in zip(scene.recipe.regions, scene.recipe.controls, shares, own, strict=True):
         strengths = ("", "") if region.keep else (f"{controls.strength:g}", f"{controls.content_strength:g}")
-        cells = (region.name, f"{share:.1%}", describe_style(region), *strengths, given)
+        cells = (region.name, f"{share:.1%}", region.describe_style(), *strengths, given)
         table.add_row(*map(escape, cells[: len(heads)]))
     console.print(table)
     print_warnings(warnings)

@@ -22,7 +22,7 @@ from guidedstyle.engine.progress import Update
 from guidedstyle.losses.terms import Losses
 from guidedstyle.results.record import Record
 from guidedstyle.results.result import summarise_losses
-from guidedstyle.run.eta import Forecast, load_overhead, store_overhead
+from guidedstyle.run.eta import Forecast, load_overhead, store_overhead, write_seconds
 from guidedstyle.scene.scene import Scene
 
 CONSOLE = Console(stderr=True, highlight=False, emoji=False)
@@ -153,12 +153,3 @@ def print_note(text: str, prefix: str = "") -> None:
     """Show a line on the error stream, above the progress bar."""
     CONSOLE.show_cursor()  # the process may end right after it
     CONSOLE.print(f"[yellow]{prefix}[/]{escape(text)}", soft_wrap=True)
-
-
-def write_seconds(seconds: float | None) -> str:
-    """Write a length of time: `8 s`, `2:05`, `1:02:05`."""
-    if seconds is None:
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}" if minutes else f"{rest} s"
