@@ -29,7 +29,7 @@ MOST_BYTES = 2**28  # of decoded masks that are kept for the next scene
 COLOURED = 64  # levels between the channels of a pixel that count as colour
 LOSSY = 4 / 255  # how far JPEG moves black and white
 LOOKED_AT = 512  # px of a mask's longest side, at least, when it is searched for colours
-LUMA = np.array([0.299, 0.587, 0.114], np.float64)
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class MaskStore:
@@ -181,7 +181,7 @@ def _to_grey(samples: Samples, file: Path) -> NDArray[Any]:
     _refuse_colour(samples, file)
     if samples.values.dtype == np.uint8:
         return np.asarray(Image.fromarray(samples.values).convert("L"))
-    return np.asarray(samples.values @ LUMA).astype(samples.values.dtype)
+    return _to_opacities(samples.values, file) @ LUMA
 
 
 def _to_opacities(values: NDArray[Any], file: Path) -> Array:

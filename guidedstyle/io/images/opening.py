@@ -61,7 +61,7 @@ def open_described(file: Path, stream: IO[bytes] | None = None, *, note: str | N
 def _describe(picture: ImageFile, container: Container) -> Opened:
     notes = list(container.warnings)
     try:
-        asked = Image.Image.getexif(picture).get(ORIENTATION)  # that of PNG would decode the image
+        asked = _read_exif(picture).get(ORIENTATION)
     except UNREADABLE_IMAGE:
         asked = None
         notes.append("its EXIF data are damaged: it is taken to be upright")
@@ -70,6 +70,16 @@ def _describe(picture: ImageFile, container: Container) -> Opened:
         notes.append(f"it holds {frames} images: the first is used (save another as an image of its own to use it)")
     profile = container.profile or picture.info.get("icc_profile")
     return Opened(picture, profile, read_orientation(asked), frames, tuple(notes))
+
+
+def _read_exif(picture: ImageFile) -> Image.Exif:
+    """Read the EXIF data of an image, or those that Pillow finds in its XMP, without decoding it."""
+    if content := picture.info.get("exif"):
+        exif = Image.Exif()
+        exif.load(content)  # the formats' own methods suppress errors
+        if ORIENTATION in exif:
+            return exif
+    return Image.Image.getexif(picture)  # that of PNG would decode the image
 
 
 def read_orientation(asked: object) -> int:

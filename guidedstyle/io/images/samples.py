@@ -20,6 +20,7 @@ from guidedstyle.io.images.profiles import convert_from_cmyk, convert_from_lab
 from guidedstyle.io.images.tiff import is_tiff, read_tiff, read_tiff_frame
 from guidedstyle.types import Pixels, Size
 
+PACKED = {"L;2": 85, "L;4": 17}  # by Pillow's raw mode: by what it multiplies levels, but not the transparent one
 Check = Callable[
     [Size], None
 ]  # raises GuidedStyleError if an image of this stored (width, height) is not to be decoded
@@ -145,6 +146,8 @@ def _read_values(picture: ImageFile, file: Path) -> tuple[NDArray[Any], NDArray[
         return _decode_deep_png(picture)
     if isinstance(picture, PpmImageFile) and picture.mode == "RGB" and isinstance(raw, tuple) and int(raw[-1]) > 255:
         return _decode_deep_ppm(picture, file, raw[-1]), None
+    if isinstance(raw, str) and raw in PACKED and "transparency" in picture.info:
+        picture.info["transparency"] *= PACKED[raw]
     return _convert_pillow(picture)
 
 
