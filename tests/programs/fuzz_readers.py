@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests/support
 
 from torch._weights_only_unpickler import Unpickler
 
-with atheris.instrument_imports(include=["guidedstyle", "PIL", "psd_tools", "yaml"]):
+with atheris.instrument_imports(include=["guidedstyle", "PIL", "psd_tools", "tifffile", "yaml"]):
     import fuzz_seeds
     from PIL import Image, PngImagePlugin
 

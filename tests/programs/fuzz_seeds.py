@@ -8,7 +8,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
+import tifffile
 from PIL import Image
 from psd_tools import PSDImage
 from support.krita import pack_planes, write_krita
@@ -59,6 +61,15 @@ def make_records() -> Iterator[bytes]:
     yield b'{"recipe": {"content": "a\\u00e9"}}'
 
 
+TIFFS = (
+    {"compression": "lzw", "predictor": True},
+    {"tile": (16, 16), "compression": "zlib", "bigtiff": True},
+    {"photometric": "cielab", "byteorder": ">"},
+    {"planarconfig": "contig", "compression": "zstd", "rowsperstrip": 5},
+    {"subfiletype": 1, "extratags": [(274, "H", 1, 6)]},
+)
+
+
 def make_images() -> Iterator[bytes]:
     """Write images of every format and mode, some turned, transparent, in several frames, or compressed."""
     y, x = np.mgrid[0:20, 0:18]
@@ -81,6 +92,12 @@ def make_images() -> Iterator[bytes]:
     yield pack(picture.convert("L"), "GIF", save_all=True, append_images=[picture.convert("L").rotate(90)])
     for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
         yield pack(picture.convert("RGB"), "TIFF", compression=compression)
+    deep = np.uint16(np.stack([x * 3000, y * 3000, x * y], 2))
+    yield imagecodecs.png_encode(deep)
+    for options in TIFFS:
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, deep, **{"photometric": "rgb", **options})
+        yield buffer.getvalue()
 
 
 def pack(picture: Image.Image, kind: str, **options: object) -> bytes:

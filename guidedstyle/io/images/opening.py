@@ -21,6 +21,7 @@ from guidedstyle.types import Size
 MOST_PIXELS = 400_000_000
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "AVIF", "BMP", "GIF", "PPM")  # the decoders of some others start programs
 UNREADABLE_IMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, RuntimeError, struct.error)
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how one begins
 OPENING = Lock()  # of Pillow's limit of pixels, which holds for the whole process
 ORIENTATION = 0x0112  # the tag of TIFF and EXIF
 
@@ -111,6 +112,13 @@ def explaining_damage(file: Path) -> Iterator[None]:
             remedy = "change its permissions, or name another file"
             raise GuidedStyleError.of(file, f"it cannot be read: {error.strerror}", remedy) from error
         raise GuidedStyleError.of(file, f"the image is damaged ({error})", "save it again") from error
+
+
+def is_tiff(file: Path) -> bool:
+    """Return whether a file begins like a TIFF."""
+    with explaining_damage(file), file.open("rb") as stream:
+        head = stream.read(8)
+        return head[:4] in TIFF and len(head) == 8
 
 
 def check_pixels(size: Size, file: Path) -> None:

@@ -15,9 +15,8 @@ from PIL.ImageFile import ImageFile
 from PIL.PpmImagePlugin import PpmImageFile
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images.opening import open_described, open_image
+from guidedstyle.io.images.opening import is_tiff, open_described, open_image
 from guidedstyle.io.images.profiles import convert_from_cmyk, convert_from_lab
-from guidedstyle.io.images.tiff import is_tiff, read_tiff, read_tiff_frame
 from guidedstyle.types import Pixels, Size
 
 PACKED = {"L;2": 85, "L;4": 17}  # by Pillow's raw mode: by what it multiplies levels, but not the transparent one
@@ -81,6 +80,8 @@ def read_samples(file: Path, *, managed: bool = True, longest: int | None = None
 def read_frame(file: Path) -> Frame:
     """Read the frame of an image, without decoding it."""
     if is_tiff(file):
+        from guidedstyle.io.images.tiff import read_tiff_frame  # slow to import
+
         return _make_frame(*read_tiff_frame(file))
     with open_described(file) as opened:
         return _make_frame(opened.picture.size, opened.orientation)
@@ -91,6 +92,8 @@ def _make_frame(stored: Size, orientation: int, warnings: tuple[str, ...] = ()) 
 
 
 def _read_tiff(file: Path, managed: bool, check: Check) -> Samples:
+    from guidedstyle.io.images.tiff import read_tiff  # slow to import
+
     image = read_tiff(file, check)
     values, alpha, profile, notes = (
         image.values,

@@ -32,7 +32,6 @@ from guidedstyle.io.images.opening import check_pixels, explaining_damage, read_
 from guidedstyle.types import Size
 
 Space = Literal["grey", "rgb", "cmyk", "lab", "lab of D65"]
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
 OLD_REDUCED = 2  # the value of SubfileType
 WHITE_IS_ZERO, PALETTE, YCBCR, CIELAB = 0, 3, 6, 8  # values of PhotometricInterpretation
@@ -76,13 +75,6 @@ class TiffImage:
     lossy: bool
     images: int
     warnings: tuple[str, ...] = ()
-
-
-def is_tiff(file: Path) -> bool:
-    """Return whether a file begins like a TIFF."""
-    with explaining_damage(file), file.open("rb") as stream:
-        head = stream.read(8)
-        return head[:4] in MAGIC and len(head) == 8
 
 
 def read_tiff(file: Path, check: Callable[[Size], None]) -> TiffImage:
