@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from guidedstyle.errors import GuidedStyleError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
@@ -165,7 +164,7 @@ def _encode_pillow(picture: Image.Image) -> bytes:
             picture.convert("RGBA" if "A" in picture.mode.upper() else "RGB") if picture.mode in CONVERTED else picture
         )
         buffer = io.BytesIO()
-        plain.save(buffer, "PNG", compress_level=1, exif=picture.getexif(), icc_profile=picture.info.get("icc_profile"))
+        plain.save(buffer, "PNG", compress_level=0, exif=picture.getexif(), icc_profile=picture.info.get("icc_profile"))
         return buffer.getvalue()
     except (OSError, SyntaxError, ValueError) as error:
         raise GuidedStyleError.of("array", f"this Pillow image cannot be read ({error})", "open it again") from error
@@ -198,7 +197,7 @@ def _arrange(array: NDArray[Any]) -> NDArray[Any]:
     return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
 
 
-def _to_levels(array: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _to_levels(array: NDArray[Any]) -> NDArray[Any]:
     """Convert values to levels of 8 or 16 bits."""
     import numpy as np
 
@@ -211,7 +210,7 @@ def _to_levels(array: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
         return array.astype(array.dtype.newbyteorder("="))
     if array.dtype.kind != "f":
         raise GuidedStyleError.of("array", f"{array.dtype} is not a type of pixels", f"{DEPTHS}: {_suggest(array)}")
-    return _round(array.astype(np.float64))
+    return _round(array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32))
 
 
 def _suggest(array: NDArray[Any]) -> str:
@@ -220,7 +219,7 @@ def _suggest(array: NDArray[Any]) -> str:
     return "array.astype('float32') / array.max()" if array.dtype.kind in "iu" else "array.astype('float32')"
 
 
-def _round(values: NDArray[np.float64]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _round(values: NDArray[Any]) -> NDArray[Any]:
     """Round values in [0, 1] to 8 bits if that changes nothing, else to 16."""
     import numpy as np
 
@@ -234,18 +233,19 @@ def _round(values: NDArray[np.float64]) -> NDArray[np.uint8] | NDArray[np.uint16
         rule = f"its values reach from {low:g} to {high:g}, and floats must lie in [0, 1]"
         raise GuidedStyleError.of("array", rule, f"give {remedy}")
     values = values.clip(0, 1)
-    levels = np.rint(values * 255)
-    if np.abs(values * 255 - levels).max() < 255 * ROUNDING:
-        return levels.astype(np.uint8)
-    return np.rint(values * 65535).astype(np.uint16)
+    scaled = values * values.dtype.type(255)
+    levels = np.rint(scaled)
+    if np.abs(scaled - levels).max() < 255 * ROUNDING:
+        return np.asarray(levels, np.uint8)
+    return np.asarray(np.rint(values * values.dtype.type(65535)), np.uint16)
 
 
-def _encode(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+def _encode(pixels: NDArray[Any]) -> bytes:
     """Encode pixels (H, W) or (H, W, 3 or 4) as PNG."""
     import cv2
     import numpy as np
 
     order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}
     turned = pixels[..., order[pixels.shape[2]]] if pixels.ndim == 3 else pixels
-    _, encoded = cv2.imencode(".png", np.ascontiguousarray(turned), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    _, encoded = cv2.imencode(".png", np.ascontiguousarray(turned), [cv2.IMWRITE_PNG_COMPRESSION, 0])
     return encoded.tobytes()

@@ -133,8 +133,8 @@ def test_recipes_are_valid(block: Block, folder: Path) -> None:
     assert guidedstyle.check(folder / "block.yaml").shares
 
 
-def test_python_program_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (program,) = read_blocks("python")
+@pytest.mark.parametrize("program", read_blocks("python"), ids=lambda block: block.page)
+def test_python_programs_run(program: Block, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     exec(program.text.replace('"size": 512', '"size": 96, "solver.steps": 4'), {})
     assert (folder / "out.png").exists()
