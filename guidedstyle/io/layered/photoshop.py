@@ -199,14 +199,9 @@ def _read(file: Path, layer: Any, size: Size) -> Pixels:
 def _read_shape(layer: Any, size: Size) -> Pixels:
     if not layer.has_pixels():  # empty, or a colour as large as its masks
         return np.full(size[::-1], 255 * (layer.kind != "pixel"), np.uint8)
-    alpha = layer.numpy("shape")
-    whole = np.full((layer.height, layer.width), 255, np.uint8)
-    return place(whole if alpha is None else _to_pixels(alpha), (layer.left, layer.top), size)
-
-
-def _to_pixels(alpha: Any) -> Pixels:
-    """Convert values (h, w, 1) in [0, 1] to 8 bits."""
-    return np.asarray(np.round(np.clip(alpha[..., 0], 0, 1) * 255), np.uint8)
+    alpha = layer.topil(channel=-1)
+    pixels = np.full((layer.height, layer.width), 255, np.uint8) if alpha is None else np.asarray(alpha.convert("L"))
+    return place(pixels, (layer.left, layer.top), size)
 
 
 def _read_masks(file: Path, layer: Any, size: Size) -> Pixels:
@@ -219,7 +214,7 @@ def _read_masks(file: Path, layer: Any, size: Size) -> Pixels:
         masks = [_draw_vector_mask(layer)] if drawn else []
         rendered = drawn and mask is not None and mask.flags.user_mask_from_render
         if mask is not None and not mask.disabled and not rendered and not _repeats(layer):
-            masks.append(_read_mask(mask, layer, size))
+            masks.append(_read_mask(mask, size))
     return multiply(masks) if masks else np.full(size[::-1], 255, np.uint8)
 
 
@@ -242,14 +237,15 @@ def _draw_vector_mask(layer: Any) -> Pixels:
     from psd_tools.composite.vector import draw_vector_mask
 
     density = getattr(layer.mask and layer.mask.parameters, "vector_mask_density", None)
-    return _fade(_to_pixels(draw_vector_mask(layer)), density)
+    drawn = np.asarray(np.round(np.clip(draw_vector_mask(layer)[..., 0], 0, 1) * 255), np.uint8)
+    return _fade(drawn, density)
 
 
-def _read_mask(mask: Any, layer: Any, size: Size) -> Pixels:
-    values = layer.numpy("mask", real_mask=True)
+def _read_mask(mask: Any, size: Size) -> Pixels:
+    picture = mask.topil()
     beyond = np.full(size[::-1], mask.background_color, np.uint8)
-    if values is not None:
-        inner, corner = _to_pixels(values), (mask.left, mask.top)
+    if picture is not None:
+        inner, corner = np.asarray(picture.convert("L")), (mask.left, mask.top)
         within = place(np.full(inner.shape, 255, np.uint8), corner, size) > 0
         beyond = np.where(within, place(inner, corner, size), beyond)
     return _fade(beyond, getattr(mask.parameters, "user_mask_density", None))
