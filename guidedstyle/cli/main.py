@@ -2,32 +2,70 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from guidedstyle import __version__
+from guidedstyle.cli import options
 from guidedstyle.cli.render import render_app
 from guidedstyle.cli.research import evaluate_app, train_app
 from guidedstyle.cli.terminal.messages import print_count, print_error
 from guidedstyle.cli.tools import mask_app, tools_app
 from guidedstyle.errors import ExitCode, GuidedStyleError, RenderFailedError, find_error_code, has_long_name
 
+HELP = """Paint where each style goes, write down how strongly, and get the image.
+
+Example: guidedstyle quick photo.jpg painting.jpg
+"""
+
+
+class Commands(TyperGroup):
+    """The commands; a file in place of one is answered with the command that takes it."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a command; raises GuidedStyleError for the name of a file."""
+        if Path(args[0]).is_file() and args[0] not in self.commands:
+            name, recipe = shlex.quote(args[0]), Path(args[0]).suffix.lower() in (".yaml", ".yml")
+            taker = f"render {name}" if recipe else f"quick {name} painting.jpg"
+            raise GuidedStyleError.of("guidedstyle", f"{args[0]!r} is not a command", f"write guidedstyle {taker}")
+        return super().resolve_command(ctx, args)
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and exit."""
+    if wanted:
+        print(f"guidedstyle {__version__}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="guidedstyle",
-    help="Paint where each style goes, write down how strongly, and get the image.",
-    epilog="Start with: guidedstyle init my-folder",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
 )
 app.add_typer(render_app)
 app.add_typer(tools_app)
-app.add_typer(mask_app, name="mask")
-app.add_typer(train_app, name="train")
+app.add_typer(mask_app, name="mask", rich_help_panel=options.FIRST)
+app.add_typer(train_app, name="train", rich_help_panel=options.RESEARCH)
 app.add_typer(evaluate_app)
+
+
+@app.callback(help=HELP)
+def begin(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version.", callback=print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
 
 
 def main() -> None:

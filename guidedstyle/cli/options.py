@@ -14,6 +14,7 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.types import Convention, Setting
 
 ENCODERS = list_encoders()
+FIRST, RENDER, LOOK, RESEARCH = "First steps", "Render", "Look and check", "Research"  # headings of commands
 QUICK_SIZE, QUICK_STEPS = 384, 60  # of `watch`: px and steps
 QUICK = tuple(
     Setting(key, value, "guidedstyle watch") for key, value in (("size", QUICK_SIZE), ("solver.steps", QUICK_STEPS))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 render_app = typer.Typer()
 
 
-@render_app.command("quick")
+@render_app.command("quick", rich_help_panel=options.FIRST)
 def quick_command(
     photo: options.Photo,
     paintings: Annotated[
@@ -52,7 +52,7 @@ def quick_command(
             "--colour",
             "--color",
             metavar="|".join(QUICK_COLOURS),
-            help="The painting's colours, these fitted to the photo's, or the photo's own.",
+            help="Colours: style: the painting's; match: fitted to the photo's; keep: the photo's own.",
             autocompletion=options.offer(*QUICK_COLOURS),
         ),
     ] = None,
@@ -90,7 +90,7 @@ def quick_command(
     raise typer.Exit(code)
 
 
-@render_app.command("render")
+@render_app.command("render", rich_help_panel=options.RENDER)
 def render_command(
     recipes: options.RecipeFiles,
     output: options.Output = None,
@@ -117,7 +117,7 @@ def render_command(
 ) -> None:
     """Render recipes. Ctrl-C finishes the step and saves the image; --resume continues from there.
 
-    Example: guidedstyle render recipe.yaml --size 512 --set regions.sky.strength=2
+    Example: guidedstyle render recipe.yaml --size 512 --set strength=2
     """
     from guidedstyle.app.jobs import list_orders, make_jobs, protect_outputs
     from guidedstyle.device.environment import read_limits
@@ -184,7 +184,7 @@ def run_jobs(
         return find_worst(codes)
 
 
-@render_app.command("sweep")
+@render_app.command("sweep", rich_help_panel=options.RENDER)
 def sweep_command(
     recipe: options.RecipeFile,
     vary: Annotated[list[str], typer.Option(help="KEY=A,B,C; several make a grid, the last from left to right.")],
@@ -206,7 +206,7 @@ def sweep_command(
 ) -> None:
     """Render a recipe over a grid of values, with a contact sheet and a table. Run again, it renders missing ones.
 
-    Example: guidedstyle sweep recipe.yaml --vary styles.ink.scale=0.5,1,2 --vary content_strength=0.5,2
+    Example: guidedstyle sweep recipe.yaml --vary strength=0.5,1,2
     """
     from guidedstyle.app.variants import check_variants, make_variants, parse_axis, protect_outputs
     from guidedstyle.device.environment import read_limits
@@ -258,8 +258,9 @@ def run_sweep(sweep: Sweep) -> ExitCode:
 
 @render_app.command(
     "watch",
+    rich_help_panel=options.RENDER,
     help=f"Render a quick preview ({QUICK_SIZE} px, {QUICK_STEPS} steps), and another whenever the recipe, a mask or "
-    "an image is saved.\n\nCtrl-C ends it. Example: guidedstyle watch recipe.yaml",
+    "an image is saved. Ctrl-C ends it.\n\nExample: guidedstyle watch recipe.yaml",
 )
 def watch_command(
     recipe: options.RecipeFile,

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 PRINT_EVERY = 25  # steps
 
-train_app = typer.Typer(no_args_is_help=True, help="Train networks of your own.")
+train_app = typer.Typer(no_args_is_help=True)
 
 
 @train_app.callback()
 def train() -> None:
-    """Train networks of your own."""  # a callback keeps `distil` a sub-command while it is the only one
+    """Train networks of your own.
+
+    Example: guidedstyle train distil --images photos --teacher vgg19.pth --out mine.safetensors
+    """  # a callback keeps `distil` a sub-command while it is the only one
 
 
 @train_app.command("distil")
@@ -47,7 +50,7 @@ def distil_command(
 ) -> None:
     """Train an encoder like lite on images of your own, to replace VGG-19. Ctrl-C saves a checkpoint.
 
-    Example: guidedstyle train distil --images photos --teacher vgg19.safetensors --out mine.safetensors
+    Example: guidedstyle train distil --images photos --teacher vgg19.pth --out mine.safetensors
     """
     from guidedstyle.run.interrupts import interruptible
     from guidedstyle.training.distil import (
@@ -119,7 +122,7 @@ class TrainingLog:
 evaluate_app = typer.Typer()
 
 
-@evaluate_app.command("evaluate")
+@evaluate_app.command("evaluate", rich_help_panel=options.RESEARCH)
 def evaluate_command(
     teacher: options.Teacher,
     out: Annotated[Path, typer.Option(help="The folder for the images and the contact sheet.")],
@@ -144,7 +147,7 @@ def evaluate_command(
 ) -> None:
     """Compare an encoder with VGG-19: render recipes or pairs with both and print a table of ratios.
 
-    Example: guidedstyle evaluate --teacher vgg19.safetensors --pair photo.jpg,painting.jpg --out compared
+    Example: guidedstyle evaluate --teacher vgg19.pth --pair photo.jpg,ink.jpg --out new
     """
     if not recipes and not pair:
         rule, remedy = "there is nothing to compare on", "give a recipe, or --pair CONTENT,STYLE"

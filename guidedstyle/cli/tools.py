@@ -44,7 +44,7 @@ def mask_suggest_command(
 ) -> None:
     """Make a layered document with suggested regions painted in, for you to correct.
 
-    Example: guidedstyle mask suggest photo.jpg --regions 4 -o scene.ora
+    Example: guidedstyle mask suggest photo.jpg --regions 4 -o guess.ora
     """
     from guidedstyle.app.starters.documents import suggest_masks
 
@@ -88,7 +88,7 @@ tools_app = typer.Typer()
 tools_app.command("masks", hidden=True)(mask_show_command)  # its former name
 
 
-@tools_app.command("compare")
+@tools_app.command("compare", rich_help_panel=options.LOOK)
 def compare_command(
     images: Annotated[list[Path], typer.Argument(readable=False, help="Two images or more: renders, and any others.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The sheet to write: an image.")] = Path("compare.png"),
@@ -97,7 +97,7 @@ def compare_command(
 ) -> None:
     """Put images side by side, and show how their recipes, files, losses and times differ.
 
-    Example: guidedstyle compare photo.jpg first.png second.png -o sheet.png
+    Example: guidedstyle compare photo.jpg out.png -o sheet.png
     """
     from guidedstyle.cli.terminal.console import print_comparison
     from guidedstyle.cli.terminal.messages import print_json
@@ -111,7 +111,7 @@ def compare_command(
         print_comparison(comparison, output)
 
 
-@tools_app.command("bench")
+@tools_app.command("bench", rich_help_panel=options.LOOK)
 def bench_command(
     size: Annotated[
         int, typer.Option(parser=whole_number("--size", 128, 8192), metavar="PX", help="Side of the images of noise.")
@@ -155,7 +155,7 @@ def bench_command(
     print_bench(bench.run(largest), title)
 
 
-@tools_app.command("doctor")
+@tools_app.command("doctor", rich_help_panel=options.LOOK)
 def doctor_command(as_json: options.AsJson = False) -> None:
     """Examine this machine: versions, devices, memory, weights, extras, folders; with a remedy for every problem.
 
@@ -173,7 +173,7 @@ def doctor_command(as_json: options.AsJson = False) -> None:
         raise typer.Exit(ExitCode.USER_ERROR)
 
 
-@tools_app.command("check")
+@tools_app.command("check", rich_help_panel=options.LOOK)
 def check_command(
     recipe: options.RecipeFile,
     settings: options.Settings = None,
@@ -192,7 +192,7 @@ def check_command(
     print_scene(checked.scene, checked.warnings)
 
 
-@tools_app.command("schema")
+@tools_app.command("schema", rich_help_panel=options.LOOK)
 def schema_command(
     table: Annotated[bool, typer.Option("--table", help="Print every key as a table instead.")] = False,
 ) -> None:
@@ -205,7 +205,7 @@ def schema_command(
     typer.echo((write_table() if table else write_schema()).removesuffix("\n"))
 
 
-@tools_app.command("init")
+@tools_app.command("init", rich_help_panel=options.FIRST)
 def init_command(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     content: Annotated[

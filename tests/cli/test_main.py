@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer.main
 from PIL import Image
+from support.command_server import CommandServer
 from support.commands import files, run
 from support.processes import spawn
 
 from guidedstyle import __version__
+from guidedstyle.cli.main import app
 
 
 def pixels(file: Path) -> np.ndarray:
@@ -160,6 +166,12 @@ def test_schema_prints_json(project: Path) -> None:
     assert "regions" in json.loads(run("schema", folder=project).stdout)["properties"]
 
 
+def test_masks_is_another_name_of_mask_show(server: CommandServer, project: Path) -> None:
+    one, other = (server.accept(project, *name.split(), "recipe.yaml").out for name in ("masks", "mask show"))
+    assert one == other
+    assert "overlap" in one
+
+
 def test_init_makes_a_folder_that_renders(tmp_path: Path) -> None:
     made = run("init", "my folder", folder=tmp_path)
     assert made.returncode == 0, made.stderr
@@ -210,25 +222,51 @@ def test_shells_complete_commands_options_and_values(typed: str, offered: set[st
     assert {*done.stdout.split()} == offered
 
 
+def list_commands(command: Any = None, name: str = "guidedstyle") -> Iterator[tuple[str, Any]]:
+    """List the program, its groups and its commands with their whole names."""
+    command = command or typer.main.get_command(app)
+    yield name, command
+    for key, inner in getattr(command, "commands", {}).items():
+        yield from list_commands(inner, f"{name} {key}")
+
+
 @pytest.mark.parametrize(
-    "command",
+    ("name", "command"), [*list_commands()], ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_help_begins_with_an_example_on_one_line(name: str, command: Any) -> None:
+    first, example, *_ = inspect.cleandoc(command.help).split("\n\n")
+    assert first.endswith(".")
+    assert example.startswith("Example: guidedstyle mask show " if name.endswith(" masks") else f"Example: {name}")
+    assert len(example) <= 78 or "train" in name or "evaluate" in name
+
+
+def test_help_and_version_are_printed(project: Path) -> None:
+    alone = run(folder=project)
+    assert (alone.returncode, alone.stderr) == (2, "")
+    assert "Example: guidedstyle quick photo.jpg painting.jpg" in alone.stdout
+    for flag in ("--version", "-V"):
+        done = run(flag, folder=project)
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"guidedstyle {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
     [
-        "render",
-        "sweep",
-        "watch",
-        "compare",
-        "check",
-        "mask new",
-        "mask suggest",
-        "mask show",
-        "bench",
-        "doctor",
-        "init",
+        ("rendr recipe.yaml", "'render'"),
+        ("quik photo.png ink.png", "'quick'"),
+        ("chek recipe.yaml", "'check'"),
+        ("mask sugest photo.png", "'suggest'"),
+        ("mask shwo recipe.yaml", "'show'"),
+        ("int new", "'init'"),
+        ("docter", "'doctor'"),
+        ("swep recipe.yaml", "'sweep'"),
+        ("photo.png ink.png", "write guidedstyle quick photo.png painting.jpg"),
+        ("./recipe.yaml", "write guidedstyle render ./recipe.yaml"),
+        ("quick photo.png ink.png --colr keep", "--colo"),
     ],
 )
-def test_every_command_has_an_example(command: str) -> None:
-    done = run(*command.split(), "--help", folder=Path())
-    assert f"Example: guidedstyle {command}" in " ".join(done.stdout.split())
+def test_the_right_command_is_suggested(server: CommandServer, project: Path, typed: str, answer: str) -> None:
+    assert answer in " ".join(server.refuse(project, *typed.split()))
 
 
 OUTPUTS = {  # a command: what it writes into a folder that does not exist

@@ -8,7 +8,7 @@ import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import typer.main
@@ -28,6 +28,7 @@ PAGES = ("README.md", "masks/README.md", "recipes/README.md")
 BLOCK = re.compile(r"(?:<!-- parsed only: (?P<reason>[^>]+) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)]+)\)")
 SMALL = {
+    "quick": ("--size", "64", "--steps", "2", "--device", "cpu"),
     "render": ("--size", "64", "--steps", "2", "--device", "cpu"),
     "sweep": ("--size", "64", "--steps", "2", "--device", "cpu"),
     "bench": ("--size", "128", "--largest", "512", "--repeats", "3", "--device", "cpu"),
@@ -125,6 +126,25 @@ def test_commands_run(page: str, folder: Path) -> None:
                 paint_layers(folder)
             written = [words[at + 1] for at, word in enumerate(words) if word in ("-o", "--report", "--timelapse")]
             assert all((folder / name).exists() for name in written), words
+
+
+@pytest.mark.slow
+def test_examples_in_help_run(folder: Path) -> None:
+    """In the order of the commands; those that need VGG-19 or run until Ctrl-C are left out."""
+    for name, command in list_commands(typer.main.get_command(app)):
+        (example,) = re.findall(r"Example: guidedstyle (.*)", command.help)
+        if name not in ("train", "train distil", "evaluate", "watch", "mask"):
+            words = next(split_commands(example))
+            done = run(*words, *SMALL.get(words[0], ()), folder=folder)
+            assert done.returncode == 0, (words, done.stderr)
+
+
+def list_commands(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """List groups and commands with their names."""
+    for key, inner in command.commands.items():
+        yield f"{name} {key}".strip(), inner
+        if hasattr(inner, "commands"):
+            yield from list_commands(inner, key)
 
 
 @pytest.mark.parametrize("block", read_blocks("yaml"), ids=lambda block: block.page)
