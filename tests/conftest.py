@@ -9,7 +9,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,15 @@ torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):  # a shell ignores them for background jobs
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that would be skipped for want of a program, where GUIDEDSTYLE_TEST_PROGRAMS says it is needed."""
+    report = yield
+    if report.skipped and "GUIDEDSTYLE_TEST_PROGRAMS" in os.environ and "installed" in str(report.longrepr):
+        report.outcome, report.longrepr = "failed", f"GUIDEDSTYLE_TEST_PROGRAMS is set, but: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(autouse=True, scope="session")
