@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
+from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.reading import read_framed
 from guidedstyle.io.images.samples import read_frame, read_samples
 from guidedstyle.io.images.writing import read_note
@@ -295,3 +296,15 @@ def test_pillows_settings_and_warnings_stay_as_they_were(tmp_path: Path) -> None
     read_framed(tmp_path / "a.png")
     after = [getattr(PngImagePlugin, name) for name in names], ImageFile.LOAD_TRUNCATED_IMAGES, warnings.filters[:]
     assert after == before
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_cut_image_is_refused_in_programs_that_fill_such_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    content = encode(kind)
+    (tmp_path / "a.img").write_bytes(content[: len(content) // 2])
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with pytest.raises(GuidedStyleError, match="save it"):
+        read_samples(tmp_path / "a.img")
+    assert ImageFile.LOAD_TRUNCATED_IMAGES

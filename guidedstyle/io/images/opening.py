@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from threading import Lock
 from typing import IO
 
 from PIL import Image, UnidentifiedImageError
+from PIL import ImageFile as pillow
 from PIL.ImageFile import ImageFile
 
 from guidedstyle.errors import GuidedStyleError
@@ -50,13 +51,23 @@ def open_image(file: Path, stream: IO[bytes] | None = None, *, note: str | None 
 @contextmanager
 def open_described(file: Path, stream: IO[bytes] | None = None, *, note: str | None = None) -> Iterator[Opened]:
     """Open an image as `open_image` does, with what lies beside its pixels; damage to that is only a warning."""
-    with explaining_damage(file), warnings.catch_warnings(), ExitStack() as stack:
+    with explaining_damage(file), _decoding_whole_images(), warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore")  # about damaged metadata that is not used
         container = open_container(stream or stack.enter_context(file.open("rb")), note)
-        picture = stack.enter_context(_open(container.stream))
+        picture = stack.enter_context(open_unlimited(container.stream))
         picture.filename = "" if stream else str(file)
         check_pixels(picture.size, file)
         yield _describe(picture, container)
+
+
+@contextmanager
+def _decoding_whole_images() -> Iterator[None]:
+    """Set aside Pillow's setting by which many programs have cut images filled with grey."""
+    before, pillow.LOAD_TRUNCATED_IMAGES = pillow.LOAD_TRUNCATED_IMAGES, False
+    try:
+        yield
+    finally:
+        pillow.LOAD_TRUNCATED_IMAGES = before
 
 
 def _describe(picture: ImageFile, container: Container) -> Opened:
@@ -127,12 +138,12 @@ def check_pixels(size: Size, file: Path) -> None:
         raise _too_large(file, f"{size[0]} x {size[1]} px is too large")
 
 
-def _open(source: IO[bytes]) -> ImageFile:
+def open_unlimited(source: IO[bytes], formats: Sequence[str] = FORMATS) -> ImageFile:
     """Open an image without Pillow's own limit of pixels: our error has a remedy."""
     with OPENING:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(source, formats=FORMATS)
+            return Image.open(source, formats=tuple(formats))
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 

@@ -8,13 +8,14 @@ Read exactly:
 - ExtraSamples: the first alpha channel, associated or not.
 - Orientation: 1 to 8; other values mean 1.
 - PlanarConfiguration, strips and tiles, FillOrder, Predictor, byte order, BigTIFF.
-- Compression: none, LZW, Deflate (ZIP), PackBits, CCITT, JPEG, JPEG 2000, JPEG XL, LZMA, Zstandard and WebP.
+- Compression: none, LZW, Deflate (ZIP), PackBits, CCITT, JPEG, JPEG 2000, LZMA, Zstandard and WebP.
 
 Everything else is refused.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images.opening import check_pixels, explaining_damage, read_orientation
+from guidedstyle.io.images.opening import check_pixels, explaining_damage, open_unlimited, read_orientation
 from guidedstyle.types import Size
 
 Space = Literal["grey", "rgb", "cmyk", "lab", "lab of D65"]
@@ -49,11 +50,13 @@ SPACES: dict[int, Space] = {
 }
 CHANNELS: dict[Space, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3}
 ASSOCIATED, UNASSOCIATED = 1, 2  # values of ExtraSamples
+SEPARATE = 2  # the value of PlanarConfiguration
 JPEG = (7, 34892)
 COMPRESSIONS = (
     *(1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34892),  # none, CCITT, LZW, JPEG, Deflate, PackBits
-    *(33003, 33004, 33005, 34712, 34925, 50000, 50001, 50002, 52546),  # JPEG 2000, LZMA, Zstandard, WebP, JPEG XL
+    *(34712, 34925, 50000, 50001),  # JPEG 2000, LZMA, Zstandard, WebP
 )
+IMAGES = (*JPEG, 34712, 50001)  # compressions whose strips and tiles are images with a size of their own
 MOST_CHANNELS, MOST_IMAGES = 64, 1000
 D65 = (0.3127, 0.3290)  # x, y
 
@@ -173,8 +176,8 @@ class TiffReader:
         if self.photometric not in SPACES:
             kind = UNREAD.get(self.photometric, f"of photometric interpretation {self.photometric}")
             raise self._refuse(f"its pixels are {kind}")
-        if self.photometric == YCBCR and page.compression not in JPEG:
-            raise self._refuse("its pixels are YCbCr outside a JPEG")
+        if self.photometric == YCBCR and (page.compression not in JPEG or page.planarconfig == SEPARATE):
+            raise self._refuse("its pixels are YCbCr outside a plain JPEG")
         if page.compression not in COMPRESSIONS:
             rule = f"its compression is {_name_compression(page.compression)}"
             raise GuidedStyleError.of(self.file, rule, "save it with LZW or ZIP compression, or none")
@@ -198,6 +201,8 @@ class TiffReader:
         segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
         if not segments or any(not count or offset + count > end for offset, count in segments):
             raise ValueError("some of its pixels are missing")
+        if page.compression in IMAGES:
+            self._check_segments(segments)
         try:
             stored = page.asarray(squeeze=False, maxworkers=1)
         except (NotImplementedError, ValueError) as error:
@@ -205,6 +210,16 @@ class TiffReader:
                 raise self._refuse(f"it cannot be decoded ({error})") from error
             raise
         return stored[:, 0].transpose(1, 2, 0, 3).reshape(page.imagelength, page.imagewidth, -1)
+
+    def _check_segments(self, segments: Iterable[tuple[int, int]]) -> None:
+        """Raise ValueError if a strip or tile is larger than the tags say: it would be decoded whole, then cut."""
+        page, handle = self.page, self.page.parent.filehandle
+        width, height = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
+        for offset, count in segments:
+            handle.seek(offset)
+            with open_unlimited(io.BytesIO(handle.read(count)), ("JPEG", "JPEG2000", "WEBP")) as segment:
+                if segment.width > width or segment.height > height:
+                    raise ValueError("its strips or tiles are larger than its tags say")
 
     def _convert(self, stored: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
         """Convert stored colours (H, W, C) to values; with `alpha` they are multiplied with it."""
