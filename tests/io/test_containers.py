@@ -8,8 +8,10 @@ import warnings
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
 from guidedstyle.errors import GuidedStyleError
@@ -243,6 +245,19 @@ def test_a_grey_photograph_keeps_the_profile_it_had_in_colour(tmp_path: Path, ki
     grey = np.ascontiguousarray(NOISE[..., 0])
     shown = np.asarray(Image.open(io.BytesIO(encode(kind, grey))).convert("RGB"))
     check(tmp_path / "a.img", encode(kind, grey, icc_profile=SRGB), "", shown)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("gamma", [1.0, 1.8, 2.2])
+def test_a_grey_profile_is_applied(tmp_path: Path, gamma: float, kind: type[np.generic]) -> None:
+    """By the formula of sRGB, IEC 61966-2-1, of the light that the profile's power gives."""
+    top = np.iinfo(kind).max
+    grey = np.linspace(0, top, 32 * 32).astype(kind).reshape(32, 32)
+    profile = imagecodecs.cms_profile("gray", gamma=gamma)
+    tifffile.imwrite(tmp_path / "a.tif", grey, photometric="minisblack", iccprofile=profile)
+    light = (grey / top) ** gamma
+    expected = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert np.abs(np.asarray(read_framed(tmp_path / "a.tif")[0]) - expected[..., None] * 255).max() <= 1.01
 
 
 @pytest.mark.parametrize("place", ["first", "last"])

@@ -11,9 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import IO
 
-from PIL import Image, UnidentifiedImageError
-from PIL import ImageFile as pillow
-from PIL.ImageFile import ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.containers import Container, open_container
@@ -31,7 +29,7 @@ ORIENTATION = 0x0112  # the tag of TIFF and EXIF
 class Opened:
     """An open image, not yet decoded, with its colour profile, EXIF orientation, number of frames, and warnings."""
 
-    picture: ImageFile
+    picture: ImageFile.ImageFile
     profile: bytes | None
     orientation: int
     frames: int
@@ -63,14 +61,14 @@ def open_described(file: Path, stream: IO[bytes] | None = None, *, note: str | N
 @contextmanager
 def _decoding_whole_images() -> Iterator[None]:
     """Set aside Pillow's setting by which many programs have cut images filled with grey."""
-    before, pillow.LOAD_TRUNCATED_IMAGES = pillow.LOAD_TRUNCATED_IMAGES, False
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
         yield
     finally:
-        pillow.LOAD_TRUNCATED_IMAGES = before
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _describe(picture: ImageFile, container: Container) -> Opened:
+def _describe(picture: ImageFile.ImageFile, container: Container) -> Opened:
     notes = list(container.warnings)
     try:
         asked = _read_exif(picture).get(ORIENTATION)
@@ -84,7 +82,7 @@ def _describe(picture: ImageFile, container: Container) -> Opened:
     return Opened(picture, profile, read_orientation(asked), frames, tuple(notes))
 
 
-def _read_exif(picture: ImageFile) -> Image.Exif:
+def _read_exif(picture: ImageFile.ImageFile) -> Image.Exif:
     """Read the EXIF data of an image, or those that Pillow finds in its XMP, without decoding it."""
     if content := picture.info.get("exif"):
         exif = Image.Exif()
@@ -138,7 +136,7 @@ def check_pixels(size: Size, file: Path) -> None:
         raise _too_large(file, f"{size[0]} x {size[1]} px is too large")
 
 
-def open_unlimited(source: IO[bytes], formats: Sequence[str] = FORMATS) -> ImageFile:
+def open_unlimited(source: IO[bytes], formats: Sequence[str] = FORMATS) -> ImageFile.ImageFile:
     """Open an image without Pillow's own limit of pixels: our error has a remedy."""
     with OPENING:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None

@@ -62,6 +62,7 @@ def _transform(values: NDArray[Any], profile: bytes, space: str) -> NDArray[Any]
         colorspace=space,
         outcolorspace="rgb",
         outdtype=kind,
+        flags=imagecodecs.CMS.FLAGS.NOOPTIMIZE if space == "gray" else None,  # else dark greys are up to 10 levels off
     )
     return np.asarray(converted, kind)
 
