@@ -41,4 +41,6 @@ Balance = Literal["area", "equal"]
 LayerOpacity = Literal["count", "ignore"]  # of a layered document: whether it counts in a mask
 Flip = Literal["horizontal", "vertical", "both"]
 ProfileName = Literal["sRGB", "Display P3"]  # colour spaces that images are converted to
+ProfileChoice = Literal["keep", ProfileName]
 Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]  # of the chroma in JPEG and AVIF
+Depth = Literal[8, 16]  # bits of a channel

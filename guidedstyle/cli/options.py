@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, get_args
 
 import typer
@@ -11,7 +12,7 @@ import typer
 from guidedstyle.device.environment import check_device
 from guidedstyle.encoders.registry import list_encoders
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.types import Convention, Setting
+from guidedstyle.types import Convention, ProfileChoice, Setting, Subsampling
 
 ENCODERS = list_encoders()
 FIRST, RENDER, LOOK, RESEARCH = "First steps", "Render", "Look and check", "Research"  # headings of commands
@@ -123,6 +124,35 @@ Tile = Annotated[
 MaxMemory = Annotated[str | None, typer.Option(metavar="GIB", help="Memory limit in GiB; default: the free memory.")]
 Encoder = Annotated[str | None, typer.Option(help=f"{' or '.join(ENCODERS)}.", autocompletion=offer(*ENCODERS))]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. regions.sky.strength=2.")]
+PROFILES, SUBSAMPLINGS = get_args(ProfileChoice), get_args(Subsampling)
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Colour profile of the image: {', '.join(PROFILES)}; default: keep the content image's.",
+        autocompletion=offer(*PROFILES),
+    ),
+]
+Depth = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole_number("--depth"),
+        metavar="BITS",
+        help="8 or 16 bits a channel; default: as the content image, where the format holds them.",
+    ),
+]
+Quality = Annotated[
+    int | None,
+    typer.Option(parser=whole_number("--quality"), metavar="1-100", help="Quality of .jpg, .webp and .avif."),
+]
+Subsampled = Annotated[
+    str | None,
+    typer.Option(
+        "--subsampling",
+        help=f"Chroma of .jpg and .avif: {', '.join(SUBSAMPLINGS)} (default: 4:4:4).",
+        autocompletion=offer(*SUBSAMPLINGS),
+    ),
+]
+KeepGPS = Annotated[bool, typer.Option("--keep-gps", help="Keep the position in the content image's EXIF.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 Sandbox = Annotated[bool, typer.Option("--sandbox", help="Do not let the recipe read or write outside its own folder.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Make warnings errors, for programs: exit code 2.")]
@@ -142,13 +172,19 @@ def collect_settings(
     steps: int | None = None,
     seed: int | None = None,
     encoder: str | None = None,
+    save: Mapping[str, object] = MappingProxyType({}),
 ) -> list[Setting]:
-    """Collect the keys of the recipe that the command line sets."""
+    """Collect the keys of the recipe that the command line sets; those of `save` are given by their flags."""
     from guidedstyle.recipe.loading.settings import parse_setting
 
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
     found = [parse_setting(setting) for setting in settings or ()]
     found += [Setting(key, value, f"--{key.split('.')[-1]}") for key, value in flags.items() if value is not None]
+    found += [
+        Setting(f"save.{flag.removeprefix('keep-')}", value, f"--{flag}")
+        for flag, value in save.items()
+        if value is not None and value is not False
+    ]
     return found
 
 

@@ -109,6 +109,11 @@ def render_command(
     preview_every: options.PreviewEvery = "5s",
     checkpoint_every: options.CheckpointEvery = "30s",
     save_every: options.SaveEvery = None,
+    profile: options.Profile = None,
+    depth: options.Depth = None,
+    quality: options.Quality = None,
+    subsampling: options.Subsampled = None,
+    keep_gps: options.KeepGPS = False,
     timelapse: options.Timelapse = None,
     report: options.Report = None,
     json_progress: options.JsonProgress = False,
@@ -125,7 +130,8 @@ def render_command(
     from guidedstyle.masks.files import MaskStore
     from guidedstyle.run.options import read_render_options
 
-    given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder)
+    save = {"profile": profile, "depth": depth, "quality": quality, "subsampling": subsampling, "keep-gps": keep_gps}
+    given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder, save=save)
     limits, masks = read_limits(tile, max_memory), MaskStore()
     render_options = read_render_options(
         preview_every=preview_every,

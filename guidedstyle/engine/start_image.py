@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from guidedstyle.engine.objective.canvas import Canvas, resize
-from guidedstyle.io.images.reading import read_image, to_array
 from guidedstyle.recipe.controls import Start
+from guidedstyle.scene.original import read_original
 from guidedstyle.scene.scene import Scene
 
 CONTENT = Start(content=1.0)
@@ -48,7 +48,8 @@ def _draw_noise(seed: int, like: Tensor) -> Tensor:
 def _read_start(start: Start, canvas: Canvas) -> Tensor:
     assert start.file  # narrows the type: validation requires it
     height, width = canvas.content.shape[2:]
-    return resize(torch.from_numpy(to_array(read_image(start.file))), (width, height)).to(canvas.content.device)
+    image = torch.from_numpy(read_original(start.file).show_on_white())
+    return resize(image, (width, height)).to(canvas.content.device)
 
 
 def _tile_style_image(scene: Scene, canvas: Canvas, index: int) -> Tensor:

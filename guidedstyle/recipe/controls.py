@@ -66,6 +66,9 @@ class Start(Terse):
         return self.content + self.noise + self.style + self.image
 
 
+NEW_DEFAULTS: tuple[tuple[str, Any], ...] = (("opacity", 1.0), ("save", {}))  # of a recipe and its regions
+
+
 class Controls(Model):
     """The controls of the whole image, which are the defaults of every region."""
 
@@ -118,9 +121,9 @@ class Controls(Model):
     )
 
     @model_serializer(mode="wrap")
-    def _leave_out_full_opacity(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write recipes without `opacity` as versions did that did not know it: their records still fit."""
-        return {key: value for key, value in handler(self).items() if (key, value) != ("opacity", 1.0)}
+    def _leave_out_new_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write recipes without these keys as versions did that did not know them: their records still fit."""
+        return {key: value for key, value in handler(self).items() if (key, value) not in NEW_DEFAULTS}
 
 
 def _as_for_image(key: str) -> Any:

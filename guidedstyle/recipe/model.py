@@ -19,6 +19,7 @@ from guidedstyle.recipe.values import (
     Length,
     Model,
     Name,
+    Profile,
     RecipePath,
     Scale,
     Share,
@@ -26,14 +27,25 @@ from guidedstyle.recipe.values import (
     Weight,
     unit,
 )
-from guidedstyle.types import Balance, Convention, Flip, Method, Precision, SolverMethod
+from guidedstyle.types import (
+    Balance,
+    Convention,
+    Depth,
+    Flip,
+    Method,
+    Precision,
+    SolverMethod,
+    Subsampling,
+)
 
 MOST_REGIONS, MOST_STYLES = 64, 256
 LONGEST_REGION_NAME = 80  # letters
 
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
-OUTPUT_SUFFIXES = (*IMAGE_SUFFIXES, ".ora")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif")
+DEEP_SUFFIXES = (".png", ".tif", ".tiff")  # of outputs that can hold 16 bits
+LAYERED = ".ora"  # the suffix of an output whose regions are layers
+OUTPUT_SUFFIXES = (*IMAGE_SUFFIXES, LAYERED)
 FORMAT = 1  # of recipes; increased when the meaning of a key changes
 STEPS: dict[SolverMethod, int] = {"lbfgs": 150, "adam": 300, "sgd": 500}  # each reaches about the same loss
 
@@ -183,6 +195,34 @@ class SolverChoice(Model):
         return self.steps or STEPS[self.method]
 
 
+class SaveChoice(Model):
+    """How the output is stored."""
+
+    depth: Depth | None = Field(
+        None,
+        description="bits of a channel in .png and .tif, 8 or 16; default: those of the content image; others hold 8",
+        json_schema_extra=unit("bits"),
+    )
+    profile: Profile = Field(
+        "keep",
+        description="colour profile to embed: `keep` that of the content image (sRGB where it has none), or convert",
+    )
+    quality: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="of .jpg (default: 95), .avif (90), and .webp, which loses nothing without it",
+        json_schema_extra=unit("number"),
+    )
+    subsampling: Subsampling | None = Field(None, description="of the chroma in .jpg and .avif; default: none, `4:4:4`")
+    gps: Flag = Field(False, description="keep the position in the content image's EXIF; all else is kept anyway")
+
+    @model_serializer(mode="wrap")
+    def _leave_out_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        defaults = {key: field.default for key, field in type(self).model_fields.items()}
+        return {key: value for key, value in handler(self).items() if value != defaults[key]}
+
+
 class Recipe(Controls):
     """A recipe in its canonical form: `shorthand.expand` makes it from the user's recipe.
 
@@ -203,6 +243,11 @@ class Recipe(Controls):
         json_schema_extra=unit("px"),
     )
     output: RecipePath = Field(Path("picture.png"), description="the image to write; default: the recipe's name + .png")
+    save: SaveChoice = Field(
+        SaveChoice(),
+        description="{depth, profile, quality, subsampling, gps}",
+        json_schema_extra=unit("keys"),
+    )
     size: Side | None = Field(
         None, description="longest side; default: the content's own", json_schema_extra=unit("px")
     )

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from guidedstyle.recipe.controls import EVEN, ColourChoice, Controls, Start
 from guidedstyle.recipe.mask import COMBINATIONS, Gradient, Mask, SharedMasks
-from guidedstyle.recipe.model import EncoderChoice, Recipe, Region, SolverChoice, StyleChoice, StyleUse
+from guidedstyle.recipe.model import EncoderChoice, Recipe, Region, SaveChoice, SolverChoice, StyleChoice, StyleUse
 from guidedstyle.recipe.shorthand import MASK, SHORTHAND, SPELLINGS, Pattern, Shorthand
 
 FILE = Path(__file__).absolute().with_name("recipe.schema.json")  # `make_schema` as a file, for editors
@@ -79,6 +79,7 @@ GROUPS: dict[str, tuple[str, type[BaseModel]]] = {  # title: the prefix of its k
     "Of `colour`": ("colour.", ColourChoice),
     "Of `init`": ("init.", Start),
     "Of `solver`": ("solver.", SolverChoice),
+    "Of `save`": ("save.", SaveChoice),
     "Of `encoder`": ("encoder.", EncoderChoice),
     "Of `masks`": ("masks.", SharedMasks),
     "Of a mask": ("mask.", Mask),

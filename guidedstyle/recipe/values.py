@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args
 
 from PIL import ImageColor
 from pydantic import (
@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from guidedstyle.encoders.registry import list_encoders
 from guidedstyle.errors import HIDDEN
-from guidedstyle.types import RGB
+from guidedstyle.types import RGB, ProfileChoice
 
 LONGEST_NAME = 200  # bytes of a file's name; file systems allow 255, and names get endings added
 
@@ -61,6 +61,13 @@ def _find_encoder(name: Any) -> Any:
     return name
 
 
+def _find_profile(name: Any) -> Any:
+    """Find a profile as people write it: `display-p3`, `P3`, `SRGB`."""
+    plain = {choice.casefold().replace(" ", ""): choice for choice in get_args(ProfileChoice)} | {"p3": "Display P3"}
+    return plain.get(name.casefold().translate(str.maketrans("", "", " -_")), name) if isinstance(name, str) else name
+
+
+Profile = Annotated[ProfileChoice, BeforeValidator(_find_profile)]
 EncoderName = Annotated[str, BeforeValidator(_find_encoder)]
 
 

@@ -78,6 +78,14 @@ class PlanSummary(_Frozen):
     estimated_memory: int
 
 
+class SavedImage(_Frozen):
+    """How an image is stored: the bits of a channel, the name of its colour profile, whether it has alpha."""
+
+    depth: int
+    profile: str
+    alpha: bool
+
+
 class Identity(_Frozen):
     """The identity of an image: the recipe, the SHA-256 of its files by key path, and package versions.
 
@@ -102,6 +110,7 @@ class Record(Identity):
     losses: LossSummary
     plan: PlanSummary
     digest: str | None = None
+    saved: SavedImage | None = None  # earlier versions did not say
 
     def is_of(self, identity: Identity) -> bool:
         """Whether the render finished and has this identity; with `precision: auto` any precision will do."""

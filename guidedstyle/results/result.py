@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -20,17 +19,16 @@ from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Rendering
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import making_folders
-from guidedstyle.io.images.writing import save_image, to_pillow
-from guidedstyle.io.layered.base import CONTENT_LAYER
-from guidedstyle.io.layered.openraster import write_openraster
+from guidedstyle.io.images.profiles import to_float, to_pixels
+from guidedstyle.io.images.writing import to_pillow
 from guidedstyle.io.ownership import RECIPE_KEY, protect
 from guidedstyle.io.paths import name_record
 from guidedstyle.losses.terms import Losses
-from guidedstyle.masks.compositing import unstack_weights
 from guidedstyle.recipe.inputs import find_overwritten, identify, list_given
 from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.recipe.loading.loader import dump_recipe
 from guidedstyle.recipe.model import Recipe
+from guidedstyle.results.output import Output
 from guidedstyle.results.record import (
     Identity,
     LossSummary,
@@ -38,6 +36,7 @@ from guidedstyle.results.record import (
     PlanSummary,
     Record,
     RegionLosses,
+    SavedImage,
     StageSummary,
     writing_record,
 )
@@ -59,8 +58,11 @@ class Result:
 
     @cached_property
     def picture(self) -> Image.Image:
-        """The image, 8-bit RGB."""
-        return to_pillow(self.rendering.image)
+        """The image in sRGB, of 8 bits: RGB, or RGBA if the content image has transparency."""
+        picture = to_pillow(self.rendering.image)
+        if self.scene.original and self.scene.original.alpha is not None:
+            picture.putalpha(Image.fromarray(to_pixels(to_float(self.scene.original.alpha), 8)))
+        return picture
 
     @cached_property
     def record(self) -> Record:
@@ -81,11 +83,13 @@ class Result:
             notes=(*self.notes, *rendering.notes),
             losses=summarise_losses(self.scene, rendering.losses),
             plan=_summarise_plan(rendering.plan),
+            saved=_describe_output(Output(self.scene, rendering, recipe.output)),
         )
 
     def save(self, file: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> Path:
         """Write the image (as layers if it is .ora) to `file`, or where the recipe says, and the record next to it.
 
+        The recipe's `save` says how it is stored: depth, profile, quality. A format that holds no more stores 8 bits.
         The recipe in both states the precision that was used, so that another machine computes in it too.
         Raises GuidedStyleError where that would overwrite an input or, unless `overwrite`, a file that guidedstyle did
         not make, and where it is impossible.
@@ -95,15 +99,14 @@ class Result:
         if file is not None:
             output = Path(file)
             recipe = recipe.model_copy(update={"output": output})
-            record = record.model_copy(update={"recipe": self._dump(recipe)})
+            saved = _describe_output(Output(self.scene, self.rendering, output))
+            record = record.model_copy(update={"recipe": self._dump(recipe), "saved": saved})
         if overwritten := find_overwritten(identify(list_given(recipe)), [output, name_record(output)]):
             raise GuidedStyleError.of("output", overwritten, "choose another name")
         protect([output, name_record(output)], overwrite=overwrite)
         with making_folders([output], "output"), writing_record(record, output, overwrite=overwrite):
-            if output.suffix.lower() == ".ora":
-                _save_layers(self.scene, self.rendering, output, overwrite=overwrite)
-            else:
-                save_image(self.picture, output, (RECIPE_KEY, write_yaml(record.recipe)), overwrite=overwrite)
+            note = (RECIPE_KEY, write_yaml(record.recipe))
+            Output(self.scene, self.rendering, output).save(note, overwrite=overwrite)
         return output
 
     def _dump(self, recipe: Recipe) -> dict[str, Any]:
@@ -117,6 +120,10 @@ class Result:
     def __repr__(self) -> str:
         width, height = self.picture.size
         return f"<{width} x {height} px, {self.rendering.reason}, {self.rendering.seconds:.1f} s>"
+
+
+def _describe_output(output: Output) -> SavedImage:
+    return SavedImage(depth=output.depth, profile=output.profile_name, alpha=output.has_alpha)
 
 
 def summarise_losses(scene: Scene, losses: Losses) -> LossSummary:
@@ -143,20 +150,3 @@ def _summarise_plan(plan: Plan) -> PlanSummary:
         processes=count_processes(),
         estimated_memory=plan.memory,
     )
-
-
-def _save_layers(scene: Scene, rendering: Rendering, file: Path, *, overwrite: bool) -> None:
-    """Save a rendering as OpenRaster: the content image below one layer per region, with its mask as alpha.
-
-    The `opacity` of a region is that of its layer, and can still be changed there.
-    """
-    content, painted = to_pillow(scene.content), to_pillow(rendering.paint)
-    layers = [(CONTENT_LAYER, content.convert("RGBA"))]
-    pairs = zip(scene.recipe.regions, scene.recipe.controls, strict=True)
-    opacities = [1.0 if region.keep else controls.opacity for region, controls in pairs]
-    masks = unstack_weights(scene.weights, opacities)
-    for region, mask in zip(scene.recipe.regions, masks, strict=True):
-        layer = (content if region.keep else painted).convert("RGBA")
-        layer.putalpha(Image.fromarray(np.uint8(mask * 255 + 0.5)))
-        layers.append((region.name, layer))
-    write_openraster(file, layers, to_pillow(rendering.image), [1.0, *opacities], overwrite=overwrite)

@@ -207,7 +207,7 @@ def resume(file: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], plan
     """
     plan = replace(plan, precision=_choose_precision(checkpoint, identity, plan))
     done = f"step {checkpoint.steps} of {sum(stage.steps for stage in plan.stages)}"
-    changed = list_differences(*map(_leave_out_opacity, (checkpoint.identity, identity)))
+    changed = list_differences(*map(_leave_out_finish, (checkpoint.identity, identity)))
     if checkpoint.identity["stages"] != identity["stages"]:
         changed = [difference for difference in changed if difference.key != "stages"]
         rule = f"it cannot be resumed, as sizes or steps have changed: {_list(changed)}"
@@ -226,9 +226,9 @@ def resume(file: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], plan
     return Resumption(plan, snapshot, note=note, threads=threads, steps=checkpoint.steps)
 
 
-def _leave_out_opacity(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the opacities of an identity, which are applied after the render and do not change its steps."""
-    recipe = {key: value for key, value in identity["recipe"].items() if key != "opacity"}
+def _leave_out_finish(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is applied after the render and does not change its steps: opacities, and how it is saved."""
+    recipe = {key: value for key, value in identity["recipe"].items() if key not in ("opacity", "save")}
     regions = [{key: value for key, value in region.items() if key != "opacity"} for region in recipe["regions"]]
     return {**identity, "recipe": recipe | {"regions": regions}}
 

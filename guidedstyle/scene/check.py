@@ -14,12 +14,14 @@ import numpy as np
 from guidedstyle.encoders.architecture import Architecture, Layer
 from guidedstyle.encoders.registry import find_architecture
 from guidedstyle.errors import GuidedStyleError, Problem, Warned
+from guidedstyle.io.images.profiles import is_srgb
+from guidedstyle.io.images.writing import OPAQUE_SUFFIXES, QUALITY_SUFFIXES, SUBSAMPLING_SUFFIXES
 from guidedstyle.losses.propagation import MOSTLY, cover_grid, halve_shape
 from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.recipe.loading.loader import Reading
-from guidedstyle.recipe.model import Region, write_html
+from guidedstyle.recipe.model import DEEP_SUFFIXES, LAYERED, Region, write_html
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import CHECK_SIZE, Scene
 from guidedstyle.types import Array, Propagation, Size
@@ -119,7 +121,21 @@ def _scale_layer(layer: Layer, scale: float) -> Layer:
 
 def collect_warnings(scene: Scene, coverage: Coverage) -> tuple[str, ...]:
     """Collect the warnings about a scene that the user should read before the render."""
-    return (*scene.warnings, *_describe_coverage(scene, coverage))
+    return (*scene.warnings, *_describe_coverage(scene, coverage), *_describe_output(scene))
+
+
+def _describe_output(scene: Scene) -> Iterator[str]:
+    """Warn of what the format of the output cannot hold, and of choices that have no effect in it."""
+    original, choice, suffix = scene.original, scene.recipe.save, scene.recipe.output.suffix.lower()
+    if original and original.alpha is not None and suffix in OPAQUE_SUFFIXES:
+        yield f"{suffix} holds no transparency: it will be shown on white (choose .png, .tif or .webp to keep it)"
+    if original and original.depth > 8 and choice.depth != 8 and suffix not in DEEP_SUFFIXES:
+        yield f"{suffix} holds 8 bits, and the content image has 16 (choose .png or .tif, or set save.depth: 8)"
+    if suffix == LAYERED and (choice.profile == "Display P3" or (original and not is_srgb(original.profile))):
+        yield f"the layers of {suffix} are in sRGB: colours outside it are lost (choose .png or .tif to keep them)"
+    for key, suffixes in (("quality", QUALITY_SUFFIXES), ("subsampling", SUBSAMPLING_SUFFIXES)):
+        if getattr(choice, key) and suffix not in suffixes:
+            yield f"save.{key} has no effect on {suffix} (it is for {', '.join(suffixes)})"
 
 
 def _describe_coverage(scene: Scene, coverage: Coverage) -> Iterator[str]:

@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError, Problem
-from guidedstyle.io.images.opening import MOST_PIXELS
 from guidedstyle.io.images.reading import SMALLEST_SIDE, fit_size, read_framed, to_array
 from guidedstyle.io.images.samples import Frame
 from guidedstyle.io.images.writing import LONGEST_SIDES
@@ -24,6 +23,7 @@ from guidedstyle.recipe.inputs import list_starts
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.values import measure_length
+from guidedstyle.scene.original import Original, read_original
 from guidedstyle.scene.scene import CHECK_SIZE, NEGLIGIBLE, NEGLIGIBLE_SHARE, Scene, StyleImage, turn_style_image
 from guidedstyle.types import Array, KeyPath, Size
 
@@ -85,20 +85,21 @@ def open_scene(reading: Reading, largest: int | None = None, *, masks: MaskStore
     decoded of mask files, so that opening a scene again, at any size, decodes none of them.
     """
     opener, recipe = Opener(reading, masks), reading.recipe
-    content = _open_content(opener, largest)
-    working = content[0].size if content else (CHECK_SIZE, CHECK_SIZE)
-    if content:
-        _check_size(opener, fit_size(content[1].size, recipe.size))
+    original = _open_content(opener, largest)
+    working = original.size if original else (CHECK_SIZE, CHECK_SIZE)
+    if original:
+        _check_size(opener, fit_size(original.frame.size, recipe.size))
     style_images = _open_style_images(opener, max(working))
-    layout = _open_regions(opener, content[1] if content else None, working)
+    layout = _open_regions(opener, original.frame if original else None, working)
     _check_starts(opener)
-    if opener.problems or content is None or layout is None:
+    if opener.problems or original is None or layout is None:
         raise GuidedStyleError(opener.problems)
     scene = Scene(
         recipe,
-        to_array(content[0]),
+        original.to_srgb(),
         style_images,
-        *(layout.weights, layout.mixes, content[1].size, layout.shares, layout.overlaps),
+        *(layout.weights, layout.mixes, original.frame.size, layout.shares, layout.overlaps),
+        original=original,
         unnamed_pixels=opener.masks.unnamed_pixels,
         opening_warnings=(*reading.document.warnings, *opener.doubts, *opener.masks.warnings),
     )
@@ -106,16 +107,14 @@ def open_scene(reading: Reading, largest: int | None = None, *, masks: MaskStore
     return scene
 
 
-def _open_content(opener: Opener, largest: int | None) -> Framed | None:
+def _open_content(opener: Opener, largest: int | None) -> Original | None:
     """Open the content image, or make a grey one of the size of the `canvas`."""
     recipe = opener.reading.recipe
     if photo := recipe.content:
-        return opener.read_framed(("content",), photo, recipe.size, largest=largest)
-    if not recipe.canvas:
-        return None
-    frame = Frame(recipe.canvas)
-    longest = min(recipe.size or max(frame.size), largest or MOST_PIXELS)
-    return Image.new("RGB", fit_size(frame.size, longest), (128, 128, 128)), frame
+        original = opener.attempt(("content",), lambda: read_original(photo, recipe.size, largest=largest))
+        opener.doubts |= dict.fromkeys(original.frame.warnings if original else ())
+        return original
+    return Original.of_canvas(recipe.canvas, recipe.size, largest) if recipe.canvas else None
 
 
 def _check_size(opener: Opener, size: Size) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from guidedstyle.io.images.reading import SMALLEST_SIDE, fit_size
 from guidedstyle.losses.propagation import SMALLEST_OCTAVE, count_octaves
 from guidedstyle.recipe.model import Recipe, StyleChoice
+from guidedstyle.scene.original import Original
 from guidedstyle.types import Array, Size
 
 CHECK_SIZE = 1024  # px, longest side of a scene that is opened to check it
@@ -60,6 +61,7 @@ class Scene:
     the last is uncovered: it stays unchanged. `mixes` are each region's shares of its styles, (S,) or (S, H, W).
     `full_size` is the (width, height) of the content image's file. `shares` (R + 1) of the image are those of
     `weights` at the resolution of the masks; `overlaps` (R) are the shares where a region is over or under another.
+    `original` has the content image's own pixels, from which `content` was made; None: `content` was made otherwise.
     """
 
     recipe: Recipe
@@ -71,6 +73,7 @@ class Scene:
     shares: tuple[float, ...]
     overlaps: tuple[float, ...] = ()
     unnamed_pixels: int = 0  # of colours that no mask names
+    original: Original | None = None
     opening_warnings: tuple[str, ...] = ()  # about the recipe and its masks
 
     @property

@@ -229,7 +229,7 @@ module.{name} = fail
 
 def test_when_memory_runs_out_at_the_save_the_earlier_image_and_the_checkpoint_stay(project: Path) -> None:
     (project / "recipe.png").write_bytes(b"earlier")
-    code, said = end(start(project, *RENDER, *OFTEN, fault=fail_at(1, "results.result.save_image", "MemoryError")))
+    code, said = end(start(project, *RENDER, *OFTEN, fault=fail_at(1, "results.output.save_pixels", "MemoryError")))
     assert code == 2
     assert "the same command with --resume continues" in said
     assert (project / "recipe.png").read_bytes() == b"earlier"

@@ -28,6 +28,7 @@ HOMES = {  # by the prefix of a group of keys: a valid recipe that ends where on
     "init.": (f"{WHOLE}init:\n", 2),
     "solver.": (f"{WHOLE}solver:\n", 2),
     "encoder.": (f"{WHOLE}encoder:\n", 2),
+    "save.": (f"{WHOLE}save:\n", 2),
     "masks.": (f"{WHOLE}masks:\n  file: left.png\n", 2),
     "mask.": (f"{MASK}    file: left.png\n", 4),
     "mask.gradient.": (f"{MASK}    gradient:\n      from: [0, 0]\n      to: [0, 1]\n", 6),

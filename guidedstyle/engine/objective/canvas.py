@@ -36,7 +36,8 @@ def resize_layers(layers: Array, size: tuple[int, int]) -> Tensor:
 def overlay(content: Tensor, image: Tensor, opacity: Tensor) -> Tensor:
     """Lay an image over the content, both (1, 3, h, w): content + opacity (h, w) x (image - content), in [0, 1].
 
-    Where the opacity is 0 the content is unchanged to the bit, and where it is 1 the image.
+    Other shapes that are broadcast together will do. Where the opacity is 0 the content is unchanged to the bit, and
+    where it is 1 the image.
     """
     return torch.where(opacity > 0, torch.lerp(content, image, opacity), content)
 

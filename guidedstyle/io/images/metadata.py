@@ -7,12 +7,15 @@ import struct
 import xml.etree.ElementTree as Xml
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from PIL import Image
 
+from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.images.opening import open_image
 from guidedstyle.types import Size
 
 ORIENTATION, XMP, EXIF, GPS, INTEROPERABILITY = 0x0112, 0x02BC, 0x8769, 0x8825, 0xA005
@@ -77,15 +80,37 @@ class Directory:
         return replace(self, entries=entries, within={tag: one for tag, one in self.within.items() if tag not in tags})
 
 
-def read_exif(picture: Image.Image, stream: BinaryIO | None = None) -> Directory | None:
-    """Read the EXIF of an opened image, or of a TIFF's own `stream`; None: it has none, or none that can be read.
+@dataclass(frozen=True)
+class Metadata:
+    """The EXIF of an image, and what its XMP says about rights."""
+
+    exif: Directory | None = None
+    rights: bytes | None = None
+
+
+NO_METADATA = Metadata()
+
+
+def read_metadata(file: Path) -> Metadata:
+    """Read the metadata of an image that can be read; what is damaged is left out."""
+    with file.open("rb") as stream:
+        first = read_directories(stream)
+    if first:  # it is a TIFF, or camera raw data in one
+        return Metadata(first, carry_xmp(first.entries[XMP].data if XMP in first.entries else None))
+    try:
+        with open_image(file) as picture:
+            return Metadata(read_exif(picture), carry_xmp(picture.info.get("xmp")))
+    except GuidedStyleError:  # no format of Pillow's
+        return NO_METADATA
+
+
+def read_exif(picture: Image.Image) -> Directory | None:
+    """Read the EXIF of an opened image that is not a TIFF; None: it has none, or none that can be read.
 
     Damaged entries are left out.
     """
-    if stream is None:
-        data = picture.info.get("exif") or _read_raw_profile(picture.info.get("Raw profile type exif"))
-        stream = io.BytesIO(data.removeprefix(b"Exif\0\0")) if isinstance(data, bytes) else None
-    return read_directories(stream) if stream else None
+    data = picture.info.get("exif") or _read_raw_profile(picture.info.get("Raw profile type exif"))
+    return read_directories(io.BytesIO(data.removeprefix(b"Exif\0\0"))) if isinstance(data, bytes) else None
 
 
 def _read_raw_profile(text: object) -> bytes | None:
@@ -199,9 +224,8 @@ def shorten(exif: Directory, most: int) -> Directory:
     return exif
 
 
-def carry_xmp(picture: Image.Image) -> bytes | None:
-    """Choose what is kept of an opened image's XMP: who made it, whose it is, and what it shows; None: nothing."""
-    data = picture.info.get("xmp")
+def carry_xmp(data: object) -> bytes | None:
+    """Choose what is kept of an image's XMP: who made it, whose it is, and what it shows; None: nothing."""
     try:
         found = list(_find_rights(fromstring(data.strip(b"\0"))) if isinstance(data, bytes) else ())
     except (Xml.ParseError, DefusedXmlException, ValueError):

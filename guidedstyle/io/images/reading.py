@@ -36,7 +36,7 @@ def read_framed(
     Raises GuidedStyleError if the file is not an image, is damaged, too small, or too large.
     """
     most = min(longest or largest or MOST_PIXELS, largest or MOST_PIXELS)
-    samples = read_samples(file, longest=most, check=partial(_check_size, file))
+    samples = read_samples(file, longest=most, check=partial(check_size, file))
     frame = samples.frame
     target = fit_size(frame.size, min(longest or max(frame.size), largest or MOST_PIXELS))
     plain, notes = _flatten(samples, file)
@@ -51,7 +51,8 @@ def read_image(file: Path, longest: int | None = None, *, enlarge: bool = True) 
     return read_framed(file, longest, enlarge=enlarge)[0]
 
 
-def _check_size(file: Path, size: Size) -> None:
+def check_size(file: Path, size: Size) -> None:
+    """Raise GuidedStyleError if an image of (width, height) is too small."""
     if min(size) < SMALLEST_SIDE:
         remedy = f"use an image of at least {SMALLEST_SIDE} px a side"
         raise GuidedStyleError.of(file, f"{size[0]} x {size[1]} px is too small", remedy)

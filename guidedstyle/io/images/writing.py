@@ -33,7 +33,6 @@ from guidedstyle.io.ownership import write_marked
 from guidedstyle.types import Array, DeepPixels, Subsampling
 
 LONGEST_SIDES = {".webp": 16383}  # px, by suffix: the limit of the format
-DEEP_SUFFIXES = (".png", ".tif", ".tiff")  # that hold 16 bits
 OPAQUE_SUFFIXES = (".jpg", ".jpeg")  # that hold no alpha
 QUALITY_SUFFIXES = (".jpg", ".jpeg", ".webp", ".avif")  # of formats that lose something
 SUBSAMPLING_SUFFIXES = (".jpg", ".jpeg", ".avif")
@@ -79,7 +78,7 @@ def save_pixels(
     subsampling: Subsampling | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write pixels (H, W, 3 or 4) of 8 bits, or for `DEEP_SUFFIXES` of 16, atomically; alpha is straight.
+    """Write pixels (H, W, 3 or 4) of 8 bits, or in a PNG or TIFF of 16, atomically; alpha is straight.
 
     `quality`, 1 to 100, is that of JPEG (default: 95), AVIF (90) and WebP, which loses nothing without it.
     `subsampling` is that of the chroma in JPEG and AVIF (default: none, 4:4:4). Raises GuidedStyleError if the suffix

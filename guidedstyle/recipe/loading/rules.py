@@ -12,7 +12,7 @@ from guidedstyle.io.paths import list_output_files
 from guidedstyle.recipe.controls import ColourChoice, Controls, RegionControls, Start
 from guidedstyle.recipe.inputs import find_overwritten, identify, list_given, list_masks, list_starts
 from guidedstyle.recipe.mask import Mask
-from guidedstyle.recipe.model import OUTPUT_SUFFIXES, Recipe, Region, StyleChoice
+from guidedstyle.recipe.model import DEEP_SUFFIXES, OUTPUT_SUFFIXES, Recipe, Region, StyleChoice
 from guidedstyle.recipe.shorthand import CLASSIC_ENCODER
 from guidedstyle.types import KeyPath, Violation
 
@@ -207,6 +207,9 @@ def _find_output_violations(recipe: Recipe, source: Path | None) -> Iterator[Vio
         yield ("output",), f"the folder {obstacle}", "choose another one (-o)"
     elif output.exists() and not output.is_file():
         yield ("output",), f"{output} is not a file", "choose another name (-o)"
+    elif recipe.save.depth == 16 and output.suffix.lower() not in DEEP_SUFFIXES:
+        remedy = "choose a name ending in .png or .tif (-o), or remove depth"
+        yield ("save", "depth"), f"{output.suffix} holds 8 bits, not 16", remedy
     if overwritten := find_overwritten(identify(list_given(recipe, source)), list_output_files(output)):
         yield ("output",), overwritten, "choose another name (-o)"
 
