@@ -11,7 +11,9 @@ from guidedstyle.app.jobs import Failure, Job, refuse_written
 from guidedstyle.device.distributed import is_first
 from guidedstyle.device.environment import Limits
 from guidedstyle.device.free_memory import keep_freed_memory
-from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.encoders.encoder import Encoder, Unloaded
+from guidedstyle.encoders.registry import find_architecture
+from guidedstyle.encoders.weights import find_missing
 from guidedstyle.engine.cache import StatisticsCache
 from guidedstyle.engine.plan import ANYTHING, Plan, make_plan
 from guidedstyle.engine.progress import OnUpdate, Rendering, Snapshot, Update, load_encoder
@@ -33,10 +35,12 @@ from guidedstyle.recipe.model import EncoderChoice
 from guidedstyle.results.record import find_record, identify_recipe
 from guidedstyle.results.result import Result
 from guidedstyle.run.checkpoint import Resumption, using_threads
+from guidedstyle.run.eta import Forecast
 from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import RenderOptions
 from guidedstyle.run.outputs import Callback, RunFiles
 from guidedstyle.run.reporter import SILENT, Reporter
+from guidedstyle.run.speeds import Machine, Work, measure_stages, store_samples
 from guidedstyle.scene.check import Check
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
@@ -53,6 +57,14 @@ class Renderer:
     def plan(self, scene: Scene) -> Plan:
         """Plan the render of a scene opened at any size; raises GuidedStyleError if it cannot be rendered."""
         return make_plan(scene, self.load(scene.recipe.encoder), self.device, limits=self.limits)
+
+    def sketch(self, scene: Scene) -> tuple[Plan, str | None]:
+        """Plan the same without a download and without writing anything; also say what the render will download."""
+        choice = scene.recipe.encoder
+        missing = None if choice.weights else find_missing(choice.name)
+        encoder = Unloaded(find_architecture(choice.name)) if missing else self.load(choice)
+        plan = make_plan(scene, encoder, self.device, limits=self.limits, store=False)
+        return plan, f"the render downloads the weights of {choice.name} first ({missing.size})" if missing else None
 
     def open(self, reading: Reading, plan: Plan) -> Scene:
         """Open a scene at its full size."""
@@ -77,7 +89,13 @@ class Renderer:
         if plan.tiled:  # memory is short
             self.masks.clear()
 
+        forecast, work = Forecast(plan.stages), Work.of(scene, plan)
+
         def report(update: Update) -> bool:
+            if update.done:
+                forecast.note(update.stage, update.done)
+            else:
+                forecast.restart()
             reporter.progressed(update)
             return on_update(update)
 
@@ -87,6 +105,7 @@ class Renderer:
         finally:
             reporter.stopped()
         if is_first():
+            store_samples(measure_stages(forecast, work), Machine.of(work.encoder, plan))
             _report_end(rendering, str(scene.recipe.output), reporter)
         return Result(scene, rendering, notes=notes, identity=identity)
 
@@ -133,6 +152,15 @@ def plan_job(job: Job, renderer: Renderer, reporter: Reporter) -> tuple[Check, P
     plan = renderer.plan(check.scene)
     reporter.planned(check, plan)
     return check, plan
+
+
+def sketch_job(job: Job, renderer: Renderer, reporter: Reporter) -> None:
+    """Plan a job, and neither download nor write anything."""
+    check = job.find_check(renderer.masks)
+    plan, download = renderer.sketch(check.scene)
+    reporter.planned(check, plan)
+    if download:
+        reporter.noted(download)
 
 
 def render_job(

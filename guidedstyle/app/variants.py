@@ -22,6 +22,7 @@ from guidedstyle.recipe.loading.document import Document, read_value, write_yaml
 from guidedstyle.recipe.loading.loader import Reading, read_recipe
 from guidedstyle.recipe.loading.settings import find_path
 from guidedstyle.results.record import Record, find_record
+from guidedstyle.run.speeds import Work
 from guidedstyle.scene.check import check_reading
 from guidedstyle.types import Setting
 
@@ -113,16 +114,22 @@ def _confine(places: Iterable[Path], folder: Path) -> None:
             raise GuidedStyleError.of("--sandbox", escape, "name another folder (-o), or remove that link")
 
 
-def check_variants(variants: Sequence[Variant], masks: MaskStore | None = None) -> None:
-    """Check variants with their images and masks; raises GuidedStyleError with the errors of all."""
-    problems = dict[str, Problem]()
+def check_variants(variants: Sequence[Variant], masks: MaskStore | None = None) -> list[Work]:
+    """Check variants with their images and masks, and describe the work of those that do not exist yet.
+
+    Raises GuidedStyleError with the errors of all.
+    """
+    problems, works = dict[str, Problem](), list[Work]()
     for variant in variants:
         try:
-            check_reading(variant.reading, masks)  # not kept: the checks of all would take more memory than a render
+            check = check_reading(variant.reading, masks)  # not kept: all would take more memory than a render
+            if not find_record(variant.reading.recipe):
+                works.append(Work.of(check.scene))
         except GuidedStyleError as error:
             problems |= {str(problem): problem for problem in error.problems}
     if problems:
         raise GuidedStyleError(list(problems.values()))
+    return works
 
 
 def _check_axes(axes: Sequence[Axis]) -> None:

@@ -13,13 +13,13 @@ import torch
 from guidedstyle.app.render import Renderer
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Snapshot, Update
-from guidedstyle.errors import StoppedEarlyError, explain_error
+from guidedstyle.errors import Problem, StoppedEarlyError, explain_error
 from guidedstyle.io.files import make_folder
 from guidedstyle.io.images.writing import save_image
 from guidedstyle.io.ownership import protect
 from guidedstyle.io.paths import name_watched
 from guidedstyle.recipe.inputs import list_files
-from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.recipe.loading.loader import default_output, read_recipe
 from guidedstyle.results.result import Result
 from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import Every
@@ -55,6 +55,7 @@ class Watcher:
         self.reporter, self.stop, self.overwrite = reporter, stop or StopRequest(), overwrite
         self.files, self.times = [recipe], Times()
         self.last: Result | None = None
+        self.announced, self.problems = list[Path](), tuple[Problem, ...]()
 
     def run(self) -> None:
         """Watch until it is interrupted."""
@@ -67,17 +68,26 @@ class Watcher:
             except Exception as error:
                 if not (fault := explain_error(error)):
                     raise
+                self._announce(name_watched(default_output(self.recipe)))
                 self.reporter.failed("not rendered", fault)
+                self.problems = fault.problems
             self._wait()
+
+    def _announce(self, preview: Path) -> None:
+        """Report the files that are watched, and the preview, whenever they have changed."""
+        if self.announced[1:] != self.files:
+            self.announced = [preview, *self.files]
+            self.reporter.watching(self.files, preview)
 
     def _preview(self, began: float) -> None:
         """Render a preview, until it is finished or a file is saved."""
         reading = read_recipe(self.recipe, self.settings, self.sandbox)
         self.files = [self.recipe, *dict.fromkeys(file for _, file in list_files(reading.recipe))]
         self.times = read_times(self.files) | self.times
+        preview, first = name_watched(reading.recipe.output), list[float]()
+        self._announce(preview)
         scene = open_scene(reading, masks=self.renderer.masks)
         plan, snapshot = self._warm(scene, self.renderer.plan(scene))
-        preview, first = name_watched(scene.recipe.output), list[float]()
         make_folder(preview.parent, "output")
         protect([preview], overwrite=self.overwrite)
         previews = Previews(preview, size=scene.size, every=OFTEN, overwrite=self.overwrite)
@@ -85,6 +95,7 @@ class Watcher:
         def watch(update: Update) -> bool:
             if update.done and not first:
                 previews.write(update)
+                self._report_fixed()
                 first.append(time.monotonic() - began)
             previews(update)
             return not self.stop.is_set() and not self._is_saved()
@@ -98,6 +109,11 @@ class Watcher:
                 self.reporter.warned(note)
             whole, loss = time.monotonic() - began, float(result.rendering.losses.total)
             self.reporter.previewed(preview, first=first[0], whole=whole, loss=loss)
+
+    def _report_fixed(self) -> None:
+        for problem in self.problems:
+            self.reporter.fixed(f"{problem.place}: {problem.rule}")
+        self.problems = ()
 
     def _warm(self, scene: Scene, plan: Plan) -> tuple[Plan, Snapshot | None]:
         """Start from the last preview, at the final size only, if the content image is the same."""

@@ -166,7 +166,7 @@ def run_jobs(
 ) -> ExitCode:
     """Render jobs, or only plan them, and return the exit code; a single one raises GuidedStyleError."""
     from guidedstyle.app.jobs import Job
-    from guidedstyle.app.render import attempt_jobs, find_exit_code, plan_job, render_job
+    from guidedstyle.app.render import attempt_jobs, find_exit_code, render_job, sketch_job
     from guidedstyle.cli.terminal.console import print_outcomes
     from guidedstyle.cli.terminal.reporters import TextReporter, choose_reporter, suggesting_next_steps
     from guidedstyle.device.distributed import join_processes
@@ -177,7 +177,7 @@ def run_jobs(
 
         def run(job: Job) -> Result | None:
             if dry_run:
-                plan_job(job, renderer, reporter)
+                sketch_job(job, renderer, reporter)
                 return None
             with suggesting_next_steps(reporter, job.reading.document.source):
                 return render_job(job, renderer, options=render_options, reporter=reporter, stop=stop)
@@ -215,21 +215,24 @@ def sweep_command(
     Example: guidedstyle sweep recipe.yaml --vary strength=0.5,1,2
     """
     from guidedstyle.app.variants import check_variants, make_variants, parse_axis, protect_outputs
+    from guidedstyle.cli.terminal.console import print_time
     from guidedstyle.device.environment import read_limits
     from guidedstyle.io.files import check_folder_path
     from guidedstyle.io.paths import SHEET, TABLE, name_sweep
     from guidedstyle.masks.files import MaskStore
+    from guidedstyle.run.speeds import estimate_works
 
     limits, masks = read_limits(tile, max_memory), MaskStore()
     axes, folder = [parse_axis(axis) for axis in vary], output or name_sweep(recipe)
     given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder)
     check_folder_path(folder, "--output")
     variants = make_variants(recipe, axes, given, folder=folder, sandbox=sandbox)
-    check_variants(variants, masks)
+    works = check_variants(variants, masks)
     if not overwrite:
         protect_outputs(variants, folder)
     if dry_run:
         typer.echo("\n".join(variant.label for variant in variants))
+        print_time(estimate_works(works), f"{len(works)} of {len(variants)} to render, ")
         return
     from guidedstyle.app.render import Renderer
     from guidedstyle.app.sweep import Sweep

@@ -184,12 +184,14 @@ def check_command(
 
     Example: guidedstyle check recipe.yaml
     """
-    from guidedstyle.cli.terminal.console import print_scene
+    from guidedstyle.cli.terminal.console import print_scene, print_time
     from guidedstyle.recipe.loading.loader import read_recipe
+    from guidedstyle.run.speeds import Work, estimate_works
     from guidedstyle.scene.check import check_reading
 
     checked = check_reading(read_recipe(recipe, collect_settings(settings), sandbox), strict=strict)
     print_scene(checked.scene, checked.warnings)
+    print_time(estimate_works([Work.of(checked.scene)]))
 
 
 @tools_app.command("schema", rich_help_panel=options.LOOK)

@@ -7,8 +7,10 @@ import platform
 import re
 import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from math import isfinite
+from pathlib import Path
 from typing import Literal
 
 from guidedstyle.errors import GuidedStyleError
@@ -78,6 +80,16 @@ def _read_tile(tile: str) -> int | TileWord:
         return int(tile)
     rule = f"{tile!r} is neither auto, off, nor a number from {SMALLEST_TILE} to {LARGEST_TILE}"
     raise GuidedStyleError.of("--tile", rule, "leave it out, or give px: --tile 512")
+
+
+@cache
+def name_processor() -> str:
+    """Name the model of the processor, as far as the system reports it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def list_versions() -> dict[str, str]:

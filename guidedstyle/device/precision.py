@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from guidedstyle.device.distributed import all_agree
+from guidedstyle.device.environment import name_processor
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import read_small_file, write_file
 from guidedstyle.io.paths import find_cache
@@ -38,15 +38,15 @@ class Choice:
     file: Path | None = None
 
 
-def choose_precision(device: torch.device, given: Precision = "auto") -> torch.dtype:
+def choose_precision(device: torch.device, given: Precision = "auto", *, store: bool = True) -> torch.dtype:
     """Choose the precision of features on a device; Gram matrices and losses stay float32.
 
-    Where `auto` depends on a measurement, the stored one decides. It is made and stored if there is none. Processes
-    that render together use bfloat16 only if all of them choose it.
+    Where `auto` depends on a measurement, the stored one decides. It is made, and with `store` stored, if there is
+    none. Processes that render together use bfloat16 only if all of them choose it.
     """
     if given != "auto":
         return PRECISIONS[given]
-    choice = find_choice(device) or _decide(_measure_once(device, find_file()), find_file())
+    choice = find_choice(device) or _decide(_measure_once(device, find_file(), store), find_file())
     return torch.bfloat16 if all_agree(choice.precision == torch.bfloat16) else torch.float32
 
 
@@ -83,18 +83,8 @@ def _decide(ratio: float, file: Path) -> Choice:
 
 def find_file() -> Path:
     """Return the file for the measurement on this processor with this version of torch, whether it exists or not."""
-    key = hashlib.sha256(f"{_name_processor()} {torch.__version__}".encode()).hexdigest()
+    key = hashlib.sha256(f"{name_processor()} {torch.__version__}".encode()).hexdigest()
     return find_cache() / f"precision-{key[:16]}.json"
-
-
-@cache
-def _name_processor() -> str:
-    """Name the model of the processor, as far as the system reports it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def _read_measurement(file: Path) -> float | None:
@@ -107,15 +97,17 @@ def _read_measurement(file: Path) -> float | None:
 
 
 @cache
-def _measure_once(device: torch.device, file: Path) -> float:
-    """Measure the ratio and store it; if another process has stored one meanwhile, that one counts."""
+def _measure_once(device: torch.device, file: Path, store: bool) -> float:
+    """Measure the ratio, and store it unless another process has stored one meanwhile, which then counts."""
     measured = measure_ratio(device)
     if (stored := _read_measurement(file)) is not None:
         return stored
+    if not store:
+        return measured
     found = {
         "ratio": measured,
         "meaning": "time of a convolution in bfloat16 over float32; a render with precision: auto goes by it",
-        "processor": _name_processor(),
+        "processor": name_processor(),
         "torch": torch.__version__,
     }
     try:

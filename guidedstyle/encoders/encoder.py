@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Protocol, Self
 
@@ -26,11 +27,8 @@ from guidedstyle.encoders.architecture import (
 Features = dict[str, Tensor]
 
 
-class Encoder(Protocol):
-    """What the engine needs of a network.
-
-    A layer may have a *metric*, a (C, C) matrix M: the distance of two of its Gram matrices is then |M (G - G') M^T|.
-    """
+class Described(Protocol):
+    """What a plan needs of a network, whose weights need not be there."""
 
     @property
     def architecture(self) -> Architecture:
@@ -39,6 +37,25 @@ class Encoder(Protocol):
     @property
     def layers(self) -> Mapping[str, Layer]:
         """The layers that `encode` can be asked for."""
+
+
+@dataclass(frozen=True)
+class Unloaded:
+    """An encoder before its weights are downloaded."""
+
+    architecture: Architecture
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        """The layers that it will have."""
+        return self.architecture.layers
+
+
+class Encoder(Described, Protocol):
+    """What the engine needs of a network.
+
+    A layer may have a *metric*, a (C, C) matrix M: the distance of two of its Gram matrices is then |M (G - G') M^T|.
+    """
 
     @property
     def metrics(self) -> Mapping[str, Tensor]:

@@ -51,6 +51,14 @@ def find_download(source: Download) -> Path | None:
     return None if folder.parts[0] == "~" else folder / source.name
 
 
+def find_missing(name: str) -> Download | None:
+    """Return the download of an encoder's weights where they are not on this machine yet, else None."""
+    source = find_architecture(name).source
+    if not isinstance(source, Download) or ((file := find_download(source)) and file.is_file()):
+        return None
+    return source
+
+
 def _read_source(architecture: Architecture) -> tuple[State, Convention | None]:
     """Read the weights of an encoder that come without a file of the user's."""
     match architecture.source:

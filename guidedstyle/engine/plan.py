@@ -14,7 +14,7 @@ from guidedstyle.device.environment import Limits, check_device, refuse_device
 from guidedstyle.device.free_memory import measure_memory
 from guidedstyle.device.precision import choose_precision
 from guidedstyle.encoders.architecture import Architecture, Convolution, Pooling
-from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.encoders.encoder import Described
 from guidedstyle.engine.solvers.lbfgs import HISTORY
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.losses.propagation import halve_shape
@@ -169,12 +169,17 @@ class Plan:
         return replace(self, tilings=tuple(smaller if one == stage else tiling for one, tiling in pairs))
 
 
-def make_plan(scene: Scene, encoder: Encoder, device: str = "auto", *, limits: Limits = ANYTHING) -> Plan:
-    """Plan the render of a scene; raises GuidedStyleError if the device is missing or has too little memory."""
+def make_plan(
+    scene: Scene, encoder: Described, device: str = "auto", *, limits: Limits = ANYTHING, store: bool = True
+) -> Plan:
+    """Plan the render of a scene; with `store`, what is measured for it is kept in the cache.
+
+    Raises GuidedStyleError if the device is missing or has too little memory.
+    """
     chosen, recipe = choose_device(device), scene.recipe
     style_layers, content_layers = _find_layers(recipe, encoder)
     _check_grids(scene, encoder.architecture, style_layers, content_layers)
-    precision = choose_precision(chosen, recipe.precision)
+    precision = choose_precision(chosen, recipe.precision, store=store)
     needs = find_needs(
         scene, encoder.architecture, style=style_layers, content=content_layers, itemsize=precision.itemsize
     )
@@ -218,7 +223,7 @@ def _fit(needs: Needs, stage: Stage, tilings: Sequence[Tiling], *, limit: int) -
     raise GuidedStyleError.of("size", rule, remedy)
 
 
-def _find_layers(recipe: Recipe, encoder: Encoder) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _find_layers(recipe: Recipe, encoder: Described) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Find the layers at which the painted regions match style and content, in the order of computation."""
     architecture, painted = encoder.architecture, [region.over(recipe) for region in recipe.regions if not region.keep]
     matched = [architecture.weigh_style(one.style_layers) for one in painted if one.strength]

@@ -17,16 +17,23 @@ from guidedstyle.device.precision import time_work
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import SIDES, find_needs, make_plan
+from guidedstyle.engine.progress import Update
+from guidedstyle.engine.render import render
 from guidedstyle.losses.statistics import build_octaves
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.recipe.shorthand import expand
-from guidedstyle.scene.scene import Scene, StyleImage
+from guidedstyle.run.eta import Forecast
+from guidedstyle.run.speeds import Machine, Sample, Work, load_speed, measure_stages, store_samples, write_duration
+from guidedstyle.scene.scene import Scene, StyleImage, plan_stages
 
 Task = Callable[[], object]
 REGIONS = (1, 3, 4, 16)
 DRAWN = 256  # px a side at which regions are drawn
 LARGEST_SIZE = 2**16  # px
+USUAL = ((384, 1), (768, 3), (1536, 3))  # px of the longest side, and regions, of renders whose times are told
+STEPS, OCTAVES = 150, 3  # of them: the defaults
+MEASURED, SHORT = ((1, 256), (3, 640)), 6  # regions and px of renders that are measured, and their steps at each size
 FIRST_GROWTH = 512  # px a side; doubled up to the largest size
 
 
@@ -49,10 +56,38 @@ class Bench:
 
     def run(self, largest: int) -> Iterator[Line]:
         """Measure everything; the growth with pixels up to squares of `largest` px."""
+        yield from self.time_renders(largest)
         yield from self.compare_regions()
         yield from self.compare_tiles()
         yield from self.measure_growth(largest)
         yield from self.fit_sizes()
+
+    def time_renders(self, largest: int) -> Iterator[Line]:
+        """Measure short renders, keep the times for the estimates of later renders, and estimate usual ones."""
+        machine = Machine.of(self.encoder.architecture.name, self.plan)
+        for count, size in MEASURED:
+            if size <= largest:
+                store_samples(self._measure_render(make_scene(count, size)), machine)
+        speed = load_speed(machine.encoder, self.plan)
+        if speed is None:  # the cache cannot be written
+            return
+        for longest, regions in USUAL:
+            stages = plan_stages((longest, longest * 2 // 3), STEPS, OCTAVES)
+            work = Work(machine.encoder, stages, (0.0,) * len(stages), regions)
+            yield Line(f"{longest} px, {regions} region{'s' * (regions > 1)}", write_duration(speed.estimate(work)))
+
+    def _measure_render(self, scene: Scene) -> Iterator[Sample]:
+        """Measure each stage of a render by a few steps."""
+        plan = make_plan(scene, self.encoder, self.device)
+        plan = replace(plan, stages=tuple(replace(stage, steps=SHORT) for stage in plan.stages))
+        forecast = Forecast(plan.stages)
+
+        def note(update: Update) -> bool:
+            forecast.note(update.stage, update.done)
+            return True
+
+        render(scene, self.encoder, plan, on_update=note)
+        return measure_stages(forecast, Work.of(scene, plan))
 
     def compare_regions(self) -> Iterator[Line]:
         """Compare steps of several regions with the encoder alone, forward and backward over the same octaves."""

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from statistics import median
 
-from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import write_file
-from guidedstyle.io.paths import find_cache
 from guidedstyle.scene.scene import Stage
 
 OVERHEAD = 27_000.0  # px: fixed cost of a step in addition to its pixels; measured on a CPU
@@ -46,6 +41,10 @@ class Forecast:
         if len(measured := self._list_measured()) > 1:
             self._learn(*measured[-2:])
 
+    def restart(self) -> None:
+        """Leave out the time until now: it was spent on something else."""
+        self.last = self.clock()
+
     def left(self) -> float | None:
         """Estimate the seconds left; None: nothing has been measured yet."""
         if not (measured := self._list_measured()):
@@ -73,30 +72,6 @@ class Forecast:
         pixels = [math.prod(self.stages[index].size) for index in (small, large)]
         exact = (pixels[1] - ratio * pixels[0]) / (ratio - 1) if ratio > 1 else MAX_OVERHEAD
         self.overhead = min(max(exact, 0.0), MAX_OVERHEAD)
-
-
-def load_overhead(device: str) -> float:
-    """Load the overhead that an earlier render learnt on this kind of device."""
-    with suppress(OSError, ValueError, TypeError, KeyError):
-        learnt = float(json.loads((find_cache() / f"pace-{device}.json").read_bytes())["overhead"])
-        if 0 <= learnt <= MAX_OVERHEAD:
-            return learnt
-    return OVERHEAD
-
-
-def is_overhead_stored() -> bool:
-    """Whether a render has learnt an overhead on any device of this machine."""
-    with suppress(OSError):
-        return any(find_cache().glob("pace-*.json"))
-    return False
-
-
-def store_overhead(device: str, overhead: float) -> None:
-    """Store the overhead for later renders; does nothing if the cache cannot be written."""
-    folder = find_cache()
-    with suppress(OSError, GuidedStyleError):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_file(folder / f"pace-{device}.json", json.dumps({"overhead": overhead}).encode())
 
 
 def write_seconds(seconds: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,6 +45,12 @@ class Reporter(Protocol):
     def ended(self, name: str, output: Path, record: Record, *, known: bool) -> None:
         """Report that an output is written, with its record; `known`: it was there already."""
 
+    def watching(self, files: Sequence[Path], preview: Path) -> None:
+        """Report which files are watched, the recipe first, and which file will show the preview."""
+
+    def fixed(self, text: str) -> None:
+        """Report that what `failed` reported last has been mended."""
+
     def previewed(self, preview: Path, *, first: float, whole: float, loss: float) -> None:
         """Report a preview: seconds from the save of a file to its first image and to its last, and its loss."""
 
@@ -73,6 +80,12 @@ class SilentReporter:
         """Do nothing."""
 
     def ended(self, name: str, output: Path, record: Record, *, known: bool) -> None:
+        """Do nothing."""
+
+    def watching(self, files: Sequence[Path], preview: Path) -> None:
+        """Do nothing."""
+
+    def fixed(self, text: str) -> None:
         """Do nothing."""
 
     def previewed(self, preview: Path, *, first: float, whole: float, loss: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -88,6 +89,15 @@ def measure_kept(project: Path) -> float:
     return float((read_preview(project) == np.asarray(read_image(project / "photo.png", 160))).all((0, 2)).mean())
 
 
+def test_it_says_at_once_what_it_watches_and_shows_progress_with_the_time(project: Path, session: Session) -> None:
+    first = session.lines.get(timeout=120)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  watching recipe.yaml and photo.png, ink.png, left.png\n", first)
+    second = session.lines.get(timeout=10)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  open recipe.watch.png: .* after every save; Ctrl-C ends\n", second)
+    assert "20 left" not in session.wait_for("step ")
+    assert re.match(r"\d\d:\d\d:\d\d  recipe.watch.png  first after", session.wait_for("complete after"))
+
+
 def test_every_save_of_the_mask_leads_to_a_new_preview(project: Path, session: Session) -> None:
     session.wait_for("complete after")
     for share in (0.1, 0.3, 0.6, 0.8, 0.9):
@@ -125,6 +135,7 @@ def test_an_invalid_save_is_reported_and_the_next_valid_one_is_rendered(project:
     recipe.write_text(good.replace("{steps: 4}", "{steps: four"))
     session.wait_for("recipe.yaml:")
     recipe.write_text(good)
+    assert re.match(r"\d\d:\d\d:\d\d  fixed: recipe.yaml:\d+: ", session.wait_for("fixed: "))
     session.wait_for("complete after")
 
 

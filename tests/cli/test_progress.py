@@ -14,7 +14,7 @@ from rich.console import Console
 
 from guidedstyle.cli.terminal.progress import Status, draw_status
 from guidedstyle.losses.terms import Losses
-from guidedstyle.run.eta import OVERHEAD, Forecast, load_overhead, store_overhead, write_seconds
+from guidedstyle.run.eta import Forecast, write_seconds
 from guidedstyle.scene.scene import plan_stages
 
 SHOWN = Losses(torch.tensor(0.5), torch.tensor([0.1234, 0.3]), torch.tensor([0.9, 1.1]), torch.tensor(0.01))
@@ -65,18 +65,6 @@ def test_the_overhead_of_a_step_is_learnt_from_two_sizes() -> None:
             clock.now, done = clock.now + clock.fixed + clock.pixel * stage.size[0] * stage.size[1], done + 1
             forecast.note(index, done)
     assert forecast.overhead == pytest.approx(0.03 / 1e-7, rel=0.01)
-
-
-def test_the_overhead_that_a_render_learnt_is_loaded_by_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GUIDEDSTYLE_CACHE", str(tmp_path / "cache"))
-    assert load_overhead("cpu") == OVERHEAD
-    store_overhead("cpu", 1234.5)
-    assert (load_overhead("cpu"), load_overhead("cuda")) == (1234.5, OVERHEAD)
-    for damaged in ("", "[]", '{"overhead": "x"}', '{"overhead": -1}', '{"overhead": NaN}', '{"overhead": 1e99}'):
-        (tmp_path / "cache" / "pace-cpu.json").write_text(damaged)
-        assert load_overhead("cpu") == OVERHEAD
 
 
 def test_programs_read_a_line_of_json_for_every_update(project: Path) -> None:

@@ -19,6 +19,9 @@ def test_bench_prints_every_measurement(tmp_path: Path) -> None:
     done = subprocess.run([*command, "--device", "cpu"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     for text in (
+        "384 px, 1 region ",
+        "768 px, 3 regions ",
+        "about ",
         "bare encoder",
         *(f"regions: {count} " for count in REGIONS),
         "16 regions against 1",

@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from guidedstyle.errors import ExitCode
 from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.results.comparison import ComparedImage, Comparison, Source
+from guidedstyle.run.speeds import write_duration
 from guidedstyle.scene.check import LayerCoverage, collect_warnings, describe_controls, measure_coverage
 from guidedstyle.scene.scene import Scene
 
@@ -93,8 +94,13 @@ def _tabulate_coverage(
     return table
 
 
-def print_plan(plan: Plan) -> None:
-    """Print the plan of a render."""
+def print_time(seconds: float | None, what: str = "time    ") -> None:
+    """Print about how long a render, or several, will take on this machine."""
+    _console().print(f"{what}{write_duration(seconds)}")
+
+
+def print_plan(plan: Plan, seconds: float | None) -> None:
+    """Print the plan of a render, and about how many seconds it will take, None if that is unknown."""
     from guidedstyle.device.precision import name_precision  # a plan needs torch, the other texts do not
 
     stages = ", ".join(f"{stage.size[0]} x {stage.size[1]} ({stage.steps} steps)" for stage in plan.stages)
@@ -106,6 +112,7 @@ def print_plan(plan: Plan) -> None:
     cut = [stage for stage in plan.stages if (plan.tiling(stage).side or max(stage.size)) < max(stage.size)]
     if cut:
         console.print(f"tiles   {'; '.join(f'{max(stage.size)} px in {plan.tiling(stage)}' for stage in cut)}")
+    print_time(seconds)
 
 
 def print_bench(lines: Iterable[Line], title: str) -> None:

@@ -20,16 +20,19 @@ BUG = "This is a bug of guidedstyle, not of your recipe. Please report the lines
 COLOURS = {"ok": "green", "missing": "yellow", "problem": "bold red"}
 
 
-def print_error(error: Exception, name: str = "") -> None:
-    """Print an error on the error stream, with its traceback if it is a bug; `name` is what it prevented."""
-    head = f"{show(name)}: " if name else ""
+def print_error(error: Exception, name: str = "", head: str = "") -> None:
+    """Print an error on the error stream, with its traceback if it is a bug.
+
+    `name` is what it prevented, `head` stands before the text.
+    """
+    before = f"{show(name)}: " if name else ""
     if isinstance(error, StoppedEarlyError):
-        text = f"{head}interrupted before the first step. Nothing was written."
+        text = f"{before}interrupted before the first step. Nothing was written."
     elif fault := explain_error(error):
         text = write_problems(fault, name)
     else:
-        text = f"{head}{''.join(traceback.format_exception(error))}\n{BUG}"
-    print(text, file=sys.stderr)
+        text = f"{before}{''.join(traceback.format_exception(error))}\n{BUG}"
+    print(f"{head}{text}", file=sys.stderr)
 
 
 def write_problems(error: GuidedStyleError, name: str = "") -> str:

@@ -22,7 +22,8 @@ from guidedstyle.engine.progress import Update
 from guidedstyle.losses.terms import Losses
 from guidedstyle.results.record import Record
 from guidedstyle.results.result import summarise_losses
-from guidedstyle.run.eta import Forecast, load_overhead, store_overhead, write_seconds
+from guidedstyle.run.eta import OVERHEAD, Forecast, write_seconds
+from guidedstyle.run.speeds import load_speed
 from guidedstyle.scene.scene import Scene
 
 CONSOLE = Console(stderr=True, highlight=False, emoji=False)
@@ -52,10 +53,11 @@ class Status:
 class Progress:
     """Shows the status of a render at intervals, and after the last planned step."""
 
-    def __init__(self, plan: Plan, every: float, show: Callable[[Status], None]) -> None:
+    def __init__(self, encoder: str, plan: Plan, every: float, show: Callable[[Status], None]) -> None:
         self.plan, self.every, self.show = plan, every, show
         self.steps = sum(stage.steps for stage in plan.stages)
-        self.forecast = Forecast(plan.stages, load_overhead(plan.device.type))
+        speed = load_speed(encoder, plan)
+        self.forecast = Forecast(plan.stages, speed.overhead if speed else OVERHEAD)
         self.began, self.last = time.monotonic(), -every
 
     def __call__(self, update: Update) -> None:
@@ -66,8 +68,6 @@ class Progress:
         if now - self.last >= self.every or update.done == self.steps:
             self.last = now
             self.show(self._describe(update, now))
-        if update.done == self.steps:
-            store_overhead(self.plan.device.type, self.forecast.overhead)
 
     def _describe(self, update: Update, now: float) -> Status:
         stages, memory = self.plan.stages, measure_peak(self.plan.device)
@@ -78,13 +78,13 @@ class Progress:
 class Display:
     """A bar on a terminal, or a line every few seconds elsewhere."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, encoder: str, plan: Plan) -> None:
         self.live: Live | None = None
         if CONSOLE.is_terminal:
             start = Text("measuring the style images", style="dim")
             self.live = Live(start, console=CONSOLE, refresh_per_second=8)
             self.live.start()
-        self.progress = Progress(plan, EVERY["bar" if self.live else "lines"], self._draw)
+        self.progress = Progress(encoder, plan, EVERY["bar" if self.live else "lines"], self._draw)
 
     def show(self, update: Update) -> None:
         """Show an update if it is due."""
@@ -106,7 +106,8 @@ class JsonLines:
     """Lines of JSON at intervals."""
 
     def __init__(self, scene: Scene, plan: Plan) -> None:
-        self.show = Progress(plan, EVERY["json"], lambda status: print_json(describe_status(scene, status)))
+        encoder = scene.recipe.encoder.name
+        self.show = Progress(encoder, plan, EVERY["json"], lambda status: print_json(describe_status(scene, status)))
 
 
 def draw_status(status: Status) -> RenderableType:
@@ -149,7 +150,7 @@ def print_end(output: Path, record: Record) -> None:
     print_json({"output": str(output), **record.model_dump(mode="json", include={"result", "losses", "notes"})})
 
 
-def print_note(text: str, prefix: str = "") -> None:
-    """Show a line on the error stream, above the progress bar."""
+def print_note(text: str, prefix: str = "", head: str = "") -> None:
+    """Show a line on the error stream, above the progress bar; `prefix` says what it is, `head` stands before that."""
     CONSOLE.show_cursor()  # the process may end right after it
-    CONSOLE.print(f"[yellow]{prefix}[/]{escape(text)}", soft_wrap=True)
+    CONSOLE.print(f"[dim]{head}[/][yellow]{prefix}[/]{escape(text)}", soft_wrap=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -14,8 +15,8 @@ from guidedstyle.device.distributed import is_first
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Update
 from guidedstyle.results.record import Record
-from guidedstyle.run.eta import is_overhead_stored
 from guidedstyle.run.reporter import Reporter, SilentReporter
+from guidedstyle.run.speeds import estimate_plan, is_any_measured
 from guidedstyle.scene.check import Check
 from guidedstyle.scene.scene import Scene
 
@@ -32,9 +33,9 @@ def choose_reporter(verbosity: Verbosity) -> Reporter:
 @contextmanager
 def suggesting_next_steps(reporter: Reporter, recipe: str) -> Iterator[None]:
     """After the first render on this machine, show what can be done next."""
-    new = not is_overhead_stored()
+    new = not is_any_measured()
     yield
-    if new and is_overhead_stored() and isinstance(reporter, TextReporter):
+    if new and is_any_measured() and isinstance(reporter, TextReporter):
         print_next(recipe)
 
 
@@ -54,11 +55,11 @@ class TextReporter(QuietReporter):
     def planned(self, check: Check, plan: Plan) -> None:
         """Show the regions, warnings and the plan."""
         print_scene(check.scene, check.warnings)
-        print_plan(plan)
+        print_plan(plan, estimate_plan(check.scene, plan))
 
     def began(self, scene: Scene, plan: Plan) -> None:
         """Open a progress bar, or lines where there is no terminal."""
-        self.display = Display(plan)
+        self.display = Display(scene.recipe.encoder.name, plan)
 
     def progressed(self, update: Update) -> None:
         """Show progress."""
@@ -116,16 +117,40 @@ class SweepReporter(TextReporter):
         print_line(name, f"loss {record.losses.total:.4g}  {how}")
 
 
-class WatchReporter(QuietReporter):
-    """Shows one line for each preview."""
+class WatchReporter(TextReporter):
+    """Shows progress, and one line for each event with its time of day."""
+
+    def watching(self, files: Sequence[Path], preview: Path) -> None:
+        """Show what is watched, which file to open, and how to end."""
+        recipe, *others = files
+        names = f" and {', '.join(file.name for file in others)}" if others else ""
+        self.noted(f"watching {recipe}{names}")
+        self.noted(f"open {preview}: it is written again after every save; Ctrl-C ends")
+
+    def noted(self, text: str) -> None:
+        """Show a line."""
+        print_note(text, head=_write_clock())
 
     def warned(self, text: str) -> None:
         """Show a warning."""
-        print_note(text, "warning: ")
+        print_note(text, "warning: ", head=_write_clock())
+
+    def failed(self, name: str, error: Exception) -> None:
+        """Show an error; the next save may mend it."""
+        print_error(error, name, head=_write_clock())
+
+    def fixed(self, text: str) -> None:
+        """Show that the error is mended."""
+        print_note(text, "fixed: ", head=_write_clock())
 
     def previewed(self, preview: Path, *, first: float, whole: float, loss: float) -> None:
         """Show how long after a save a preview was there."""
-        print_line(str(preview), f"first after {first:.1f} s, complete after {whole:.1f} s  loss {loss:.4g}")
+        times = f"first after {first:.1f} s, complete after {whole:.1f} s"
+        print_line(f"{_write_clock()}{preview}", f"{times}  loss {loss:.4g}")
+
+
+def _write_clock() -> str:
+    return time.strftime("%H:%M:%S  ")
 
 
 def describe_end(record: Record) -> str:
