@@ -134,7 +134,7 @@ def test_a_processor_without_instructions_is_not_measured(machine: pytest.Monkey
 
 def test_another_processor_or_version_of_torch_needs_another_measurement(machine: pytest.MonkeyPatch) -> None:
     files = {find_file()}
-    machine.setattr(precision, "_name_processor", lambda: "another")
+    machine.setattr(precision, "name_processor", lambda: "another")
     files.add(find_file())
     machine.setattr(torch, "__version__", "9.9")
     files.add(find_file())
