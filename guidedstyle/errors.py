@@ -115,9 +115,15 @@ def explain_error(error: Exception) -> GuidedStyleError | None:
 def _explain_runtime(message: str) -> GuidedStyleError | None:
     if "home directory" in message:
         return GuidedStyleError.of("HOME", "there is no home folder", "set HOME to a folder that can be written")
+    if "initialize cpuinfo" in message:
+        rule = "torch cannot compute where the system hides its processors"
+        return GuidedStyleError.of("/proc/cpuinfo", rule, "mount /proc")
     if any(word in message for word in DEVICE_FAILED):
         remedy = "choose another device (--device cpu), or restart this one"
         return GuidedStyleError.of("--device", f"the device failed ({message.splitlines()[0]})", remedy)
+    if "in forked subprocess" in message:
+        rule = "a process that was forked from one that has used the GPU cannot use it"
+        return GuidedStyleError.of("--device", rule, 'start processes with multiprocessing.get_context("spawn")')
     if CONNECTION_LOST in message:
         remedy = "fix what the other processes report, and start them all again"
         rule = f"the processes of this render cannot reach each other ({message.splitlines()[0]})"
@@ -129,6 +135,9 @@ def _explain_system(error: OSError) -> GuidedStyleError | None:
     place = error.filename or "a file"
     if has_long_name(error):
         return GuidedStyleError.of(place, "this file name is too long", "choose a shorter one")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        rule, remedy = "too many files are open", "allow more (ulimit -n 1024), or close other programs"
+        return GuidedStyleError.of(place, f"it cannot be opened: {rule}", remedy)
     if isinstance(error, PermissionError):
         remedy = "change its permissions, or those of its folder, or choose another file"
         return GuidedStyleError.of(place, f"it cannot be accessed: {error.strerror}", remedy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from guidedstyle.app.jobs import Failure, Job, refuse_written
@@ -240,11 +240,12 @@ def _save(job: Job, files: RunFiles, result: Result, reporter: Reporter) -> None
     save(result, reporter, overwrite=files.options.overwrite)
     failure = None
     try:
-        files.end(result)
+        for warning in files.end(result):
+            reporter.warned(warning)
     except GuidedStyleError as error:
         failure = _fail(f"{job.output} is written, but not every file next to it", error)
     reporter.ended(job.name, job.output, result.record, known=False)
-    if files.checkpoint.exists():
+    if files.checkpoint.exists() and not result.rendering.finished:
         reporter.noted("the same command with --resume continues from here")
     if failure:
         raise failure
@@ -262,11 +263,22 @@ def save(result: Result, reporter: Reporter, *, overwrite: bool = False) -> None
             reporter.warned(f"the folder {output.parent} was removed during the render and is created again")
         result.save(overwrite=overwrite)
     except GuidedStyleError as error:
-        try:
-            kept = result.save(Path(tempfile.mkdtemp(prefix="guidedstyle-")) / output.name)
-        except (OSError, GuidedStyleError):
-            raise error from None
+        if not (kept := _keep(result)):
+            raise
         raise _fail(f"{output} is not written, but kept as {kept}", error) from error
+
+
+def _keep(result: Result) -> Path | None:
+    """Save a result in a temporary folder, wherever one can be made; None: it cannot be saved at all."""
+    for find in (tempfile.gettempdir, Path.cwd, Path.home):
+        with suppress(OSError, RuntimeError, GuidedStyleError):  # full, missing, or without a home folder
+            folder = Path(tempfile.mkdtemp(prefix="guidedstyle-", dir=find()))
+            try:
+                return result.save(folder / result.scene.recipe.output.name)
+            finally:
+                with suppress(OSError):  # it is not empty
+                    folder.rmdir()
+    return None
 
 
 def _fail(what: str, error: GuidedStyleError, *kept: str) -> RenderFailedError:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from errno import EIO
 from pathlib import Path
 from types import FrameType
@@ -85,39 +85,69 @@ class StopRequest(threading.Event):
 
 @contextmanager
 def interruptible(report: Callable[[str], None]) -> Iterator[StopRequest]:
-    """Turn Ctrl-C, SIGTERM and SIGHUP into a stop request; a second one exits at once.
-
-    A step may be one long call within which Python runs no signal handler: a thread receives the signals.
-    """
-    stop, (reader, writer) = StopRequest(), socket.socketpair()
-    writer.setblocking(False)
-    listener = threading.Thread(target=_listen, args=(reader, stop, report), daemon=True)
-    listener.start()
-    handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
-    handlers = [(number, signal.signal(number, lambda *_: None)) for number in handled]
-    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    try:
-        yield stop
-    finally:
-        signal.set_wakeup_fd(before)
-        for number, handler in handlers:
-            signal.signal(number, handler)
-        writer.close()
-        listener.join()
-        reader.close()
+    """Turn Ctrl-C, SIGTERM and SIGHUP into a stop request; a second one exits at once."""
+    answer = _Answer(StopRequest(), report)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_listening(answer))
+            handler = _ignore
+        except (OSError, RuntimeError):  # no more open files or threads are allowed
+            handler = answer.handle  # Python calls it as soon as it can
+        for number in SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
+                stack.callback(signal.signal, number, signal.signal(number, handler))
+        yield answer.stop
 
 
-def _listen(reader: socket.socket, stop: StopRequest, report: Callable[[str], None]) -> None:
-    """Set `stop` on the first signal, and exit on the second, until the other end of `reader` is closed."""
-    first = 0.0
-    while number := reader.recv(1):
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Do nothing: a thread answers."""
+
+
+class _Answer:
+    """Answers signals: the first one requests a stop, the second one exits."""
+
+    def __init__(self, stop: StopRequest, report: Callable[[str], None]) -> None:
+        self.stop, self.report, self.first = stop, report, 0.0
+
+    def __call__(self, number: int) -> None:
+        """Answer a signal."""
         now = time.monotonic()
-        repeated = stop.is_set() and (number[0] in ONCE or now < first + ECHO)
-        if number[0] not in SIGNALS or repeated:
-            continue
-        second, first = stop.is_set(), first or now
-        stop.set()
+        repeated = self.stop.is_set() and (number in ONCE or now < self.first + ECHO)
+        if number not in SIGNALS or repeated:
+            return
+        second, self.first = self.stop.is_set(), self.first or now
+        self.stop.set()
         with suppress(OSError):  # the terminal may be closed
-            report(EXITING if second else STOPPING)
+            self.report(EXITING if second else STOPPING)
         if second:
             exit_at_once()
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Answer a signal as its handler."""
+        self(number)
+
+
+@contextmanager
+def _listening(answer: _Answer) -> Iterator[None]:
+    """Answer signals from a thread: a step may be one long call within which Python runs no signal handler.
+
+    Raises OSError or RuntimeError where that is not possible.
+    """
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setblocking(False)
+        listener = threading.Thread(target=_listen, args=(reader, answer), daemon=True)
+        listener.start()
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            writer.close()
+            listener.join()
+
+
+def _listen(reader: socket.socket, answer: _Answer) -> None:
+    """Answer each signal until the other end of `reader` is closed."""
+    while number := reader.recv(1):
+        answer(number[0])

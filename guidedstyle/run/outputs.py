@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -12,7 +13,14 @@ from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Update
 from guidedstyle.engine.solvers.minimise import EndReason
 from guidedstyle.errors import GuidedStyleError, explain_error
-from guidedstyle.io.files import check_folder_path, check_writable, delete_leftovers, explaining_errors, make_folder
+from guidedstyle.io.files import (
+    check_folder_path,
+    check_writable,
+    delete_leftovers,
+    explaining_errors,
+    make_folder,
+    move_file,
+)
 from guidedstyle.io.images.reading import fit_size
 from guidedstyle.io.images.writing import save_image, to_pillow
 from guidedstyle.io.ownership import discard, protect, write_marked
@@ -36,7 +44,6 @@ from guidedstyle.types import Size
 
 Callback = Callable[[Update], None]
 LARGEST_PREVIEW = 2048  # px
-CANNOT_DELETE = "files of an earlier render cannot be deleted"
 
 
 class RunFiles:
@@ -81,7 +88,7 @@ class RunFiles:
         """
         resumption = self._resume() if self.options.resume else self._start_over()
         if is_first() and self.options.frames != NEVER:
-            with explaining_errors(self.frames, CANNOT_DELETE):
+            with explaining_errors(self.frames, "frames of an earlier render cannot be deleted"):
                 self._delete_frames(after=resumption.steps)
         return resumption
 
@@ -92,11 +99,12 @@ class RunFiles:
     def _start_over(self) -> Resumption:
         if not is_first():
             return Resumption(self.plan)
-        with explaining_errors(self.output.parent, CANNOT_DELETE):
+        with suppress(OSError):  # this render's first preview replaces it
             discard(self.preview)
-            if not self.checkpoint.exists():
-                return Resumption(self.plan)
-            self.checkpoint.replace(self.old_checkpoint)
+        if not self.checkpoint.exists():
+            return Resumption(self.plan)
+        with explaining_errors(self.checkpoint, "this checkpoint of an earlier render cannot be renamed"):
+            move_file(self.checkpoint, self.old_checkpoint)
         kept = f"its checkpoint is kept as {self.old_checkpoint}"
         return Resumption(self.plan, note=f"an interrupted render starts over, since --resume is not given; {kept}")
 
@@ -117,15 +125,18 @@ class RunFiles:
         yield NonFatalCallback(previews, reporter)
         yield NonFatalCallback(Frames(self.frames, size=size, every=options.frames), reporter)
 
-    def end(self, result: Result) -> None:
+    def end(self, result: Result) -> Iterator[str]:
         """Delete the files that are not needed once the image is written; write time-lapse and report.
 
-        Raises GuidedStyleError if one of these fails.
+        Yields a warning for each file that cannot be deleted. Raises GuidedStyleError if one cannot be written.
         """
         resumable = result.rendering.end_reason == EndReason.INTERRUPTED  # also by another process
         for file in (self.preview, *(() if resumable else (self.checkpoint, self.old_checkpoint))):
-            with explaining_errors(file, "this file is not needed any more and cannot be deleted"):
+            try:
                 discard(file)
+            except OSError as error:
+                if file.exists():
+                    yield f"{file} is not needed any more and cannot be deleted: {error.strerror}"
         if self.options.timelapse:
             frames, overwrite = list_frames(self.frames), self.options.overwrite
             write_timelapse(frames, result.picture, self.options.timelapse, overwrite=overwrite)

@@ -117,7 +117,7 @@ def _examine_embedded(name: str) -> Finding:
     try:
         load_by_name(name)
         return Finding("ok", f"encoder {name}", "embedded")
-    except (GuidedStyleError, OSError, SafetensorError) as error:
+    except (GuidedStyleError, OSError, RuntimeError, SafetensorError) as error:
         remedy = "install it again: pip install --force-reinstall --no-deps guidedstyle"
         return Finding("problem", f"encoder {name}", f"its embedded weights cannot be read: {error}", remedy, True)
 
