@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, overload
 from guidedstyle.app.jobs import Job
 from guidedstyle.app.notebook import NotebookReporter, choose_reporter
 from guidedstyle.device.environment import read_limits
+from guidedstyle.device.flags import usual_numbers
 from guidedstyle.errors import GuidedStyleError, RenderFailedError, StoppedEarlyError
 from guidedstyle.io.memory import is_array
 from guidedstyle.recipe.loading import loader
@@ -47,6 +48,7 @@ __all__ = [
 NO_SETTINGS: Mapping[str, object] = MappingProxyType({})
 
 
+@usual_numbers()
 def load_recipe(source: Source, settings: Mapping[str, object] = NO_SETTINGS, *, sandbox: bool = False) -> Recipe:
     """Read a recipe from YAML, from a PNG that was rendered, or from a mapping with the same keys.
 
@@ -66,6 +68,7 @@ def _place(key: str, value: object) -> str:
     return f"{key}={type(value).__name__}" if is_array(value) and getattr(value, "shape", True) else f"{key}={value}"
 
 
+@usual_numbers()
 def check(recipe: Recipe | Source, *, strict: bool = False) -> Check:
     """Check a recipe, its images and masks without rendering; raises GuidedStyleError with all problems.
 
@@ -125,18 +128,25 @@ def render(
     image so far (`NotebookReporter`), and nothing is shown elsewhere; `SilentReporter()` shows nothing anywhere.
     `device` is auto, cpu, cuda or mps, or a torch.device, `tile` auto, off or a number of px, `max_memory` is in GiB.
 
+    The image does not depend on modes of torch, NumPy or Pillow that the calling program has set, such as no_grad or a
+    default device; they hold in `on_update` and afterwards. Processes that render after this one must be started with
+    `multiprocessing.get_context("spawn")`: torch's threads do not outlive a fork.
+
     Raises GuidedStyleError with all problems, RenderFailedError if a render with `options` fails after it has begun,
     StoppedEarlyError if it is stopped before the first step.
     """
     from guidedstyle.app.render import Renderer, render_job
     from guidedstyle.device.distributed import join_processes
+    from guidedstyle.device.modes import UsualModes, uncompiled
 
-    reading, renderer = _read(recipe), Renderer(str(device), read_limits(str(tile), max_memory))
-    job = Job(reading.document.source, reading, check_reading(reading, renderer.masks))
-    with join_processes():
-        return render_job(
-            job, renderer, options=options, reporter=choose_reporter(reporter), stop=stop, on_update=on_update
-        )
+    def run() -> Result | None:
+        with UsualModes() as modes, join_processes():
+            reading, renderer = _read(recipe), Renderer(str(device), read_limits(str(tile), max_memory))
+            job = Job(reading.document.source, reading, check_reading(reading, renderer.masks))
+            watch, shown = on_update and modes.outside(on_update), choose_reporter(reporter)
+            return render_job(job, renderer, options=options, reporter=shown, stop=stop, on_update=watch)
+
+    return uncompiled(run)()
 
 
 def _read(recipe: Recipe | Source) -> Reading:

@@ -42,7 +42,9 @@ def load_by_name(name: str, file: Path | None = None, convention: Convention | N
         key = next(step.block.key for step in architecture.trace() if hasattr(step.block, "key"))
         remedy = f"name weights with the usual key names of {name}"
         raise GuidedStyleError.of(file or name, f"it has no key {key}.weight", remedy)
-    return _fill(ConvEncoder(present, architecture.inputs[chosen]), state, file)
+    with torch.random.fork_rng(devices=()):  # it draws weights, which are replaced
+        encoder = ConvEncoder(present, architecture.inputs[chosen])
+    return _fill(encoder, state, file)
 
 
 def find_download(source: Download) -> Path | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from guidedstyle.device.modes import UsualModes
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.objective.canvas import Canvas, resize
@@ -137,14 +138,15 @@ class Update:
 
     def preview(self, longest: int) -> Array:
         """Draw the image so far, (1, 3, h, w) in [0, 1], at the stage's size or at most `longest` px a side."""
-        with torch.no_grad():
+        with UsualModes(), torch.no_grad():
             shown = self.canvas.finish(self.step.image)
             height, width = shown.shape[2:]
             return resize(shown, fit_size((width, height), min(longest, max(height, width)))).cpu().numpy()
 
     def snapshot(self) -> Snapshot:
         """Take a snapshot to resume from; its tensors are the render's own, valid inside the callback only."""
-        return self.progress.snapshot(self.step)
+        with UsualModes():
+            return self.progress.snapshot(self.step)
 
 
 OnUpdate = Callable[[Update], bool]  # returns whether to continue
