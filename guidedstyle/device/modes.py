@@ -115,9 +115,8 @@ class _Process:
 
 
 def _check_process() -> None:
-    """Raise GuidedStyleError in a process that was forked from one that has rendered."""
+    """Raise GuidedStyleError in a process that was forked from one that has rendered: OpenMP would wait for ever."""
     if _Process.number not in (None, os.getpid()):
-        rule = "this process was forked from one that has rendered, and would wait for ever for threads of that one"
-        remedy = 'start processes with multiprocessing.get_context("spawn"), or render in none before the fork'
-        raise GuidedStyleError.of("render", rule, remedy)
+        rule = "this process was forked from one that had rendered, and torch's threads do not outlive a fork"
+        raise GuidedStyleError.of("render", rule, 'start processes with multiprocessing.get_context("spawn")')
     _Process.number = os.getpid()
