@@ -143,6 +143,11 @@ def test_a_jpeg_read_small_has_the_shape_of_the_whole(tmp_path: Path, longest: i
     assert read_image(tmp_path / "a.jpg", longest).size == expected
 
 
+def test_a_long_jpeg_is_read_small(tmp_path: Path) -> None:
+    Image.new("RGB", (3000, 16), "red").save(tmp_path / "a.jpg")
+    assert read_image(tmp_path / "a.jpg", 64).size == (64, 1)
+
+
 def test_the_errors_of_bad_files(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not an image")
     assert fail(tmp_path / "text.png") == (

@@ -233,6 +233,32 @@ def test_depth_beyond_8_bits_is_kept_in_masks_and_samples(tmp_path: Path) -> Non
         assert np.abs(read_grey(tmp_path / "a.img") - levels / 65535).max() < 1e-6
 
 
+@pytest.mark.parametrize("what", ["cut", "changed"])
+@pytest.mark.parametrize("tenth", range(2, 9))
+def test_a_damaged_deep_png_is_refused(tmp_path: Path, tenth: int, what: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 65536, (HEIGHT, WIDTH, 3))
+    png(16, 2, noise)(tmp_path / "a.png")
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    place = len(content) * tenth // 10
+    content[place] ^= 0x55
+    (tmp_path / "a.png").write_bytes(content[:place] if what == "cut" else content)
+    with pytest.raises(GuidedStyleError, match="the image is damaged"):
+        read_samples(tmp_path / "a.png")
+
+
+def test_a_mask_may_have_a_thumbnail_but_not_two_pages(tmp_path: Path) -> None:
+    small = np.ascontiguousarray(LEVELS[::2, ::2])
+    for pages in ([(small, 1), (LEVELS, 0)], [(LEVELS, 0), (small, 1)], [(LEVELS, 0), (LEVELS, 0)]):
+        with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+            for values, kind in pages:
+                writer.write(values, photometric="minisblack", subfiletype=kind, metadata=None)
+        if all(kind == 0 for _, kind in pages):
+            with pytest.raises(GuidedStyleError, match="it holds 2 images"):
+                read_grey(tmp_path / "a.tif")
+        else:
+            assert (read_grey(tmp_path / "a.tif") == LEVELS).all()
+
+
 @pytest.mark.parametrize("name", ["PNG 16", "TIFF 12", "TIFF float", "PPM 16", "PNG palette 1"])
 def test_a_recipe_takes_such_files_in_every_role(tmp_path: Path, name: str) -> None:
     GREYS[name](tmp_path / "grey.img")

@@ -116,7 +116,8 @@ def _read_other(file: Path, managed: bool, longest: int | None, check: Check) ->
         picture, profile = opened.picture, opened.profile
         check(stored := picture.size)
         if longest and longest < max(stored):
-            picture.draft("RGB", (longest * stored[0] // max(stored), longest * stored[1] // max(stored)))
+            width, height = (max(1, longest * side // max(stored)) for side in stored)
+            picture.draft("RGB", (width, height))
         values, alpha = _read_values(picture, file)
         notes = [f"{file.name}: {warning}" for warning in opened.warnings]
     if values.shape[2] == 4:
