@@ -80,4 +80,6 @@ def test_recipes_and_checks_have_short_texts_and_escaped_tables(project: Path) -
         assert "<script>" not in html and "<i>" not in html
     texture = guidedstyle.load_recipe({"canvas": [64, 48], "style": str(project / "ink.png")})
     assert repr(texture).startswith("<recipe of canvas of 64 x 48 px: regions picture")
-    assert all(warning.split(" (")[0] in check._repr_html_() for warning in map(str, check.warnings))
+    small = {"content": str(project / "photo.png"), "styles": {"<em>": np.zeros((16, 16, 3))}}
+    warned = guidedstyle.check(small | {"size": 256})
+    assert "style <em> is enlarged" in str(warned.warnings) and "style &lt;em&gt; is enlarged" in warned._repr_html_()

@@ -120,6 +120,10 @@ def test_the_record_names_images_by_digest_and_says_that_no_file_holds_them(fold
         and record["recipe"]["styles"]["ink"]["image"] == "ink.png"
     )
     assert record["inputs"]["content"].startswith(record["recipe"]["content"].removeprefix("array:"))
+    (folder / "sub").mkdir()
+    result.save(Path("sub", "out.png"))
+    moved = json.loads(Path("sub", "out.png.json").read_text())["recipe"]
+    assert (moved["content"], moved["styles"]["ink"]["image"]) == (record["recipe"]["content"], "../ink.png")
     with pytest.raises(GuidedStyleError) as raised:
         guidedstyle.load_recipe(file)
     assert [problem.rule for problem in raised.value.problems] == ["it was an image in memory, which is in no file"] * 2
