@@ -227,7 +227,10 @@ def test_deep_alpha_times_grey_is_a_product(tmp_path: Path) -> None:
 
 def test_depth_beyond_8_bits_is_kept_in_masks_and_samples(tmp_path: Path) -> None:
     levels = np.linspace(0, 65535, LAND.size).astype(np.uint16).reshape(LAND.shape)
-    for write in (png(16, 0, levels), tiff(levels), png(16, 2, np.repeat(levels[..., None], 3, 2))):
+    colours = np.repeat(levels[..., None], 3, 2)
+    ppm = portable(f"P6 {WIDTH} {HEIGHT} 65535", colours.astype(">u2").tobytes())
+    plain = portable(f"P3 # a comment\n{WIDTH} {HEIGHT}\n65535", spell(colours))
+    for write in (png(16, 0, levels), tiff(levels), png(16, 2, colours), ppm, plain):
         write(tmp_path / "a.img")
         assert (read_samples(tmp_path / "a.img").values[..., 0] == levels).all()
         assert np.abs(read_grey(tmp_path / "a.img") - levels / 65535).max() < 1e-6
