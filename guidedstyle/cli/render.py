@@ -85,8 +85,7 @@ def quick_command(
         renderer = Renderer(device, masks=masks)
         code = run_jobs(jobs, renderer, render_options, verbosity="quiet" if quiet else "bar", dry_run=False)
     if not quiet:
-        name = shlex.quote(str(file))
-        typer.echo(f"{file}  the recipe, to change and render again:\n  guidedstyle watch {name}")
+        typer.echo(f"{file}  the recipe: guidedstyle watch {shlex.quote(str(file))} shows every change to it")
     raise typer.Exit(code)
 
 

@@ -80,7 +80,7 @@ def mask_show_command(
 def _print_next(document: Path, recipe: Path, task: str) -> None:
     import shlex
 
-    typer.echo(f"Made {document} and {recipe}. {task} {document}, name your style images in {recipe}; then:")
+    typer.echo(f"Made {document} and {recipe}. {task} {document}, name style images in {recipe}; then:")
     typer.echo(f"  guidedstyle mask show {shlex.quote(str(recipe))} -o sheet.png")
 
 

@@ -23,7 +23,7 @@ TAKEN = ("rest", "all", "style")  # words of recipes
 
 MASK_HEAD = """\
 # 1. Paint every region on its own layer of {document}, in any colour: opaque pixels are the region. Save.
-# 2. Name your style images below.
+# 2. Name your style images below, and give every region one.
 # 3. Check the masks:  guidedstyle mask show {recipe} -o sheet.png
 # 4. guidedstyle render {recipe}
 """
@@ -100,8 +100,8 @@ def write_first_recipe(
     lines += _write_painted(mask, style, recipe) if mask else [comment(f"style: {style}", MIX)]
     lines += ["", "# More to change; a line without its # counts:"]
     for key, (example, about) in KNOBS.items():
-        line = comment(f"{key}: {quote_data(values.get(key, example))}", about)
-        lines.append(line if key in values else f"# {line}")
+        mark = "" if key in values else "# "
+        lines.append(comment(f"{mark}{key}: {quote_data(values.get(key, example))}", about))
     document = shlex.quote(f"{recipe.stem}-masks.ora")
     photo, *paintings = (shlex.quote(str(relate_path(file, recipe.parent))) for file in (content, *styles))
     given = " ".join(f"--style {painting}" for painting in paintings)
@@ -145,7 +145,7 @@ def _relate(file: Path, recipe: Path) -> str:
 
 def comment(text: str, about: str) -> str:
     """Write a line of a recipe with a comment."""
-    return f"{text:{COLUMN - 1}} # {about}"
+    return f"{text:{COLUMN - 2}}  # {about}"
 
 
 def quote_data(data: object) -> str:
