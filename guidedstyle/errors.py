@@ -10,6 +10,7 @@ from enum import IntEnum
 
 # Control characters, line separators, changes of the writing direction, lone surrogates.
 HIDDEN = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+NO_WIDTH = re.compile("[\xad\u200b\u200e\u200f\u2060\ufeff]")  # harmless, and cannot be seen
 ENDLESS = re.compile(r"\S{1000,}")
 
 
@@ -41,6 +42,7 @@ class Warned(str):
 def show(text: str) -> str:
     """Escape the characters that a terminal would interpret, and shorten endless words."""
     plain = HIDDEN.sub(lambda found: repr(found[0])[1:-1], text)
+    plain = NO_WIDTH.sub(lambda found: f"\\u{ord(found[0]):04x}", plain)
     return ENDLESS.sub(lambda found: f"{found[0][:60]}...", plain)
 
 

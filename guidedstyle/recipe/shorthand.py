@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ RENAMED: dict[Pattern, str] = {  # old names, which are still read, and the new 
 }
 
 
+AMOUNT = re.compile(r"[-+]?[\d.,/ ½¼¾⅓⅔]+\s*(%|percent|x)?")  # a weight that is written wrongly, not a mask's file
 SPELLINGS = {"color": "colour", "color_strength": "colour_strength"}  # read without a warning
 NAMES: tuple[Pattern, ...] = (("styles",), ("style",), ("regions", int, "style"))  # entries whose keys are names
 
@@ -106,7 +108,7 @@ def _expand_styles(styles: object) -> object:
 def _expand_use(use: object) -> object:
     """Expand a style's weight, or the mask that its weight follows, whose keys may be given next to `weight`."""
     if isinstance(use, str):
-        return {"where": expand_mask(use)}
+        return {"weight": use} if AMOUNT.fullmatch(use.strip()) else {"where": expand_mask(use)}
     if isinstance(use, int | float) and not isinstance(use, bool):
         return {"weight": use}
     if not isinstance(use, dict) or "where" in use:  # mask keys next to `where` are an error

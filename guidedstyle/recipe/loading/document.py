@@ -21,6 +21,14 @@ TOO_MANY = f"it has more than {MOST_NODES:,} values"
 SIMPLIFY = "use shapes with fewer corners, or masks in files"
 
 
+class NotYamlError(GuidedStyleError):
+    """A text is not YAML; `stops` are the numbers of the lines, from 0, where it stops to be."""
+
+    def __init__(self, problem: Problem, stops: tuple[int, ...]) -> None:
+        super().__init__([problem])
+        self.stops = stops
+
+
 class _TooManyValuesError(Exception):
     """The document is too large; its argument is the line where the limit was passed."""
 
@@ -166,13 +174,14 @@ def read_document(source: str, text: str) -> Document:
         node = yaml.compose(text, Loader=_Loader)
         document.data = _Reader(document).read(node, ()) if node else {}
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{source}:{mark.line + 1}" if mark else source
-        raise GuidedStyleError.of(place, f"this is not YAML: {error.problem}", _yaml_remedy(error)) from error
+        marks = [mark.line for mark in (error.problem_mark, error.context_mark) if mark] or [0]
+        problem = Problem(f"{source}:{marks[0] + 1}", f"this is not YAML: {error.problem}", _yaml_remedy(error))
+        raise NotYamlError(problem, tuple(dict.fromkeys(marks))) from error
     except yaml.reader.ReaderError as error:
-        place = f"{source}:{text.count(chr(10), 0, error.position) + 1}"
+        line = text.count("\n", 0, error.position)
         rule = f"this is not YAML: the character U+{error.character:04X} is not allowed"
-        raise GuidedStyleError.of(place, rule, "remove it, and save the recipe as UTF-8 text") from error
+        problem = Problem(f"{source}:{line + 1}", rule, "remove it, and save the recipe as UTF-8 text")
+        raise NotYamlError(problem, (line,)) from error
     except _TooManyValuesError as error:
         raise GuidedStyleError.of(f"{source}:{error}", TOO_MANY, SIMPLIFY) from error
     except RecursionError as error:
@@ -247,7 +256,9 @@ class _Reader:
                 continue
             if key in seen:
                 name = name_key((*path, key))
-                self.document.problems.append(Problem(f"{place}: {name}", "this key appears twice", "remove one"))
+                first = self.document.places[*path, key].rsplit(":", 1)[-1]
+                remedy = f"remove one; the other is in line {first}"
+                self.document.problems.append(Problem(f"{place}: {name}", "this key appears twice", remedy))
                 continue
             seen.add(key)
             self.document.places[*path, key] = place

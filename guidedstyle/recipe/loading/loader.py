@@ -14,13 +14,16 @@ from guidedstyle.errors import GuidedStyleError, Problem, Warned
 from guidedstyle.io.memory import InMemoryImage, is_image_name
 from guidedstyle.io.ownership import RECIPE_KEY
 from guidedstyle.recipe.inputs import find_escapes, find_spelled, list_files, list_masks, share_masks
-from guidedstyle.recipe.loading.document import Document, read_document, take_document, write_yaml
+from guidedstyle.recipe.loading.document import Document, NotYamlError, read_document, take_document, write_yaml
 from guidedstyle.recipe.loading.idle import find_idle_keys
 from guidedstyle.recipe.loading.keys import lies_within, name_key
 from guidedstyle.recipe.loading.rules import find_violations
 from guidedstyle.recipe.loading.settings import apply_setting, expand_document, rename_keys, sort_settings
 from guidedstyle.recipe.loading.validation import validate
 from guidedstyle.recipe.model import Recipe
+from guidedstyle.recipe.remedies.files import suggest_file
+from guidedstyle.recipe.remedies.repairs import Mender, Verdict
+from guidedstyle.recipe.remedies.texts import decode
 from guidedstyle.types import KeyPath, Setting, Violation
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".tif", ".tiff", ".webp")
@@ -81,7 +84,24 @@ def read_recipe(file: Path, settings: Sequence[Setting] = (), sandbox: bool = Fa
 
     With `sandbox` it may name no files outside its folder; settings may.
     """
-    return _read(_read_document(file), settings, file=file, sandbox=sandbox)
+    text = _read_source(file)
+    reading, verdict = _attempt(file, text, settings, sandbox)
+    if verdict.problems:
+        problems = Mender(str(file), text, lambda other: _attempt(file, other, settings, sandbox)[1]).mend(verdict)
+        if not reading:
+            raise GuidedStyleError(problems)
+        reading.document.problems[:] = problems
+    assert reading
+    return reading
+
+
+def _attempt(file: Path, text: str, settings: Sequence[Setting], sandbox: bool) -> tuple[Reading | None, Verdict]:
+    """Read a recipe's text, as far as it is valid, and find its errors."""
+    try:
+        reading = _read(_read_document(file, text), settings, file=file, sandbox=sandbox)
+        return reading, Verdict(tuple(reading.document.problems))
+    except GuidedStyleError as error:
+        return None, Verdict(error.problems, error.stops if isinstance(error, NotYamlError) else (), readable=False)
 
 
 def read_mapping(data: Mapping[str, object], settings: Sequence[Setting] = (), sandbox: bool = False) -> Reading:
@@ -149,11 +169,9 @@ def _find_escapes(reading: Reading, folder: Path, settings: Sequence[Setting]) -
     return find_escapes(reading.recipe, folder, lambda path: reading.document.find_place(path) in places)
 
 
-def _read_document(file: Path) -> Document:
+def _read_document(file: Path, text: str) -> Document:
     """Read a recipe's data, with the default output."""
-    if not file.is_file():
-        raise GuidedStyleError.of(file, "there is no such file", "give the path of a recipe (.yaml)")
-    document = read_document(str(file), _recipe_text(file))
+    document = read_document(str(file), text)
     if not isinstance(document.data, dict):
         raise GuidedStyleError.of(file, "it contains no keys", "start with content: IMAGE and style: IMAGE")
     output = default_output(file)
@@ -168,7 +186,14 @@ def default_output(file: Path) -> Path:
     return file.with_name(f"{file.stem}-again.png") if file.suffix.lower() == ".png" else file.with_suffix(".png")
 
 
-def _recipe_text(file: Path) -> str:
+def _read_source(file: Path) -> str:
+    """Read the text of a recipe, or that which a rendered PNG carries."""
+    if file.is_dir():
+        found = sorted(one.name for one in file.glob("*.yaml"))[:1]
+        remedy = f"give a recipe in it, such as {file / found[0]}" if found else "give the path of a recipe (.yaml)"
+        raise GuidedStyleError.of(file, "this is a folder, not a recipe", remedy)
+    if not file.is_file():
+        raise GuidedStyleError.of(file, "there is no such file", "give the path of a recipe (.yaml)")
     if file.suffix.lower() in PHOTO_SUFFIXES:
         remedy = "give a recipe (.yaml); content images go with --content, patterns in quotes: 'photos/*.jpg'"
         raise GuidedStyleError.of(file, "this is an image, not a recipe", remedy)
@@ -188,9 +213,7 @@ def _read_text(file: Path) -> str:
         if (size := file.stat().st_size) > MOST_BYTES:
             remedy = f"a recipe may have at most {MOST_BYTES:,} bytes"
             raise GuidedStyleError.of(file, f"{size:,} bytes are too large for a recipe", remedy)
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise GuidedStyleError.of(file, "it is not UTF-8 text", "save the recipe as UTF-8 text") from error
+        return decode(file.read_bytes(), file)
     except OSError as error:
         raise GuidedStyleError.of(file, f"it cannot be read: {error.strerror}", "give an existing recipe") from error
 
@@ -240,7 +263,7 @@ def _describe_absence(file: Path, key: str, source: Path | None) -> tuple[str, s
         call = f"load_recipe({repr(str(source)) if source else 'recipe'}, {{{key!r}: array}})"
         return "it was an image in memory, which is in no file", f"give the same image again from Python: {call}"
     remedy = f"paths are relative to the {'recipe file' if source else 'working folder'}; check the name and the folder"
-    return _describe_fault(file), remedy
+    return _describe_fault(file), suggest_file(file, source.parent if source else Path(), remedy)
 
 
 def _describe_fault(file: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,10 @@ from guidedstyle.io.paths import list_output_files
 from guidedstyle.recipe.controls import ColourChoice, Controls, RegionControls, Start
 from guidedstyle.recipe.inputs import find_overwritten, identify, list_given, list_masks, list_starts
 from guidedstyle.recipe.mask import Mask
-from guidedstyle.recipe.model import DEEP_SUFFIXES, OUTPUT_SUFFIXES, Recipe, Region, StyleChoice
+from guidedstyle.recipe.model import DEEP_SUFFIXES, IMAGE_SUFFIXES, OUTPUT_SUFFIXES, Recipe, Region, StyleChoice
+from guidedstyle.recipe.remedies.files import find_image
+from guidedstyle.recipe.remedies.keys import find_close
+from guidedstyle.recipe.remedies.values import read_mix, write_value
 from guidedstyle.recipe.shorthand import CLASSIC_ENCODER
 from guidedstyle.types import KeyPath, Violation
 
@@ -25,7 +29,7 @@ TINY_AREA = 1e-9  # of the image
 def find_violations(recipe: Recipe, source: Path | None = None) -> Iterator[Violation]:
     """Find what breaks a rule in a recipe, read from the file `source`, whose keys are valid one by one."""
     yield from _find_region_violations(recipe)
-    yield from _find_style_violations(recipe)
+    yield from _find_style_violations(recipe, source)
     yield from _find_control_violations(recipe)
     for path, mask in list_masks(recipe):
         yield from _find_mask_violations(path, mask)
@@ -163,13 +167,34 @@ def _find_region_violations(recipe: Recipe) -> Iterator[Violation]:
             yield (*here, "style"), "the weights of its styles sum to 0", "give at least one a weight above 0"
 
 
-def _find_style_violations(recipe: Recipe) -> Iterator[Violation]:
+def _find_style_violations(recipe: Recipe, source: Path | None) -> Iterator[Violation]:
     for index, region in enumerate(recipe.regions):
         for name in (name for name in region.style if name not in recipe.styles):
-            remedy = f"use one of {', '.join(recipe.styles)}, or add it to styles"
-            yield ("regions", index, "style", name), f"there is no style {name!r}", remedy
+            yield ("regions", index, "style", name), f"there is no style {name!r}", _suggest_style(name, recipe, source)
     for name, style in recipe.styles.items():
         yield from _find_source_violations(("styles", name), style, recipe)
+
+
+def _suggest_style(name: str, recipe: Recipe, source: Path | None) -> str:
+    """Suggest what to write instead of an unknown style: another one, a mix, or the entry that it lacks."""
+    styles = recipe.styles
+    if mix := read_mix(name, styles):
+        return f"several styles are a mix: write `style: {mix}`"
+    if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+        own = next((key for key, style in styles.items() if style.image and style.image.name == Path(name).name), None)
+        if own:
+            return f"a region names a style, not its file: write `style: {own}`"
+        stem = re.sub(r"\W+", "_", Path(name).stem)
+        return f"give the file a name under styles, `styles: {{{stem}: {name}}}`, and write `style: {stem}` here"
+    if not styles:
+        used = dict.fromkeys(other for region in recipe.regions for other in region.style)
+        images = {other: find_image(other, source.parent if source else Path()) for other in used}
+        entry = write_value({other: image or "IMAGE" for other, image in images.items()})
+        return f"add the line `styles: {entry}`" + (
+            "" if all(images.values()) else ", with a style image's file for IMAGE"
+        )
+    close, known = find_close(name, styles), ", ".join(styles)
+    return f"write `{close}`; the styles are {known}" if close else f"use one of {known}, or add it to styles"
 
 
 def _find_source_violations(path: KeyPath, style: StyleChoice, recipe: Recipe) -> Iterator[Violation]:

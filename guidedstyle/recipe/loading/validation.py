@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import Any, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from guidedstyle.errors import GuidedStyleError, Problem
@@ -13,6 +12,8 @@ from guidedstyle.recipe.controls import RegionControls
 from guidedstyle.recipe.loading.document import Document
 from guidedstyle.recipe.loading.keys import find_value, lies_within, name_key, step_into, walk
 from guidedstyle.recipe.model import Recipe
+from guidedstyle.recipe.remedies.keys import find_close, suggest_key
+from guidedstyle.recipe.remedies.values import suggest_value
 from guidedstyle.types import KeyPath
 
 PLACEHOLDER = "?"
@@ -66,11 +67,16 @@ def _refuse_empty_keys(document: Document, invalid: set[KeyPath]) -> None:
 
 
 def _sort_out(details: dict[KeyPath, ErrorDetails]) -> dict[KeyPath, ErrorDetails]:
-    """Leave out lists that are too short only because pydantic does not count their invalid entries."""
+    """Leave out what follows: lists too short without their invalid entries, keys missing since they are misspelt."""
+    unknown = {path for path, detail in details.items() if detail["type"] == "extra_forbidden"}
 
     def follows(path: KeyPath) -> bool:
-        short = details[path]["type"] == "too_short"
-        return short and any(other[: len(path)] == path and other != path for other in details)
+        match details[path]["type"]:
+            case "too_short":
+                return any(other[: len(path)] == path and other != path for other in details)
+            case "missing":
+                return any(find_close(str(other[-1]), [str(path[-1])]) for other in unknown if other[:-1] == path[:-1])
+        return False
 
     return {path: detail for path, detail in details.items() if not follows(path)}
 
@@ -143,6 +149,9 @@ def _replace_shared_masks(data: Any, invalid: set[KeyPath]) -> bool:
 
 def _describe(detail: ErrorDetails, path: KeyPath, document: Document) -> Problem:
     rule, remedy = _explain(detail, path)
+    if path and (advice := suggest_value(detail["type"], detail["input"], str(path[-1]))):
+        key = next((path[end - 1] for end in range(len(path), 0, -1) if path[:end] in document.places), path[-1])
+        remedy += f": write `{advice}`" if isinstance(key, int) else f": write `{key}: {advice}`"
     return Problem(document.locate(path), rule, remedy)
 
 
@@ -153,7 +162,7 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
         case "extra_forbidden" if path == ("style",):
             return "style at the top is for recipes without regions", "give each region its own style"
         case "extra_forbidden":
-            return f"there is no key {key!r} here", _suggest(path)
+            return f"there is no key {key!r} here", suggest_key(path)
         case "missing":
             return f"{key} is missing", f"add {key}:"
         case "greater_than_equal":
@@ -174,6 +183,8 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
             return f"{value} has too few entries", f"{key} must have at least {context['min_length']}"
         case "too_long":
             return f"{value} has too many entries", f"{key} must have at most {context['max_length']}"
+        case "dict_type" if path[-1] == "style":
+            return f"{value} is not valid", "style must be keys with values, such as {ink: 0.7, oil: 0.3}"
         case "model_type" if path == ("masks",):
             return f"{value} is not valid", "masks must be a file, or {file: labels.png}"
         case "model_type" if path[-1] in ("mask", "where") or path[-2:-1] in (("any",), ("both",), ("except",)):
@@ -199,36 +210,3 @@ def _write(value: object) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_write, value))}]"
     return str(value).lower() if isinstance(value, bool) else repr(value)
-
-
-def _suggest(path: KeyPath) -> str:
-    """Suggest a key with a similar name, the entry that has this key, or all keys that are known here."""
-    key, model = str(path[-1]), _find_model(path[:-1])
-    fields = [(name, field.annotation) for name, field in model.model_fields.items()]
-    inner = [
-        name for name, kind in fields if get_origin(kind) not in (dict, tuple) and key in _list_keys(_model_in(kind))
-    ]
-    if len(inner) == 1:
-        return f"write it under {inner[0]}: {inner[0]}: {{{key}: ...}}"
-    known = _list_keys(model)
-    close = get_close_matches(key, known, 1, 0.7)
-    return f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(known)}"
-
-
-def _find_model(path: KeyPath) -> type[BaseModel]:
-    model: type[BaseModel] = Recipe
-    for key in path:
-        kind = model.model_fields[key].annotation if isinstance(key, str) and key in model.model_fields else None
-        model = _model_in(kind) or model
-    return model
-
-
-def _list_keys(model: type[BaseModel] | None) -> list[str]:
-    keys = [field.alias or key for key, field in model.model_fields.items()] if model else []
-    return [*keys, *(["style"] if model is Recipe else [])]
-
-
-def _model_in(kind: Any) -> type[BaseModel] | None:
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return kind
-    return next((found for part in get_args(kind) if (found := _model_in(part))), None)

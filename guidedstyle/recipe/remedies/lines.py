@@ -1,0 +1,311 @@
+"""Slips in lines of YAML: how each line may have been meant, one slip at a time."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from guidedstyle.recipe.model import IMAGE_SUFFIXES
+from guidedstyle.recipe.remedies.keys import find_alike, find_homes
+
+
+class Rewrite(NamedTuple):
+    """A line as it may have been meant, and what is wrong with the line as it is written."""
+
+    line: str
+    why: str
+
+
+Rewriter = Callable[[str], Iterator[Rewrite]]
+
+KEY = r"""(?:"[^"]*"|'[^']*'|[^\s:=#,{}\[\]'"&*!|>%@`][^:=#,{}\[\]'"]*?)"""
+START = r"^(?P<start>\s*(?:- +)*)"
+BLOCK_VALUE = re.compile(rf"{START}(?P<key>{KEY}\s*:\s+|)(?P<value>\S.*?)(?P<end>\s*|\s+#.*)$")
+FLOW_VALUE = re.compile(rf"(?P<key>[{{,]\s*{KEY}\s*:\s+)(?P<value>[^\s,{{}}\[\]'\"][^,{{}}\[\]'\"]*?)(?=\s*[,}}])")
+AWKWARD = re.compile(r"""^[%@`&*!|>{\["'-]|: |:$| #|[\\,\[\]{}]""")
+COLOUR = re.compile(r"(?<=[\s:,\[{])(#[0-9A-Fa-f]{8}|#[0-9A-Fa-f]{6}|#[0-9A-Fa-f]{3,4})(?![\w'\"])")
+ESCAPED = re.compile(r'"([^"\n]*\\[^"\n]*)"')
+LOOKALIKES = str.maketrans({"：": ": ", "，": ", ", "｛": "{", "｝": "}", "［": "[", "］": "]", "﹕": ": ", "；": ", "})
+SPACES = {letter for letter in map(chr, range(0x3001)) if unicodedata.category(letter) == "Zs"} - {" "}
+NO_WIDTH = set("\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f")
+CURLY = re.compile(r"[“”„‟«»]([^“”„‟«»]*)[“”„‟«»]|[‘‚‛‹]([^‘’‚‛‹›]*)[’›]|(?<!\w)’([^’]*)’")
+PAIRS = {"{": "}", "[": "]"}
+
+
+def _replace_invisible(line: str) -> Iterator[Rewrite]:
+    plain = "".join("" if one in NO_WIDTH else " " if one in SPACES else one for one in line)
+    found = [f"U+{ord(one):04X}" for one in dict.fromkeys(line) if one in NO_WIDTH or one in SPACES]
+    if found:
+        yield Rewrite(plain, f"{' and '.join(found)} cannot be seen, and YAML does not take it for a space")
+
+
+def _replace_tabs(line: str) -> Iterator[Rewrite]:
+    if "\t" in line:
+        for width in (2, 4, 8):
+            yield Rewrite(line.expandtabs(width).replace("\t", " "), "indent with spaces, not tabs")
+
+
+def _replace_lookalikes(line: str) -> Iterator[Rewrite]:
+    plain = re.sub(r"([:,]) +", r"\1 ", line.translate(LOOKALIKES)).rstrip()
+    if plain != line.rstrip():
+        yield Rewrite(plain, "colons, commas and brackets of full width are letters in YAML")
+    dashed = re.sub(r"^(\s*)[–—−•·*+]\s*(?=\S)", r"\1- ", line)
+    if dashed != line:
+        yield Rewrite(dashed, "an entry of a list begins with a hyphen and a space")
+    minus = re.sub(r"[−–](?=[\d.])", "-", line)
+    if minus != line:
+        yield Rewrite(minus, "a negative number begins with a hyphen")
+
+
+def _straighten_quotes(line: str) -> Iterator[Rewrite]:
+    straight = CURLY.sub(lambda found: quote(next(part for part in found.groups() if part is not None)), line)
+    if straight != line:
+        yield Rewrite(straight, "curly quotes are letters in YAML: straight ones are quotes")
+
+
+def _unescape(line: str) -> Iterator[Rewrite]:
+    if ESCAPED.search(line):
+        why = "in double quotes a backslash means something else"
+        slashed = ESCAPED.sub(lambda found: '"' + found[1].replace("\\", "/") + '"', line)
+        single = ESCAPED.sub(lambda found: quote(found[1]), line)
+        is_path = re.search(r"\\[^\"\\]*\.\w+\"|:\\", line)
+        for rewritten in (slashed, single) if is_path else (single, slashed):
+            yield Rewrite(rewritten, why)
+    elif '"' in line and line.rstrip().endswith('\\"'):
+        yield Rewrite(line.replace("\\", "/"), "a backslash before a quote does not end the text: write /")
+
+
+def _quote_colours(line: str) -> Iterator[Rewrite]:
+    quoted = COLOUR.sub(r"'\1'", line)
+    if quoted != line:
+        yield Rewrite(quoted, "# begins a comment, so the number of a colour needs quotes")
+
+
+def _separate_comments(line: str) -> Iterator[Rewrite]:
+    separated = re.sub(r"(?<=[^\s#'\"])#(?=\s)", " #", line)
+    if separated != line:
+        yield Rewrite(separated, "a comment needs a space before #")
+    for mark in (r"//", r"/\*", r";", r"--", r"%", r"<!--"):
+        commented = re.sub(rf"(^|\s){mark}(?=\s|\w)(.*?)(?:\*/|-->)?\s*$", r"\1#\2", line)
+        if commented != line:
+            yield Rewrite(commented, "a comment begins with #")
+
+
+def _space_colons(line: str) -> Iterator[Rewrite]:
+    spaced = re.sub(rf"{START}({KEY})\s*:(?=[^\s/\\:])", r"\g<start>\2: ", line)
+    spaced = re.sub(rf"([{{,]\s*{KEY})\s*:(?=[^\s/\\:,}}])", r"\1: ", spaced)
+    if spaced != line:
+        yield Rewrite(spaced, "a space is missing after the colon")
+
+
+def _space_dashes(line: str) -> Iterator[Rewrite]:
+    spaced = re.sub(r"^(\s*)-(?=[^\s\d.-])", r"\1- ", line)
+    if spaced != line:
+        yield Rewrite(spaced, "a space is missing after the dash")
+
+
+def _write_colons(line: str) -> Iterator[Rewrite]:
+    sign = r"\s*(?::=|=>|->|==?|\+)\s*"
+    written = re.sub(rf"{START}({KEY}){sign}(?=\S)", r"\g<start>\2: ", line)
+    written = re.sub(rf"([{{,]\s*{KEY}){sign}(?=[^\s,}}])", r"\1: ", written)
+    if written != line:
+        yield Rewrite(written, "a colon and a space stand between a key and its value")
+    written = re.sub(rf"{START}(\w+)(?:\s*[;,.]\s+|\s+)(?=\S)(?!\w*\s*:\s)", r"\g<start>\2: ", line)
+    if written != line:
+        yield Rewrite(written, "a colon is missing after the key")
+
+
+def _point_decimals(line: str) -> Iterator[Rewrite]:
+    pointed = re.sub(r"(:\s*[-+]?\d+),(?=\d+\s*(?:[,}%\]#]|$))", r"\1.", line)
+    if pointed != line:
+        yield Rewrite(pointed, "the decimal sign is a point")
+
+
+def _quote_values(line: str) -> Iterator[Rewrite]:
+    if hidden := re.match(rf"({START}{KEY}\s*:\s+)(#.*?)\s*$", line):
+        yield Rewrite(f"{hidden[1]}{quote(hidden[3])}", "# begins a comment, so a text with it needs quotes")
+    found = BLOCK_VALUE.match(line)
+    if found and AWKWARD.search(found["value"]) and re.search(r"\w", found["value"]):
+        value = found["value"]
+        inner = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+        for quoted in dict.fromkeys((quote(inner), quote(inner.replace("'", "").replace('"', "")))):
+            yield Rewrite(f"{found['start']}{found['key']}{quoted}{found['end']}", "such a text needs quotes")
+        if re.match(rf"{KEY}: .*, *{KEY}: ", value):
+            braces = f"{found['start']}{found['key']}{{{value}}}{found['end']}"
+            yield Rewrite(braces, "several keys on one line need braces")
+    for one in FLOW_VALUE.finditer(line):
+        if AWKWARD.search(one["value"]):
+            quoted = f"{line[: one.start('value')]}{quote(one['value'])}{line[one.end('value') :]}"
+            yield Rewrite(quoted, "such a text needs quotes")
+    for one in re.finditer(
+        rf"(?P<key>[{{,]\s*{KEY}\s*:\s+)(?P<value>[^'\"{{}}\[\]]*?,[^:'\"{{}}]*?)(?=\s*}}|,\s*{KEY}:)", line
+    ):
+        quoted = f"{line[: one.start('value')]}{quote(one['value'])}{line[one.end('value') :]}"
+        yield Rewrite(quoted, "a text with a comma needs quotes")
+
+
+def _correct_keys(line: str) -> Iterator[Rewrite]:
+    """Write keys that are known instead of others, and those of an inner entry within it."""
+    for found in re.finditer(rf"(?:{START}|[{{,]\s*)(?P<key>{KEY})(?=\s*:(?:\s|$))", line):
+        for key in find_alike(found["key"].strip("'\"")):
+            yield Rewrite(f"{line[: found.start('key')]}{key}{line[found.end('key') :]}", f"the key is called {key}")
+    if alone := re.fullmatch(r"(\s*)(?:(\w+)\.)?(\w+)\s*:\s+(.*?)(\s+#.*)?", line):
+        indent, home, key, value, comment = alone.groups()
+        homes = [home] if home else [one for one in find_homes(key) if " " not in one]
+        for one in homes:
+            why = f"{key} is a key of {one}"
+            yield Rewrite(f"{indent}{one}: {{{key}: {value}}}{comment or ''}", why)
+
+
+def _quote_words(line: str) -> Iterator[Rewrite]:
+    """Quote a value that YAML reads as a number, a flag or nothing."""
+    for one in re.finditer(
+        rf"({KEY}\s*:\s+|[\[,]\s*)(~|null|Null|NULL|true|false|[-+.\dx_e]+)(?=\s*(?:[,}}\]]|$|\s#))", line
+    ):
+        yield Rewrite(f"{line[: one.start(2)]}'{one[2]}'{line[one.end(2) :]}", "this is a text only in quotes")
+
+
+def _unquote(line: str) -> Iterator[Rewrite]:
+    for one in re.finditer(r"""(:\s+|[\[,]\s*)(['"])([-+.\w]+)\2""", line):
+        yield Rewrite(f"{line[: one.start(2)]}{one[3]}{line[one.end() :]}", "in quotes this is a text")
+
+
+def _close_quotes(line: str) -> Iterator[Rewrite]:
+    for mark in "\"'":
+        if line.count(mark) % 2:
+            why = f"a quote is missing: {mark} stands alone"
+            at = line.index(mark)
+            ends = [found.start() for found in re.finditer(r"\s*(?:[,}\]]|\s#|$)", line) if found.start() > at]
+            for end in dict.fromkeys(ends):
+                yield Rewrite(line[:end] + mark + line[end:], why)
+            opened = re.sub(r"(:\s+|[\[{,]\s*|-\s+)(?=[^\s'\"{\[]+" + mark + ")", rf"\1{mark}", line, count=1)
+            yield from (Rewrite(one, why) for one in (opened, line.replace(mark, "")) if one != line)
+
+
+def _balance_brackets(line: str) -> Iterator[Rewrite]:
+    body, comment = re.match(r"(.*?)(\s+#.*|\s*)$", line).groups()  # type: ignore[union-attr]
+    stack, quoted = list[tuple[str, int]](), ""
+    for at, letter in enumerate(body):
+        if quoted or letter in "'\"":
+            quoted = "" if letter == quoted else quoted or letter
+        elif letter in PAIRS:
+            stack.append((letter, at))
+        elif letter in PAIRS.values():
+            if not stack:
+                yield Rewrite(body[:at] + body[at + 1 :] + comment, f"there is no bracket that {letter} closes")
+                return
+            opening, _ = stack.pop()
+            if PAIRS[opening] != letter:
+                yield Rewrite(
+                    body[:at] + PAIRS[opening] + letter + body[at + 1 :] + comment, f"{opening} is not closed"
+                )
+                yield Rewrite(body[:at] + PAIRS[opening] + body[at + 1 :] + comment, f"{opening} is closed by {letter}")
+                return
+    if not stack and body.strip():
+        yield from (Rewrite(body.rstrip(", ") + closing + comment, "a bracket is not closed") for closing in ("}", "]"))
+    if stack:
+        closing = "".join(PAIRS[opening] for opening, _ in reversed(stack))
+        why = f"{' and '.join(opening for opening, _ in stack)} {'is' if len(stack) == 1 else 'are'} not closed"
+        yield Rewrite(body.rstrip(", ") + closing + comment, why)
+        for found in re.finditer(rf",\s*{KEY}\s*:", body[stack[-1][1] :]):  # a key that follows the inner entry
+            at = stack[-1][1] + found.start()
+            yield Rewrite(body[:at] + PAIRS[stack[-1][0]] + body[at:] + closing[1:] + comment, why)
+
+
+def _separate_entries(line: str) -> Iterator[Rewrite]:
+    for found in re.finditer(rf"(?<=[^\s,{{\[:-])(\s*)[;|]?\s+(?={KEY}\s*:\s)", line):
+        if "{" in line[: found.start()]:
+            yield Rewrite(f"{line[: found.start()]}, {line[found.end() :]}", "a comma is missing between two keys")
+    if line.rstrip()[-1:] not in (*",{[:", ""):
+        yield Rewrite(f"{line.rstrip()},", "a comma is missing at the end of the line")
+    semicolons = line.replace(";", ",")
+    if semicolons != line:
+        yield Rewrite(semicolons, "commas separate entries")
+
+
+def _remove_marks(line: str) -> Iterator[Rewrite]:
+    if re.fullmatch(r"\s*(---|\.\.\.|```\w*|~~~|%YAML.*|={3,}|-{3,})\s*", line):
+        yield Rewrite("", "a recipe is one document, without such marks")
+
+
+def _move_entry(line: str) -> Iterator[Rewrite]:
+    if found := re.match(rf"(\s*(?:- +)*)({KEY}\s*:)\s+(- .*)$", line):
+        indent = " " * len(found[1])
+        yield Rewrite(
+            f"{found[1]}{found[2]}\n{indent}  {found[3]}", "the entries of a list stand on lines of their own"
+        )
+
+
+def _add_styles(line: str) -> Iterator[Rewrite]:
+    """Put a file with a name of its own under `styles:`."""
+    if found := re.match(rf"(\s*)({KEY}\s*:\s+['\"]?\S+({'|'.join(map(re.escape, IMAGE_SUFFIXES))})['\"]?)\s*$", line):
+        why = "style images stand under styles"
+        yield Rewrite(f"styles:\n  {found[2]}" if found[1] else f"styles: {{{found[2]}}}", why)
+
+
+def _add_dash(line: str) -> Iterator[Rewrite]:
+    indent = len(line) - len(line.lstrip())
+    if re.match(rf"\s*{KEY}\s*:(\s|$)", line):
+        why = "a dash is missing: every entry of the list begins with one"
+        yield Rewrite(f"{' ' * max(0, indent - 2)}- {line.lstrip()}", why)
+        yield Rewrite(f"{' ' * indent}- {line.lstrip()}", why)
+    if found := re.match(r"(\s*)- +(.*)$", line):
+        why = "the dash begins a new entry of the list, and this key belongs to the one above"
+        yield Rewrite(f"{found[1]}  {found[2]}", why)
+        yield Rewrite(f"{found[1]}{found[2]}", "only entries of a list begin with a dash")
+
+
+REWRITERS: tuple[Rewriter, ...] = (  # the surest first
+    _replace_invisible,
+    _replace_tabs,
+    _replace_lookalikes,
+    _straighten_quotes,
+    _unescape,
+    _quote_colours,
+    _point_decimals,
+    _space_colons,
+    _space_dashes,
+    _separate_comments,
+    _close_quotes,
+    _balance_brackets,
+    _separate_entries,
+    _write_colons,
+    _correct_keys,
+    _quote_values,
+    _quote_words,
+    _unquote,
+    _remove_marks,
+    _move_entry,
+    _add_styles,
+    _add_dash,
+)
+
+
+def rewrite_line(line: str) -> Iterator[Rewrite]:
+    """List how a line may have been meant, the likeliest first."""
+    for rewriter in REWRITERS:
+        yield from rewriter(line)
+
+
+def list_indents(lines: Sequence[str], number: int) -> Iterator[tuple[int, int]]:
+    """List (indent, number) of the lines above and below line `number`, the nearest first: it may belong to one.
+
+    Of a line that begins an entry of a list, also the indent of its first key.
+    """
+    above = [(len(lines[at]) - len(lines[at].lstrip()), at) for at in range(number - 1, -1, -1) if lines[at].strip()]
+    below = [
+        (len(lines[at]) - len(lines[at].lstrip()), at) for at in range(number + 1, len(lines)) if lines[at].strip()
+    ]
+    for indent, at in (*above[:6], *below[:1]):
+        if entry := re.match(r"\s*(?:- +)+", lines[at]):
+            yield len(entry[0]), at
+        yield indent, at
+        if lines[at].rstrip().endswith(":"):
+            yield indent + 2, at
+
+
+def quote(text: str) -> str:
+    """Write a text in quotes: single ones, in which only they need care."""
+    return f'"{text}"' if "'" in text and not {"\\", '"'} & set(text) else "'" + text.replace("'", "''") + "'"
