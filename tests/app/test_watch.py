@@ -147,6 +147,19 @@ def test_a_missing_mask_may_be_saved_later(project: Path, session: Session) -> N
     session.wait_for("complete after")
 
 
+def test_a_folder_that_vanishes_may_come_back(project: Path, session: Session) -> None:
+    session.wait_for("complete after")
+    (project / "paint").mkdir()
+    (project / "ink.png").rename(project / "paint" / "ink.png")
+    recipe = project / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("ink.png", "paint/ink.png"))
+    session.wait_for("complete after")
+    (project / "paint").rename(project / "elsewhere")
+    session.wait_for("there is no")
+    (project / "elsewhere").rename(project / "paint")
+    session.wait_for("complete after")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up as Linux lists them")
 def test_ctrl_c_ends_it_and_nothing_is_left_behind(project: Path, session: Session) -> None:
     session.wait_for("complete after")

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import TEMPORARY_SUFFIX, atomic_write, delete_leftovers, lock_output, write_file
+from guidedstyle.io.files import (
+    TEMPORARY_SUFFIX,
+    atomic_write,
+    check_writable,
+    delete_leftovers,
+    lock_output,
+    move_file,
+    write_file,
+)
 
 
 def test_only_leftovers_of_dead_processes_are_deleted(tmp_path: Path) -> None:
@@ -73,3 +81,50 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     with lock_output(tmp_path / "a.png"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "chmod", "unlink", "utime"])
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL], ids=errno.errorcode.get)
+def test_a_file_is_written_where_a_share_refuses_what_is_only_safer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int
+) -> None:
+    def fail(*arguments: object, **more: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    write_file(tmp_path / "a.png", b"old")
+    monkeypatch.setattr(os, call, fail)
+    check_writable(tmp_path)
+    write_file(tmp_path / "a.png", b"new")
+    move_file(tmp_path / "a.png", tmp_path / "b.png")
+    assert (tmp_path / "b.png").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "open"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS], ids=errno.errorcode.get)
+def test_a_file_that_did_not_reach_the_disk_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int
+) -> None:
+    def fail(*arguments: object, **more: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    write_file(tmp_path / "a.png", b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        with pytest.raises(GuidedStyleError, match=f"it cannot be written: {os.strerror(code)}"):
+            write_file(tmp_path / "a.png", b"new")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.png", b"old")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+def test_a_new_file_has_the_permissions_that_the_user_gives_new_files(tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"")
+    write_file(tmp_path / "a.png", b"image")
+    assert (tmp_path / "a.png").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="outputs are not locked there")
+def test_a_share_without_lasting_file_numbers_has_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "samestat", lambda one, other: False)
+    with lock_output(tmp_path / "a.png"):
+        write_file(tmp_path / "a.png", b"image")
+    assert (tmp_path / "a.png").read_bytes() == b"image"

@@ -17,6 +17,19 @@ from guidedstyle.run.interrupts import EXITING, STOPPING
 
 pytestmark = pytest.mark.slow
 
+NO_THREADS = """
+import threading
+def fail(thread):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = fail
+"""
+NO_FILES = """
+import socket
+def fail():
+    raise OSError(24, "Too many open files")
+socket.socketpair = fail
+"""
+
 SLOW_SAVE = """
 import time, guidedstyle.io.files
 flush = guidedstyle.io.files._flush
@@ -195,3 +208,12 @@ def test_a_closed_pipe_ends_a_command_quietly(project: Path, command: list[str])
     done = subprocess.run(run, cwd=project, stdout=writer, stderr=-1, text=True, timeout=200)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("fault", [NO_THREADS, NO_FILES], ids=["threads", "files"])
+def test_ctrl_c_stops_a_render_where_no_thread_can_wait_for_it(project: Path, fault: str) -> None:
+    at = SIGNAL_AT.format(module="render", name="resize", call=1)
+    code, said = end(start(project, *RENDER, fault=fault + at))
+    assert (code, STOPPING in said) == (130, True), said
+    check_image(project / "recipe.png")
+    assert not list_temporary(project)
