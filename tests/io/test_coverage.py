@@ -396,3 +396,75 @@ def test_opacities_do_not_count_in_documents_of_mask_new(
     read = inspect(file, opacity=choice)
     assert np.abs(read.alpha - RAMP * counts).max() <= 1
     assert len(read.warnings) == told
+
+
+KRA_SKY = '<layer name="sky" nodetype="paintlayer" filename="ramp" colorspacename="RGBA"'
+MASK = '<masks><mask nodetype="{}" filename="m" visible="{}"/></masks></layer>'
+
+
+def write_kra(folder: Path, layers: str) -> Path:
+    """Write a document of Krita with layers; the part `ramp` has one tile: a ramp from left to right."""
+    tile = np.zeros((64, 64, 4), np.uint8)
+    tile[..., 3] = RAMP[:64, :64]
+    file, header = folder / "a.kra", "VERSION 2\nTILEWIDTH 64\nTILEHEIGHT 64\nPIXELSIZE 4\nDATA 1\n0,0,LZF,16385\n"
+    image = f'<IMAGE width="64" height="64"><layers>{layers}</layers></IMAGE>'
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("maindoc.xml", f'<DOC xmlns="http://www.calligra.org/DTD/krita">{image}</DOC>')
+        archive.writestr("x/layers/ramp", header.encode() + b"\0" + tile.tobytes())
+        archive.writestr("x/layers/ramp.defaultpixel", bytes(4))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("layers", "rule"),
+    [
+        (KRA_SKY + ">" + MASK.format("filtermask", 1), "shown with a filter mask"),
+        (KRA_SKY + ">" + MASK.format("transformmask", 1), "shown with a transform mask"),
+        (KRA_SKY + ">" + MASK.format("colorizemask", 1), "shown with a colorize mask"),
+        (KRA_SKY + ' layerstyle="{1}"/>', "shown with a layer style"),
+        (KRA_SKY + ' keyframes="ramp.keyframes.xml"/>', "animated"),
+        (KRA_SKY + ' compositeop="erase"/>', "blended by erase"),
+        (KRA_SKY + ' compositeop="dissolve"/>', "blended by dissolve"),
+        (KRA_SKY.replace("RGBA", "RGBAF16") + "/>", "painted in floating point"),
+        (
+            '<layer name="x" nodetype="adjustmentlayer" filtername="gaussian blur"/>' + KRA_SKY + "/>",
+            "'x', above 'sky'",
+        ),
+        ('<layer name="sky" nodetype="generatorlayer"/>', "a generatorlayer"),
+        ('<layer name="sky" nodetype="clonelayer"/>', "a clonelayer"),
+        ('<layer name="sky" nodetype="filelayer"/>', "a filelayer"),
+        (
+            KRA_SKY + ' channelflags="1110"/><layer name="v" nodetype="shapelayer"/>',
+            "layer 'v', part of what 'sky' is clipped to",
+        ),
+        (
+            f'<layer name="g" nodetype="grouplayer" layerstyle="{{1}}"><layers>{KRA_SKY}/></layers></layer>',
+            "layer 'sky' is in 'g', which is shown with a layer style",
+        ),
+    ],
+)
+def test_krita_settings_that_are_not_read_are_refused_by_name(tmp_path: Path, layers: str, rule: str) -> None:
+    with pytest.raises(GuidedStyleError, match=rule) as caught:
+        inspect(write_kra(tmp_path, layers))
+    assert "save again" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        KRA_SKY + ">" + MASK.format("filtermask", 0),
+        KRA_SKY + ">" + MASK.format("selectionmask", 1),
+        KRA_SKY + ' channellockflags="1110" locked="1"/>',
+        KRA_SKY + ' channelflags="1101" compositeop="multiply"/>',
+        '<layer name="x" nodetype="adjustmentlayer" filtername="levels"/>' + KRA_SKY + "/>",
+        '<layer name="x" nodetype="adjustmentlayer" filtername="blur" visible="0"/>' + KRA_SKY + "/>",
+        '<layer name="x" nodetype="shapelayer"/>' + KRA_SKY + "/>",
+    ],
+)
+def test_krita_settings_that_change_no_coverage_are_read(tmp_path: Path, layers: str) -> None:
+    assert (inspect(write_kra(tmp_path, layers)).alpha == RAMP[:64, :64]).all()
+
+
+def test_a_transparency_mask_without_a_selection_hides_all(tmp_path: Path) -> None:
+    """As in Krita's loader: what is not selected is transparent."""
+    assert not inspect(write_kra(tmp_path, KRA_SKY + ">" + MASK.format("transparencymask", 1))).alpha.any()
