@@ -34,8 +34,8 @@ IDLE = {  # the recipe, and its only warning
         HEAD + GROUND + "  - {name: b, mask: left.png, style: ink, keep: true}\n",
         "a.yaml:5: regions[1].style: it has no effect: a kept region is not painted (remove style, or keep)",
     ),
-    "a mix whose weights are 0, kept": (
-        HEAD + GROUND + "  - {name: b, mask: left.png, style: {ink: 0, oil: left.png}, keep: true}\n",
+    "a style whose weight is 0, kept": (
+        HEAD + GROUND + "  - {name: b, mask: left.png, style: {ink: 0}, keep: true}\n",
         "a.yaml:5: regions[1].style: it has no effect: a kept region is not painted (remove style, or keep)",
     ),
     "a control of a kept region": (

@@ -13,6 +13,7 @@ from guidedstyle.errors import Problem
 from guidedstyle.recipe.remedies.lines import REWRITERS, list_indents, rewrite_line
 
 MOST_LETTERS = 150_000  # read in all to try repairs: about a second
+LONGEST_LINE = 1000  # letters of a line that is looked at
 MOST_SHOWN = 60  # letters of a line in a remedy
 BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
@@ -81,6 +82,7 @@ class Mender:
 
     def __init__(self, source: str, text: str, judge: Judge) -> None:
         self.source, self.lines, self.judge = source, BREAKS.split(text), judge
+        self.full = [at for at, line in enumerate(self.lines) if line.strip() and len(line) <= LONGEST_LINE]
         self.left = MOST_LETTERS // max(1, len(text))  # trials
 
     def mend(self, verdict: Verdict) -> list[Problem]:
@@ -111,6 +113,8 @@ class Mender:
 
     def _find_for_stop(self, verdict: Verdict) -> Repair | None:
         """Find the repair with which the text is YAML, or at least further on."""
+        if self.left <= 0:
+            return None
         best, least = None, (3, 0)
         numbers = self._list_near(verdict.stops, above=2)  # a line without a colon goes on in the next ones
         singles = [[Repair({at: line}, why) for line, why in rewrite_line(self.lines[at])] for at in sorted(numbers)]
@@ -134,7 +138,7 @@ class Mender:
     def _find_for_problem(self, problem: Problem, verdict: Verdict) -> Repair | None:
         """Find the repair with which this error goes and no other comes."""
         place = re.match(rf"{re.escape(self.source)}(?::(\d+))?(: |$)", problem.place)
-        if not place or not MENDABLE.search(problem.rule):
+        if not place or not MENDABLE.search(problem.rule) or self.left <= 0:
             return None
         best, known = None, {(one.place, one.rule) for one in verdict.problems}
         least = len(known)
@@ -157,10 +161,12 @@ class Mender:
 
     def _list_near(self, numbers: Sequence[int], above: int = 1) -> list[int]:
         """List lines, those `above` each and the one below, without empty ones."""
-        full = [at for at in range(len(self.lines)) if self.lines[at].strip()]
-        found = dict.fromkeys(number for number in numbers if number in full)
+        found = dict.fromkeys(number for number in numbers if number in self.full)
         for number in numbers:
-            before, after = [at for at in full if at < number][-above:], [at for at in full if at > number][:1]
+            before, after = (
+                [at for at in self.full if at < number][-above:],
+                [at for at in self.full if at > number][:1],
+            )
             found |= dict.fromkeys((*reversed(before), *after))
         return list(found)
 
@@ -172,7 +178,7 @@ class Mender:
         for number in numbers:
             yield from self._indent(number)
         for rewriter in REWRITERS if numbers else ():
-            found = {at: next(rewriter(line), None) for at, line in enumerate(self.lines) if line.strip()}
+            found = {at: next(rewriter(self.lines[at]), None) for at in self.full}
             edits = {at: rewrite for at, rewrite in found.items() if rewrite}
             first = next((at for at in (*sorted(numbers), *edits) if at in edits), None)
             if first is not None and len(edits) > 1:
