@@ -27,6 +27,7 @@ from guidedstyle.recipe.remedies.texts import decode
 from guidedstyle.types import KeyPath, Setting, Violation
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+QUICK = "without a recipe: guidedstyle quick PHOTO PAINTING"
 MOST_BYTES = 2**20  # of a recipe
 
 
@@ -195,7 +196,7 @@ def _read_source(file: Path) -> str:
     if not file.is_file():
         raise GuidedStyleError.of(file, "there is no such file", "give the path of a recipe (.yaml)")
     if file.suffix.lower() in PHOTO_SUFFIXES:
-        remedy = "give a recipe (.yaml); content images go with --content, patterns in quotes: 'photos/*.jpg'"
+        remedy = f"give a recipe (.yaml); content images go with --content, patterns in quotes: 'photos/*.jpg'; {QUICK}"
         raise GuidedStyleError.of(file, "this is an image, not a recipe", remedy)
     if file.suffix.lower() != ".png":
         return _read_text(file)
@@ -203,7 +204,7 @@ def _read_source(file: Path) -> str:
 
     text = read_note(file, RECIPE_KEY)
     if text is None:
-        remedy = "give a recipe (.yaml) or a PNG that guidedstyle rendered"
+        remedy = f"give a recipe (.yaml) or a PNG that guidedstyle rendered; {QUICK}"
         raise GuidedStyleError.of(file, "this image contains no recipe", remedy)
     return text
 
