@@ -287,6 +287,7 @@ OUTPUTS = {  # a command: what it writes into a folder that does not exist
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", OUTPUTS)
 def test_folders_of_outputs_are_made(project: Path, command: str) -> None:
     done = run(*command.split(), folder=project)

@@ -63,6 +63,7 @@ def test_quick_paints_only_inside_a_mask(project: Path) -> None:
     assert (photo[:, :46] != painted[:, :46]).any(2).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_quick_replaces_nothing(project: Path) -> None:
     """Without -o it finds a free name; with it, its own files are replaced unless they have been changed since."""
     names = []
@@ -91,6 +92,7 @@ def test_quick_replaces_nothing(project: Path) -> None:
     assert load_recipe(project / "out.yaml").strength == 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_quick_is_resumed_under_its_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = [
         sys.executable,
