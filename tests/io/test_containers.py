@@ -323,3 +323,15 @@ def test_a_cut_image_is_refused_in_programs_that_fill_such_images(
     with pytest.raises(GuidedStyleError, match="save it"):
         read_samples(tmp_path / "a.img")
     assert ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+def test_a_png_that_lacks_its_palette_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(NOISE).quantize(16).save(buffer, "PNG")
+    content = buffer.getvalue()
+    start = content.index(b"PLTE") - 4
+    end = start + 12 + int.from_bytes(content[start : start + 4], "big")
+    (tmp_path / "a.png").write_bytes(content[:start] + content[end:])
+    for read in (read_samples, read_grey):
+        with pytest.raises(GuidedStyleError, match="the image is damaged"):
+            read(tmp_path / "a.png")

@@ -19,7 +19,10 @@ from guidedstyle.types import Size
 
 MOST_PIXELS = 400_000_000
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "AVIF", "BMP", "GIF", "PPM")  # the decoders of some others start programs
-UNREADABLE_IMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, RuntimeError, struct.error)
+UNREADABLE_IMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, RuntimeError, struct.error),
+    AssertionError,  # Pillow's, of a palette that is missing
+)
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how one begins
 OPENING = Lock()  # of Pillow's limit of pixels, which holds for the whole process
 ORIENTATION = 0x0112  # the tag of TIFF and EXIF
@@ -120,7 +123,8 @@ def explaining_damage(file: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:
             remedy = "change its permissions, or name another file"
             raise GuidedStyleError.of(file, f"it cannot be read: {error.strerror}", remedy) from error
-        raise GuidedStyleError.of(file, f"the image is damaged ({error})", "save it again") from error
+        reason = f" ({error})" if str(error) else ""
+        raise GuidedStyleError.of(file, f"the image is damaged{reason}", "save it again") from error
 
 
 def is_tiff(file: Path) -> bool:
