@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.command_server import write_images
 
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.recipe.loading.loader import load_recipe, read_recipe
@@ -215,6 +216,16 @@ WRITE = re.compile(r"write (?:one file, such as )?`(.+?)`(?: instead of `(.+?)`|
 VALUE = r"""(?:\{[^{}]*\}|\[(?:[^][]|\[[^][]*\])*\]|'[^']*'|"[^"]*"|[^{},\n]*?)(?=\s*(?:[,}\n]|$))"""
 
 
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make one folder of images for all tests, which only write recipes into it."""
+    folder = write_images(tmp_path_factory.mktemp("project"))
+    for name, copied in (("oil", "ink"), ("my photo", "photo")):
+        (folder / f"{name}.png").write_bytes((folder / f"{copied}.png").read_bytes())
+    (folder / "recipe.yaml").write_text("content: photo.png\nstyle: ink.png\n")
+    return folder
+
+
 def read(file: Path, text: str) -> list[Problem]:
     file.write_text(text, encoding="utf-8")
     try:
@@ -273,7 +284,6 @@ def find_lines(old: str, new: str) -> set[int]:
 @pytest.mark.parametrize("slip", SLIPS)
 def test_the_remedy_of_a_slip_mends_it(project: Path, monkeypatch: pytest.MonkeyPatch, slip: str) -> None:
     monkeypatch.chdir(project)
-    (project / "my photo.png").write_bytes((project / "photo.png").read_bytes())
     good, right, wrong = SLIPS[slip]
     text = good.replace(right, wrong)
     assert read(Path("a.yaml"), good) == []
