@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.images.cameras import HEIF_SUFFIXES, RAW_SUFFIXES, is_raw
 from guidedstyle.io.images.opening import FORMATS
 from guidedstyle.io.ownership import protect
 from guidedstyle.io.paths import PREVIEW, WATCHED, list_output_files
@@ -181,7 +182,7 @@ def _find_images(content: str) -> list[Path]:
     """Find the images that a file, folder or pattern names; raises GuidedStyleError where there are none."""
     path = Path(content)
     if content and path.is_dir():
-        found = sorted(filter(_is_content, path.iterdir()))
+        found = _leave_out_raw(sorted(filter(_is_content, path.iterdir())))
     else:
         found = [path] if path.is_file() else sorted(map(Path, glob.glob(content, recursive=True)))  # noqa: PTH207
     if not found:
@@ -193,8 +194,15 @@ def _find_images(content: str) -> list[Path]:
 
 def _is_content(file: Path) -> bool:
     """Whether a file of a folder is a content image: readable, neither hidden nor a preview."""
-    kind = Image.registered_extensions().get(file.suffix.lower())
-    return kind in FORMATS and not file.name.startswith(".") and not file.name.endswith((PREVIEW, WATCHED))
+    suffix = file.suffix.lower()
+    known = Image.registered_extensions().get(suffix) in FORMATS or suffix in (*HEIF_SUFFIXES, *RAW_SUFFIXES)
+    return known and not file.name.startswith(".") and not file.name.endswith((PREVIEW, WATCHED))
+
+
+def _leave_out_raw(images: Sequence[Path]) -> list[Path]:
+    """Leave out camera raw data beside which there is an image of the same name, as cameras write both."""
+    developed = {file.stem for file in images if not is_raw(file)}
+    return [file for file in images if not is_raw(file) or file.stem not in developed]
 
 
 def _is_image(output: Path | None) -> bool:

@@ -89,7 +89,7 @@ Contents = Annotated[
 ]
 PreviewEvery = Annotated[str, typer.Option(help="Write the image so far: every 20 (steps), 5s, or off.")]
 SaveEvery = Annotated[str | None, typer.Option(help="Write numbered frames: every 10 (steps), 5s, or off.")]
-Timelapse = Annotated[Path | None, typer.Option(help="Make a time-lapse of the frames (.mp4).")]
+Timelapse = Annotated[Path | None, typer.Option(help="Make a time-lapse of the frames: .mp4, .avi, .gif or .webp.")]
 CheckpointEvery = Annotated[str, typer.Option(help="Write a checkpoint for --resume: every 50 (steps), 30s, or off.")]
 Report = Annotated[Path | None, typer.Option(help="Write a report, one file to open in a browser (.html).")]
 Resume = Annotated[

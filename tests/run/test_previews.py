@@ -55,7 +55,7 @@ def test_a_film_has_every_frame_and_ends_with_the_image(project: Path) -> None:
     assert np.abs(frames[0] - image).mean() > np.abs(frames[-1] - image).mean()
 
 
-@pytest.mark.parametrize("name", ["film.gif", "film", "film.png"])
+@pytest.mark.parametrize("name", ["film.mkv", "film", "film.png"])
 def test_a_film_with_another_suffix_is_refused(name: str) -> None:
     with pytest.raises(GuidedStyleError, match="does not have the suffix of a film"):
         check_timelapse(Path(name))
@@ -70,6 +70,34 @@ def test_every_kind_of_film_can_be_written(tmp_path: Path, suffix: str) -> None:
     film = cv2.VideoCapture(str(tmp_path / f"film{suffix}"))
     assert film.read()[1].shape == (42, 64, 3)
     film.release()
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_an_animation_shows_every_frame_and_repeats(tmp_path: Path, suffix: str) -> None:
+    frames = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, frame in enumerate(frames):
+        Image.new("RGB", (65, 43), (80 * number, 0, 0)).save(frame)
+    last = Image.new("RGBA", (65, 43), (0, 0, 0, 0))  # transparent, which is shown on white
+    write_timelapse(frames, last, tmp_path / f"film{suffix}")
+    with Image.open(tmp_path / f"film{suffix}") as film:
+        assert film.n_frames == 4 and film.size == (65, 43) and film.info["loop"] == 0
+        colours, times = [], []
+        for index in range(4):
+            film.seek(index)
+            film.load()
+            colours.append(film.convert("RGB").getpixel((30, 20)))
+            times.append(film.info["duration"])
+    assert np.abs(np.subtract(colours, [(0, 0, 0), (80, 0, 0), (160, 0, 0), (255, 255, 255)])).max() < 8
+    assert times == [250, 250, 250, 1500]
+
+
+def test_an_animation_has_at_most_a_hundred_frames_of_960_px(tmp_path: Path) -> None:
+    frames = [tmp_path / f"{number:03}.png" for number in range(230)]
+    for number, frame in enumerate(frames):
+        Image.new("RGB", (8, 8), (number, 255 - number, 0)).resize((24, 16)).save(frame)
+    write_timelapse(frames, Image.new("RGB", (1200, 800)), tmp_path / "film.gif")
+    with Image.open(tmp_path / "film.gif") as film:
+        assert 70 < film.n_frames <= 101 and film.size == (960, 640)
 
 
 def test_the_preview_exists_while_it_renders_and_is_deleted_afterwards(project: Path) -> None:
@@ -108,7 +136,7 @@ def test_a_frame_that_cannot_be_written_is_reported_once_and_the_render_continue
         (("--report", "page.yaml"), "is not the name of a web page"),
         (("--report", "folder.html"), "folder.html is a folder"),
         (("--report", "recipe.yaml/page.html"), "recipe.yaml cannot be created: recipe.yaml is a file"),
-        (("--timelapse", "film.gif"), "does not have the suffix of a film"),
+        (("--timelapse", "film.mkv"), "does not have the suffix of a film"),
         (("--preview-every", "often"), "neither a number of steps"),
         (("--set", "init={file: recipe.preview.png}"), "would overwrite init.file"),
         (("-o", "/proc/picture.png"), "nothing can be written here"),

@@ -15,6 +15,7 @@ from defusedxml.ElementTree import fromstring
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.images.cameras import is_raw, read_raw_preview
 from guidedstyle.io.images.opening import open_image
 from guidedstyle.types import Size
 
@@ -95,6 +96,8 @@ def read_metadata(file: Path) -> Metadata:
     """Read the metadata of an image that can be read; what is damaged is left out."""
     with file.open("rb") as stream:
         first = read_directories(stream)
+    if not first and is_raw(file):
+        return Metadata(_read_exif_of_preview(file))
     if first:  # it is a TIFF, or camera raw data in one
         return Metadata(first, carry_xmp(first.entries[XMP].data if XMP in first.entries else None))
     try:
@@ -102,6 +105,15 @@ def read_metadata(file: Path) -> Metadata:
             return Metadata(read_exif(picture), carry_xmp(picture.info.get("xmp")))
     except GuidedStyleError:  # no format of Pillow's
         return NO_METADATA
+
+
+def _read_exif_of_preview(file: Path) -> Directory | None:
+    """Read the EXIF of the JPEG within camera raw data."""
+    try:
+        with Image.open(io.BytesIO(read_raw_preview(file) or b"")) as preview:
+            return read_exif(preview)
+    except OSError:
+        return None
 
 
 def read_exif(picture: Image.Image) -> Directory | None:

@@ -14,7 +14,9 @@ from typing import IO
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.images.cameras import describe_heif, find_heif
 from guidedstyle.io.images.containers import Container, open_container
+from guidedstyle.io.images.profiles import make_profile
 from guidedstyle.types import Size
 
 MOST_PIXELS = 400_000_000
@@ -55,7 +57,7 @@ def open_described(file: Path, stream: IO[bytes] | None = None, *, note: str | N
     with explaining_damage(file), _decoding_whole_images(), warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore")  # about damaged metadata that is not used
         container = open_container(stream or stack.enter_context(file.open("rb")), note)
-        picture = stack.enter_context(open_unlimited(container.stream))
+        picture = stack.enter_context(open_unlimited(container.stream, (*FORMATS, *find_heif(container.stream, file))))
         picture.filename = "" if stream else str(file)
         check_pixels(picture.size, file)
         yield _describe(picture, container)
@@ -82,6 +84,10 @@ def _describe(picture: ImageFile.ImageFile, container: Container) -> Opened:
     if frames > 1:
         notes.append(f"it holds {frames} images: the first is used (save another as an image of its own to use it)")
     profile = container.profile or picture.info.get("icc_profile")
+    if picture.format == "HEIF" and not profile:
+        is_wide, doubts = describe_heif(picture)
+        profile = make_profile("Display P3") if is_wide else None
+        notes += doubts
     return Opened(picture, profile, read_orientation(asked), frames, tuple(notes))
 
 

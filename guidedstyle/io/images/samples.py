@@ -15,6 +15,7 @@ from PIL.ImageFile import ImageFile
 from PIL.PpmImagePlugin import PpmImageFile
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.images.cameras import decode_deep, is_raw, read_raw, read_raw_size
 from guidedstyle.io.images.opening import is_tiff, open_described, open_image
 from guidedstyle.io.images.profiles import convert_from_cmyk, convert_from_lab
 from guidedstyle.types import Pixels, Size
@@ -70,6 +71,9 @@ def read_samples(file: Path, *, managed: bool = True, longest: int | None = None
     that is still `longest` px long. `check` is called with the stored size before anything is decoded. Raises
     GuidedStyleError if the file is not an image, is damaged, too large, or of a kind that is not read exactly.
     """
+    if is_raw(file):
+        values, size = read_raw(file, longest, check)
+        return Samples(values, None, None, Frame(size))
     samples = _read_tiff(file, managed, check) if is_tiff(file) else _read_other(file, managed, longest, check)
     if managed and samples.values.dtype == np.float32 and np.isnan(samples.values).any():
         rule = "the image is damaged (some of its values are not numbers)"
@@ -79,6 +83,8 @@ def read_samples(file: Path, *, managed: bool = True, longest: int | None = None
 
 def read_frame(file: Path) -> Frame:
     """Read the frame of an image, without decoding it."""
+    if is_raw(file):
+        return Frame(read_raw_size(file))
     if is_tiff(file):
         from guidedstyle.io.images.tiff import read_tiff_frame  # slow to import
 
@@ -150,6 +156,8 @@ def _read_values(picture: ImageFile, file: Path) -> tuple[NDArray[Any], NDArray[
         return _decode_deep_png(picture)
     if isinstance(picture, PpmImageFile) and picture.mode == "RGB" and isinstance(raw, tuple) and int(raw[-1]) > 255:
         return _decode_deep_ppm(picture, file, raw[-1]), None
+    if (deep := decode_deep(picture, file)) is not None:
+        return _split_alpha(deep)
     if isinstance(raw, str) and raw in PACKED and "transparency" in picture.info:
         picture.info["transparency"] *= PACKED[raw]
     return _convert_pillow(picture)
@@ -162,6 +170,11 @@ def _decode_deep_png(picture: ImageFile) -> tuple[NDArray[Any], NDArray[Any] | N
     assert picture.fp  # narrows the type: it is open
     picture.fp.seek(0)
     pixels = np.atleast_3d(imagecodecs.png_decode(picture.fp.read()))
+    return _split_alpha(pixels)
+
+
+def _split_alpha(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Split pixels (H, W, 1 to 4) into grey or RGB, and the alpha of those that have two or four channels."""
     colours = pixels.shape[2] - 1 + pixels.shape[2] % 2
     return pixels[..., :colours], pixels[..., colours] if colours < pixels.shape[2] else None
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from guidedstyle.errors import GuidedStyleError, Problem, Warned
+from guidedstyle.io.images.cameras import HEIF_SUFFIXES, RAW_SUFFIXES
 from guidedstyle.io.memory import InMemoryImage, is_image_name
 from guidedstyle.io.ownership import RECIPE_KEY
 from guidedstyle.recipe.inputs import find_escapes, find_spelled, list_files, list_masks, share_masks
@@ -26,7 +27,7 @@ from guidedstyle.recipe.remedies.repairs import Mender, Verdict
 from guidedstyle.recipe.remedies.texts import decode
 from guidedstyle.types import KeyPath, Setting, Violation
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif", *HEIF_SUFFIXES, *RAW_SUFFIXES)
 QUICK = "without a recipe: guidedstyle quick PHOTO PAINTING"
 MOST_BYTES = 2**20  # of a recipe
 
