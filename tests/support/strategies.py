@@ -19,20 +19,32 @@ from guidedstyle.encoders.registry import list_encoders
 from guidedstyle.errors import HIDDEN
 from guidedstyle.recipe.controls import OCTAVES, ColourChoice, Controls, RegionControls, Start
 from guidedstyle.recipe.mask import Gradient, Mask, SharedMasks
-from guidedstyle.recipe.model import FORMAT, EncoderChoice, Recipe, Region, SolverChoice, StyleChoice, StyleUse
+from guidedstyle.recipe.model import (
+    FORMAT,
+    EncoderChoice,
+    Recipe,
+    Region,
+    SaveChoice,
+    SolverChoice,
+    StyleChoice,
+    StyleUse,
+)
 from guidedstyle.recipe.values import LONGEST_NAME
 from guidedstyle.types import (
     Array,
     Balance,
     ColourMethod,
     Convention,
+    Depth,
     Flip,
     LayerOpacity,
     Method,
     Precision,
+    ProfileChoice,
     Propagation,
     SolverMethod,
     Statistic,
+    Subsampling,
 )
 
 settings.register_profile("steady", derandomize=True, deadline=None, database=None, max_examples=60)
@@ -165,7 +177,7 @@ regions = keys(
     ("name", "mask"),
     name=names,
     mask=masks,
-    style=words | st.dictionaries(words, uses, max_size=3),
+    style=names | st.dictionaries(names, uses, max_size=3),
     keep=st.booleans(),
     border=lengths,
     **controls,
@@ -173,8 +185,8 @@ regions = keys(
 styles = files | keys(
     StyleChoice,
     image=files,
-    fine=words,
-    coarse=words,
+    fine=names,
+    coarse=names,
     scale=st.floats(0.1, 10),
     rotate=st.floats(-360, 360),
     flip=words_of(Flip),
@@ -189,12 +201,21 @@ solvers = keys(
     tolerance=shares,
     seed=st.integers(0, 2**63 - 1),
 )
+saves = keys(
+    SaveChoice,
+    depth=st.none() | words_of(Depth),
+    profile=words_of(ProfileChoice),
+    quality=st.none() | st.integers(1, 100),
+    subsampling=st.none() | words_of(Subsampling),
+    gps=st.booleans(),
+)
 recipes = keys(
     Recipe,
     format=st.integers(1, FORMAT),
     content=files,
     canvas=lists(sides, 2, 2),
     output=files,
+    save=saves,
     size=sides,
     method=words_of(Method),
     precision=words_of(Precision),
