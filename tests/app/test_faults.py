@@ -58,7 +58,7 @@ def test_on_a_full_disk_the_earlier_image_stays_and_the_new_one_is_saved_elsewhe
     project: Path, disk: Path, left: int
 ) -> None:
     full, earlier = fill(disk, left), read_earlier(disk)
-    code, said = end(start(project, *RENDER, "-o", "disk/out.png", *OFTEN))
+    code, said = end(start(project, *RENDER, "-o", "disk/out.png", "--overwrite", *OFTEN))
     assert code == 2
     assert said.count("the render continues") == 2  # preview and checkpoint
     assert "out.png is not written, but kept as" in said
@@ -69,13 +69,13 @@ def test_on_a_full_disk_the_earlier_image_stays_and_the_new_one_is_saved_elsewhe
     assert str(kept) in said
     assert {file.name for file in disk.iterdir()} == {"full", "out.png", "out.png.json"}
     full.unlink()
-    assert end(start(project, *RENDER, "-o", "disk/out.png", "-q")) == (0, "")
+    assert end(start(project, *RENDER, "-o", "disk/out.png", "--overwrite", "-q")) == (0, "")
     assert np.array_equal(np.asarray(Image.open(disk / "out.png")), np.asarray(Image.open(kept)))
 
 
 def test_the_image_is_written_although_its_checkpoint_does_not_fit(project: Path, disk: Path) -> None:
     fill(disk, 120 * 1024)
-    code, said = end(start(project, *RENDER, "-o", "disk/out.png", *OFTEN))
+    code, said = end(start(project, *RENDER, "-o", "disk/out.png", "--overwrite", *OFTEN))
     assert (code, said.count("the render continues")) == (0, 1)
     assert "out.png.state" in said
     check_image(disk / "out.png")
@@ -91,7 +91,7 @@ def test_a_disk_on_which_nothing_can_be_written_is_reported_before_rendering(
         fill(disk, 0)
     else:
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    code, said = end(start(project, *RENDER, "-o", "disk/out.png"))
+    code, said = end(start(project, *RENDER, "-o", "disk/out.png", "--overwrite"))
     assert code == 2
     assert f"disk: nothing can be written here: {reason}\n    hint: choose another folder, or free disk space" in said
     assert "step 1/" not in said
@@ -102,7 +102,9 @@ def test_a_disk_on_which_nothing_can_be_written_is_reported_before_rendering(
 def test_a_disk_that_becomes_read_only_while_rendering_keeps_its_files(project: Path, disk: Path) -> None:
     """Linux remounts a failing disk read-only; here it is a second mount over the first, as files are open."""
     earlier = read_earlier(disk)
-    process = start(project, *RENDER, "-o", "disk/out.png", *OFTEN, "--steps", "80", "--set", "solver.method=sgd")
+    process = start(
+        project, *RENDER, "-o", "disk/out.png", "--overwrite", *OFTEN, "--steps", "80", "--set", "solver.method=sgd"
+    )
     wait_for(disk / "out.png.state", process)
     subprocess.run(["mount", "--bind", disk, disk], check=True)
     subprocess.run(["mount", "-o", "remount,ro,bind", disk], check=True)
