@@ -184,13 +184,17 @@ def check_command(
 
     Example: guidedstyle check recipe.yaml
     """
-    from guidedstyle.cli.terminal.console import print_scene, print_time
+    from guidedstyle.cli.terminal.console import print_scene, print_time, print_warnings
+    from guidedstyle.io.ownership import find_foreign
     from guidedstyle.recipe.loading.loader import read_recipe
+    from guidedstyle.run.options import RenderOptions
     from guidedstyle.run.speeds import Work, estimate_works
     from guidedstyle.scene.check import check_reading
 
     checked = check_reading(read_recipe(recipe, collect_settings(settings), sandbox), strict=strict)
     print_scene(checked.scene, checked.warnings)
+    files = find_foreign(RenderOptions().list_files(checked.scene.recipe.output))
+    print_warnings(f"{file} exists, and guidedstyle did not make it: render needs --overwrite, or -o" for file in files)
     print_time(estimate_works([Work.of(checked.scene)]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from guidedstyle.io.paths import find_cache
 from guidedstyle.losses.propagation import OctaveLayer
 from guidedstyle.types import Array
 
+CACHED = re.compile(r"[0-9a-f]{64}\.(png|safetensors)")
 MAX_BYTES = 2**30  # of all files; the least recently used are deleted first
 
 
@@ -74,8 +76,11 @@ def _ignore_errors(action: Callable[[], object]) -> None:
 
 
 def _delete_oldest(folder: Path) -> None:
-    """Delete the least recently used files until the others take no more than MAX_BYTES."""
-    files = [file for file in folder.iterdir() if file.suffix in (".png", ".safetensors")]
+    """Delete the least recently used files until the others take no more than MAX_BYTES.
+
+    Only files that are named by a hash: the folder may be any that the user names, and hold pictures.
+    """
+    files = [file for file in folder.iterdir() if CACHED.fullmatch(file.name)]
     left = MAX_BYTES
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
         left -= file.stat().st_size

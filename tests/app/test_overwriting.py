@@ -407,3 +407,12 @@ def test_training_does_not_replace_files_of_others(project: Path) -> None:
     teacher.write_text(HAND_PAINTED)
     with pytest.raises(GuidedStyleError, match="would overwrite the teacher"):
         prepare_training([project], teacher, teacher, overwrite=True)
+
+
+def test_check_tells_which_files_a_render_would_not_replace(project: Path, server: CommandServer) -> None:
+    (project / "r.yaml").write_text(RECIPE)
+    (project / "r.png").write_text(HAND_PAINTED)
+    said = "warning: r.png exists, and guidedstyle did not make it: render needs --overwrite, or -o"
+    assert said in server.accept(project, "check", "r.yaml").out
+    (project / "r.png").unlink()
+    assert "guidedstyle did not make it" not in server.accept(project, "check", "r.yaml").out

@@ -122,11 +122,15 @@ def test_a_cache_that_cannot_be_written_does_not_stop_the_render(
 
 def test_the_least_recently_used_file_is_deleted_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guidedstyle.engine.cache, "MAX_BYTES", 3000)
-    for number, name in enumerate("abc"):
+    folder.mkdir(exist_ok=True)
+    (folder / "painting.png").write_bytes(bytes(9000))  # of the user, who named this folder
+    os.utime(folder / "painting.png", (0, 0))
+    first, second, third, fourth = (letter * 64 for letter in "abcd")
+    for number, name in enumerate((first, second, third)):
         store_tensors(name, {"0.relu": torch.zeros(250)})  # a bit more than 1000 bytes
         os.utime(folder / f"{name}.safetensors", (number, number))
-        if name == "b":
-            assert load_tensors("a") is not None  # now "b" is the oldest
-            os.utime(folder / "a.safetensors", (time.time(),) * 2)
-    store_tensors("d", {"0.relu": torch.zeros(10)})
-    assert {file.stem for file in folder.iterdir()} == {"a", "c", "d"}
+        if name == second:
+            assert load_tensors(first) is not None  # now the second is the oldest
+            os.utime(folder / f"{first}.safetensors", (time.time(),) * 2)
+    store_tensors(fourth, {"0.relu": torch.zeros(10)})
+    assert {file.stem for file in folder.iterdir()} == {first, third, fourth, "painting"}

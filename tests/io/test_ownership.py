@@ -19,7 +19,7 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.writing import save_image
 from guidedstyle.io.ownership import add_mark, discard, find_foreign, is_marked, is_ours, protect, write_marked
 
-IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".JPG", ".PNG")
+IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".avif", ".JPG", ".PNG")
 FILMS = (".mp4", ".avi")
 RECORD = {"recipe": {"content": "photo.png"}, "inputs": {}, "versions": {}}
 
@@ -54,7 +54,7 @@ def test_a_marked_image_has_the_same_pixels_for_other_readers(tmp_path: Path, su
     write_marked(marked, plain.read_bytes())
     with Image.open(plain) as before, Image.open(marked) as after:
         assert np.array_equal(np.asarray(before.convert("RGB")), np.asarray(after.convert("RGB")))
-    if suffix != ".gif":  # OpenCV's own decoders: libpng, libjpeg-turbo, libtiff, libwebp
+    if suffix not in (".gif", ".avif"):  # OpenCV's own decoders: libpng, libjpeg-turbo, libtiff, libwebp
         assert np.array_equal(cv2.imread(str(plain)), cv2.imread(str(marked)))
     assert is_ours(marked)
     assert not is_ours(plain)
