@@ -13,7 +13,6 @@ from PIL import Image
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.cameras import HEIF_SUFFIXES, RAW_SUFFIXES, is_raw
 from guidedstyle.io.images.opening import FORMATS
-from guidedstyle.io.ownership import protect
 from guidedstyle.io.paths import PREVIEW, WATCHED, list_output_files
 from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.inputs import Given, find_overwritten, identify, list_given
@@ -175,7 +174,7 @@ def _refuse_foreign(job: Job | Failure, options: RenderOptions) -> Job | Failure
 
 def _protect(job: Job, options: RenderOptions) -> None:
     if not (options.resume and find_record(job.reading.recipe)):
-        protect(options.list_files(job.output), overwrite=options.overwrite)
+        options.check_files(job.reading.recipe, job.reading.document.source)
 
 
 def _find_images(content: str) -> list[Path]:

@@ -28,7 +28,6 @@ from guidedstyle.errors import (
     find_error_code,
 )
 from guidedstyle.io.files import lock_output, make_folder, making_folders
-from guidedstyle.io.ownership import protect
 from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.model import EncoderChoice
@@ -187,7 +186,7 @@ def render_job(
         if options.timelapse or options.report:
             reporter.warned("the image exists already: leave --resume out to write a time-lapse or a report")
         return None
-    with _claiming(job.output, options) if is_first() else nullcontext():
+    with _claiming(job, options) if is_first() else nullcontext():
         check, plan = plan_job(job, renderer, reporter)
         source = Path(job.reading.document.source)
         files = RunFiles(renderer.open(job.reading, plan), plan, options=options, source=source, stop=stop)
@@ -206,11 +205,14 @@ def render_job(
 
 
 @contextmanager
-def _claiming(output: Path, options: RenderOptions) -> Iterator[None]:
-    """Make the folders of a render's files, and lock its output; raises GuidedStyleError where a file is not ours."""
-    protect(options.list_files(output), overwrite=options.overwrite)
-    files = [file for file in (output, options.timelapse, options.report) if file]
-    with making_folders(files, "output"), lock_output(output):
+def _claiming(job: Job, options: RenderOptions) -> Iterator[None]:
+    """Make the folders of a render's files, and lock its output.
+
+    Raises GuidedStyleError where a file that is there already may not be replaced.
+    """
+    options.check_files(job.reading.recipe, job.reading.document.source)
+    files = [file for file in (job.output, options.timelapse, options.report) if file]
+    with making_folders(files, "output"), lock_output(job.output):
         yield
 
 

@@ -25,9 +25,10 @@ RECIPE_KEY = "guidedstyle recipe"  # of the PNG's text that carries the recipe
 TABLE_KEY = "guidedstyle table"  # of a sheet's text that carries the digest of the table beside it
 DIGEST_KEY = "digest"  # of a record
 RECORD_KEYS = {"inputs", "versions", "result", "plan"}  # one of which every record has, besides its recipe
+RECORD_START = b'{\n  "recipe": {'
 MARK = b"guidedstyle mark"
 PNG_START, PNG_TEXTS = b"\x89PNG\r\n\x1a\n", (b"tEXt", b"iTXt", b"zTXt")
-CHECKPOINT_HEAD = 4096  # bytes in which the first keys of a checkpoint lie
+CHECKPOINT_HEAD = 2**16  # bytes in which the first keys of a checkpoint lie
 MOST_SECONDS = 120.0  # between the times of an image and of its record without a digest: after that it was edited
 
 Wrap = Callable[[bytes], bytes]
@@ -214,6 +215,21 @@ def _read_record(file: Path) -> dict[str, Any] | None:
     return data if known else None
 
 
+def _is_record(file: Path) -> bool:
+    """Whether a file is a record, or the beginning of one that was cut off."""
+    with file.open("rb") as stream:
+        start = stream.read(len(RECORD_START))
+    return _read_record(file) is not None or (RECORD_START.startswith(start) and not _is_json(file))
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(read_small_file(file, MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return True
+
+
 def _is_checkpoint(file: Path) -> bool:
     with file.open("rb") as stream:
         head = stream.read(CHECKPOINT_HEAD)
@@ -243,7 +259,7 @@ def _is_lock(file: Path) -> bool:
 
 
 _RECOGNISED: dict[str, Callable[[Path], bool]] = {
-    ".json": lambda file: _read_record(file) is not None,
+    ".json": _is_record,
     ".state": _is_checkpoint,
     ".old": _is_checkpoint,
     ".ckpt": _is_checkpoint,

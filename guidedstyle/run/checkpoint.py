@@ -229,7 +229,9 @@ def resume(file: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], plan
 def _leave_out_finish(identity: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is applied after the render and does not change its steps: opacities, and how it is saved."""
     recipe = {key: value for key, value in identity["recipe"].items() if key not in ("opacity", "save")}
-    regions = [{key: value for key, value in region.items() if key != "opacity"} for region in recipe["regions"]]
+    regions = [
+        {key: value for key, value in region.items() if key != "opacity"} for region in recipe.get("regions", ())
+    ]
     return {**identity, "recipe": recipe | {"regions": regions}}
 
 

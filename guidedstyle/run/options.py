@@ -10,6 +10,7 @@ from pathlib import Path
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import check_folder_path
+from guidedstyle.io.ownership import protect
 from guidedstyle.io.paths import (
     list_frames,
     name_checkpoint,
@@ -20,6 +21,8 @@ from guidedstyle.io.paths import (
     name_record,
 )
 from guidedstyle.io.video import check_timelapse
+from guidedstyle.recipe.inputs import find_overwritten, identify, list_given
+from guidedstyle.recipe.model import Recipe
 from guidedstyle.results.plots import require_matplotlib
 
 MOST_TIME = 0.05  # fraction of a render's time for something that is done every few seconds
@@ -104,6 +107,16 @@ class RenderOptions:
         names = (name_record, name_checkpoint, name_old_checkpoint, name_lock, name_preview)
         frames = list_frames(name_frames(output)) if self.frames != NEVER else []
         return [output, *(name(output) for name in names), *frames, *filter(None, (self.timelapse, self.report))]
+
+    def check_files(self, recipe: Recipe, source: str) -> None:
+        """Raise GuidedStyleError if a render would replace one of its inputs.
+
+        Or, unless `overwrite`, a file that guidedstyle did not make. `source` is the file of the recipe.
+        """
+        files = self.list_files(recipe.output)
+        if overwritten := find_overwritten(identify(list_given(recipe, Path(source))), files):
+            raise GuidedStyleError.of("render", overwritten, "choose another name for the image, film or report")
+        protect(files, overwrite=self.overwrite)
 
 
 def read_render_options(

@@ -23,7 +23,7 @@ from guidedstyle.io.files import (
 )
 from guidedstyle.io.images.reading import fit_size
 from guidedstyle.io.images.writing import save_image, to_pillow
-from guidedstyle.io.ownership import discard, protect, write_marked
+from guidedstyle.io.ownership import discard, write_marked
 from guidedstyle.io.paths import (
     list_frames,
     list_output_files,
@@ -33,7 +33,6 @@ from guidedstyle.io.paths import (
     name_preview,
 )
 from guidedstyle.io.video import write_timelapse
-from guidedstyle.recipe.inputs import find_overwritten, identify, list_given
 from guidedstyle.results.result import Result
 from guidedstyle.run.checkpoint import Checkpointer, Resumption, identify_scene
 from guidedstyle.run.interrupts import StopRequest
@@ -75,11 +74,7 @@ class RunFiles:
                 raise GuidedStyleError.of(file, "there is a folder of this name", "choose another output (-o)")
         if self.options.frames != NEVER:
             check_folder_path(self.frames, "--save-every")
-        frames = list_frames(self.frames) if self.options.frames != NEVER else []
-        inputs = identify(list_given(self.scene.recipe, self.source))
-        if overwritten := find_overwritten(inputs, [*files, *frames]):
-            raise GuidedStyleError.of("render", overwritten, "choose another name for the image, film or report")
-        protect(self.options.list_files(self.output), overwrite=self.options.overwrite)
+        self.options.check_files(self.scene.recipe, str(self.source))
 
     def begin(self) -> Resumption:
         """Decide where the render begins; delete or move the frames, preview and checkpoint of an earlier one.
