@@ -62,6 +62,11 @@ def _wrap_film(text: bytes) -> bytes:
     return (len(data) + 4).to_bytes(4, "big") + data
 
 
+def _wrap_riff(text: bytes) -> bytes:
+    data = MARK + b" " + text  # an even number of bytes, as RIFF asks for
+    return b"JUNK" + len(data).to_bytes(4, "little") + data
+
+
 def _wrap_page(text: bytes) -> bytes:
     return b"<!-- " + MARK + b" " + text + b" -->\n"
 
@@ -81,11 +86,13 @@ PLACES = {
     (".jpg", ".jpeg"): Place(_wrap_jpeg, 2),
     (".gif",): Place(_wrap_gif, 1),
     (".mp4", ".avif"): Place(_wrap_film),
+    (".webp", ".avi"): Place(_wrap_riff),
     (".html", ".htm"): Place(_wrap_page),
     (".yaml", ".yml"): Place(_wrap_recipe),
 }
 BY_SUFFIX = {suffix: place for suffixes, place in PLACES.items() for suffix in suffixes}
 ZIPPED = (".ora",)  # their last two bytes count those of the comment that follows
+COUNTED = (".webp", ".avi")  # their second four bytes count all that follow
 UNMARKED = (".csv",)
 
 
@@ -105,6 +112,8 @@ def add_mark(content: bytes, suffix: str) -> bytes:
     if suffix.lower() in ZIPPED:
         content = content[:-2] + len(_wrap_bytes(_hash([]))).to_bytes(2, "little")
     place = _find_place(suffix)
+    if suffix.lower() in COUNTED:
+        content = content[:4] + (len(content) - 8 + len(place.wrap(_hash([])))).to_bytes(4, "little") + content[8:]
     cut = len(content) - place.after
     return content[:cut] + place.wrap(_hash([content])) + content[cut:]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import zipfile
 from pathlib import Path
 
@@ -66,6 +67,17 @@ def test_a_marked_film_has_the_same_frames(tmp_path: Path, suffix: str) -> None:
     write_marked(tmp_path / f"marked{suffix}", content)
     assert read_film(tmp_path / f"marked{suffix}") == read_film(tmp_path / f"plain{suffix}") == [0, 1, 2, 3, 4]
     assert [file.name for file in find_foreign(sorted(tmp_path.iterdir()))] == [f"plain{suffix}"]
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".avi"])
+def test_the_mark_of_a_riff_is_a_chunk_that_its_size_counts(tmp_path: Path, suffix: str) -> None:
+    content = add_mark(encode(suffix) if suffix == ".webp" else make_film(tmp_path / "a.avi"), suffix)
+    assert struct.unpack("<I", content[4:8])[0] + 8 == len(content)
+    place, kinds = 12, []
+    while place < len(content):
+        kind, length = struct.unpack("<4sI", content[place : place + 8])
+        place, kinds = place + 8 + length + length % 2, [*kinds, kind]
+    assert (place, kinds[-1]) == (len(content), b"JUNK")
 
 
 def test_a_marked_archive_is_still_one(tmp_path: Path) -> None:

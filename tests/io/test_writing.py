@@ -152,9 +152,19 @@ def test_the_colour_space_in_exif_follows_a_conversion() -> None:
 def test_letters_beyond_ascii_are_carried_as_they_are(tmp_path: Path) -> None:
     stored = "© Jürgen Müller".encode() + b"\0"
     exif = Directory("<", {0x8298: Entry(2, len(stored), stored)})
-    for suffix in (".png", ".tif", ".jpg", ".webp"):
+    for suffix in SUFFIXES:
         save_pixels(draw(np.uint8, 3), tmp_path / f"a{suffix}", Attached(exif=carry_exif(exif, size=(9, 9))))
         assert stored in (tmp_path / f"a{suffix}").read_bytes()
+
+
+def test_types_of_entries_are_carried_as_they_are(tmp_path: Path) -> None:
+    """Pillow turns bytes without a type into numbers where it writes EXIF anew."""
+    exif = carry_exif(open_exif(photograph()), size=(32, 24))
+    for suffix in (".png", ".webp", ".avif"):
+        save_pixels(draw(np.uint8, 3), tmp_path / f"a{suffix}", Attached(exif=exif))
+        with Image.open(tmp_path / f"a{suffix}") as picture:
+            found = read_exif(picture)
+        assert found and found.within == exif.within
 
 
 def test_exif_that_is_too_long_for_a_jpeg_is_shortened(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from guidedstyle.io.images.metadata import (
     BYTE,
     MOST_IN_JPEG,
     OF_YCBCR,
+    ORIENTATION,
     XMP,
     Directory,
     Entry,
@@ -187,6 +188,8 @@ def _encode_webp(pixels: DeepPixels, attached: Attached, options: dict[str, Any]
 
 def _encode_avif(pixels: DeepPixels, attached: Attached, options: dict[str, Any]) -> bytes:
     given = {"quality": AVIF_QUALITY, "subsampling": "4:4:4", **options}
+    if attached.exif:  # where EXIF has an orientation, Pillow writes it anew and loses letters that are not ASCII
+        attached = replace(attached, exif=attached.exif.without(ORIENTATION))
     return _encode_by_pillow(Image.fromarray(pixels), "AVIF", **given, **_attach(attached, exif=True))
 
 
