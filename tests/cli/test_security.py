@@ -72,7 +72,8 @@ WEIGHTS = ["--set", "encoder={name: vgg19, weights: vgg.pth}"]
     ("name", "arguments", "reported"),
     [
         ("vgg.pth", WEIGHTS, "vgg.pth: no network weights can be read from it"),
-        ("recipe.png.state", ["--resume"], "recipe.png.state: the checkpoint is damaged"),
+        ("recipe.png.state", ["--resume"], "recipe.png.state: it exists, and guidedstyle did not make it"),
+        ("recipe.png.state", ["--resume", "--overwrite"], "recipe.png.state: the checkpoint is damaged"),
     ],
 )
 def test_a_program_in_weights_or_a_checkpoint_does_not_run(
