@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pillow_heif
 import pytest
 import rawpy
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 import guidedstyle
 from guidedstyle.app.jobs import list_orders
@@ -193,3 +194,55 @@ def test_a_folder_lists_them_but_raw_data_only_without_their_jpeg(tmp_path: Path
     (tmp_path / "out").mkdir()
     orders = list_orders([Path("r.yaml")], [str(tmp_path)], tmp_path / "out")
     assert [order.content and order.content.name for order in orders] == ["a.heic", "b.dng", "c.jpg", "d.avif"]
+
+
+@pytest.mark.parametrize(
+    ("space", "mark", "expected"),
+    [
+        (65535, "R03", "Adobe RGB (compatible)"),
+        (None, "R03", "Adobe RGB (compatible)"),
+        (2, None, "Adobe RGB (compatible)"),
+        (2, "R98", "Adobe RGB (compatible)"),
+        (1, "R98", None),
+        (1, "R03", None),
+        (65535, None, None),
+        (65535, 3, None),
+        (None, None, None),
+    ],
+)
+def test_adobe_rgb_of_cameras_is_known_by_exif(tmp_path: Path, space: int, mark: object, expected: str) -> None:
+    """The colours are those that Pillow finds with Adobe's profile, and a profile that is embedded wins."""
+    exif = make_exif()
+    inner = exif.get_ifd(0x8769)
+    inner.update({0xA001: space} if space else {})
+    inner.update({0xA005: {1: mark}} if mark else {})
+    Image.fromarray(draw()).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    Image.fromarray(draw()).save(tmp_path / "p3.jpg", exif=exif, icc_profile=make_profile("Display P3"))
+    profile = read_samples(tmp_path / "a.jpg").profile
+    assert (profile and name_profile(profile)) == expected
+    assert read_samples(tmp_path / "p3.jpg").profile == make_profile("Display P3")
+    with Image.open(tmp_path / "a.jpg") as picture:
+        adobe = ImageCms.ImageCmsProfile(io.BytesIO(imagecodecs.cms_profile("adobergb")))
+        converted = ImageCms.profileToProfile(picture, adobe, ImageCms.createProfile("sRGB"), renderingIntent=1)
+        seen = converted if expected else picture
+        assert np.abs(np.asarray(read_image(tmp_path / "a.jpg"), int) - np.asarray(seen, int)).max() <= 1
+
+
+def test_adobe_rgb_of_a_camera_is_embedded_in_what_is_written(tmp_path: Path) -> None:
+    exif = make_exif()
+    exif.get_ifd(0x8769).update({0xA001: 65535, 0xA005: {1: "R03"}})
+    Image.fromarray(draw()).save(tmp_path / "a.jpg", exif=exif)
+    data = {"content": tmp_path / "a.jpg", "styles": {"s": draw()}, "solver": {"steps": 1, "sizes": 1}}
+    data["regions"] = [{"name": "k", "mask": {"rectangle": [0, 0, 1, 0.5]}, "keep": True}]
+    data["regions"].append({"name": "s", "mask": "rest", "style": "s"})
+    with Image.open(tmp_path / "a.jpg") as picture:
+        own = np.asarray(picture)
+    for choice, space, mark in (("keep", 65535, "R03"), ("sRGB", 1, None), ("Display P3", 65535, None)):
+        result = guidedstyle.render(guidedstyle.load_recipe({**data, "save": {"profile": choice}}))
+        with Image.open(result.save(tmp_path / "out.png", overwrite=True)) as picture:
+            picture.load()
+            found = picture.getexif()
+            assert (found.get_ifd(0x8769)[0xA001], found.get_ifd(0xA005).get(1)) == (space, mark)
+            named = "Adobe RGB (compatible)" if choice == "keep" else choice
+            assert name_profile(picture.info["icc_profile"]).removesuffix(" built-in") == named
+            assert choice != "keep" or (np.asarray(picture)[:30] == own[:30]).all()

@@ -212,7 +212,8 @@ def carry_exif(exif: Directory, *, size: Size, srgb: bool | None = None, gps: bo
 
     Orientation becomes 1, since its pixels are upright. The thumbnail and the camera's MakerNote are left out: they
     describe other pixels. The position (GPS) is left out unless `gps`. The size is the new one, and where colours are
-    converted, the colour space is sRGB, or uncalibrated for any other; `srgb` None: they are not converted.
+    converted, the colour space is sRGB, or uncalibrated for any other, and the mark of Adobe RGB is left out; `srgb`
+    None: they are not converted.
     """
     tags = {tag for tag in exif.entries if tag in STRUCTURE or tag >= FIRST_OF_RAW}
     kept = exif.without(*tags, *(() if gps else (GPS,))).set_number(ORIENTATION, 1)
@@ -221,6 +222,8 @@ def carry_exif(exif: Directory, *, size: Size, srgb: bool | None = None, gps: bo
     inner = inner.without(MAKER_NOTE)
     for tag, side in ((WIDTH, size[0]), (HEIGHT, size[1])):
         inner = inner.set_number(tag, side, LONG) if tag in inner.entries else inner
+    if srgb is not None:
+        inner = inner.without(INTEROPERABILITY)
     if srgb is not None and COLOUR_SPACE in inner.entries:
         inner = inner.set_number(COLOUR_SPACE, 1 if srgb else 0xFFFF)
     return replace(kept, within={**kept.within, EXIF: inner})

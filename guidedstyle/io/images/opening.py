@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -15,8 +15,8 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.cameras import describe_heif, find_heif
-from guidedstyle.io.images.containers import Container, open_container
-from guidedstyle.io.images.profiles import make_profile
+from guidedstyle.io.images.containers import DAMAGED_PROFILE, Container, open_container
+from guidedstyle.io.images.profiles import make_adobe_rgb, make_profile
 from guidedstyle.types import Size
 
 MOST_PIXELS = 400_000_000
@@ -28,6 +28,8 @@ UNREADABLE_IMAGE = (
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how one begins
 OPENING = Lock()  # of Pillow's limit of pixels, which holds for the whole process
 ORIENTATION = 0x0112  # the tag of TIFF and EXIF
+EXIF, INTEROPERABILITY, COLOUR_SPACE = 0x8769, 0xA005, 0xA001
+ADOBE_RGB = "R03"  # a camera's mark in EXIF, which embeds no profile for it
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ def _describe(picture: ImageFile.ImageFile, container: Container) -> Opened:
         is_wide, doubts = describe_heif(picture)
         profile = make_profile("Display P3") if is_wide else None
         notes += doubts
+    if not profile and DAMAGED_PROFILE not in notes and _is_adobe_rgb(picture):
+        profile = make_adobe_rgb()
     return Opened(picture, profile, read_orientation(asked), frames, tuple(notes))
 
 
@@ -99,6 +103,17 @@ def _read_exif(picture: ImageFile.ImageFile) -> Image.Exif:
         if ORIENTATION in exif:
             return exif
     return Image.Image.getexif(picture)  # that of PNG would decode the image
+
+
+def _is_adobe_rgb(picture: ImageFile.ImageFile) -> bool:
+    """Whether EXIF says, as that of cameras does, that an image's colours are those of Adobe RGB."""
+    exif = Image.Exif()
+    with suppress(*UNREADABLE_IMAGE):
+        exif.load(picture.info.get("exif") or b"")
+        space, mark = exif.get_ifd(EXIF).get(COLOUR_SPACE), exif.get_ifd(INTEROPERABILITY).get(1)
+        marked = isinstance(mark, str) and mark.startswith(ADOBE_RGB)
+        return picture.mode == "RGB" and (space == 2 or (marked and space != 1))
+    return False
 
 
 def read_orientation(asked: object) -> int:

@@ -100,6 +100,15 @@ def make_profile(name: ProfileName) -> bytes:
     return bytes(made)
 
 
+@lru_cache
+def make_adobe_rgb() -> bytes:
+    """Make the profile of Adobe RGB (1998), which cameras mean without embedding it."""
+    from imagecodecs import cms_profile
+
+    made = bytes(cms_profile("adobergb"))
+    return made[:24] + CREATED + made[36:]
+
+
 def _replace_primaries(profile: bytearray) -> None:
     from imagecodecs import cms_profile
 
