@@ -297,16 +297,47 @@ def test_values_beyond_white_are_told(tmp_path: Path) -> None:
     assert f"{(values > 1).mean():.1%} of its values are not between 0 and 1" in samples.frame.warnings[0]
 
 
+def set_tag(file: Path, code: int, value: int, *, at: int = 8) -> None:
+    """Write 2 bytes into the entry of a tag: its value, or at 0 its code."""
+    with tifffile.TiffFile(file) as document:
+        place = document.pages[0].tags[code].offset + at  # type: ignore[union-attr]
+    content = file.read_bytes()
+    file.write_bytes(content[:place] + value.to_bytes(2, "little") + content[place + 2 :])
+
+
 def test_a_tiff_without_photometric_interpretation_is_told(tmp_path: Path) -> None:
     file = write(tmp_path, PLAIN)
-    content = bytearray(file.read_bytes())
-    with tifffile.TiffFile(file) as document:
-        place = document.pages[0].tags[262].offset  # type: ignore[union-attr]
-    content[place : place + 2] = (60_000).to_bytes(2, "little")
-    file.write_bytes(content)
+    set_tag(file, 262, 60_000, at=0)
     samples = read_samples(file)
     assert (samples.values == PLAIN).all()
     assert "does not say which colours it holds" in samples.frame.warnings[0]
+
+
+@pytest.mark.parametrize("noise", [GREY, DEEP[..., 0]], ids=["8", "16"])
+@pytest.mark.parametrize("compression", [2, 3, 4])
+def test_a_fax_of_many_levels_is_refused(tmp_path: Path, noise: np.ndarray, compression: int) -> None:
+    file = write(tmp_path, noise)
+    set_tag(file, 259, compression)
+    assert "its compression holds black and white, its tags tell of" in refuse(file)
+
+
+@pytest.mark.parametrize(
+    ("values", "code", "value", "at"),
+    [
+        (GREY, 258, 60_000, 0),  # the tag is missing: one bit
+        (GREY, 258, 4, 8),
+        (DEEP[..., 0], 258, 8, 8),
+        (GREY, 257, HEIGHT // 2, 8),
+        (PLAIN, 256, WIDTH // 2, 8),
+    ],
+)
+def test_pixels_that_the_tags_do_not_tell_of_are_warned_of(
+    tmp_path: Path, values: np.ndarray, code: int, value: int, at: int
+) -> None:
+    file = write(tmp_path, values)
+    assert not read_samples(file).frame.warnings
+    set_tag(file, code, value, at=at)
+    assert any("far more pixels than its tags tell of" in one for one in read_samples(file).frame.warnings)
 
 
 @pytest.mark.parametrize("compression", [None, "lzw", "zlib", "packbits", "zstd"])

@@ -51,9 +51,10 @@ SPACES: dict[int, Space] = {
 CHANNELS: dict[Space, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3}
 ASSOCIATED, UNASSOCIATED = 1, 2  # values of ExtraSamples
 SEPARATE = 2  # the value of PlanarConfiguration
+FAX = (2, 3, 4)  # compressions of black and white
 JPEG = (7, 34892)
 COMPRESSIONS = (
-    *(1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34892),  # none, CCITT, LZW, JPEG, Deflate, PackBits
+    *(1, *FAX, 5, 7, 8, 32773, 32946, 34892),  # none, CCITT, LZW, JPEG, Deflate, PackBits
     *(34712, 34925, 50000, 50001),  # JPEG 2000, LZMA, Zstandard, WebP
 )
 IMAGES = (*JPEG, 34712, 50001)  # compressions whose strips and tiles are images with a size of their own
@@ -181,6 +182,8 @@ class TiffReader:
         if page.compression not in COMPRESSIONS:
             rule = f"its compression is {_name_compression(page.compression)}"
             raise GuidedStyleError.of(self.file, rule, "save it with LZW or ZIP compression, or none")
+        if page.compression in FAX and self.bits * page.samplesperpixel != 1:
+            raise ValueError(f"its compression holds black and white, its tags tell of {self.bits} bits")
         if page.tags.valueof(332, 1) != 1 and self.space == "cmyk":
             raise self._refuse("its inks are not those of CMYK")
         if page.imagedepth != 1:
@@ -210,6 +213,16 @@ class TiffReader:
                 raise self._refuse(f"it cannot be decoded ({error})") from error
             raise
         return stored[:, 0].transpose(1, 2, 0, 3).reshape(page.imagelength, page.imagewidth, -1)
+
+    def _holds_more(self) -> bool:
+        """Return whether strips without compression are far longer than the pixels that the tags tell of."""
+        page = self.page
+        if page.compression != 1 or page.is_tiled:
+            return False
+        apart = page.planarconfig == SEPARATE
+        samples, planes = (1, page.samplesperpixel) if apart else (page.samplesperpixel, 1)
+        told = -(-page.imagewidth * samples * self.bits // 8) * page.imagelength * planes
+        return sum(page.databytecounts) > 1.25 * told
 
     def _check_segments(self, segments: Iterable[tuple[int, int]]) -> None:
         """Raise ValueError if a strip or tile is larger than the tags say: it would be decoded whole, then cut."""
@@ -279,6 +292,8 @@ class TiffReader:
             yield f"its images are all marked as thumbnails or masks: the largest, {used}, is used"
         if unused:
             yield f"{unused} of its channels are neither colours nor opacity: they are not used"
+        if self._holds_more():
+            yield "it holds far more pixels than its tags tell of, which may be damaged (look at it, and save it again)"
         if 262 not in self.page.tags:
             yield f"it does not say which colours it holds: they are taken as {self.space}"
         if self.kind == "f" and (outside := float(((values < 0) | (values > 1)).mean())):
