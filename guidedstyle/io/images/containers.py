@@ -6,6 +6,7 @@ Texts, comments, thumbnails and unknown or damaged parts cannot cost the image, 
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from bisect import bisect_right
@@ -22,7 +23,12 @@ MOST_TEXT = 2**20  # bytes of a text
 MOST_PROFILE = 2**26  # bytes of a colour profile
 WEBP_PIXELS = (b"VP8X", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L", b"ICCP", b"EXIF", b"XMP ")
 EXIF, XMP, ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
-START_OF_SCAN = 0xDA
+START_OF_FRAME = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+START_OF_SCAN, END_OF_JPEG = 0xDA, b"\xff\xd9"
+MOST_TESTED = 100_000_000  # pixels of a JPEG without end that is decoded to see whether it is whole
+MOST_ZEROS = 16  # bytes that may be pixels where a JPEG ends
+FILLING = b"\x55" * 256  # what does not change an image that is whole
+GAMMA, PRIMARIES = 45455, (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)  # of sRGB, as gAMA and cHRM state
 DAMAGED_PROFILE = "its colour profile is damaged: its colours are taken as sRGB"
 
 
@@ -116,8 +122,40 @@ def _open_png(stream: IO[bytes], note: str | None) -> Container:
             frames = struct.unpack(">I", part.content[:4])[0]
         elif part.kind == b"cICP" and part.content[:2] != b"\1\r":
             notes.append("its colours are marked by a cICP chunk, which is not used: they are taken as sRGB")
+    if _means_other_colours(parts):
+        notes.append("its gamma or primaries (gAMA, cHRM) are not those of sRGB, as which its colours are taken")
+    if any(part.kind == b"IDAT" and not part.valid for part in parts) and not _is_intact(stream, parts):
+        raise ValueError("the checksums of its pixels are wrong")
     spans = [(0, len(PNG)), *((part.start, part.end) for part in kept)]
     return Container(_splice(stream, spans), profile, max(1, frames), tuple(notes))
+
+
+def _means_other_colours(parts: list[Part]) -> bool:
+    """Return whether a PNG states colours other than sRGB by numbers, which a profile or sRGB would override."""
+    found = {part.kind: part.content for part in parts if part.valid}
+    if found.keys() & {b"iCCP", b"sRGB", b"cICP"}:
+        return False
+    gamma, primaries = found.get(b"gAMA", b""), found.get(b"cHRM", b"")
+    if len(gamma) == 4 and abs(struct.unpack(">I", gamma)[0] - GAMMA) > 0.02 * GAMMA:
+        return True
+    stated = struct.unpack(">8I", primaries) if len(primaries) == 32 else PRIMARIES
+    return any(abs(one - usual) > 1000 for one, usual in zip(stated, PRIMARIES, strict=True))
+
+
+def _is_intact(stream: IO[bytes], parts: list[Part]) -> bool:
+    """Return whether the pixels of a PNG have the checksum of their compression, though not that of their chunks."""
+    inflater = zlib.decompressobj()
+    try:
+        for part in parts:
+            if part.kind == b"IDAT":
+                stream.seek(part.start + 8)
+                rest = stream.read(part.end - part.start - 12)
+                while rest and not inflater.eof:
+                    inflater.decompress(rest, 2**20)
+                    rest = inflater.unconsumed_tail
+    except zlib.error:
+        return False
+    return inflater.eof
 
 
 def _list_png(stream: IO[bytes]) -> Iterator[Part]:
@@ -130,7 +168,9 @@ def _list_png(stream: IO[bytes]) -> Iterator[Part]:
             return
         length, kind = struct.unpack(">I4s", header)
         end = start + 12 + length
-        if kind in PNG_PIXELS:  # their checksums are the decoder's affair
+        if kind == b"IDAT":
+            yield Part(kind, start, end, valid=_is_valid(stream, length, zlib.crc32(kind)))
+        elif kind in PNG_PIXELS:  # their checksums are the decoder's affair
             yield Part(kind, start, end)
         elif length <= MOST_PROFILE:
             content, checksum = stream.read(length), stream.read(4)
@@ -139,6 +179,14 @@ def _list_png(stream: IO[bytes]) -> Iterator[Part]:
         if kind == b"IEND":
             return
         start = end
+
+
+def _is_valid(stream: IO[bytes], length: int, checksum: int) -> bool:
+    """Return whether the content of a chunk, read from here, has its checksum, or is cut short."""
+    while length and (content := stream.read(min(length, 2**20))):
+        checksum, length = zlib.crc32(content, checksum), length - len(content)
+    stated = stream.read(4)
+    return len(stated) < 4 or stated == struct.pack(">I", checksum)
 
 
 def _is_kept(part: Part, keys: tuple[bytes, ...]) -> bool:
@@ -181,8 +229,62 @@ def _open_jpeg(stream: IO[bytes]) -> Container:
     whole = numbers == [bytes([number + 1, len(pieces)]) for number in range(len(pieces))]
     profile = b"".join(piece[2:] for piece in pieces) if whole else b""
     notes = (DAMAGED_PROFILE,) if pieces and not profile else ()
-    spans = [(0, len(JPEG)), *((part.start, part.end) for part in kept)]
-    return Container(_splice(stream, spans), profile or None, 1, notes)
+    spliced = _splice(stream, [(0, len(JPEG)), *((part.start, part.end) for part in kept)])
+    if not _has_end(stream, parts[-1]):
+        spliced, more = _end_jpeg(spliced, parts)
+        notes = (*notes, *more)
+    return Container(spliced, profile or None, 1, notes)
+
+
+def _has_end(stream: IO[bytes], scans: Part) -> bool:
+    """Return whether the end of a JPEG is marked; it is searched for from behind."""
+    start = scans.end
+    while start > scans.start:
+        start = max(scans.start, start - 2**20)
+        stream.seek(start)
+        if END_OF_JPEG in stream.read(2**20 + 1):
+            return True
+    return False
+
+
+def _end_jpeg(stream: IO[bytes], parts: list[Part]) -> tuple[IO[bytes], tuple[str, ...]]:
+    """Add its end to a JPEG that lacks it but has all its pixels; zeros that fill up a cut one are left out."""
+    stream.seek(0)
+    filled = stream.read().removesuffix(END_OF_JPEG[:1])
+    content, start = filled.rstrip(b"\0"), len(filled) - (parts[-1].end - parts[-1].start)
+    zeros = len(filled) - len(content)
+    for count in {min(zeros, 1), min(zeros, 2), zeros if zeros <= MOST_ZEROS else 0}:  # pixels can end with some
+        if _is_whole(whole := content + bytes(count), start, parts):
+            return io.BytesIO(whole + END_OF_JPEG), ("its end is missing, but all its pixels are there",)
+    return io.BytesIO(content), ()
+
+
+def _is_whole(content: bytes, scans: int, parts: list[Part]) -> bool:
+    """Return whether all pixels of a JPEG without end are there: only then does it not matter what follows them.
+
+    `scans` is where its scans begin; they must hold all coefficients of all its components to the last bit.
+    """
+    frame = next((part.content for part in parts if part.kind[0] in START_OF_FRAME), b"")
+    if len(frame) < 6 or int.from_bytes(frame[1:3], "big") * int.from_bytes(frame[3:5], "big") > MOST_TESTED:
+        return False
+    left = {(frame[place], index) for place in range(6, len(frame), 3) for index in range(64)}
+    for scan in re.compile(rb"\xff\xda..(.)", re.DOTALL).finditer(content, scans):
+        names, end = content[scan.end() : scan.end() + 2 * scan[1][0] : 2], scan.end() + 2 * scan[1][0]
+        if len(content) < end + 3:
+            return False
+        first, last, precision = content[end : end + 3]
+        left -= {(name, index) for name in names for index in range(first, last + 1) if not precision & 15}
+    return not left and _decode(content + END_OF_JPEG) == _decode(content + FILLING + END_OF_JPEG) != b""
+
+
+def _decode(content: bytes) -> bytes:
+    """Decode a JPEG that may be damaged; empty if that is not possible."""
+    import imagecodecs  # slow to import
+
+    try:
+        return bytes(imagecodecs.jpeg8_decode(content).tobytes())
+    except RuntimeError:  # of imagecodecs
+        return b""
 
 
 def _concerns_jpeg(part: Part, before: list[Part]) -> bool:

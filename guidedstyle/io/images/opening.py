@@ -30,6 +30,12 @@ OPENING = Lock()  # of Pillow's limit of pixels, which holds for the whole proce
 ORIENTATION = 0x0112  # the tag of TIFF and EXIF
 EXIF, INTEROPERABILITY, COLOUR_SPACE = 0x8769, 0xA005, 0xA001
 ADOBE_RGB = "R03"  # a camera's mark in EXIF, which embeds no profile for it
+AGAIN = "download or export it again"
+STRANGERS = {  # what else lies where an image should be, by how it begins
+    b"version https://git-lfs": ("it is a pointer of Git LFS, not the image itself", "fetch the image: git lfs pull"),
+    b"<!doctype html": ("it is a web page, not an image", AGAIN),
+    b"<html": ("it is a web page, not an image", AGAIN),
+}
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,8 @@ def _is_adobe_rgb(picture: ImageFile.ImageFile) -> bool:
 
 
 def read_orientation(asked: object) -> int:
-    """Return an orientation of 1 to 8; any other value means none."""
+    """Return an orientation of 1 to 8, or the first if there are several; any other value means none."""
+    asked = next(iter(asked), None) if isinstance(asked, (tuple, bytes)) else asked
     return next((turn for turn in range(1, 9) if turn == asked), 1)
 
 
@@ -138,14 +145,23 @@ def explaining_damage(file: Path) -> Iterator[None]:
     except Image.DecompressionBombError as error:  # a later frame is larger than the image
         raise _too_large(file, "one of its frames is too large") from error
     except UnidentifiedImageError as error:
-        remedy = "save it as PNG, JPEG, TIFF or WebP"
-        raise GuidedStyleError.of(file, "this is not an image that can be read", remedy) from error
+        raise GuidedStyleError.of(file, *_explain_unknown(file)) from error
     except UNREADABLE_IMAGE as error:
         if isinstance(error, OSError) and error.errno:
             remedy = "change its permissions, or name another file"
             raise GuidedStyleError.of(file, f"it cannot be read: {error.strerror}", remedy) from error
         reason = f" ({error})" if str(error) else ""
         raise GuidedStyleError.of(file, f"the image is damaged{reason}", "save it again") from error
+
+
+def _explain_unknown(file: Path) -> tuple[str, str]:
+    """Say what a file holds instead of an image, and what to do."""
+    with file.open("rb") as stream:
+        head = stream.read(64)
+    if not head.strip(b"\0"):
+        return ("the file holds nothing but zeros" if head else "the file is empty"), AGAIN
+    found = (told for begin, told in STRANGERS.items() if head.lstrip().lower().startswith(begin))
+    return next(found, ("this is not an image that can be read", "save it as PNG, JPEG, TIFF or WebP"))
 
 
 def is_tiff(file: Path) -> bool:

@@ -97,7 +97,7 @@ def read_tiff_frame(file: Path) -> tuple[Size, int]:
     """Read the stored (width, height) and the orientation of a TIFF's image, without decoding it."""
     with _opening(file) as document:
         page = _find_images(document)[0]
-        return (page.imagewidth, page.imagelength), read_orientation(page.tags.valueof(274))
+        return (page.imagewidth, page.imagelength), _find_orientation(page)
 
 
 @contextmanager
@@ -130,6 +130,15 @@ def _list_pages(pages: Iterable[object]) -> list[tifffile.TiffPage]:
     return list(listed.values())
 
 
+def _find_orientation(page: tifffile.TiffPage) -> int:
+    """Return the orientation of an image; one within another (SubIFDs), as in camera files, may leave it to that."""
+    asked = page.tags.valueof(274)
+    if asked is None and len(page.treeindex) > 1:
+        outer = page.parent.pages[page.treeindex[0]]
+        asked = outer.tags.valueof(274) if isinstance(outer, tifffile.TiffPage) else None
+    return read_orientation(asked)
+
+
 def _find_kind(page: tifffile.TiffPage) -> int:
     """Return whether an image is marked as a thumbnail or a mask, as bits of NewSubfileType."""
     kind, old = page.tags.valueof(254, 0), page.tags.valueof(255, 0)
@@ -157,7 +166,7 @@ class TiffReader:
         return TiffImage(
             *(values, alpha, "lab of D65" if self.space == "lab" and self._is_white_d65() else self.space),
             profile=profile if isinstance(profile, bytes) else None,
-            orientation=read_orientation(self.page.tags.valueof(274)),
+            orientation=_find_orientation(self.page),
             lossy=self.page.compression in JPEG,
             images=self.images,
             warnings=tuple(self._describe(values, extras - (alpha is not None))),
@@ -196,7 +205,7 @@ class TiffReader:
             check_pixels((page.tilewidth, page.tilelength), self.file)
 
     def _refuse(self, rule: str) -> GuidedStyleError:
-        return GuidedStyleError.of(self.file, rule, "export it as an RGB or grey image of 8 or 16 bits")
+        return GuidedStyleError.of(self.file, rule, "export it as an RGB or grey image of 8 or 16 bits, unsigned")
 
     def _decode(self) -> NDArray[Any]:
         """Decode the image (H, W, C) as it is stored."""
