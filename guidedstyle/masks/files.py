@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,8 @@ from guidedstyle.types import RGB, Array, Opacities, Pixels
 T = TypeVar("T")
 MOST_BYTES = 2**28  # of decoded masks that are kept for the next scene
 COLOURED = 64  # levels between the channels of a pixel that count as colour
+DARK = 1.01 / 255  # the opacity of a mask's brightest pixel up to which it is suspicious
+BRIGHTEN = "save it so that the region is white: multiply its values, or raise its levels"
 LOSSY = 4 / 255  # how far JPEG moves black and white
 LOOKED_AT = 512  # px of a mask's longest side, at least, when it is searched for colours
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -67,6 +69,13 @@ class MaskStore:
             total -= self._kept.popitem(last=False)[1][1]
 
 
+class MaskReading(NamedTuple):
+    """The opacities (H, W) of a mask's file, upright, and warnings about the file."""
+
+    alpha: Opacities
+    warnings: tuple[str, ...]
+
+
 class Version(NamedTuple):
     """What changes when a file is written or replaced."""
 
@@ -85,13 +94,14 @@ def _find_version(file: Path) -> Version | None:
 
 def _measure(value: object, version: Version) -> int:
     """Return the bytes that a decoded value takes; a Photoshop document keeps its file in memory."""
-    pixels = value.indices if isinstance(value, Labels) else value.alpha if isinstance(value, LayerReading) else value
-    return pixels.nbytes if isinstance(pixels, np.ndarray) else version.size
+    if isinstance(value, LayerReading | MaskReading):
+        return value.alpha.nbytes
+    return value.indices.nbytes if isinstance(value, Labels) else version.size
 
 
 def read_source(
     file: Path, mask: Mask, *, palette: Palette | None, store: MaskStore, check: Check = accept
-) -> Opacities | Labels | LayerReading:
+) -> MaskReading | Labels | LayerReading:
     """Read the part of its file that a mask names, upright and at its own size; colour-coded files by their `palette`.
 
     `check` is called with the size in the file's header, before anything is decoded. Raises GuidedStyleError if it
@@ -103,7 +113,7 @@ def read_source(
         raise GuidedStyleError.of(file, "it has no layers", "remove layer:, or name a .psd, .ora or .kra")
     if mask.colour and palette:
         return store.recall(file, palette, partial(read_labels, file, palette, check))
-    read = read_alpha if mask.channel == "alpha" else read_grey
+    read = inspect_alpha if mask.channel == "alpha" else inspect_grey
     return store.recall(file, read, partial(read, file, check))
 
 
@@ -125,11 +135,28 @@ def _decode_layer(file: Path, mask: Mask, store: MaskStore) -> LayerReading:
 
 
 def read_grey(file: Path, check: Check = accept) -> Opacities:
+    """Read a grey mask (H, W) as `inspect_grey` does, without its warnings."""
+    return inspect_grey(file, check).alpha
+
+
+def inspect_grey(file: Path, check: Check = accept) -> MaskReading:
     """Read a grey mask (H, W), upright: its grey value times its alpha.
 
     Raises GuidedStyleError if the file is not an image, is painted in colour, or only its alpha holds the mask.
     """
     samples = _read_samples(file, check)
+    opacities = _read_opacities(samples, file)
+    return MaskReading(opacities, (*samples.frame.warnings, *_describe_darkness(opacities, file)))
+
+
+def _describe_darkness(opacities: Opacities, file: Path) -> Iterator[str]:
+    """Tell of a mask whose values are numbers of 0 and 1, or of 8 bits stored in 16."""
+    top = float(opacities.max()) / (255 if opacities.dtype == np.uint8 else 1)
+    if 0 < top <= DARK:
+        yield f"{file.name}: its brightest pixel is {top:.2%} of white: it masks almost nothing ({BRIGHTEN})"
+
+
+def _read_opacities(samples: Samples, file: Path) -> Opacities:
     grey = _to_grey(samples, file)
     if samples.lossy:
         return np.asarray(np.clip((_to_opacities(grey, file) - LOSSY) / (1 - 2 * LOSSY), 0, 1), np.float32)
@@ -143,11 +170,16 @@ def read_grey(file: Path, check: Check = accept) -> Opacities:
 
 
 def read_alpha(file: Path, check: Check = accept) -> Opacities:
+    """Read the alpha channel (H, W) of an image as `inspect_alpha` does, without its warnings."""
+    return inspect_alpha(file, check).alpha
+
+
+def inspect_alpha(file: Path, check: Check = accept) -> MaskReading:
     """Read the alpha channel (H, W) of an image, upright; raises GuidedStyleError if it has none."""
-    alpha = _read_samples(file, check).alpha
-    if alpha is None:
+    samples = _read_samples(file, check)
+    if samples.alpha is None:
         raise GuidedStyleError.of(file, "it has no alpha channel", "remove channel: alpha, or save it with one")
-    return _to_own_depth(alpha, file)
+    return MaskReading(_to_own_depth(samples.alpha, file), samples.frame.warnings)
 
 
 def read_labels(file: Path, palette: Palette, check: Check = accept) -> Labels:
@@ -155,7 +187,7 @@ def read_labels(file: Path, palette: Palette, check: Check = accept) -> Labels:
     samples = _read_samples(file, check)
     if samples.values.dtype == np.float32:
         _to_opacities(samples.values, file)
-    return label_pixels(_to_rgba(samples), palette, file)
+    return replace(label_pixels(_to_rgba(samples), palette, file), notes=samples.frame.warnings)
 
 
 def _read_samples(file: Path, check: Check) -> Samples:

@@ -81,6 +81,7 @@ class Labels:
     palette: Palette
     indices: NDArray[np.uint16]
     unnamed: tuple[UnnamedColour, ...]  # the commonest first
+    notes: tuple[str, ...] = ()  # warnings about the file
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -111,7 +112,8 @@ class Labels:
 
     @property
     def warnings(self) -> Iterator[str]:
-        """Describe the unnamed colours, one warning each; the rarest in one."""
+        """Describe what of the file is uncertain, and the unnamed colours, one warning each; the rarest in one."""
+        yield from self.notes
         for unnamed in self.unnamed[:MOST_LISTED]:
             pixels = f"{unnamed.pixels:,} pixels ({unnamed.share:.1%}) are {name_colour(unnamed.colour)}"
             destination = f"added to {name_colour(unnamed.nearest)}, the nearest" if unnamed.nearest else "in no region"

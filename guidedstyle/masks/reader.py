@@ -9,7 +9,7 @@ import numpy as np
 
 from guidedstyle.io.images.samples import Frame
 from guidedstyle.io.layered.coverage import LayerReading
-from guidedstyle.masks.files import MaskStore, read_source
+from guidedstyle.masks.files import MaskReading, MaskStore, read_source
 from guidedstyle.masks.geometry import (
     COMBINATIONS,
     check_shape,
@@ -41,6 +41,7 @@ class MaskReader:
     def __init__(self, palettes: dict[Path, Palette], store: MaskStore | None = None) -> None:
         self.palettes, self.store = palettes, store or MaskStore()
         self.labels: dict[Path, Labels] = {}
+        self.notes = dict[str, None]()  # warnings about files, in order, once each
         self.rotations: dict[Path, str] = {}  # warnings
         self.layers: dict[tuple[Path, str], LayerReading] = {}  # by file and name
 
@@ -77,10 +78,12 @@ class MaskReader:
 
     def _read_file(self, file: Path, mask: Mask, frame: Frame | None, size: Size) -> Array:
         check = partial(check_stored_shape, frame=frame, file=file)
-        pixels = read_source(file, mask, palette=self.palettes.get(file), store=self.store, check=check)
-        if isinstance(pixels, LayerReading):
-            self.layers[file, mask.layer or ""] = pixels
-            pixels = pixels.alpha
+        reading = read_source(file, mask, palette=self.palettes.get(file), store=self.store, check=check)
+        if isinstance(reading, LayerReading):
+            self.layers[file, mask.layer or ""] = reading
+        if isinstance(reading, MaskReading):
+            self.notes |= dict.fromkeys(reading.warnings)
+        pixels = reading if isinstance(reading, Labels) else reading.alpha
         shape = (pixels.shape[1], pixels.shape[0])
         check_shape(shape, frame, file)
         if frame and frame.orientation > 1 and same_shape(shape, frame.stored):
@@ -99,11 +102,11 @@ class MaskReader:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Warnings about the masks read so far: unnamed colours, EXIF rotations, layers that are hidden or empty."""
+        """Warnings about the masks read so far: files, unnamed colours, EXIF rotations, hidden or empty layers."""
         colours = (warning for labels in self.labels.values() for warning in labels.warnings)
         layers = (warning for layer in self.layers.values() for warning in layer.warnings)
         empty = (f"{file.name}: layer {name!r} is empty: {SKIPPED}" for file, name in self.empty_layers)
-        return (*colours, *self.rotations.values(), *dict.fromkeys(layers), *empty)
+        return (*self.notes, *colours, *self.rotations.values(), *dict.fromkeys(layers), *empty)
 
     @property
     def empty_layers(self) -> list[tuple[Path, str]]:

@@ -113,6 +113,8 @@ def png(*chunks: bytes, late: bytes = b"") -> bytes:
     return PNG[:33] + b"".join(chunks) + PNG[33:-12] + late + PNG[-12:]
 
 
+SRGB_PRIMARIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+P3_PRIMARIES = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
 EMPTY = (b"pHYs", b"gAMA", b"cHRM", b"sRGB", b"tIME", b"bKGD")
 BOMB = zlib.compress(bytes(3_000_000))
 XMP = b"XML:com.adobe.xmp\0\1\0\0\0"
@@ -148,6 +150,12 @@ PNGS: dict[str, tuple[bytes, str]] = {
     "ICC with a wrong checksum": (png(chunk(b"iCCP", b"a\0\0" + zlib.compress(SRGB), valid=False)), PROFILE),
     "ICC of 3 MB of nothing": (png(chunk(b"iCCP", b"a\0\0" + BOMB)), PROFILE),
     "ICC with 3 MB behind it": (png(chunk(b"iCCP", b"a\0\0" + zlib.compress(SRGB + bytes(3_000_000)))), ""),
+    "gamma of sRGB": (png(chunk(b"gAMA", struct.pack(">I", 45455))), ""),
+    "gamma 1": (png(chunk(b"gAMA", struct.pack(">I", 100000))), "its gamma or primaries"),
+    "gamma 1, but sRGB": (png(chunk(b"gAMA", struct.pack(">I", 100000)), chunk(b"sRGB", b"\0")), ""),
+    "primaries of sRGB": (png(chunk(b"cHRM", struct.pack(">8I", *SRGB_PRIMARIES))), ""),
+    "primaries of P3": (png(chunk(b"cHRM", struct.pack(">8I", *P3_PRIMARIES))), "its gamma or primaries"),
+    "pixels with a wrong checksum": (PNG[:-16] + b"abcd" + PNG[-12:], ""),
     "HDR": (png(chunk(b"cICP", b"\x09\x10\0\1")), "marked by a cICP chunk"),
 }
 
@@ -335,3 +343,81 @@ def test_a_png_that_lacks_its_palette_is_refused(tmp_path: Path) -> None:
     for read in (read_samples, read_grey):
         with pytest.raises(GuidedStyleError, match="the image is damaged"):
             read(tmp_path / "a.png")
+
+
+def test_a_png_whose_pixels_changed_is_refused(tmp_path: Path) -> None:
+    """A flipped bit either leaves the image as it was, or is damage; never other pixels."""
+    start = PNG.index(b"IDAT") + 4
+    refused = 0
+    for place in range(start, len(PNG) - 12, 41):
+        (tmp_path / "a.png").write_bytes(PNG[:place] + bytes([PNG[place] ^ 16]) + PNG[place + 1 :])
+        try:
+            assert (np.asarray(read_framed(tmp_path / "a.png")[0]) == NOISE).all()
+        except GuidedStyleError as error:
+            assert "the image is damaged" in str(error)
+            refused += 1
+    assert refused > 100
+
+
+WITHOUT_END = {
+    "plain": {},
+    "4:4:4": {"subsampling": 0},
+    "progressive": {"progressive": True},
+    "optimised": {"optimize": True},
+    "restarts": {"restart_marker_rows": 1},
+    "grey": {},
+    "CMYK": {},
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_END)
+def test_a_jpeg_that_lacks_only_its_end_is_painted(tmp_path: Path, name: str) -> None:
+    """Cut anywhere before its end, it is refused, also if zeros fill it up, as unfinished downloads have them."""
+    mode = {"grey": "L", "CMYK": "CMYK"}.get(name, "RGB")
+    buffer, file = io.BytesIO(), tmp_path / "a.jpg"
+    Image.fromarray(NOISE).convert(mode).save(buffer, "JPEG", quality=90, **WITHOUT_END[name])
+    content = buffer.getvalue()
+    file.write_bytes(content)
+    shown = np.asarray(read_framed(file)[0])
+    for end in (content[:-2], content[:-1], content[:-2] + bytes(4096)):
+        file.write_bytes(end)
+        picture, frame = read_framed(file)
+        assert (np.asarray(picture) == shown).all()
+        assert "a.jpg: its end is missing, but all its pixels are there" in frame.warnings
+    for left in (*range(len(content) - 24, len(content) - 4, 2), len(content) // 2):
+        for filled in (b"", bytes(4096)):
+            file.write_bytes(content[:left] + filled)
+            with pytest.raises(GuidedStyleError, match="the image is damaged"):
+                read_framed(file)
+
+
+def test_a_progressive_jpeg_that_lacks_a_scan_is_refused(tmp_path: Path) -> None:
+    content = encode("JPEG", progressive=True)
+    (tmp_path / "a.jpg").write_bytes(content[: content.rindex(b"\xff\xda")])
+    with pytest.raises(GuidedStyleError, match="the image is damaged"):
+        read_framed(tmp_path / "a.jpg")
+
+
+def test_the_scans_of_a_thumbnail_are_not_those_of_the_image(tmp_path: Path) -> None:
+    content = encode("JPEG", progressive=True)
+    cut = content[: content.rindex(b"\xff\xda")]
+    (tmp_path / "a.jpg").write_bytes(cut[:2] + exif(b"II*\0\x08\0\0\0\0\0" + JPEG) + cut[2:])
+    with pytest.raises(GuidedStyleError, match="the image is damaged"):
+        read_framed(tmp_path / "a.jpg")
+
+
+STRANGERS = {
+    "nothing": (b"", "the file is empty"),
+    "zeros": (bytes(5000), "nothing but zeros"),
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
+    "a page": (b"\n<!DOCTYPE HTML><html></html>", "a web page"),
+    "a text": (b"Hello, I am an image.", "not an image that can be read"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_what_is_no_image_is_named(tmp_path: Path, name: str) -> None:
+    content, rule = STRANGERS[name]
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(GuidedStyleError, match=rule):
+        read_framed(tmp_path / "a.png")

@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.reading import read_framed, read_image
-from guidedstyle.io.images.samples import Samples, read_frame, read_samples
+from guidedstyle.io.images.samples import Samples, read_frame, read_samples, turn_upright
 
 HEIGHT, WIDTH = 40, 56
 Y, X = np.mgrid[0:HEIGHT, 0:WIDTH]
@@ -391,3 +391,32 @@ def test_a_giant_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
         content[place : place + 2] = (40_000).to_bytes(2, "little")
     file.write_bytes(content)
     assert "40000 x 40000 px is too large" in refuse(file)
+
+
+@pytest.mark.parametrize("turn", range(2, 9))
+def test_an_image_within_another_is_turned_as_that_says(tmp_path: Path, turn: int) -> None:
+    """As in camera files, whose thumbnail comes first and holds the orientation; its own comes before it."""
+    values = np.arange(48 * 32 * 3, dtype=np.uint16).reshape(32, 48, 3) * 13
+    outer = {"photometric": "rgb", "subfiletype": 1, "extratags": [(274, "H", 1, turn, True)]}
+    for own in ([], [(274, "H", 1, 1, True)]):
+        with tifffile.TiffWriter(tmp_path / "a.tif") as document:
+            document.write(np.zeros((16, 24, 3), np.uint8), subifds=1, **outer)
+            document.write(values, photometric="rgb", subfiletype=0, extratags=own)
+        assert read_frame(tmp_path / "a.tif").orientation == (1 if own else turn)
+        assert (read_samples(tmp_path / "a.tif").values == (values if own else turn_upright(values, turn))).all()
+
+
+@pytest.mark.parametrize("tag", [("B", 1, 6), ("I", 1, 6), ("h", 1, 6), ("H", 2, (6, 1))])
+def test_an_orientation_of_another_type_counts(tmp_path: Path, tag: tuple[str, int, Any]) -> None:
+    kind, count, value = tag
+    values = np.zeros((32, 48), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", values, extratags=[(274, kind, count, value, True)])
+    assert read_frame(tmp_path / "a.tif").orientation == 6
+
+
+@pytest.mark.parametrize("most", [255, 1023, 4095, 4096])
+def test_16_bits_that_hold_fewer_are_told(tmp_path: Path, most: int) -> None:
+    values = np.linspace(0, most, 48 * 32).astype(np.uint16).reshape(32, 48)
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    warnings = read_framed(tmp_path / "a.tif")[1].warnings
+    assert (f"at most {most} of 65535" in "".join(warnings)) == (most < 4096)

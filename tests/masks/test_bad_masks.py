@@ -326,7 +326,9 @@ LINK = f"is a broken link | {PATHS}"
 NO_FILE = "is not valid | file must be a file name"
 TOO_LARGE = "px is too large | scale it to at most 400,000,000 pixels"
 ONE_FLOAT = "its values are not all between 0 and 1 | save the mask as a grey image of 8 or 16 bits"
-ONE_INT = "its 32-bit values are signed or complex numbers | export it as an RGB or grey image of 8 or 16 bits"
+ONE_INT = (
+    "its 32-bit values are signed or complex numbers | export it as an RGB or grey image of 8 or 16 bits, unsigned"
+)
 SHAPE = "its image 96 x 64 | paint it over the image itself, or crop it to the same shape"
 IN_COLOUR = "of this mask is painted in colour | paint white where the region is and black elsewhere, or name a colour: {file: ..., colour: CODE}"
 NOTHING = "region 'a' covers nothing: its mask is black or empty, or regions in front of it hide it | repaint the mask or remove the region"
@@ -362,7 +364,7 @@ IMAGES = [
     ("untagged.tif", ": untagged.tif: the image is damaged (it has no pixels) | save it again"),
     ("typed.tif", ": typed.tif: the image is damaged (its tags are damaged) | save it again"),
     ("cut.webp", ": cut.webp: the image is damaged (could not create decoder object) | save it again"),
-    ("empty.png", f": empty.png: {NOT_AN_IMAGE}"),
+    ("empty.png", ": empty.png: the file is empty | save it again, or download it again"),
     ("words.png", f": words.png: {NOT_AN_IMAGE}"),
     ("words.txt", f": words.txt: {NOT_AN_IMAGE}"),
     ("film.mp4", f": film.mp4: {NOT_AN_IMAGE}"),

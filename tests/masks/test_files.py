@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from support.counting import counting_decodes
 
-from guidedstyle.masks.files import MaskStore, read_grey, read_source
+from guidedstyle.masks.files import MaskReading, MaskStore, read_grey, read_source
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.types import Opacities
 
@@ -21,9 +21,9 @@ def write(file: Path, grey: int, side: int = 32) -> Path:
 
 
 def read(file: Path, store: MaskStore) -> Opacities:
-    pixels = read_source(file, Mask(file=file), palette=None, store=store)
-    assert isinstance(pixels, np.ndarray)
-    return pixels
+    reading = read_source(file, Mask(file=file), palette=None, store=store)
+    assert isinstance(reading, MaskReading)
+    return reading.alpha
 
 
 def test_an_unchanged_file_is_decoded_once(tmp_path: Path) -> None:
@@ -39,7 +39,9 @@ def test_grey_and_alpha_of_a_file_are_kept_apart(tmp_path: Path) -> None:
     file, store = tmp_path / "a.png", MaskStore()
     alpha = Mask(file=file, channel="alpha")
     assert read(file, store).max() == round(100 * 200 / 255)
-    assert np.max(read_source(file, alpha, palette=None, store=store)) == 200
+    opacity = read_source(file, alpha, palette=None, store=store)
+    assert isinstance(opacity, MaskReading)
+    assert np.max(opacity.alpha) == 200
 
 
 @pytest.mark.parametrize("how", ["written", "replaced"])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from support.counting import counting_decodes
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.samples import Frame
 from guidedstyle.io.layered.openraster import write_openraster
-from guidedstyle.masks.files import read_grey
+from guidedstyle.masks.files import MaskStore, read_grey
 from guidedstyle.masks.geometry import (
     fade_outwards,
     feather,
@@ -354,3 +356,55 @@ def test_a_palette_collects_the_keys_of_all_masks_of_its_file(project: Path) -> 
     assert find(rest + red + blue) == {source: painted, inside: Palette(three, 30, leave=True)}
     alone = "  - {name: a, mask: {file: inside.png, colour: red}, style: ink}\n"
     assert find(alone)[inside] == Palette((colours["red"],), 60, leave=True)
+
+
+def save_jpeg(file: Path) -> None:
+    Image.fromarray(left_half()).save(file, quality=95)
+
+
+DOUBTFUL = {
+    "ones.png": (lambda file: Image.fromarray(left_half() // 255).save(file), 1 / 255, "its brightest pixel is 0.39%"),
+    "ones.tif": (lambda file: tifffile.imwrite(file, left_half() // 255), 1 / 255, "its brightest pixel is 0.39%"),
+    "deep.tif": (lambda file: tifffile.imwrite(file, np.uint16(left_half())), 255 / 65535, "its brightest pixel"),
+    "deep.png": (lambda file: cv2.imwrite(str(file), np.uint16(left_half())), 255 / 65535, "its brightest pixel"),
+    "many.tif": (
+        lambda file: tifffile.imwrite(
+            file, np.dstack([left_half()] * 4), photometric="minisblack", planarconfig="contig"
+        ),
+        1.0,
+        "3 of its channels are neither",
+    ),
+    "cut.jpg": (
+        lambda file: (save_jpeg(file), file.write_bytes(file.read_bytes()[:-2])),
+        1.0,
+        "its end is missing",
+    ),
+    "turned.png": (
+        lambda file: Image.fromarray(left_half()).save(file, exif=b"Exif\0\0garbage"),
+        1.0,
+        "its EXIF data are damaged",
+    ),
+    "whole.jpg": (save_jpeg, 1.0, ""),
+    "dark.png": (lambda file: Image.fromarray(left_half() // 85).save(file), 3 / 255, ""),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_what_is_doubtful_about_a_mask_is_told(tmp_path: Path, name: str) -> None:
+    save, white, warning = DOUBTFUL[name]
+    save(tmp_path / name)
+    store = MaskStore()
+    for reader in (MaskReader({}, store), MaskReader({}, store)):  # the second finds it decoded
+        opacity = reader.read(Mask(file=tmp_path / name), Frame(SIZE), SIZE)
+        assert np.abs(opacity - left_half() / 255 * white).max() < 0.01
+        assert len(reader.warnings) == bool(warning)
+        assert all(told.startswith(f"{name}: ") and warning in told for told in reader.warnings)
+
+
+def test_what_is_doubtful_about_colour_codes_is_told(tmp_path: Path) -> None:
+    file, colours = tmp_path / "a.jpg", np.repeat(left_half()[..., None], 3, 2)
+    Image.fromarray(colours).save(file, quality=95)
+    file.write_bytes(file.read_bytes()[:-2])
+    reader = MaskReader({file: Palette(((255, 255, 255), (0, 0, 0)))})
+    reader.read(Mask(file=file, colour="white"), Frame(SIZE), SIZE)
+    assert reader.warnings == ("a.jpg: its end is missing, but all its pixels are there",)

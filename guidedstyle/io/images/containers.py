@@ -27,7 +27,7 @@ START_OF_FRAME = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *r
 START_OF_SCAN, END_OF_JPEG = 0xDA, b"\xff\xd9"
 MOST_TESTED = 100_000_000  # pixels of a JPEG without end that is decoded to see whether it is whole
 MOST_ZEROS = 16  # bytes that may be pixels where a JPEG ends
-FILLING = b"\x55" * 256  # what does not change an image that is whole
+FILLINGS = (0x55, 0xAA, 0x33, 0xCC, 0x69, 0x96, 0x0F, 0xF0)  # bytes that do not change an image that is whole
 GAMMA, PRIMARIES = 45455, (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)  # of sRGB, as gAMA and cHRM state
 DAMAGED_PROFILE = "its colour profile is damaged: its colours are taken as sRGB"
 
@@ -36,13 +36,15 @@ DAMAGED_PROFILE = "its colour profile is damaged: its colours are taken as sRGB"
 class Container:
     """The stream of an image without the parts that do not concern it, its colour profile, and warnings.
 
-    `frames` is the number of frames of an animation whose frames are left out; 0 if nothing is known.
+    `frames` is the number of frames of an animation whose frames are left out; 0 if nothing is known. `doubts` are
+    warnings about its colours, which do not concern masks.
     """
 
     stream: IO[bytes]
     profile: bytes | None = None
     frames: int = 0
     warnings: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 class Part(NamedTuple):
@@ -111,23 +113,23 @@ def _open_png(stream: IO[bytes], note: str | None) -> Container:
     keys = (*PNG_NOTES, *([note.encode("latin-1", "replace")] if note else []))
     kept = [part for part in parts if part.kind in PNG_PIXELS or _is_kept(part, keys)]
     kept.sort(key=lambda part: PNG_ORDER.get(part.kind, 2))
-    profile, notes, frames = None, list[str](), 0
+    profile, notes, doubts, frames = None, list[str](), list[str](), 0
     for part in parts:
         if part.kind == b"iCCP":
             profile = _inflate(part.content.partition(b"\0")[2][1:], MOST_PROFILE) if part.valid else None
-            notes += [] if profile else [DAMAGED_PROFILE]
+            doubts += [] if profile else [DAMAGED_PROFILE]
         elif part.kind == b"tRNS" and part not in kept:
             notes.append("its transparency is damaged and left out")
         elif part.kind == b"acTL" and len(part.content) == 8:
             frames = struct.unpack(">I", part.content[:4])[0]
         elif part.kind == b"cICP" and part.content[:2] != b"\1\r":
-            notes.append("its colours are marked by a cICP chunk, which is not used: they are taken as sRGB")
+            doubts.append("its colours are marked by a cICP chunk, which is not used: they are taken as sRGB")
     if _means_other_colours(parts):
-        notes.append("its gamma or primaries (gAMA, cHRM) are not those of sRGB, as which its colours are taken")
+        doubts.append("its gamma or primaries (gAMA, cHRM) are not those of sRGB, as which its colours are taken")
     if any(part.kind == b"IDAT" and not part.valid for part in parts) and not _is_intact(stream, parts):
         raise ValueError("the checksums of its pixels are wrong")
     spans = [(0, len(PNG)), *((part.start, part.end) for part in kept)]
-    return Container(_splice(stream, spans), profile, max(1, frames), tuple(notes))
+    return Container(_splice(stream, spans), profile, max(1, frames), tuple(notes), tuple(doubts))
 
 
 def _means_other_colours(parts: list[Part]) -> bool:
@@ -228,12 +230,12 @@ def _open_jpeg(stream: IO[bytes]) -> Container:
     numbers = [piece[:2] for piece in pieces]
     whole = numbers == [bytes([number + 1, len(pieces)]) for number in range(len(pieces))]
     profile = b"".join(piece[2:] for piece in pieces) if whole else b""
-    notes = (DAMAGED_PROFILE,) if pieces and not profile else ()
+    doubts = (DAMAGED_PROFILE,) if pieces and not profile else ()
+    notes: tuple[str, ...] = ()
     spliced = _splice(stream, [(0, len(JPEG)), *((part.start, part.end) for part in kept)])
     if not _has_end(stream, parts[-1]):
-        spliced, more = _end_jpeg(spliced, parts)
-        notes = (*notes, *more)
-    return Container(spliced, profile or None, 1, notes)
+        spliced, notes = _end_jpeg(spliced, parts)
+    return Container(spliced, profile or None, 1, notes, doubts)
 
 
 def _has_end(stream: IO[bytes], scans: Part) -> bool:
@@ -248,15 +250,17 @@ def _has_end(stream: IO[bytes], scans: Part) -> bool:
 
 
 def _end_jpeg(stream: IO[bytes], parts: list[Part]) -> tuple[IO[bytes], tuple[str, ...]]:
-    """Add its end to a JPEG that lacks it but has all its pixels; zeros that fill up a cut one are left out."""
+    """Add its end to a JPEG that lacks it but has all its pixels; many zeros fill up one that is cut."""
     stream.seek(0)
     filled = stream.read().removesuffix(END_OF_JPEG[:1])
     content, start = filled.rstrip(b"\0"), len(filled) - (parts[-1].end - parts[-1].start)
-    zeros = len(filled) - len(content)
-    for count in {min(zeros, 1), min(zeros, 2), zeros if zeros <= MOST_ZEROS else 0}:  # pixels can end with some
-        if _is_whole(whole := content + bytes(count), start, parts):
-            return io.BytesIO(whole + END_OF_JPEG), ("its end is missing, but all its pixels are there",)
-    return io.BytesIO(content), ()
+    if len(filled) - len(content) <= MOST_ZEROS:
+        content = filled
+    elif content.endswith(b"\xff"):
+        content += b"\0"  # a value of 255 is FF 00
+    if not _is_whole(content, start, parts):
+        return io.BytesIO(content), ()
+    return io.BytesIO(content + END_OF_JPEG), ("its end is missing, but all its pixels are there",)
 
 
 def _is_whole(content: bytes, scans: int, parts: list[Part]) -> bool:
@@ -274,7 +278,9 @@ def _is_whole(content: bytes, scans: int, parts: list[Part]) -> bool:
             return False
         first, last, precision = content[end : end + 3]
         left -= {(name, index) for name in names for index in range(first, last + 1) if not precision & 15}
-    return not left and _decode(content + END_OF_JPEG) == _decode(content + FILLING + END_OF_JPEG) != b""
+    plain = b"" if left else _decode(content + END_OF_JPEG)
+    filled = (content + bytes([byte]) * MOST_ZEROS + END_OF_JPEG for byte in FILLINGS)
+    return plain != b"" and all(_decode(other) == plain for other in filled)
 
 
 def _decode(content: bytes) -> bytes:

@@ -30,23 +30,27 @@ OPENING = Lock()  # of Pillow's limit of pixels, which holds for the whole proce
 ORIENTATION = 0x0112  # the tag of TIFF and EXIF
 EXIF, INTEROPERABILITY, COLOUR_SPACE = 0x8769, 0xA005, 0xA001
 ADOBE_RGB = "R03"  # a camera's mark in EXIF, which embeds no profile for it
-AGAIN = "download or export it again"
+AGAIN = "save it again, or download it again"
 STRANGERS = {  # what else lies where an image should be, by how it begins
     b"version https://git-lfs": ("it is a pointer of Git LFS, not the image itself", "fetch the image: git lfs pull"),
-    b"<!doctype html": ("it is a web page, not an image", AGAIN),
-    b"<html": ("it is a web page, not an image", AGAIN),
+    b"<!doctype html": ("it is a web page, not an image", "download the image itself"),
+    b"<html": ("it is a web page, not an image", "download the image itself"),
 }
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An open image, not yet decoded, with its colour profile, EXIF orientation, number of frames, and warnings."""
+    """An open image, not yet decoded, with its colour profile, EXIF orientation, number of frames, and warnings.
+
+    `doubts` are warnings about its colours, which do not concern masks.
+    """
 
     picture: ImageFile.ImageFile
     profile: bytes | None
     orientation: int
     frames: int
     warnings: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -82,7 +86,7 @@ def _decoding_whole_images() -> Iterator[None]:
 
 
 def _describe(picture: ImageFile.ImageFile, container: Container) -> Opened:
-    notes = list(container.warnings)
+    notes, doubts = list(container.warnings), container.doubts
     try:
         asked = _read_exif(picture).get(ORIENTATION)
     except UNREADABLE_IMAGE:
@@ -93,12 +97,12 @@ def _describe(picture: ImageFile.ImageFile, container: Container) -> Opened:
         notes.append(f"it holds {frames} images: the first is used (save another as an image of its own to use it)")
     profile = container.profile or picture.info.get("icc_profile")
     if picture.format == "HEIF" and not profile:
-        is_wide, doubts = describe_heif(picture)
+        is_wide, more = describe_heif(picture)
         profile = make_profile("Display P3") if is_wide else None
-        notes += doubts
-    if not profile and DAMAGED_PROFILE not in notes and _is_adobe_rgb(picture):
+        doubts = (*doubts, *more)
+    if not profile and DAMAGED_PROFILE not in doubts and _is_adobe_rgb(picture):
         profile = make_adobe_rgb()
-    return Opened(picture, profile, read_orientation(asked), frames, tuple(notes))
+    return Opened(picture, profile, read_orientation(asked), frames, tuple(notes), doubts)
 
 
 def _read_exif(picture: ImageFile.ImageFile) -> Image.Exif:

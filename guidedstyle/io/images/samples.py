@@ -20,6 +20,7 @@ from guidedstyle.io.images.opening import is_tiff, open_described, open_image
 from guidedstyle.io.images.profiles import convert_from_cmyk, convert_from_lab
 from guidedstyle.types import Pixels, Size
 
+DARK = 4096  # values of 8 to 12 bits that a program stored in 16 are below
 PACKED = {"L;2": 85, "L;4": 17}  # by Pillow's raw mode: by what it multiplies levels, but not the transparent one
 Check = Callable[
     [Size], None
@@ -78,6 +79,9 @@ def read_samples(file: Path, *, managed: bool = True, longest: int | None = None
     if managed and samples.values.dtype == np.float32 and np.isnan(samples.values).any():
         rule = "the image is damaged (some of its values are not numbers)"
         raise GuidedStyleError.of(file, rule, "save it again")
+    if managed and samples.values.dtype == np.uint16 and 0 < (most := int(samples.values.max())) < DARK:
+        note = f"{file.name}: its 16-bit values are at most {most} of 65535: it is painted as dark as that"
+        return replace(samples, frame=replace(samples.frame, warnings=(*samples.frame.warnings, note)))
     return samples
 
 
@@ -125,7 +129,8 @@ def _read_other(file: Path, managed: bool, longest: int | None, check: Check) ->
             width, height = (max(1, longest * side // max(stored)) for side in stored)
             picture.draft("RGB", (width, height))
         values, alpha = _read_values(picture, file)
-        notes = [f"{file.name}: {warning}" for warning in opened.warnings]
+        told = (*opened.warnings, *(opened.doubts if managed else ()))
+        notes = [f"{file.name}: {warning}" for warning in told]
     if values.shape[2] == 4:
         values, more = convert_from_cmyk(values, profile if managed else None, file)
         profile, notes = None, [*notes, *more]

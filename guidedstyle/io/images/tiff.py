@@ -6,7 +6,7 @@ Read exactly:
 - PhotometricInterpretation: WhiteIsZero, BlackIsZero, RGB, palette, mask, CMYK, CIELab, ICCLab, and YCbCr in a JPEG.
 - BitsPerSample, SampleFormat: 1 to 16 and 32 bits unsigned, and floats of 16, 24, 32 and 64 bits.
 - ExtraSamples: the first alpha channel, associated or not.
-- Orientation: 1 to 8; other values mean 1.
+- Orientation: 1 to 8; other values mean 1; an image within another (SubIFDs) without one has that of the outer one.
 - PlanarConfiguration, strips and tiles, FillOrder, Predictor, byte order, BigTIFF.
 - Compression: none, LZW, Deflate (ZIP), PackBits, CCITT, JPEG, JPEG 2000, LZMA, Zstandard and WebP.
 
