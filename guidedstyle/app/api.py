@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, overload
 
@@ -14,7 +13,7 @@ from guidedstyle.device.flags import usual_numbers
 from guidedstyle.errors import GuidedStyleError, RenderFailedError, StoppedEarlyError
 from guidedstyle.io.memory import is_array
 from guidedstyle.recipe.loading import loader
-from guidedstyle.recipe.loading.loader import Reading, Source, read_mapping, read_recipe, wrap_recipe
+from guidedstyle.recipe.loading.loader import Reading, Source, read_source, wrap_recipe
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import Every, RenderOptions
@@ -150,6 +149,4 @@ def render(
 
 
 def _read(recipe: Recipe | Source) -> Reading:
-    if isinstance(recipe, Recipe):
-        return wrap_recipe(recipe)
-    return read_mapping(recipe) if isinstance(recipe, Mapping) else read_recipe(Path(recipe))
+    return wrap_recipe(recipe) if isinstance(recipe, Recipe) else read_source(recipe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -135,7 +136,7 @@ def watch_until(
     """
 
     def watch(update: Update) -> bool:
-        if on_update and on_update(update) is False:
+        if on_update and _is_false(on_update(update)):
             stop.set()
         stopping = stop.is_set()  # read once, before the callbacks: they must see what stops the render
         for callback in callbacks:
@@ -143,6 +144,12 @@ def watch_until(
         return not stopping
 
     return watch
+
+
+def _is_false(value: object) -> bool:
+    """Whether a value is False, or an array or tensor of one False, as comparisons of losses return."""
+    kind, shape = str(getattr(value, "dtype", "")), getattr(value, "shape", ())
+    return value is False or (kind.endswith("bool") and math.prod(shape) == 1 and not value)
 
 
 def plan_job(job: Job, renderer: Renderer, reporter: Reporter) -> tuple[Check, Plan]:

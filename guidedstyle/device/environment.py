@@ -61,7 +61,11 @@ def _read_memory(memory: float | str) -> int:
 
 
 def check_device(name: str) -> str:
-    """Return the name of a device; raises GuidedStyleError if it names no device of any machine."""
+    """Return the name of a device; raises GuidedStyleError if it names no device of any machine.
+
+    A tensor's own device may be mps:0: it is the only one.
+    """
+    name = name.removesuffix(":0") if name in ("cpu:0", "mps:0") else name
     if not DEVICE.fullmatch(name):
         raise refuse_device(name)
     return name

@@ -260,7 +260,7 @@ def _list_sizes(scene: Scene, stage: Stage) -> Iterator[Size]:
 
 def choose_device(name: str) -> torch.device:
     """Choose the named device, or for `auto` a GPU if there is one; raises GuidedStyleError if it is missing."""
-    if check_device(name) == "auto":
+    if (name := check_device(name)) == "auto":
         found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         return torch.device(found)
     try:

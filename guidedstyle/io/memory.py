@@ -122,6 +122,8 @@ def is_image_name(path: Path) -> bool:
 
 def is_array(value: object) -> bool:
     """Whether a value is an array, a tensor, a number of NumPy, or a Pillow image."""
+    if hasattr(type(value), "getexif"):  # Pillow's, which may be closed
+        return True
     return hasattr(value, "__array__") or hasattr(value, "__array_interface__")
 
 

@@ -7,10 +7,12 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import guidedstyle
@@ -152,3 +154,41 @@ def test_a_stop_request_ends_a_render_from_another_thread(project: Path) -> None
     threading.Timer(0.5, stop.set).start()
     recipe = guidedstyle.load_recipe(project / "recipe.yaml", {"solver.steps": 100_000, "solver.tolerance": 0})
     assert guidedstyle.render(recipe, stop=stop, device="cpu").rendering.steps < 100_000
+
+
+@pytest.mark.parametrize(
+    ("answer", "steps"),
+    [
+        (False, 1),
+        (np.False_, 1),
+        (np.array([False]), 1),
+        (torch.tensor(False), 1),
+        (torch.tensor([0.5]) > 1, 1),
+        (None, 4),
+        (0, 4),
+        (np.True_, 4),
+        (np.array([False, False]), 4),
+        (np.zeros(()), 4),
+    ],
+)
+def test_a_comparison_of_losses_ends_a_render_as_false_does(project: Path, answer: object, steps: int) -> None:
+    done: list[int] = []
+    guidedstyle.render(project / "recipe.yaml", lambda update: (done.append(update.done), answer)[1], device="cpu")
+    assert max(done) == steps
+
+
+@pytest.mark.parametrize("device", ["cpu:0", torch.device("cpu", 0), torch.zeros(1).device])
+def test_the_device_of_a_tensor_is_taken(project: Path, device: str) -> None:
+    assert guidedstyle.render(project / "recipe.yaml", device=device).record.plan.device.startswith("cpu (")
+
+
+@pytest.mark.parametrize("act", [guidedstyle.load_recipe, guidedstyle.check, guidedstyle.render])
+@pytest.mark.parametrize("source", [None, 3, ["recipe.yaml"], b"recipe.yaml"])
+def test_what_is_no_recipe_is_refused_with_what_to_give(act: Callable[..., object], source: object) -> None:
+    with pytest.raises(GuidedStyleError, match="give the path of a recipe, or a mapping"):
+        act(source)
+
+
+def test_a_recipe_that_is_loaded_is_not_loaded_again(project: Path) -> None:
+    with pytest.raises(GuidedStyleError, match="give settings where you load it"):
+        guidedstyle.load_recipe(guidedstyle.load_recipe(project / "recipe.yaml"), {"size": 64})

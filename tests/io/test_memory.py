@@ -15,7 +15,7 @@ from support.images import draw_image
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.reading import read_image
-from guidedstyle.io.memory import InMemoryImage, hold_image
+from guidedstyle.io.memory import InMemoryImage, hold_image, is_array
 from guidedstyle.masks.files import MaskStore, read_alpha, read_grey
 
 RGB = np.asarray(draw_image(40, 24, 1))
@@ -153,6 +153,14 @@ def test_a_damaged_pillow_image_is_refused(tmp_path: Path) -> None:
     Image.fromarray(RGB).save(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:300])
     with Image.open(tmp_path / "a.png") as picture, pytest.raises(GuidedStyleError, match="cannot be read"):
+        hold_image(picture)
+
+
+def test_a_closed_pillow_image_is_refused() -> None:
+    picture = Image.fromarray(RGB)
+    picture.close()
+    assert is_array(picture)
+    with pytest.raises(GuidedStyleError, match="open it again"):
         hold_image(picture)
 
 

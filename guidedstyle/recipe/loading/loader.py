@@ -72,13 +72,22 @@ def load_recipe(source: Source, settings: Sequence[Setting] = (), sandbox: bool 
 
     Raises GuidedStyleError with all problems.
     """
-    if isinstance(source, Mapping):
-        reading = read_mapping(source, settings, sandbox)
-    else:
-        reading = read_recipe(Path(source), settings, sandbox)
+    reading = read_source(source, settings, sandbox)
     if reading.document.problems:
         raise GuidedStyleError(reading.document.problems)
     return reading.recipe
+
+
+def read_source(source: Source, settings: Sequence[Setting] = (), sandbox: bool = False) -> Reading:
+    """Read a recipe, as `read_recipe` does, also from a mapping; raises GuidedStyleError for anything else."""
+    if isinstance(source, Mapping):
+        return read_mapping(source, settings, sandbox)
+    if isinstance(source, str | os.PathLike):
+        return read_recipe(Path(source), settings, sandbox)
+    remedy = "give the path of a recipe, or a mapping with its keys"
+    if isinstance(source, Recipe):
+        remedy = "it is loaded already: give settings where you load it, load_recipe(FILE, {KEY: VALUE})"
+    raise GuidedStyleError.of("recipe", f"{type(source).__name__} is not a source of recipes", remedy)
 
 
 def read_recipe(file: Path, settings: Sequence[Setting] = (), sandbox: bool = False) -> Reading:
