@@ -95,7 +95,7 @@ class Watcher:
         def watch(update: Update) -> bool:
             if update.done and not first:
                 previews.write(update)
-                self._report_fixed()
+                self._report_fixed([*scene.warnings])
                 first.append(time.monotonic() - began)
             previews(update)
             return not self.stop.is_set() and not self._is_saved()
@@ -110,9 +110,11 @@ class Watcher:
             whole, loss = time.monotonic() - began, float(result.rendering.losses.total)
             self.reporter.previewed(preview, first=first[0], whole=whole, loss=loss)
 
-    def _report_fixed(self) -> None:
+    def _report_fixed(self, warnings: Sequence[str]) -> None:
+        """Report the errors of before that are mended; a layer that is still empty may have become a warning."""
         for problem in self.problems:
-            self.reporter.fixed(f"{problem.place}: {problem.rule}")
+            if not any(problem.rule in warning for warning in warnings):
+                self.reporter.fixed(f"{problem.place}: {problem.rule}")
         self.problems = ()
 
     def _warm(self, scene: Scene, plan: Plan) -> tuple[Plan, Snapshot | None]:

@@ -228,7 +228,7 @@ def _check_coverage(opener: Opener, weights: Array) -> None:
     empty = {index: layer for index in nothing if (layer := _find_empty_layer(opener, regions[index].mask))}
     if empty and all(region.keep or index in empty for index, region in enumerate(regions)):
         for index, (file, name) in empty.items():
-            rule = f"{file}: layer {name!r} is empty"
+            rule = f"{file.name}: layer {name!r} is empty"
             opener.report(("regions", index, "mask"), rule, "paint where the region is, in any colour, and save again")
     for index in nothing:
         if index not in empty:

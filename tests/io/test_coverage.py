@@ -293,6 +293,7 @@ def above(operation: str, **attributes: str) -> str:
 
 
 HALF = 0.5 * DISC
+SKY_ONLY = '<layer name="sky" src="ramp.png"/>'
 OPERATIONS: list[tuple[str, Any]] = [
     (above("svg:src-over"), 1),
     (above("svg:multiply"), 1),
@@ -330,6 +331,23 @@ OPERATIONS: list[tuple[str, Any]] = [
 ]
 
 
+SPELLINGS = {
+    **dict.fromkeys(("SVG:DST-OUT", " svg:dst-out ", "dst-out", "svg:destination-out", "gimp:erase"), 1 - DISC),
+    **dict.fromkeys(("destination-in", "svg:dst_in", "krita:destination-atop"), DISC),
+}
+OPERATIONS += [(above(operation), share) for operation, share in SPELLINGS.items()]
+ISOLATED = '<stack isolation="isolate" composite-op="{}" opacity="{}"><layer src="disc.png"/></stack>'
+OPERATIONS += [
+    (ISOLATED.format(operation, opacity) + SKY_ONLY, share)
+    for operation, opacity, share in (
+        ("svg:dst-out", 1, 1 - DISC),
+        ("svg:dst-out", 0.5, 1 - HALF),
+        ("svg:dst-in", 1, DISC),
+        ("krita:erase", 1, 1 - DISC),
+    )
+]
+
+
 @pytest.mark.parametrize(("stack", "share"), OPERATIONS, ids=range(len(OPERATIONS)))
 def test_openraster_operations_of_porter_and_duff(tmp_path: Path, stack: str, share: Any) -> None:
     """The sky, a ramp, times what other layers leave of it."""
@@ -345,6 +363,13 @@ def test_openraster_operations_of_porter_and_duff(tmp_path: Path, stack: str, sh
         (above("krita:copy"), "layer 'x', above 'sky', changes what that covers"),
         ('<text name="sky"/>', "a text, which has no pixels"),
         ('<filter name="blur"/><layer name="sky" src="ramp.png"/>', "layer 'blur', above 'sky'"),
+        (above("SVG:Src-In"), "layer 'x', above 'sky', changes what that covers"),
+        (above("gimp:color_erase"), "layer 'x', above 'sky', changes what that covers"),
+        ('<stack name="g" composite-op="svg:dst-out"/>' + above("svg:plus"), "'g', .*is blended by svg:dst-out"),
+        (f'<stack name="g" x="5">{SKY_ONLY}</stack>', "layer 'sky' is in 'g', which is a group at 5, 0"),
+        ('<layer name="sky" src="ramp.png" opacity="50%"/>', "opacity '50%' of layer 'sky' is not a number"),
+        ('<layer name="sky" src="ramp.png" opacity="0,5"/>', "opacity '0,5' of layer 'sky' is not a number"),
+        ('<layer name="sky" src="ramp.png" x="3px"/>', "x '3px' of layer 'sky' is not a number"),
     ],
 )
 def test_openraster_operations_that_are_refused(tmp_path: Path, stack: str, rule: str) -> None:
@@ -463,6 +488,52 @@ def test_krita_settings_that_are_not_read_are_refused_by_name(tmp_path: Path, la
 )
 def test_krita_settings_that_change_no_coverage_are_read(tmp_path: Path, layers: str) -> None:
     assert (inspect(write_kra(tmp_path, layers)).alpha == RAMP[:64, :64]).all()
+
+
+def grouped(members: str, **settings: str) -> str:
+    written = "".join(f' {key}="{value}"' for key, value in settings.items())
+    return f'<layer name="g" nodetype="grouplayer"{written}><layers>{members}</layers></layer>'
+
+
+HIDE = '<mask nodetype="transparencymask" filename="m"/>'  # it has no selection: it hides all
+KRA_DISC = KRA_SKY.replace("sky", "x") + "/>"  # the ramp, too
+
+
+@pytest.mark.parametrize(
+    ("layers", "share"),
+    [
+        (grouped(HIDE + KRA_SKY + "/>"), 0),
+        (grouped(HIDE + grouped(KRA_SKY + "/>")), 0),
+        (grouped(HIDE.replace("/>", ' visible="0"/>') + KRA_SKY + "/>"), 1),
+        (grouped(HIDE + KRA_SKY + "/>", passthrough="1"), 1),
+        (grouped(KRA_SKY + "/>", passthrough="1", channelflags="1110"), 1),
+        (grouped(KRA_DISC, passthrough="1", compositeop="erase") + KRA_SKY + "/>", 1),
+        (grouped(KRA_DISC, compositeop="erase") + KRA_SKY + "/>", 1 - RAMP[:64, :64] / 255),
+        (grouped(KRA_DISC, compositeop="erase", opacity="51") + KRA_SKY + "/>", 1 - RAMP[:64, :64] / 255 / 5),
+        (grouped(KRA_DISC, compositeop="destination-in") + KRA_SKY + "/>", RAMP[:64, :64] / 255),
+        (grouped(HIDE + KRA_DISC, compositeop="erase") + KRA_SKY + "/>", 1),
+    ],
+)
+def test_krita_groups_with_masks_and_modes(tmp_path: Path, layers: str, share: Any) -> None:
+    """As Krita shows them: masks of a group lie among its layers; one that passes through has only its opacity."""
+    assert np.abs(inspect(write_kra(tmp_path, layers)).alpha - RAMP[:64, :64] * share).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["filtermask", "transformmask", "colorizemask"])
+def test_krita_masks_of_groups_are_refused_by_name(tmp_path: Path, kind: str) -> None:
+    file = write_kra(tmp_path, grouped(f'<mask nodetype="{kind}" filename="m"/>' + KRA_SKY + "/>"))
+    with pytest.raises(GuidedStyleError, match="layer 'sky' is in 'g', which is shown with a "):
+        inspect(file)
+
+
+@pytest.mark.parametrize("written", ["sky ", " sky", "\u00a0sky\t"])
+def test_spaces_around_a_layers_name_do_not_matter_unless_they_distinguish(tmp_path: Path, written: str) -> None:
+    assert (inspect(write_ora(tmp_path, f'<layer name="{written}" src="ramp.png"/>')).alpha == RAMP).all()
+    both = f'<layer name="{written}" src="disc.png"/>{SKY_ONLY}'
+    assert (inspect(write_ora(tmp_path, both)).alpha == RAMP).all()
+    twice = f'<layer name="{written}" src="disc.png"/><layer name="  sky" src="ramp.png"/>'
+    with pytest.raises(GuidedStyleError, match="2 layers are called 'sky'"):
+        inspect(write_ora(tmp_path, twice))
 
 
 def test_a_transparency_mask_without_a_selection_hides_all(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ class CoverageReader:
         """Read the alpha of a layer, or of all members of a group, with its masks but without its opacity."""
         if layer.read:
             own = layer.read()
-        elif layer.problem != "a group":
+        elif not layer.joined:
             rule = f"layer {layer.name!r}, part of {role}, is {layer.problem}"
             raise GuidedStyleError.of(self.file, rule, layer.remedy)
         else:

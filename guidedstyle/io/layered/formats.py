@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unicodedata import normalize
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.layered.coverage import LayerReading, read_coverage
 from guidedstyle.io.layered.krita import open_krita
-from guidedstyle.io.layered.layer import LayeredDocument, ListedLayer
+from guidedstyle.io.layered.layer import GROUP, LayeredDocument, ListedLayer
 from guidedstyle.io.layered.openraster import open_openraster
 from guidedstyle.io.layered.photoshop import open_photoshop
 from guidedstyle.types import LayerOpacity, Pixels
@@ -58,9 +58,7 @@ def inspect_layer(document: LayeredDocument, name: str, opacity: LayerOpacity | 
 
 
 def _find_layer(document: LayeredDocument, name: str) -> ListedLayer:
-    name = normalize("NFC", name)  # accents may be letters of their own in one of the two
-    found = [layer for layer in document.layers if normalize("NFC", layer.path) == name]
-    found = found or [layer for layer in document.layers if normalize("NFC", layer.name) == name]
+    found = next(filter(None, _match(document, name)), [])
     if not found:
         names = ", ".join(layer.path for layer in document.layers if not layer.problem) or "none"
         raise GuidedStyleError.of(document.file, f"there is no layer {name!r}", f"its layers are: {names}")
@@ -71,7 +69,20 @@ def _find_layer(document: LayeredDocument, name: str) -> ListedLayer:
         remedy = "rename one, or write its group too: group/layer" if distinct else "rename one"
         raise GuidedStyleError.of(document.file, rule, remedy)
     for layer in found[0].chain[::-1]:
-        if layer.problem and (layer is found[0].layer or layer.problem != "a group"):
+        if layer.problem and (layer is found[0].layer or layer.problem != GROUP):
             whose = f"layer {name!r}" if layer is found[0].layer else f"layer {name!r} is in {layer.name!r}, which"
             raise GuidedStyleError.of(document.file, f"{whose} is {layer.problem}", layer.remedy)
     return found[0]
+
+
+def _match(document: LayeredDocument, name: str) -> Iterator[list[ListedLayer]]:
+    """Find the layers of a path or a name, then without regard to spaces around it, which no program shows."""
+    name = normalize("NFC", name)  # accents may be letters of their own in one of the two
+    for strip in (False, True):
+        for whole in (True, False):
+            names = ((layer, normalize("NFC", layer.path if whole else layer.name)) for layer in document.layers)
+            yield [layer for layer, one in names if (_strip(one) == _strip(name) if strip else one == name)]
+
+
+def _strip(path: str) -> str:
+    return "/".join(part.strip() for part in path.split("/"))

@@ -75,6 +75,8 @@ def _describe(file: Path, size: Size, element: Any) -> PaintLayer:
         masks = tuple(partial(_read_mask, file, mask, size) for mask in _find_masks(element, "transparencymask"))
         described = replace(described, masks=masks, problem=problem or described.problem)
         described = replace(described, remedy=remedy or described.remedy, passes=element.get("passthrough") == "1")
+        if described.passes:  # its transparency masks, mode and inherited alpha do nothing
+            return replace(described, masks=())
     else:
         read = None if problem else partial(_read, file, element, size)
         described = PaintLayer(*shown, read, problem, remedy, covers=kind != "adjustmentlayer")
@@ -104,10 +106,11 @@ def _find_problem(element: Any) -> tuple[str, str]:
 
 
 def _find_masks(element: Any, kind: str) -> Iterator[Any]:
-    """Find the elements of a layer's visible masks of a kind."""
-    for mask in element.iterfind(f"{SPACE}masks/{SPACE}mask"):
-        if mask.get("nodetype") == kind and mask.get("visible") != "0":
-            yield mask
+    """Find the elements of a layer's visible masks of a kind; those of a group lie among its layers."""
+    for holder in ("masks", "layers"):
+        for mask in element.iterfind(f"{SPACE}{holder}/{SPACE}mask"):
+            if mask.get("nodetype") == kind and mask.get("visible") != "0":
+                yield mask
 
 
 def _read(file: Path, element: Any, size: Size) -> Pixels:

@@ -17,19 +17,20 @@ VIEW_OPACITY = 0.6  # of the layers of such documents
 # What a layer does to those below it: nothing, remove what it covers, keep only that, or something that is not read.
 Effect = Literal["cover", "erase", "keep", "unread"]
 EFFECTS: dict[str, Effect] = {  # of the blending modes of Krita and OpenRaster that change the alpha of lower layers
-    **dict.fromkeys(("erase", "svg:dst-out"), "erase"),
-    **dict.fromkeys(("destination-in", "destination-atop", "svg:dst-in", "svg:dst-atop"), "keep"),
+    **dict.fromkeys(("erase", "dst-out"), "erase"),
+    **dict.fromkeys(("dst-in", "dst-atop"), "keep"),
     **dict.fromkeys(("in", "out", "copy", "clear", "greater", "xor", "src", "src-in", "src-out", "dst"), "unread"),
-    **dict.fromkeys(("svg:clear", "svg:src", "svg:dst", "svg:src-in", "svg:src-out", "svg:xor"), "unread"),
+    **dict.fromkeys(("color-erase", "anti-erase", "replace"), "unread"),
 }
-SCATTERED = {"dissolve", "bumpmap", "copy_red", "copy_green", "copy_blue"}  # modes that change a layer's own alpha
+SCATTERED = {"dissolve", "bumpmap", "copy-red", "copy-green", "copy-blue"}  # modes that change a layer's own alpha
+GROUP = "a group"  # the problem of a group as a mask
 
 
 @dataclass(frozen=True)
 class PaintLayer:
     """A layer of a document: `read` decodes its alpha (H, W), 8 bits, with its own masks, over the whole document.
 
-    A layer that cannot be a mask has a `problem` ("a group") and a `remedy` instead; a group has `members`, from back
+    A layer that cannot be a mask has a `problem` (GROUP) and a `remedy` instead; a group has `members`, from back
     to front, and `masks`. `clipped_to` are the layers, from back to front, whose alpha limits it; None: it is not
     clipped. One that `inherits` is clipped to all that lies below it. The members of a group that `passes` lie
     directly on what is below the group. An adjustment of colours does not `cover` anything.
@@ -54,6 +55,11 @@ class PaintLayer:
     def clipped(self) -> bool:
         """Whether other layers limit it, so that it adds nothing to what they cover together."""
         return self.inherits or self.clipped_to is not None
+
+    @property
+    def joined(self) -> bool:
+        """Whether it is a group whose members can be read together."""
+        return self.problem == GROUP or (bool(self.members) and not self.passes and self.effect in ("erase", "keep"))
 
 
 @dataclass(frozen=True)
@@ -113,18 +119,27 @@ def make_group(name: str, opacity: float, visible: bool, members: tuple[PaintLay
     """Make a group, which cannot be a mask itself, of `members` from back to front."""
     named = ", ".join(f"{name}/{member.name}" for member in members)
     remedy = f"name one of its layers: {named}" if named else "it is empty: name a layer"
-    return PaintLayer(name, opacity, visible, None, "a group", remedy, members)
+    return PaintLayer(name, opacity, visible, None, GROUP, remedy, members)
+
+
+def name_mode(mode: str) -> str:
+    """Return the short name of a blending mode of Krita or OpenRaster, which are spelt in several ways."""
+    short = mode.strip().lower().rpartition(":")[2].replace("_", "-").replace(" ", "-")
+    return short.replace("destination", "dst").replace("source", "src")
 
 
 def blend(layer: PaintLayer, mode: str) -> PaintLayer:
     """Apply a blending mode of Krita or OpenRaster: one that changes alpha cannot be that of a mask."""
-    effect = EFFECTS.get(mode, "cover")
-    if effect == "cover" and mode not in SCATTERED:
+    name = name_mode(mode)
+    effect = EFFECTS.get(name, "cover")
+    if effect == "cover" and name not in SCATTERED:
         return layer
+    if layer.problem not in ("", GROUP):
+        return replace(layer, effect="unread")
     return replace(
         layer,
         effect=effect,
-        read=None if mode in SCATTERED else layer.read,
+        read=None if name in SCATTERED else layer.read,
         problem=f"blended by {mode}, which changes what is covered",
         remedy="choose the mode Normal, and save again",
     )

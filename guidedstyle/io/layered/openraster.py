@@ -17,7 +17,7 @@ from PIL import Image
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.reading import read_opacity
 from guidedstyle.io.layered.base import DAMAGED, check_size, place, read_layer_part, read_xml
-from guidedstyle.io.layered.layer import Effect, LayeredDocument, PaintLayer, blend, list_layers, make_group
+from guidedstyle.io.layered.layer import Effect, LayeredDocument, PaintLayer, blend, list_layers, make_group, name_mode
 from guidedstyle.io.ownership import write_marked
 from guidedstyle.types import Pixels, Size
 
@@ -39,27 +39,34 @@ def _list(file: Path, size: Size, stack: Any) -> tuple[PaintLayer, ...]:
 
 
 def _describe(file: Path, size: Size, element: Any) -> PaintLayer:
-    opacity = min(max(_number(element.get("opacity"), 1), 0), 1)
+    opacity = min(max(_read_number(file, element, "opacity", 1), 0), 1)
+    corner = (round(_read_number(file, element, "x", 0)), round(_read_number(file, element, "y", 0)))
     shown = (element.get("name") or "unnamed", opacity, element.get("visibility", "visible") != "hidden")
     mode = (element.get("composite-op") or "svg:src-over").removeprefix("krita:")
     if element.tag == "stack":
         described = make_group(*shown, _list(file, size, element))
         described = replace(described, passes=element.get("isolation") != "isolate")
+        if corner != (0, 0):
+            problem = f"a group at {corner[0]}, {corner[1]}, which programs place differently"
+            remedy = "set its x and y to 0, move its layers instead, and save again"
+            described = replace(described, problem=problem, remedy=remedy)
     elif element.tag == "layer":
-        corner = (round(_number(element.get("x"), 0)), round(_number(element.get("y"), 0)))
         described = PaintLayer(*shown, partial(_read, file, element, corner, size))
     else:
         problem, remedy = f"a {element.tag}, which has no pixels", "merge it with a paint layer, and save again"
         effect: Effect = "unread" if element.tag == "filter" else "cover"
         described = PaintLayer(*shown, problem=problem, remedy=remedy, effect=effect)
-    return replace(blend(described, mode), inherits=mode == "svg:src-atop")
+    return replace(blend(described, mode), inherits=name_mode(mode) == "src-atop")
 
 
-def _number(text: str | None, default: float) -> float:
+def _read_number(file: Path, element: Any, key: str, default: float) -> float:
+    """Read a number of a layer; one that is written otherwise, as `50%`, is refused, not ignored."""
+    text = element.get(key)
     try:
         number = float(text) if text else default
-    except ValueError:
-        return default
+    except ValueError as error:
+        rule = f"{key} {text[:40]!r} of layer {element.get('name')!r} is not a number"
+        raise GuidedStyleError.of(file, rule, DAMAGED) from error
     return number if isfinite(number) else default
 
 
