@@ -406,11 +406,23 @@ def test_the_scans_of_a_thumbnail_are_not_those_of_the_image(tmp_path: Path) -> 
         read_framed(tmp_path / "a.jpg")
 
 
+@pytest.mark.parametrize("options", [{}, {"optimize": True}, {"progressive": True}])
+def test_a_flat_jpeg_that_lacks_its_end_is_painted(tmp_path: Path, options: dict[str, bool]) -> None:
+    """Its pixels may end with many zeros, which are not what fills up a broken download."""
+    content = encode("JPEG", np.full((256, 256, 3), 255, np.uint8), **options)
+    (tmp_path / "a.jpg").write_bytes(content[:-2])
+    assert (np.asarray(read_framed(tmp_path / "a.jpg")[0]) == 255).all()
+    (tmp_path / "a.jpg").write_bytes(content[:-8])
+    with pytest.raises(GuidedStyleError, match="the image is damaged"):
+        read_framed(tmp_path / "a.jpg")
+
+
 STRANGERS = {
     "nothing": (b"", "the file is empty"),
     "zeros": (bytes(5000), "nothing but zeros"),
     "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
     "a page": (b"\n<!DOCTYPE HTML><html></html>", "a web page"),
+    "zeros before it": (bytes(5000) + JPEG, "not an image that can be read"),
     "a text": (b"Hello, I am an image.", "not an image that can be read"),
 }
 

@@ -254,8 +254,9 @@ def _end_jpeg(stream: IO[bytes], parts: list[Part]) -> tuple[IO[bytes], tuple[st
     stream.seek(0)
     filled = stream.read().removesuffix(END_OF_JPEG[:1])
     content, start = filled.rstrip(b"\0"), len(filled) - (parts[-1].end - parts[-1].start)
-    if len(filled) - len(content) <= MOST_ZEROS:
-        content = filled
+    zeros = len(filled) - len(content)
+    if zeros <= MOST_ZEROS or (_is_whole(filled, start, parts) and not _is_whole(filled[:-2], start, parts)):
+        content = filled  # its zeros are pixels, as those of flat colours are
     elif content.endswith(b"\xff"):
         content += b"\0"  # a value of 255 is FF 00
     if not _is_whole(content, start, parts):

@@ -161,10 +161,10 @@ def explaining_damage(file: Path) -> Iterator[None]:
 def _explain_unknown(file: Path) -> tuple[str, str]:
     """Say what a file holds instead of an image, and what to do."""
     with file.open("rb") as stream:
-        head = stream.read(64)
+        head = stream.read(2**20)
     if not head.strip(b"\0"):
         return ("the file holds nothing but zeros" if head else "the file is empty"), AGAIN
-    found = (told for begin, told in STRANGERS.items() if head.lstrip().lower().startswith(begin))
+    found = (told for begin, told in STRANGERS.items() if head[:64].lstrip().lower().startswith(begin))
     return next(found, ("this is not an image that can be read", "save it as PNG, JPEG, TIFF or WebP"))
 
 
