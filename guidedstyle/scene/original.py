@@ -125,16 +125,22 @@ def _resize(pixels: DeepPixels, alpha: DeepPixels | None, size: Size) -> tuple[D
         scaled = np.asarray(Image.fromarray(whole).resize(size, RESAMPLING, reducing_gap=3.0))
         return scaled[..., :3], None if alpha is None else scaled[..., 3]
     if alpha is None:
-        return to_pixels(_resize_channels(to_float(pixels), size), 16), None
-    cover = to_float(alpha)[..., None]
-    scaled, covered = _resize_channels(to_float(pixels) * cover, size), _resize_channels(cover, size)
+        return to_pixels(_resize_channels(pixels, size), 16), None
+    cover = to_float(alpha)
+    scaled, covered = _resize_channels(pixels, size, cover), _resize_channel(cover, size)[..., None]
     colours = np.divide(scaled, covered, out=np.zeros_like(scaled), where=covered > 0)
     return to_pixels(colours, 16), to_pixels(covered[..., 0], 16)
 
 
-def _resize_channels(values: Array, size: Size) -> Array:
-    channels = [Image.fromarray(np.ascontiguousarray(values[..., index])) for index in range(values.shape[2])]
-    return np.dstack([np.asarray(one.resize(size, RESAMPLING, reducing_gap=3.0), np.float32) for one in channels])
+def _resize_channels(pixels: DeepPixels, size: Size, cover: Array | None = None) -> Array:
+    """Resize channels one by one, to save memory, multiplied with `cover` (H, W)."""
+    channels = (to_float(pixels[..., index]) for index in range(pixels.shape[2]))
+    return np.dstack([_resize_channel(one if cover is None else one * cover, size) for one in channels])
+
+
+def _resize_channel(values: Array, size: Size) -> Array:
+    channel = Image.fromarray(np.ascontiguousarray(values))
+    return np.asarray(channel.resize(size, RESAMPLING, reducing_gap=3.0), np.float32)
 
 
 def _to_tensor(colours: Array) -> Array:
