@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
@@ -15,6 +17,7 @@ from guidedstyle.io.files import write_file
 from guidedstyle.io.images.reading import fit_size, read_image, to_array
 from guidedstyle.io.images.samples import Frame, read_frame
 from guidedstyle.io.images.writing import read_note, save_image, to_pillow
+from guidedstyle.scene.original import read_original
 
 CORNERS = np.zeros((20, 30, 3), np.uint8)
 CORNERS[:10, :15] = (255, 0, 0)
@@ -108,6 +111,17 @@ def test_colour_profiles_are_applied(tmp_path: Path, linear: int, shown: int) ->
     """Linear light becomes sRGB by the formula of IEC 61966-2-1."""
     Image.new("RGB", (16, 16), (linear,) * 3).save(tmp_path / "tagged.png", icc_profile=make_linear_profile())
     assert np.abs(np.asarray(read_image(tmp_path / "tagged.png"), int) - shown).max() <= 1
+
+
+@pytest.mark.parametrize("gamma", [1.8, 2.2, 2.4])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_greys_with_a_profile_stay_neutral(tmp_path: Path, kind: type, gamma: float) -> None:
+    levels = np.arange(64 * 64).reshape(64, 64) * (1 if kind is np.uint8 else 16)
+    profile = imagecodecs.cms_profile("gray", gamma=gamma)
+    tifffile.imwrite(tmp_path / "a.tif", levels.astype(kind), photometric="minisblack", iccprofile=profile)
+    pixels = read_original(tmp_path / "a.tif").pixels
+    assert pixels.dtype == kind and len(np.unique(pixels)) > 200
+    assert (pixels == pixels[..., :1]).all()
 
 
 @pytest.mark.parametrize(

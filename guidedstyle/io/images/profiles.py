@@ -64,6 +64,8 @@ def _transform(values: NDArray[Any], profile: bytes, space: str) -> NDArray[Any]
         outdtype=kind,
         flags=imagecodecs.CMS.FLAGS.NOOPTIMIZE if space == "gray" else None,  # else dark greys are up to 10 levels off
     )
+    if space == "gray":  # rounding would tint some greys by one level
+        converted = np.repeat(converted[..., 1:2], 3, 2)
     return np.asarray(converted, kind)
 
 
