@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from guidedstyle.io.images.writing import save_image
 from guidedstyle.io.ownership import protect
 from guidedstyle.io.paths import name_watched
 from guidedstyle.recipe.inputs import list_files
-from guidedstyle.recipe.loading.loader import default_output, read_recipe
+from guidedstyle.recipe.loading.loader import Reading, default_output, read_recipe
 from guidedstyle.results.result import Result
 from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import Every
@@ -38,7 +39,10 @@ Times = dict[Path, tuple[int, int] | None]  # modification time in ns, and bytes
 
 
 class Watcher:
-    """Renders a recipe's preview whenever one of its files is saved, with what earlier previews computed."""
+    """Renders a recipe's preview whenever one of its files is saved, with what earlier previews computed.
+
+    `limits` are the largest `size` and `solver.steps` of a preview, unless `settings` have others.
+    """
 
     def __init__(
         self,
@@ -46,13 +50,14 @@ class Watcher:
         settings: Sequence[Setting],
         renderer: Renderer,
         *,
+        limits: Sequence[Setting] = (),
         sandbox: bool = False,
         reporter: Reporter = SILENT,
         stop: StopRequest | None = None,
         overwrite: bool = False,
     ) -> None:
         self.recipe, self.settings, self.renderer, self.sandbox = recipe, settings, renderer, sandbox
-        self.reporter, self.stop, self.overwrite = reporter, stop or StopRequest(), overwrite
+        self.limits, self.reporter, self.stop, self.overwrite = limits, reporter, stop or StopRequest(), overwrite
         self.files, self.times = [recipe], Times()
         self.last: Result | None = None
         self.announced, self.problems = list[Path](), tuple[Problem, ...]()
@@ -79,9 +84,16 @@ class Watcher:
             self.announced = [preview, *self.files]
             self.reporter.watching(self.files, preview)
 
+    def read(self) -> Reading:
+        """Read the recipe, its size and steps lowered to the limits; what was set for this session counts."""
+        reading = read_recipe(self.recipe, self.settings, self.sandbox)
+        own = {"size": reading.recipe.size or np.inf, "solver.steps": reading.recipe.solver.most_steps}
+        limits = [limit for limit in self.limits if own[limit.key] > cast(int, limit.value)]
+        return read_recipe(self.recipe, [*limits, *self.settings], self.sandbox) if limits else reading
+
     def _preview(self, began: float) -> None:
         """Render a preview, until it is finished or a file is saved."""
-        reading = read_recipe(self.recipe, self.settings, self.sandbox)
+        reading = self.read()
         self.files = [self.recipe, *dict.fromkeys(file for _, file in list_files(reading.recipe))]
         self.times = read_times(self.files) | self.times
         preview, first = name_watched(reading.recipe.output), list[float]()

@@ -267,8 +267,8 @@ def run_sweep(sweep: Sweep) -> ExitCode:
 @render_app.command(
     "watch",
     rich_help_panel=options.RENDER,
-    help=f"Render a quick preview ({QUICK_SIZE} px, {QUICK_STEPS} steps), and another whenever the recipe, a mask or "
-    "an image is saved. Ctrl-C ends it.\n\nExample: guidedstyle watch recipe.yaml",
+    help=f"Render a quick preview (at most {QUICK_SIZE} px, {QUICK_STEPS} steps), and another whenever the recipe, a "
+    "mask or an image is saved. Ctrl-C ends it.\n\nExample: guidedstyle watch recipe.yaml",
 )
 def watch_command(
     recipe: options.RecipeFile,
@@ -286,10 +286,7 @@ def watch_command(
 
     if recipe.exists() and not recipe.is_file():  # watch waits for a recipe that does not exist yet
         raise GuidedStyleError.of(recipe, "it is not a file", "name a recipe (.yaml)")
-    given = [
-        *QUICK,
-        *collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder),
-    ]  # the last one of a key counts
+    given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder)
     check_settings(recipe, given)
     from guidedstyle.app.render import Renderer
     from guidedstyle.app.watch import Watcher
@@ -299,6 +296,13 @@ def watch_command(
     reporter = WatchReporter()
     with interruptible(reporter.noted) as stop:
         watcher = Watcher(
-            recipe, given, Renderer(device), sandbox=sandbox, reporter=reporter, stop=stop, overwrite=overwrite
+            recipe,
+            given,
+            Renderer(device),
+            limits=QUICK,
+            sandbox=sandbox,
+            reporter=reporter,
+            stop=stop,
+            overwrite=overwrite,
         )
         watcher.run()

@@ -14,10 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from support.images import draw_image
 
+from guidedstyle.app.render import Renderer
+from guidedstyle.app.watch import Watcher
+from guidedstyle.cli.options import QUICK
 from guidedstyle.io.images.reading import read_image
+from guidedstyle.types import Setting
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +35,28 @@ def test_settings_override_the_defaults_of_watch(project: Path) -> None:
     assert done.returncode == 2
     assert "--set size=16000000: size: 16000000 is too large" in done.stderr
     assert "--steps: solver.steps: 0 is too small" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("size", "steps", "settings", "expected"),
+    [
+        (256, 20, {}, (256, 20)),
+        (768, 300, {}, (384, 60)),
+        (None, None, {}, (384, 60)),
+        (256, 300, {"size": 500}, (500, 60)),
+        (768, 20, {"solver.steps": 100}, (384, 100)),
+    ],
+)
+def test_a_preview_is_never_larger_than_the_recipe(
+    project: Path, size: int | None, steps: int | None, settings: dict[str, int], expected: tuple[int, int]
+) -> None:
+    chosen = {**({"size": size} if size else {}), **({"solver": {"steps": steps}} if steps else {})}
+    file = project / "recipe.yaml"
+    read = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump({**{key: read[key] for key in read if key not in ("size", "solver")}, **chosen}))
+    given = [Setting(key, value, "here") for key, value in settings.items()]
+    recipe = Watcher(file, given, Renderer("cpu"), limits=QUICK).read().recipe
+    assert (recipe.size, recipe.solver.most_steps) == expected
 
 
 class Session:

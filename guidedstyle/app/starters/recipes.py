@@ -25,7 +25,7 @@ MASK_HEAD = """\
 # 1. Paint every region on its own layer of {document}, in any colour: opaque pixels are the region. Save.
 # 2. Name your style images below, and give every region one.
 # 3. Check the masks:  guidedstyle mask show {recipe} -o sheet.png
-# 4. guidedstyle render {recipe}
+# 4. guidedstyle render {recipe}    (while you paint:  guidedstyle watch {recipe})
 """
 
 FIRST_HEAD = """\
