@@ -201,6 +201,35 @@ def test_numbers_of_other_libraries_are_pythons(folder: Path, number: Any) -> No
     assert guidedstyle.load_recipe({"content": PHOTO, "style": "ink.png", "strength": np.float32(0.7)}).strength == 0.7
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("octaves", np.array([1, 0.5], object), (1, 0.5)),
+        ("octaves", [np.float32(0.7), np.float64(0.5)], (0.7, 0.5)),
+        ("style_layers", np.array(["relu1_1", "relu2_1"]), {"relu1_1": 1, "relu2_1": 1}),
+        ("style_layers", np.array(["relu1_1"], object), {"relu1_1": 1}),
+        ("style_layers", [np.str_("relu1_1")], {"relu1_1": 1}),
+        ("canvas", np.array([64, 48]), (64, 48)),
+        ("canvas", torch.tensor([64, 48]), (64, 48)),
+        ("method", np.array("classic"), "classic"),
+    ],
+)
+def test_arrays_stand_for_lists(folder: Path, key: str, value: Any, expected: object) -> None:
+    content = {} if key == "canvas" else {"content": PHOTO}
+    recipe = guidedstyle.load_recipe({**content, "style": "ink.png", key: value})
+    assert getattr(recipe, key) == expected
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float64])
+def test_an_array_of_colours_is_told_how_to_be_written(folder: Path, kind: type) -> None:
+    palette = np.array([[255, 0, 0], [0, 0, 255]], kind)
+    with pytest.raises(GuidedStyleError, match="a colour in quotes, such as '#ff0000'"):
+        guidedstyle.load_recipe({"content": PHOTO, "style": "ink.png", "colour": {"palette": palette}})
+    names = np.array([f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in palette.astype(int)])
+    recipe = guidedstyle.load_recipe({"content": PHOTO, "style": "ink.png", "colour": {"palette": names}})
+    assert recipe.colour.palette == ("#ff0000", "#0000ff")
+
+
 @pytest.mark.parametrize("number", WHOLE, ids=repr)
 def test_whole_numbers_of_other_libraries_are_pythons(folder: Path, number: Any) -> None:
     recipe = guidedstyle.load_recipe({"content": PHOTO, "style": "ink.png", "size": number}, {"solver.seed": number})

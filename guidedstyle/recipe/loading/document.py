@@ -121,10 +121,10 @@ class Document:
         return None
 
     def _take_array(self, value: Any, path: KeyPath) -> Any:
-        """Take an array: a number or a list of numbers, or else an image."""
+        """Take an array: a number, a list of numbers or texts, or else an image."""
         try:
             dimensions = 2 if hasattr(value, "getexif") else (array := to_numpy(value)).ndim
-            if dimensions < 2 or (dimensions == 2 and path[-1:] == ("polygon",)):
+            if dimensions < 2 or (dimensions == 2 and path[-1:] in (("polygon",), ("palette",))):
                 return _take_numbers(array)
             held: InMemoryImage | Problem = hold_image(value)
         except GuidedStyleError as error:
@@ -142,8 +142,11 @@ class Document:
         return next((self.places[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.places), None)
 
 
-def _take_numbers(array: Any) -> Any:
-    return [_take_numbers(part) for part in array] if array.ndim else _take_plain(array[()])
+def _take_numbers(value: Any) -> Any:
+    """Take an array as nested lists; arrays of objects hold plain values."""
+    if getattr(value, "ndim", 0):
+        return [_take_numbers(part) for part in value]
+    return _take_plain(value if isinstance(value, str) or not hasattr(value, "ndim") else value[()])
 
 
 def _take_plain(value: Any) -> Any:
