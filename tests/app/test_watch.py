@@ -21,6 +21,8 @@ from support.images import draw_image
 from guidedstyle.app.render import Renderer
 from guidedstyle.app.watch import Watcher
 from guidedstyle.cli.options import QUICK
+from guidedstyle.cli.terminal.reporters import WatchReporter
+from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.reading import read_image
 from guidedstyle.types import Setting
 
@@ -57,6 +59,16 @@ def test_a_preview_is_never_larger_than_the_recipe(
     given = [Setting(key, value, "here") for key, value in settings.items()]
     recipe = Watcher(file, given, Renderer("cpu"), limits=QUICK).read().recipe
     assert (recipe.size, recipe.solver.most_steps) == expected
+
+
+def test_every_error_has_its_time(capsys: pytest.CaptureFixture[str]) -> None:
+    problems = [problem for rule in ("a", "b") for problem in GuidedStyleError.of("here", rule, "mend it").problems]
+    WatchReporter().failed("not rendered", GuidedStyleError(problems))
+    told = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+    assert [re.sub(r"^\d\d:\d\d:\d\d  ", "", line) for line in told] == [
+        f"error: not rendered: here: {rule}" for rule in ("a", "b")
+    ]
+    assert all(line[2] == ":" for line in told)
 
 
 class Session:

@@ -14,6 +14,7 @@ from guidedstyle.cli.terminal.progress import Display, JsonLines, print_end, pri
 from guidedstyle.device.distributed import is_first
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Update
+from guidedstyle.errors import GuidedStyleError
 from guidedstyle.results.record import Record
 from guidedstyle.run.reporter import Reporter, SilentReporter
 from guidedstyle.run.speeds import estimate_plan, is_any_measured
@@ -137,7 +138,10 @@ class WatchReporter(TextReporter):
 
     def failed(self, name: str, error: Exception) -> None:
         """Show an error; the next save may mend it."""
-        print_error(error, name, head=_write_clock())
+        problems = error.problems if isinstance(error, GuidedStyleError) else ()
+        parts: Sequence[Exception] = [GuidedStyleError((problem,)) for problem in problems] or [error]
+        for part in parts:  # each with its time
+            print_error(part, name, head=_write_clock())
 
     def fixed(self, text: str) -> None:
         """Show that the error is mended."""
