@@ -231,12 +231,13 @@ module.{name} = fail
 
 def test_when_memory_runs_out_at_the_save_the_earlier_image_and_the_checkpoint_stay(project: Path) -> None:
     (project / "recipe.png").write_bytes(b"earlier")
-    code, said = end(start(project, *RENDER, *OFTEN, fault=fail_at(1, "results.output.save_pixels", "MemoryError")))
+    fault = fail_at(1, "results.output.save_pixels", "MemoryError")
+    code, said = end(start(project, *RENDER, "--overwrite", *OFTEN, fault=fault))
     assert code == 2
     assert "the same command with --resume continues" in said
     assert (project / "recipe.png").read_bytes() == b"earlier"
     assert not list_temporary(project)
-    code, said = end(start(project, *RENDER, "--resume"))
+    code, said = end(start(project, *RENDER, "--overwrite", "--resume"))
     assert (code, "resumes from step 4 of 4" in said) == (0, True)
     check_image(project / "recipe.png")
 
