@@ -42,7 +42,7 @@ class Needs:
     images: float  # of the optimiser, the content image, region weights
     weights: Array  # of regions (R + 1, h, w), at any size
     history: float  # of L-BFGS at full length
-    style_images: float  # bytes in all
+    fixed: float  # of style images and of the content image's own pixels, in bytes in all
     features: float  # stored for the backward pass
     content: float  # the content image's features
     halo: int  # px around a tile
@@ -58,7 +58,7 @@ class Needs:
             window = min(pixels, (tiling.side + 2 * self.halo) ** 2)
             computed = SPREAD * window + KEPT * tiling.kept * octaves * pixels
         runtime = RUNTIME + (SHAPES if tiling.side else 0)
-        return round(runtime + self.style_images + images * pixels + self.features * computed)
+        return round(runtime + self.fixed + images * pixels + self.features * computed)
 
 
 def find_needs(
@@ -71,7 +71,7 @@ def find_needs(
         images=PIXEL * STATE[recipe.solver.method] + 4 * (count + 1),
         weights=scene.weights,
         history=2 * PIXEL * HISTORY if recipe.solver.method == "lbfgs" else 0,
-        style_images=sum(_measure_style_images(scene)),
+        fixed=sum(_measure_style_images(scene)) + _measure_original(scene),
         features=_count_features(architecture, read, guided=style if count > 1 else (), itemsize=itemsize),
         content=sum(layer.channels / layer.stride**2 for layer in kept) * itemsize,
         halo=max([architecture.layers[name].receptive_field // 2 for name in read], default=0),
@@ -104,6 +104,12 @@ def _measure_style_images(scene: Scene) -> Iterator[float]:
     for name, style_image in scene.style_images.items():
         shown = math.prod(style_image.fit(scene.recipe.largest_scale(name) * max(scene.size)))
         yield (PIXEL + 4.0) * min(shown, math.prod(style_image.size))
+
+
+def _measure_original(scene: Scene) -> float:
+    """Compute the bytes of the content image's own pixels, at the size of the output."""
+    each = scene.original.pixel_bytes if scene.original else 0
+    return each * math.prod(scene.size)
 
 
 def choose_tiling(needs: Needs, stage: Stage, tilings: Iterable[Tiling], *, limit: float) -> Tiling | None:

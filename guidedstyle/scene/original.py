@@ -59,6 +59,11 @@ class Original:
         """The bits of a channel: 8 or 16."""
         return 8 * self.pixels.dtype.itemsize
 
+    @property
+    def pixel_bytes(self) -> int:
+        """The bytes of a pixel: 3 to 8."""
+        return self.pixels.itemsize * (3 if self.alpha is None else 4)
+
     def to_srgb(self) -> Array:
         """Return what the engine sees, (1, 3, H, W) in [0, 1]: colours outside sRGB are clipped to it.
 

@@ -7,16 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from support.images import draw_image
 
+import guidedstyle
 from guidedstyle.device.environment import Limits, read_limits
 from guidedstyle.engine.plan import SIDES, make_plan
 from guidedstyle.engine.progress import load_encoder
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory
 from guidedstyle.losses.tiles import Tiling
-from guidedstyle.recipe.loading.loader import read_recipe
+from guidedstyle.recipe.loading.loader import read_recipe, wrap_recipe
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 
@@ -95,6 +97,17 @@ def test_a_stage_is_computed_whole_if_it_fits_or_else_in_the_largest_tiles_that_
     for mib, plan in plans.items():
         assert plan.memory <= mib * MIB
         assert plan.tiling(plan.stages[0]) == Tiling()
+
+
+def test_the_estimate_counts_the_content_images_own_pixels(project: Path) -> None:
+    """A photograph of 16 bits with alpha has 8 bytes a pixel, one of 8 bits 3."""
+    rgba = np.random.default_rng(0).integers(0, 65536, (64, 96, 4)).astype(np.uint16)
+    needed = []
+    for content in (rgba, (rgba[..., :3] >> 8).astype(np.uint8)):
+        recipe = guidedstyle.load_recipe(project / "recipe.yaml", {"content": content})
+        scene = open_scene(wrap_recipe(recipe))
+        needed.append(make_plan(scene, load_encoder(recipe.encoder), "cpu", limits=Limits("off")).memory)
+    assert needed[0] - needed[1] == (8 - 3) * 64 * 96
 
 
 def test_more_memory_stores_more_tiles(project: Path) -> None:
