@@ -11,8 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images.cameras import HEIF_SUFFIXES, RAW_SUFFIXES, is_raw
-from guidedstyle.io.images.opening import FORMATS
+from guidedstyle.io.images.formats.cameras import HEIF_SUFFIXES, RAW_SUFFIXES, is_raw
+from guidedstyle.io.images.formats.limits import FORMATS
 from guidedstyle.io.paths import PREVIEW, WATCHED, list_output_files
 from guidedstyle.masks.files import MaskStore
 from guidedstyle.recipe.inputs import Given, find_overwritten, identify, list_given

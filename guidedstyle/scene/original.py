@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from guidedstyle.io.images.formats.limits import MOST_PIXELS
 from guidedstyle.io.images.metadata import NO_METADATA, Metadata, read_metadata
-from guidedstyle.io.images.opening import MOST_PIXELS
 from guidedstyle.io.images.profiles import convert, convert_to_srgb, is_rgb, is_srgb, make_profile, to_float, to_pixels
 from guidedstyle.io.images.reading import check_size, fit_size
 from guidedstyle.io.images.samples import Frame, Samples, read_samples

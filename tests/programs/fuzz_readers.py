@@ -38,8 +38,8 @@ with atheris.instrument_imports(include=["guidedstyle", "PIL", "psd_tools", "tif
     from guidedstyle.app.variants import parse_axis
     from guidedstyle.cli.terminal.console import tabulate_differences
     from guidedstyle.errors import GuidedStyleError
-    from guidedstyle.io.images import containers
-    from guidedstyle.io.images import opening as images
+    from guidedstyle.io.images.formats import containers
+    from guidedstyle.io.images.formats import limits as images
     from guidedstyle.io.images.reading import read_image
     from guidedstyle.io.images.samples import read_frame
     from guidedstyle.io.images.writing import save_image

@@ -15,7 +15,7 @@ from defusedxml.ElementTree import fromstring
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images.cameras import is_raw, read_raw_preview
+from guidedstyle.io.images.formats.cameras import is_raw, read_raw_preview
 from guidedstyle.io.images.opening import open_image
 from guidedstyle.types import Size
 

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images.opening import MOST_PIXELS, open_image
+from guidedstyle.io.images.formats.limits import MOST_PIXELS
+from guidedstyle.io.images.opening import open_image
 from guidedstyle.io.images.profiles import convert_to_srgb
 from guidedstyle.io.images.samples import Frame, Samples, read_samples, to_eight_bits
 from guidedstyle.types import Array, Pixels, Size

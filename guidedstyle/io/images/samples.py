@@ -15,7 +15,7 @@ from PIL.ImageFile import ImageFile
 from PIL.PpmImagePlugin import PpmImageFile
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images.cameras import decode_deep, is_raw, read_raw, read_raw_size
+from guidedstyle.io.images.formats.cameras import decode_deep, is_raw, read_raw, read_raw_size
 from guidedstyle.io.images.opening import is_tiff, open_described, open_image
 from guidedstyle.io.images.profiles import convert_from_cmyk, convert_from_lab
 from guidedstyle.types import Pixels, Size
@@ -90,7 +90,7 @@ def read_frame(file: Path) -> Frame:
     if is_raw(file):
         return Frame(read_raw_size(file))
     if is_tiff(file):
-        from guidedstyle.io.images.tiff import read_tiff_frame  # slow to import
+        from guidedstyle.io.images.formats.tiff import read_tiff_frame  # slow to import
 
         return _make_frame(*read_tiff_frame(file))
     with open_described(file) as opened:
@@ -102,7 +102,7 @@ def _make_frame(stored: Size, orientation: int, warnings: tuple[str, ...] = ()) 
 
 
 def _read_tiff(file: Path, managed: bool, check: Check) -> Samples:
-    from guidedstyle.io.images.tiff import read_tiff  # slow to import
+    from guidedstyle.io.images.formats.tiff import read_tiff  # slow to import
 
     image = read_tiff(file, check)
     values, alpha, profile, notes = (

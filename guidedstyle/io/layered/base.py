@@ -13,7 +13,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images.opening import MOST_PIXELS
+from guidedstyle.io.images.formats.limits import MOST_PIXELS
 from guidedstyle.types import Pixels, Size
 
 LARGEST_PART = 2**31  # bytes of one part, unpacked

@@ -11,12 +11,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from guidedstyle.errors import GuidedStyleError, Problem, Warned
-from guidedstyle.io.images.cameras import HEIF_SUFFIXES, RAW_SUFFIXES
+from guidedstyle.io.images.formats.cameras import HEIF_SUFFIXES, RAW_SUFFIXES
 from guidedstyle.io.memory import InMemoryImage, is_image_name
 from guidedstyle.io.ownership import RECIPE_KEY
 from guidedstyle.recipe.inputs import find_escapes, find_spelled, list_files, list_masks, share_masks
 from guidedstyle.recipe.loading.document import Document, NotYamlError, read_document, take_document, write_yaml
-from guidedstyle.recipe.loading.idle import find_idle_keys
+from guidedstyle.recipe.loading.effects import find_keys_without_effect
 from guidedstyle.recipe.loading.keys import lies_within, name_key
 from guidedstyle.recipe.loading.rules import find_violations
 from guidedstyle.recipe.loading.settings import apply_setting, expand_document, rename_keys, sort_settings
@@ -130,7 +130,7 @@ def _read(document: Document, settings: Sequence[Setting], *, file: Path | None,
     recipe = move_paths(recipe, lambda path: _find_path(path, folder, document))
     reading = Reading(share_masks(recipe), document, frozenset(invalid))
     reading.report(_check(reading, file))
-    reading.warn(find_idle_keys(reading.recipe))
+    reading.warn(find_keys_without_effect(reading.recipe))
     if sandbox:
         reading.report(_find_escapes(reading, folder, settings))
     if ("masks",) in reading.wrong and (shared := reading.recipe.masks):  # the masks that need it are not opened
@@ -142,7 +142,7 @@ def wrap_recipe(recipe: Recipe) -> Reading:
     """Check a recipe that a program made or changed, its paths relative to the working folder."""
     reading = Reading(share_masks(recipe), Document("recipe", places={(): "recipe"}))
     reading.report(_check(reading, None))
-    reading.warn(find_idle_keys(reading.recipe))
+    reading.warn(find_keys_without_effect(reading.recipe))
     return reading
 
 

@@ -13,10 +13,10 @@ from guidedstyle.types import KeyPath, Violation
 
 PAINT_CONTROLS = {"statistics", "style_layers", "octaves", "guides"}  # without effect at strength 0
 COLOUR_CODE_KEYS = ("ignore", "tolerance")  # of a mask, without effect where it names no colour
-IDLE_STRENGTH = ("it has no effect: colour is style", "set colour, for example to match, or remove colour_strength")
+UNUSED_STRENGTH = ("it has no effect: colour is style", "set colour, for example to match, or remove colour_strength")
 
 
-def find_idle_keys(recipe: Recipe) -> Iterator[Violation]:
+def find_keys_without_effect(recipe: Recipe) -> Iterator[Violation]:
     """Find keys without effect in a recipe whose keys are valid one by one."""
     yield from _find_unused_styles(recipe)
     pairs = list(zip(recipe.regions, recipe.controls, strict=True))
@@ -24,12 +24,12 @@ def find_idle_keys(recipe: Recipe) -> Iterator[Violation]:
         path: KeyPath = ("regions", index)
         yield from _find_in_kept(path, region) if region.keep else _find_in_painted(path, region, controls)
     if recipe.colour_strength < 1 and not any(_uses_colour_strength(*pair) for pair in pairs):
-        yield ("colour_strength",), *IDLE_STRENGTH
-    yield from _find_idle_defaults(recipe)
+        yield ("colour_strength",), *UNUSED_STRENGTH
+    yield from _find_unused_defaults(recipe)
     for path, mask in list_masks(recipe):
         yield from _find_in_mask(path, mask)
     yield from _find_unused_masks(recipe)
-    yield from _find_idle_convention(recipe)
+    yield from _find_unused_convention(recipe)
 
 
 def _find_unused_styles(recipe: Recipe) -> Iterator[Violation]:
@@ -48,7 +48,7 @@ def _find_in_painted(path: KeyPath, region: Region, controls: Controls) -> Itera
     if region.border != type(region).model_fields["border"].default:
         yield (*path, "border"), "it has no effect: only kept regions have a border", "remove border, or add keep: true"
     if region.colour_strength is not None and region.colour_strength < 1 and controls.colour.style:
-        yield (*path, "colour_strength"), *IDLE_STRENGTH
+        yield (*path, "colour_strength"), *UNUSED_STRENGTH
     for key in sorted(PAINT_CONTROLS & region.given.keys()) if not controls.strength else ():
         rule = "it has no effect: strength is 0, so no style is painted"
         yield (*path, key), rule, f"remove {key}, or set strength"
@@ -65,7 +65,7 @@ def _uses_colour_strength(region: Region, controls: Controls) -> bool:
     return region.colour_strength is None and not region.keep and not controls.colour.style
 
 
-def _find_idle_defaults(recipe: Recipe) -> Iterator[Violation]:
+def _find_unused_defaults(recipe: Recipe) -> Iterator[Violation]:
     """Find controls of the whole image that have no effect in any region."""
     painted = [controls for controls, region in zip(recipe.controls, recipe.regions, strict=True) if not region.keep]
     if recipe.method == "classic" or not painted:
@@ -89,7 +89,7 @@ def _find_unused_masks(recipe: Recipe) -> Iterator[Violation]:
         yield ("masks",), "no region uses this file", remedy
 
 
-def _find_idle_convention(recipe: Recipe) -> Iterator[Violation]:
+def _find_unused_convention(recipe: Recipe) -> Iterator[Violation]:
     name = recipe.encoder.name
     if recipe.encoder.convention and not _has_conventions(name):
         others = [f"set name: {other}" for other in list_encoders() if _has_conventions(other)]

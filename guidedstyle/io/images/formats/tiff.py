@@ -29,7 +29,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.images.opening import check_pixels, explaining_damage, open_unlimited, read_orientation
+from guidedstyle.io.images.formats.limits import check_pixels, explaining_damage, open_unlimited, read_orientation
 from guidedstyle.types import Size
 
 Space = Literal["grey", "rgb", "cmyk", "lab", "lab of D65"]
