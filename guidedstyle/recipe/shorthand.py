@@ -199,7 +199,8 @@ def expand_style(data: Mapping[str, Any]) -> dict[str, Any]:
         return found
     style = found.pop("style", None)
     if isinstance(style, str) and compose(style) not in styles:
-        found["styles"], style = {**styles, "style": style}, "style"
+        name = next(name for name in ("style", *(f"style{number}" for number in range(2, 99))) if name not in styles)
+        found["styles"], style = {**styles, name: style}, name
     if style is None and len(styles) == 1:
         (style,) = styles
     if style or found.get("strength") == 0:

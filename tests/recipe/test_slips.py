@@ -14,6 +14,7 @@ from support.command_server import write_images
 
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.recipe.loading.loader import load_recipe, read_recipe
+from guidedstyle.recipe.loading.settings import parse_setting
 from guidedstyle.types import Setting
 
 FLOW = """\
@@ -211,6 +212,41 @@ SLIPS = {  # what is written instead of what, in which of the two
     "a list of masks": (BLOCK, "    mask: rest", "    mask: [left.png, ink.png]"),
     "styles as a list": (FLOW, "{ink: ink.png, oil: oil.png}", "[ink: ink.png, oil: oil.png]"),
     "styles as a list of files": (FLOW, "{ink: ink.png, oil: oil.png}", "[ink.png, oil.png]"),
+    "parentheses for a list": (BLOCK, "    mask: rest", "    mask: {rectangle: (0, 0, 1, 0.5)}"),
+    "parentheses for keys": (FLOW, "{ink: 0.7, oil: 0.3}", "(ink: 0.7, oil: 0.3)"),
+    "a colour as in CSS": (BLOCK, "strength: 2", "colour: {palette: [rgb(255, 0, 0), blue]}"),
+    "a comma at the end": (BLOCK, "size: 64", "size: 64,"),
+    "a semicolon at the end": (BLOCK, "content: photo.png", "content: photo.png;"),
+    "a comma after a quoted text": (BLOCK, "content: photo.png", '"content": "photo.png",'),
+    "no colon, and nothing after it": (BLOCK, "styles:", "styles"),
+    "a comma as decimal sign in a list": (BLOCK, "    mask: rest", "    mask: {rectangle: [0, 0, 1, 0,5]}"),
+    "a point between thousands": (BLOCK, "size: 64", "size: 1.024"),
+    "the content as other tools call it": (BLOCK, "content: ", "content_image: "),
+    "a region's name as other tools call it": (BLOCK, "- name: sky", "- id: sky"),
+    "a style's file as other tools call it": (FLOW, "ink: ink.png", "ink: {path: ink.png}"),
+    "a mask's file as other tools call it": (FLOW, "{file: left.png", "{path: left.png"),
+    "a weight as other tools call it": (BLOCK, "strength: 2", "style_weight: 2"),
+    "an encoder as papers write it": (BLOCK, "strength: 2", "save: {depth: 16bit}"),
+    "a percentage of quality": (BLOCK, "strength: 2", "save: {quality: 90%}"),
+    "rest in capitals": (BLOCK, "mask: rest", "mask: Rest"),
+    "another word for rest": (BLOCK, "mask: rest", "mask: background"),
+    "a mask that is not another": (BLOCK, "mask: rest", "mask: not left.png"),
+    "an apostrophe in a name in single quotes": (BLOCK, "photo.png", "'Ann's photo.png'"),
+    "a file with a number sign": (BLOCK, "photo.png", "photo #2.png"),
+    "an escaped space": (BLOCK, "photo.png", "my\\ photo.png"),
+    "weights with colons": (FLOW, "{ink: 0.7, oil: 0.3}", "ink:0.7 oil:0.3"),
+    "weights as pairs": (FLOW, "{ink: 0.7, oil: 0.3}", "[[ink, 0.7], [oil, 0.3]]"),
+}  # fmt: skip
+EVERYWHERE = {  # recipes with one slip in several lines, and the right recipe
+    "capitals": ("Content: photo.png\nStyle: ink.png\nSIZE: 64\n", "content: photo.png\nstyle: ink.png\nsize: 64\n"),
+    "marks of a quotation": ("> content: photo.png\n> style: ink.png\n", "content: photo.png\nstyle: ink.png\n"),
+    "numbers of lines": ("1  content: photo.png\n2  styles:\n3    ink: ink.png\n", " content: photo.png\n styles:\n   ink: ink.png\n"),
+    "bullets": ("• content: photo.png\n• style: ink.png\n", "content: photo.png\nstyle: ink.png\n"),
+    "commas at the ends": ("content: photo.png,\nstyle: ink.png,\nsize: 64,\n", "content: photo.png\nstyle: ink.png\nsize: 64\n"),
+    "no dashes": (BLOCK.replace("  - name", "    name"), BLOCK),
+    "a dash for every key": (BLOCK.split("regions")[0] + "regions:\n  - name: a\n  - mask: all\n  - style: ink\n", BLOCK.split("regions")[0] + "regions:\n  - name: a\n    mask: all\n    style: ink\n"),
+    "German keys": ("inhalt: photo.png\nstil: ink.png\ngröße: 64\n", "content: photo.png\nstyle: ink.png\nsize: 64\n"),
+    "styles forgotten": (BLOCK.replace("styles:\n  ink: ink.png\n  oil: oil.png", "ink: ink.png\noil: oil.png"), BLOCK),
 }  # fmt: skip
 WRITE = re.compile(r"write (?:one file, such as )?`(.+?)`(?: instead of `(.+?)`|, and below it `(.*)`)?(?:[;,] .*)?$")
 VALUE = r"""(?:\{[^{}]*\}|\[(?:[^][]|\[[^][]*\])*\]|'[^']*'|"[^"]*"|[^{},\n]*?)(?=\s*(?:[,}\n]|$))"""
@@ -220,7 +256,7 @@ VALUE = r"""(?:\{[^{}]*\}|\[(?:[^][]|\[[^][]*\])*\]|'[^']*'|"[^"]*"|[^{},\n]*?)(
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make one folder of images for all tests, which only write recipes into it."""
     folder = write_images(tmp_path_factory.mktemp("project"))
-    for name, copied in (("oil", "ink"), ("my photo", "photo")):
+    for name, copied in (("oil", "ink"), ("my photo", "photo"), ("photo #2", "photo"), ("Ann's photo", "photo")):
         (folder / f"{name}.png").write_bytes((folder / f"{copied}.png").read_bytes())
     (folder / "recipe.yaml").write_text("content: photo.png\nstyle: ink.png\n")
     return folder
@@ -297,6 +333,65 @@ HEAD = "content: photo.png\n"
 STYLES = "styles: {ink: ink.png, oil: oil.png}\n"
 REGION = "regions:\n  - {name: a, mask: rest, style: %s}\n"
 BOTH = REGION % "{ink: 1, oil: 1}"
+
+
+@pytest.mark.parametrize("slip", EVERYWHERE)
+def test_the_same_slip_in_several_lines_is_one_error(project: Path, monkeypatch: pytest.MonkeyPatch, slip: str) -> None:
+    """It names all of them: rewritten like the first, the recipe is the right one."""
+    monkeypatch.chdir(project)
+    wrong, right = EVERYWHERE[slip]
+    (problem,) = read(Path("a.yaml"), wrong)
+    also = re.search(r"likewise lines? ([\d, ]+)", problem.remedy)
+    assert also
+    named = {find_line(problem), *(int(number) - 1 for number in also[1].split(", "))}
+    new = right.replace("styles:\n", "") if slip == "styles forgotten" else right  # which is above the first
+    differing = {at for at, pair in enumerate(zip_longest(wrong.split("\n"), new.split("\n"))) if pair[0] != pair[1]}
+    assert named == differing or (slip == "no dashes" and named < differing)  # here the lines keep their indent
+    assert read(Path("a.yaml"), right) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [
+        ("content: photo.png\nstyle: ink.png\nstyles: {style: oil.png}\n", ["no region uses the style 'style'"]),
+        ("content: photo.png\nstyle: ink.png\noctaves: [1, 0,5]\n", ["0,5 is read as two numbers"]),
+        ("content: photo.png\nstyle: ink.png\noctaves: [1,0,5]\n", []),
+        (
+            HEAD + STYLES + REGION.replace("rest", "{rectangle: [0, 0, 9, 4]}") % "{ink: 1, oil: 1}",
+            ["beyond the image"],
+        ),
+        (HEAD + STYLES + REGION.replace("rest", "{rectangle: [0, 0, 1.5, 4]}") % "{ink: 1, oil: 1}", []),
+    ],
+)
+def test_what_may_be_meant_otherwise_is_a_warning(project: Path, text: str, rules: list[str]) -> None:
+    (project / "a.yaml").write_text(text, encoding="utf-8")
+    document = read_recipe(project / "a.yaml").document
+    assert document.problems == []
+    assert len(document.warnings) == len(rules)
+    assert all(rule in warning for rule, warning in zip(rules, document.warnings, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("regions.a.mask={file:left.png}", "write `{file: left.png}`"),
+        ("colour={palette: [#ff0000]}", "write `{palette: ['#ff0000']}`"),
+        ("regions.A.strength=2", "write a, of a"),
+        ("steps=5", "write it under solver: `solver.steps=5`"),
+    ],
+)
+def test_the_remedy_of_a_wrong_setting(project: Path, setting: str, expected: str) -> None:
+    (project / "b.yaml").write_text(HEAD + STYLES + BOTH)
+    with pytest.raises(GuidedStyleError) as caught:
+        load_recipe(project / "b.yaml", [parse_setting(setting)])
+    assert expected in caught.value.problems[0].remedy
+
+
+def test_a_setting_may_name_a_region_as_errors_do(project: Path) -> None:
+    (project / "b.yaml").write_text(HEAD + STYLES + BOTH)
+    assert load_recipe(project / "b.yaml", [parse_setting("regions[0].strength=2")]).regions[0].strength == 2
+
+
 TOLD = {  # the recipe, and the error with a remedy of several steps, or that asks for what only the user knows
     "styles forgotten": (HEAD + REGION % "ink", "a.yaml:3: regions[0].style.ink: there is no style 'ink' | add the line `styles: {ink: ink.png}`"),
     "styles forgotten, of no file": (HEAD + REGION % "inc", "a.yaml:3: regions[0].style.inc: there is no style 'inc' | add the line `styles: {inc: IMAGE}`, with a style image's file for IMAGE"),
@@ -319,6 +414,20 @@ TOLD = {  # the recipe, and the error with a remedy of several steps, or that as
     "a list of weights": (HEAD + STYLES + REGION % "[0.7, 0.3]", "style must be keys with values, such as {ink: 0.7, oil: 0.3}"),
     "a gradient as a list": (HEAD + STYLES + BOTH.replace("rest", "{gradient: [[0, 0], [1, 0]]}"), "write `gradient: {from: [0, 0], to: [1, 0]}`"),
     "a polygon without corners": (HEAD + STYLES + BOTH.replace("rest", "{polygon: [0, 0, 1, 0, 1, 1]}"), "write `polygon: [[0, 0], [1, 0], [1, 1]]`"),
+    "a colour of figures without its sign": (HEAD + "style: ink.png\ncolour: {palette: [112233]}\n", "write `'#112233'`"),
+    "layers as papers call them": (HEAD + "style: ink.png\ncontent_layers: conv3_1\n", "write `relu3_1`"),
+    "layers in words": (HEAD + "style: ink.png\nstyle_layers: relu1_1, relu2_1\n", "write `[relu1_1, relu2_1]`"),
+    "the name of a colour as colour": (HEAD + "style: ink.png\ncolour: gold\n", "write `colour: {palette: [gold]}`"),
+    "a region that stays, in words": (HEAD + STYLES + BOTH + "  - {name: b, mask: left.png, style: none}\n", "write `keep: true` instead of style"),
+    "a style that is left empty": (HEAD + STYLES + BOTH + "  - {name: b, mask: left.png, style: }\n", "give it the name of a style, or write keep: true instead"),
+    "files in a mix": (HEAD + "style: {ink.png: 1, oil.png: 2}\n", "add the line `styles: {ink: ink.png, oil: oil.png}`, and write `oil` instead of `oil.png`"),
+    "styles with names in a list": (HEAD + "styles: [{name: ink, image: ink.png}]\n", "write `styles: {ink: ink.png}`"),
+    "a mix in words at the top": (HEAD + STYLES + "style: ink + oil\n", "write `style: {ink: 1, oil: 1}`"),
+    "a region at the top": (HEAD + STYLES + "sky: {mask: all, style: ink}\n", "`- {name: sky, mask: all, style: ink}`"),
+    "a flag in a recipe": (HEAD + "style: ink.png\ndevice: cuda\n", "remove it, and give the command --device"),
+    "a solver of other tools": (HEAD + "style: ink.png\noptimizer: lbfgs\n", "write it under solver: `solver: {method: lbfgs}`"),
+    "two entries of a solver": (HEAD + "style: ink.png\nsolver: {steps: 2}\nsolver: {seed: 1}\n", "write all of its keys under one solver; the other is in line 3"),
+    "XML": ("<recipe><content>photo.png</content></recipe>\n", "a.yaml: this is XML, not a recipe"),
     "thousands": (HEAD + "style: ink.png\nsize: 1,024\n", "write `size: 1024`"),
 }  # fmt: skip
 

@@ -261,6 +261,8 @@ class _Reader:
                 name = name_key((*path, key))
                 first = self.document.places[*path, key].rsplit(":", 1)[-1]
                 remedy = f"remove one; the other is in line {first}"
+                if isinstance(value_node, yaml.MappingNode):
+                    remedy = f"write all of its keys under one {key}; the other is in line {first}"
                 self.document.problems.append(Problem(f"{place}: {name}", "this key appears twice", remedy))
                 continue
             seen.add(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from guidedstyle.encoders.registry import find_architecture, list_encoders
 from guidedstyle.recipe.controls import Controls
@@ -80,6 +81,17 @@ def _find_in_mask(path: KeyPath, mask: Mask) -> Iterator[Violation]:
     for key in COLOUR_CODE_KEYS if not mask.colour else ():
         if getattr(mask, key) != Mask.model_fields[key].default:
             yield (*path, key), f"it has no effect: {key} needs a colour-coded file", f"add colour:, or remove {key}"
+
+    for key in ("rectangle", "ellipse", "polygon"):
+        if (shape := getattr(mask, key)) and _looks_like_px(shape):
+            rule = "it reaches beyond the image: positions are fractions of its width and height"
+            yield (*path, key), rule, "divide positions in px by the width and the height"
+
+
+def _looks_like_px(shape: tuple[Any, ...]) -> bool:
+    """Whether a shape has only whole numbers, some of them beyond the image."""
+    sides = [side for part in shape for side in (part if isinstance(part, tuple) else (part,))]
+    return max(sides) > 1 and all(side >= 0 and float(side).is_integer() for side in sides)
 
 
 def _find_unused_masks(recipe: Recipe) -> Iterator[Violation]:

@@ -22,13 +22,16 @@ from guidedstyle.recipe.loading.rules import find_violations
 from guidedstyle.recipe.loading.settings import apply_setting, expand_document, rename_keys, sort_settings
 from guidedstyle.recipe.loading.validation import validate
 from guidedstyle.recipe.model import Recipe
-from guidedstyle.recipe.remedies.files import suggest_file
+from guidedstyle.recipe.remedies.files import suggest_file, suggest_mask
+from guidedstyle.recipe.remedies.lines import find_decimal_commas
 from guidedstyle.recipe.remedies.repairs import Mender, Verdict
 from guidedstyle.recipe.remedies.texts import decode
+from guidedstyle.recipe.remedies.values import read_mix
 from guidedstyle.types import KeyPath, Setting, Violation
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif", *HEIF_SUFFIXES, *RAW_SUFFIXES)
 QUICK = "without a recipe: guidedstyle quick PHOTO PAINTING"
+FOLLOWING = {"no style": ["style"], "is missing": ["canvas"]}  # errors, and the invalid keys they follow from
 MOST_BYTES = 2**20  # of a recipe
 
 
@@ -44,7 +47,9 @@ class Reading:
     def report(self, violations: Iterable[Violation]) -> None:
         """Add errors with their places, except those that follow from an invalid key."""
         for path, rule, remedy in violations:
-            if not self.is_invalid(path):
+            if not self.is_invalid(path) and not any(
+                (*path, key) in self.invalid for key in FOLLOWING.get(" ".join(rule.split()[-2:]), ())
+            ):
                 self.document.problems.append(Problem(self.document.locate(path), rule, remedy))
                 self.wrong.add(path)
 
@@ -103,6 +108,11 @@ def read_recipe(file: Path, settings: Sequence[Setting] = (), sandbox: bool = Fa
             raise GuidedStyleError(problems)
         reading.document.problems[:] = problems
     assert reading
+    for number, line in enumerate(text.split("\n"), 1):
+        if written := find_decimal_commas(line):
+            remedy = f"write {written.replace(',', '.')}, or a space after every comma"
+            problem = Problem(f"{file}:{number}: octaves", f"{written} is read as two numbers", remedy)
+            reading.document.warnings.append(Warned.of(problem))
     return reading
 
 
@@ -172,7 +182,11 @@ def _check(reading: Reading, source: Path | None) -> Iterator[Violation]:
         if isinstance(refused, Problem):
             yield path, refused.rule, refused.remedy
         elif not file.is_file():
-            yield path, *_describe_absence(file, name_key(path, reading.document.data), source)
+            coded = bool(reading.recipe.masks)
+            mask = suggest_mask(file, coded=coded) if {"mask", "where"} & {*path[-2:]} else None
+            rule, remedy = _describe_absence(file, name_key(path, reading.document.data), source)
+            mix = read_mix(file.name, reading.recipe.styles) if path[0] == "styles" else None
+            yield path, rule, mask or (f"several styles are a mix: write `style: {mix}`" if mix else remedy)
 
 
 def _find_escapes(reading: Reading, folder: Path, settings: Sequence[Setting]) -> Iterator[Violation]:

@@ -95,6 +95,10 @@ def _find_layer_violations(path: KeyPath, given: Controls | RegionControls, reci
         for layer in getattr(given, key) or ():
             if layer not in known:
                 remedy = f"use {next(iter(known))} to {list(known)[-1]}"
+                parts = [part for part in re.split(r"[,;\s]+", layer) if part]
+                close = find_close(layer.replace("conv", "relu"), known) if len(parts) == 1 else None
+                if close or (len(parts) > 1 and all(part in known for part in parts)):
+                    remedy += f": write `{close or write_value(parts)}`"
                 yield (*path, key, layer), f"{recipe.encoder.name} has no layer {layer!r}", remedy
 
 
@@ -180,11 +184,19 @@ def _suggest_style(name: str, recipe: Recipe, source: Path | None) -> str:
     styles = recipe.styles
     if mix := read_mix(name, styles):
         return f"several styles are a mix: write `style: {mix}`"
+    if name.strip().lower() in ("", "none", "null", "no", "keep", "original", "content"):
+        return "a region that stays as it is has no style: write `keep: true` instead of style"
     if Path(name).suffix.lower() in IMAGE_SUFFIXES:
         own = next((key for key, style in styles.items() if style.image and style.image.name == Path(name).name), None)
         if own:
             return f"a region names a style, not its file: write `style: {own}`"
-        stem = re.sub(r"\W+", "_", Path(name).stem)
+        used = dict.fromkeys(other for region in recipe.regions for other in region.style)
+        files = [other for other in used if Path(other).suffix.lower() in IMAGE_SUFFIXES]
+        stems = {other: re.sub(r"\W+", "_", Path(other).stem) for other in files}
+        stem = stems[name]
+        if len(files) > 1 and not styles and len({*stems.values()}) == len(files):
+            entry = write_value({stems[other]: other for other in files})
+            return f"give the files names: add the line `styles: {entry}`, and write `{stem}` instead of `{name}`"
         return f"give the file a name under styles, `styles: {{{stem}: {name}}}`, and write `style: {stem}` here"
     if not styles:
         used = dict.fromkeys(other for region in recipe.regions for other in region.style)

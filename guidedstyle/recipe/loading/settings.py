@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from guidedstyle.errors import GuidedStyleError, Problem, Warned
 from guidedstyle.recipe.loading.document import Document, read_value
-from guidedstyle.recipe.loading.keys import find_entry, step_into
+from guidedstyle.recipe.loading.keys import find_entry, step_into, walk
+from guidedstyle.recipe.remedies.keys import find_close
+from guidedstyle.recipe.remedies.lines import LONGEST_LINE, rewrite_line
 from guidedstyle.recipe.shorthand import combine_styles, expand, expand_at, expand_style, find_new_name, spell
 from guidedstyle.recipe.values import compose
 from guidedstyle.types import KeyPath, Setting
@@ -21,7 +26,24 @@ def parse_setting(text: str) -> Setting:
     place = f"--set {text}"
     if not key or not equals:
         raise GuidedStyleError.of(place, "this is not KEY=VALUE", "write, for example, --set smoothness=2")
-    return Setting(key.strip(), read_value(place, value) if value else None, place)
+    return Setting(key.strip(), _read_value(place, value) if value else None, place)
+
+
+def _read_value(place: str, text: str) -> Any:
+    """Read a value of the command line; raises GuidedStyleError where it is not YAML, or a key in it has no value."""
+    try:
+        value = read_value(place, text)
+        if all(found is not None for _, found in walk(value)) or value is None:
+            return value
+        problem = Problem(place, "a key in it has no value", "give it one, with a space after the colon")
+    except GuidedStyleError as error:
+        problem = error.problems[0]
+    for rewrite in rewrite_line(text) if len(text) <= LONGEST_LINE else ():
+        with suppress(GuidedStyleError):
+            if all(found is not None for _, found in walk(read_value(place, rewrite.line))):
+                problem = replace(problem, remedy=f"{rewrite.why}: write `{rewrite.line}`")
+                break
+    raise GuidedStyleError([problem])
 
 
 def sort_settings(settings: Sequence[Setting]) -> list[Setting]:
@@ -49,7 +71,7 @@ def find_path(document: Document, setting: Setting) -> KeyPath:
 
 def _descend(document: Document, setting: Setting) -> tuple[KeyPath, Any]:
     """Walk to a setting's key, expanding shorthand on the way; returns its path and the entry that holds it."""
-    *above, last = setting.key.split(".")
+    *above, last = re.sub(r"\[(\d+)\]", r".\1", setting.key).split(".")  # as errors name keys: regions[0].mask
     if (above or [last])[0] in IMPLIED:
         _expand_style(document)
     if above[:1] == ["styles"]:
@@ -67,7 +89,10 @@ def _step(document: Document, setting: Setting, path: KeyPath, node: Any, key: s
     step = find_entry(node, key) if isinstance(node, list) else key if isinstance(node, dict) else None
     if step is None:
         rule = f"{'.'.join(map(str, path))} has no entry {key!r}"
-        raise GuidedStyleError.of(setting.place, rule, "use a key of the recipe, such as regions.sky.strength")
+        names = [str(step_into(entry, "name")) for entry in node] if isinstance(node, list) else []
+        close = find_close(key, names)
+        remedy = "use a key of the recipe, such as regions.sky.strength"
+        raise GuidedStyleError.of(setting.place, rule, f"write {close}, of {', '.join(names)}" if close else remedy)
     path = (*path, step)
     if not (name := find_new_name(path)):
         return (*path[:-1], spell(path))
@@ -136,4 +161,5 @@ def _expand_style(document: Document) -> None:
     """Expand `style:` to the styles and regions that it stands for; their place is that of `style`."""
     document.data = expand_style(document.data)
     if place := document.places.get(("style",)):
-        document.places = dict.fromkeys([("styles", "style"), ("regions",)], place) | document.places
+        within = {("regions", 0, *path): at for path, at in document.places.items() if path[0:1] == ("style",)}
+        document.places = dict.fromkeys([("styles", "style"), ("regions",)], place) | within | document.places

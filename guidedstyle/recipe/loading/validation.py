@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from PIL import ImageColor
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -13,7 +15,7 @@ from guidedstyle.recipe.loading.document import Document
 from guidedstyle.recipe.loading.keys import find_value, lies_within, name_key, step_into, walk
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.recipe.remedies.keys import find_close, suggest_key
-from guidedstyle.recipe.remedies.values import suggest_value
+from guidedstyle.recipe.remedies.values import suggest_value, write_value
 from guidedstyle.types import KeyPath
 
 PLACEHOLDER = "?"
@@ -61,6 +63,8 @@ def validate(document: Document) -> tuple[Recipe, set[KeyPath]]:
 def _refuse_empty_keys(document: Document, invalid: set[KeyPath]) -> None:
     for path in [path for path, value in walk(document.data) if value is None]:
         remedy = "give it one, or remove the key; colours need quotes, '#ff0000', since # starts a comment"
+        if path[-1] == "style":
+            remedy = "give it the name of a style, or write keep: true instead"
         document.problems.append(Problem(document.locate(path), "it has no value", remedy))
         if not lies_within(path, invalid) and not _repair(document.data, path, "empty", invalid):
             raise GuidedStyleError(document.problems)
@@ -72,6 +76,8 @@ def _sort_out(details: dict[KeyPath, ErrorDetails]) -> dict[KeyPath, ErrorDetail
 
     def follows(path: KeyPath) -> bool:
         match details[path]["type"]:
+            case "extra_forbidden" if path == ("style",):  # it is not expanded beside invalid styles
+                return any(other[:1] == ("styles",) for other in details)
             case "too_short":
                 return any(other[: len(path)] == path and other != path for other in details)
             case "missing":
@@ -149,10 +155,26 @@ def _replace_shared_masks(data: Any, invalid: set[KeyPath]) -> bool:
 
 def _describe(detail: ErrorDetails, path: KeyPath, document: Document) -> Problem:
     rule, remedy = _explain(detail, path)
+    if detail["type"] == "extra_forbidden" and path != ("style",):
+        remedy = _suggest_key(detail["input"], path, document)
     if path and (advice := suggest_value(detail["type"], detail["input"], str(path[-1]))):
         key = next((path[end - 1] for end in range(len(path), 0, -1) if path[:end] in document.places), path[-1])
         remedy += f": write `{advice}`" if isinstance(key, int) else f": write `{key}: {advice}`"
     return Problem(document.locate(path), rule, remedy)
+
+
+def _suggest_key(value: object, path: KeyPath, document: Document) -> str:
+    if len(path) == 1 and isinstance(value, dict) and value.keys() & {"mask", "keep"}:
+        return f"a region is an entry of the list regions: `- {write_value({'name': path[0], **value})}`"
+    key = str(path[-1]).lower()
+    if path[-2:-1] == ("colour",) and key in ImageColor.colormap:
+        return f"{suggest_key(path)}: write `colour: {{palette: [{key}]}}`"
+    if path[-2:-1] == ("colour",) and key in ("keep", "original", "preserve", "photo"):
+        return "did you mean 'content'?"
+    if re.match(r"(preserve|keep|original)_colou?rs?$", key):
+        return "write `colour: content`"
+    shown = write_value(value) if isinstance(value, str | int | float) else "..."
+    return suggest_key(path, shown, dotted=(document.find_place(path) or "").startswith("--"))
 
 
 def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
@@ -162,7 +184,7 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
         case "extra_forbidden" if path == ("style",):
             return "style at the top is for recipes without regions", "give each region its own style"
         case "extra_forbidden":
-            return f"there is no key {key!r} here", suggest_key(path)
+            return f"there is no key {key!r} here", ""
         case "missing":
             return f"{key} is missing", f"add {key}:"
         case "greater_than_equal":
@@ -191,7 +213,11 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
             remedy = "a mask is a file, rest, all, or keys such as {file: labels.png, colour: red}"
             return f"{value} is not valid", remedy
         case "literal_error":
-            return f"{value} is not one of the choices", f"{key} must be {context['expected']}"
+            choices = re.findall(r"\w[^',]*\w|\d+", context["expected"].replace(" or ", ", "))
+            word = re.sub(r"[\W_]", "", str(detail["input"])).lower()
+            close = next((one for one in choices if word.startswith(re.sub(r"[\W_]", "", one).lower())), None)
+            advice = f": write `{path[-1]}: {close}`" if close else ""
+            return f"{value} is not one of the choices", f"{key} must be {context['expected']}{advice}"
         case "finite_number":
             return f"{value} is not finite", f"{key} must be a finite number"
     expected = EXPECTED.get(detail["type"])

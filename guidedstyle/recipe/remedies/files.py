@@ -10,9 +10,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import unquote
 
+from PIL import ImageColor
+
 from guidedstyle.recipe.model import IMAGE_SUFFIXES
+from guidedstyle.recipe.remedies.lines import quote
 
 DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+REST = {"rest", "remaining", "remainder", "other", "others", "else", "elsewhere", "background"}
+ALL = {"all", "everything", "everywhere", "whole", "full"}
 MOST_FILES = 2000  # of a folder that are looked at
 LIKE = 0.75  # likeness of two names from which one may be meant by the other
 
@@ -26,15 +31,28 @@ def suggest_file(file: Path, folder: Path, advice: str) -> str:
         names = [one.name for one in _list_files(file) if "." in one.name.strip(".")]
         return f"{advice}; a file in it is {names[0]}" if names and folder != file else advice
     if same := _find_first(_list_same(written, folder)):
-        return f"write `{_relate(same, folder)}`"
+        return f"write `{_write(same, folder)}`"
     if re.search(r"[*?\[]", written) and (found := sorted(folder.glob(written))[:1]):
-        return f"write one file, such as `{_relate(found[0], folder)}`; patterns are only for --content"
+        return f"write one file, such as `{_write(found[0], folder)}`; patterns are only for --content"
     if re.search(r"\$\w+|\$\{|%\w+%", written):
         return "write the path itself: variables of the system are not read in recipes"
     if DRIVE.search(written) and os.name != "nt":
         return "this is a path of Windows; write the path that the file has on this machine"
     similar = _find_first(_list_similar(Path(_clean(written)), folder))
-    return f"did you mean `{_relate(similar, folder)}`? {advice}" if similar else advice
+    return f"did you mean `{_write(similar, folder)}`? {advice}" if similar else advice
+
+
+def suggest_mask(file: Path, *, coded: bool) -> str | None:
+    """Suggest a mask instead of a missing file: rest, all, its inverse, a colour where the shared file is `coded`."""
+    word = file.name.strip().casefold()
+    if word in REST | ALL:
+        return f"write `{'rest' if word in REST else 'all'}`"
+    if coded and word in ImageColor.colormap:
+        return f"write `{{colour: {word}}}`"
+    found = re.fullmatch(r"(?:not|except|invert(?:ed)?)\s+(.+)", file.name)
+    if found and file.with_name(found[1]).is_file():
+        return f"write `{{file: {quote(found[1])}, invert: true}}`"
+    return None
 
 
 def find_image(stem: str, folder: Path) -> str | None:
@@ -61,7 +79,7 @@ def _list_same(written: str, folder: Path) -> Iterator[Path]:
     """List the files whose path may be written so: as an address, with backslashes, from the home or working folder."""
     plain = _clean(written)
     address = unquote(re.sub(r"^file:/*(?=[^/])", "", plain))
-    for text in dict.fromkeys((plain, plain.replace("\\", "/"), address, f"/{address}")):
+    for text in dict.fromkeys((plain, plain.replace("\\", "/"), plain.replace("\\ ", " "), address, f"/{address}")):
         yield folder / text
         if text.startswith("~"):
             with suppress(RuntimeError):  # there is no home folder
@@ -87,6 +105,12 @@ def _list_files(folder: Path) -> list[Path]:
     with suppress(OSError), os.scandir(folder) as entries:
         return sorted(Path(entry.path) for entry, _ in zip(entries, range(MOST_FILES), strict=False))
     return []
+
+
+def _write(file: Path, folder: Path) -> str:
+    """Write the path of a file as in YAML, in quotes where it needs them."""
+    path = _relate(file, folder)
+    return quote(path) if re.search(r"^[%@`&*!|>'\"?-]| #|: |[,\[\]{}]", path) else path
 
 
 def _relate(file: Path, folder: Path) -> str:

@@ -13,24 +13,67 @@ from pydantic import BaseModel
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.types import KeyPath
 
+SYNONYMS = {  # the keys, and what other tools and other languages call them
+    "content": "content_image content_path content_img input input_image image photo inhalt contenu contenido",
+    "style": "style_image style_path style_img painting stil estilo",
+    "styles": "style_images stile estilos",
+    "output": "output_path output_image output_file out result ausgabe sortie salida",
+    "size": "image_size img_size max_size imsize resolution width größe groesse taille tamaño",
+    "strength": "style_weight style_strength weight alpha",
+    "content_strength": "content_weight",
+    "smoothness": "tv_weight tv tv_loss total_variation",
+    "opacity": "blend blend_ratio alpha",
+    "colour": "color_mode colour_mode farbe couleur",
+    "encoder": "model network backbone vgg",
+    "regions": "areas segments zones bereiche régions regiones",
+    "masks": "labels segmentation",
+    "name": "id label title nom nombre",
+    "file": "path src filename image",
+    "image": "path src file filename",
+    "mask": "file path area maske masque máscara",
+    "invert": "inverted negate inverse",
+    "init": "start initial",
+    "solver.steps": "iterations iteration iters num_iterations num_steps n_steps max_iter epochs schritte",
+    "solver.method": "optimizer optimiser algorithm",
+    "solver.learning_rate": "lr",
+    "keep": "unchanged preserve original",
+}
+FLAGS = ("device", "resume", "tile", "max_memory", "report", "timelapse", "preview_every", "save_every", "sandbox")
 SAME = 0.7  # likeness of two words from which one may be meant by the other
 
 
-def suggest_key(path: KeyPath) -> str:
-    """Suggest a key with a similar name, the entry that has this key, or all keys that are known here."""
+def suggest_key(path: KeyPath, shown: str = "...", *, dotted: bool = False) -> str:
+    """Suggest a key with a similar name, the entry that has this key, or all keys that are known here.
+
+    `shown` is its value as YAML; with `dotted` the key was given as a setting, such as solver.steps=20.
+    """
     key, model = str(path[-1]), find_model(path[:-1])
     known = list_keys(model)
     fields = [(name, field.annotation) for name, field in model.model_fields.items()]
     inner = [
-        name for name, kind in fields if get_origin(kind) not in (dict, tuple) and key in list_keys(model_in(kind))
+        (name, own)
+        for name, kind in fields
+        if get_origin(kind) not in (dict, tuple)
+        for own in (key, *find_synonyms(key))
+        if own in list_keys(model_in(kind))
     ]
-    if len(inner) == 1:
-        return f"write it under {inner[0]}: {inner[0]}: {{{key}: ...}}"
+    exact = [(name, own) for name, own in inner if own == key]
+    alike = [
+        own for own in find_synonyms(key) if own in known and not (model is Recipe and f"solver.{own}" in SYNONYMS)
+    ]
+    if len(exact) == 1 or (len(inner) == 1 and not alike):
+        ((name, own),) = exact or inner
+        if own == key and not dotted:
+            return f"write it under {name}: {name}: {{{key}: ...}}"
+        how = f"{name}.{own}={shown}" if dotted else f"{name}: {{{own}: {shown}}}"
+        return f"write it under {name}: `{how}`"
     outer = [name for name, *_ in (key.split("."),) if name in known]
     if "." in key and outer:
         return f"write it under {outer[0]}: {outer[0]}: {{{key.split('.', 1)[1]}: ...}}"
-    if close := find_close(key, known):
+    if close := next(iter(alike), None) or find_close(key, known):
         return f"did you mean {close!r}?"
+    if _simplify(key) in FLAGS:
+        return f"remove it, and give the command --{_simplify(key).replace('_', '-')}"
     homes = list(find_homes(key))
     where = f"; {key} is a key of {' or '.join(homes[:3])}" if homes else ""
     return f"use one of {', '.join(known)}{where}"
@@ -47,7 +90,21 @@ def find_close(word: str, known: Iterable[str]) -> str | None:
 def find_alike(word: str) -> list[str]:
     """Find the keys of any entry that may be meant by a word, without the word itself."""
     names = {_simplify(name): name for name in list_all_keys()}
-    return [names[close] for close in get_close_matches(_simplify(word), names, 3, SAME) if names[close] != word]
+    return [*find_synonyms(word)] + [
+        names[close] for close in get_close_matches(_simplify(word), names, 3, SAME) if names[close] != word
+    ]
+
+
+@cache
+def find_synonyms(word: str) -> tuple[str, ...]:
+    """Find the keys that other tools or languages call by a word."""
+    found = (key for key, words in SYNONYMS.items() if _simplify(word) in words.split())
+    return tuple(key.rpartition(".")[2] for key in found)
+
+
+def is_known(word: str) -> bool:
+    """Whether a word is a key of any entry, or means one."""
+    return bool(word in list_all_keys() or find_synonyms(word))
 
 
 def _simplify(word: str) -> str:

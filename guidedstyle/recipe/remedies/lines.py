@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from guidedstyle.recipe.model import IMAGE_SUFFIXES
-from guidedstyle.recipe.remedies.keys import find_alike, find_homes
+from guidedstyle.recipe.remedies.keys import find_alike, find_homes, is_known
 
 
 class Rewrite(NamedTuple):
@@ -32,6 +32,10 @@ SPACES = {letter for letter in map(chr, range(0x3001)) if unicodedata.category(l
 NO_WIDTH = set("\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f")
 CURLY = re.compile(r"[“”„‟«»]([^“”„‟«»]*)[“”„‟«»]|[‘‚‛‹]([^‘’‚‛‹›]*)[’›]|(?<!\w)’([^’]*)’")
 PAIRS = {"{": "}", "[": "]"}
+LONGEST_LINE = 1000  # letters of a line that is looked at
+RGB = re.compile(r"rgba?\(\s*(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})[^()]*\)", re.IGNORECASE)
+NUMBERS = re.compile(r"\[[^\[\]]*\d,\s+[-+]?\d[^\[\]]*\]")  # a list of them, with spaces between some
+BRACKETED = re.compile(r"\{.*:\s.*\}|\[.*\]|\(.*[,:].*\)")
 
 
 def _replace_invisible(line: str) -> Iterator[Rewrite]:
@@ -83,6 +87,28 @@ def _quote_colours(line: str) -> Iterator[Rewrite]:
         yield Rewrite(quoted, "# begins a comment, so the number of a colour needs quotes")
 
 
+def _replace_parentheses(line: str) -> Iterator[Rewrite]:
+    coloured = RGB.sub(lambda found: "'#{:02x}{:02x}{:02x}'".format(*map(int, found.groups())), line)
+    if coloured != line:
+        yield Rewrite(coloured, "the number of a colour is written as '#ff0000'")
+    before, plain = "", line
+    while plain != before:
+        before = plain
+        plain = re.sub(r"(?<=[\s\[{(])\(([^()]*[,:][^()]*)\)", _write_brackets, before)
+    if plain != line:
+        yield Rewrite(plain, "YAML has brackets for lists and braces for keys, no parentheses")
+
+
+def _write_brackets(found: re.Match[str]) -> str:
+    return f"{{{found[1]}}}" if re.search(r":\s", found[1]) else f"[{found[1]}]"
+
+
+def _strip_ends(line: str) -> Iterator[Rewrite]:
+    if found := re.match(rf"({START}{KEY}\s*:\s+.*?)\s*([,;])(\s*|\s+#.*)$", line):
+        mark = "comma" if found[3] == "," else "semicolon"
+        yield Rewrite(found[1] + found[4].rstrip(), f"a line ends without a {mark}")
+
+
 def _separate_comments(line: str) -> Iterator[Rewrite]:
     separated = re.sub(r"(?<=[^\s#'\"])#(?=\s)", " #", line)
     if separated != line:
@@ -113,6 +139,7 @@ def _write_colons(line: str) -> Iterator[Rewrite]:
     if written != line:
         yield Rewrite(written, "a colon and a space stand between a key and its value")
     written = re.sub(rf"{START}(\w+)(?:\s*[;,.]\s+|\s+)(?=\S)(?!\w*\s*:\s)", r"\g<start>\2: ", line)
+    written = re.sub(rf"{START}(\w+)\s*$", r"\g<start>\2:", written)
     if written != line:
         yield Rewrite(written, "a colon is missing after the key")
 
@@ -121,13 +148,21 @@ def _point_decimals(line: str) -> Iterator[Rewrite]:
     pointed = re.sub(r"(:\s*[-+]?\d+),(?=\d+\s*(?:[,}%\]#]|$))", r"\1.", line)
     if pointed != line:
         yield Rewrite(pointed, "the decimal sign is a point")
+    pointed = NUMBERS.sub(lambda found: re.sub(r"(?<=\d),(?=\d)", ".", found[0]), line)
+    if pointed != line:
+        yield Rewrite(pointed, "the decimal sign is a point")
 
 
 def _quote_values(line: str) -> Iterator[Rewrite]:
     if hidden := re.match(rf"({START}{KEY}\s*:\s+)(#.*?)\s*$", line):
         yield Rewrite(f"{hidden[1]}{quote(hidden[3])}", "# begins a comment, so a text with it needs quotes")
     found = BLOCK_VALUE.match(line)
-    if found and AWKWARD.search(found["value"]) and re.search(r"\w", found["value"]):
+    if found and re.search(r"#\S.*\.\w{2,5}\s*$", found["end"]):  # the name of a file with #
+        whole = f"{found['value']}{found['end'].rstrip()}"
+        yield Rewrite(
+            f"{found['start']}{found['key']}{quote(whole)}", "# begins a comment, so a text with it needs quotes"
+        )
+    if found and AWKWARD.search(found["value"]) and not BRACKETED.fullmatch(found["value"]):
         value = found["value"]
         inner = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
         for quoted in dict.fromkeys((quote(inner), quote(inner.replace("'", "").replace('"', "")))):
@@ -173,6 +208,8 @@ def _unquote(line: str) -> Iterator[Rewrite]:
 
 
 def _close_quotes(line: str) -> Iterator[Rewrite]:
+    if found := re.match(rf"({START}{KEY}\s*:\s+)'([^\"]*\w'\w[^\"]*)'(\s*|\s+#.*)$", line):
+        yield Rewrite(f'{found[1]}"{found[3]}"{found[4]}', "such a text needs double quotes")
     for mark in "\"'":
         if line.count(mark) % 2:
             why = f"a quote is missing: {mark} stands alone"
@@ -228,6 +265,9 @@ def _separate_entries(line: str) -> Iterator[Rewrite]:
 def _remove_marks(line: str) -> Iterator[Rewrite]:
     if re.fullmatch(r"\s*(---|\.\.\.|```\w*|~~~|%YAML.*|={3,}|-{3,})\s*", line):
         yield Rewrite("", "a recipe is one document, without such marks")
+    plain = re.sub(rf"^(?:[>+|]+ ?|\s*\d+[.):|]?\s)(?=\s*(?:{KEY}\s*:|- |#|$))", "", line)
+    if plain != line:
+        yield Rewrite(plain, "a line begins with its key, without a mark or a number before it")
 
 
 def _move_entry(line: str) -> Iterator[Rewrite]:
@@ -241,12 +281,14 @@ def _move_entry(line: str) -> Iterator[Rewrite]:
 def _add_styles(line: str) -> Iterator[Rewrite]:
     """Put a file with a name of its own under `styles:`."""
     if found := re.match(rf"(\s*)({KEY}\s*:\s+['\"]?\S+({'|'.join(map(re.escape, IMAGE_SUFFIXES))})['\"]?)\s*$", line):
+        if is_known(found[2].split(":")[0].strip("'\" ")):
+            return
         why = "style images stand under styles"
         yield Rewrite(f"styles:\n  {found[2]}" if found[1] else f"styles: {{{found[2]}}}", why)
 
 
 def _add_dash(line: str) -> Iterator[Rewrite]:
-    indent = len(line) - len(line.lstrip())
+    indent = measure_indent(line)
     if re.match(rf"\s*{KEY}\s*:(\s|$)", line):
         why = "a dash is missing: every entry of the list begins with one"
         yield Rewrite(f"{' ' * max(0, indent - 2)}- {line.lstrip()}", why)
@@ -264,6 +306,8 @@ REWRITERS: tuple[Rewriter, ...] = (  # the surest first
     _straighten_quotes,
     _unescape,
     _quote_colours,
+    _replace_parentheses,
+    _strip_ends,
     _point_decimals,
     _space_colons,
     _space_dashes,
@@ -304,6 +348,46 @@ def list_indents(lines: Sequence[str], number: int) -> Iterator[tuple[int, int]]
         yield indent, at
         if lines[at].rstrip().endswith(":"):
             yield indent + 2, at
+
+
+def rewrite_block(lines: Sequence[str], number: int) -> Iterator[tuple[dict[int, str], str]]:
+    """List how line `number` and those like it may have been meant: entries of a list or of `styles`, together."""
+    line = lines[number]
+    indent = measure_indent(line)
+    block = list(range(number, len(lines)))
+    block = block[
+        : next((at for at in block if lines[at].strip() and measure_indent(lines[at]) < indent), len(lines)) - number
+    ]
+    if found := re.match(rf"\s*(?P<dash>- +)?(?P<key>{KEY})\s*:", line):
+        like = re.compile(rf"{line[:indent]}{found['dash'] or ''}{re.escape(found['key'])}\s*:")
+        firsts = [at for at in block if like.match(lines[at])]
+        if not found["dash"] and len(firsts) > 1:
+            dashed = {at: f"{' ' * max(0, indent - 2)}- {lines[at].lstrip()}" for at in firsts}
+            if indent < 2:
+                dashed |= {at: f"  {lines[at]}" for at in block if at not in firsts}
+            yield dashed, "a dash is missing: every entry of the list begins with one"
+        others = [at for at in block if re.match(rf"{line[:indent]}- ", lines[at]) and at not in firsts]
+        if found["dash"] and others:
+            yield (
+                {at: lines[at].replace("- ", "  ", 1) for at in others},
+                "the dash begins a new entry of the list, and this key belongs to the one above",
+            )
+    images = [at for at in block if any(_add_styles(lines[at])) and measure_indent(lines[at]) == indent]
+    if not indent and len(images) > 1 and images == list(range(images[0], images[-1] + 1)):
+        moved = {at: f"  {lines[at]}" for at in images[1:]}
+        yield {images[0]: f"styles:\n  {line}"} | moved, "style images stand under styles"
+
+
+def find_decimal_commas(line: str) -> str | None:
+    """Find a number with a decimal comma in a list of weights, where it is read as two numbers."""
+    found = len(line) <= LONGEST_LINE and re.search(rf"octaves\s*:\s*({NUMBERS.pattern})", line)
+    number = re.search(r"\d+,\d+", found[1]) if found else None
+    return number[0] if number else None
+
+
+def measure_indent(line: str) -> int:
+    """Count the spaces at the start of a line."""
+    return len(line) - len(line.lstrip())
 
 
 def quote(text: str) -> str:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
 from typing import NamedTuple
 
 from guidedstyle.errors import Problem
-from guidedstyle.recipe.remedies.lines import REWRITERS, list_indents, rewrite_line
+from guidedstyle.recipe.remedies.lines import (
+    LONGEST_LINE,
+    REWRITERS,
+    Rewrite,
+    list_indents,
+    measure_indent,
+    rewrite_block,
+    rewrite_line,
+)
 
 MOST_LETTERS = 150_000  # read in all to try repairs: about a second
-LONGEST_LINE = 1000  # letters of a line that is looked at
 MOST_SHOWN = 60  # letters of a line in a remedy
 BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
@@ -29,8 +36,8 @@ class Verdict(NamedTuple):
     readable: bool = True
 
 
-MENDABLE = re.compile(  # rules that a slip of the pen may break without a trace in YAML
-    "there is no key|is missing|has no value|appears twice|at the top|no keys|the tag|there is no file|not valid|has no"
+MENDABLE = re.compile(  # rules that a slip may break without a trace in YAML
+    "no (key|file)|is missing|has no value|appears twice|at the top|the tag|is a folder|not valid|has no"
 )
 Judge = Callable[[str], Verdict]
 
@@ -91,24 +98,26 @@ class Mender:
             (problem,) = verdict.problems
             repair = self._find_for_stop(verdict)
             return [self._describe(problem, repair) if repair else problem]
-        found, mended = list[Problem](), set[Problem]()
+        told, gone = dict[Problem, Problem](), dict[Problem, set[Problem]]()  # gone: the errors that each repair mends
         for problem in verdict.problems:
-            if problem in mended:
+            if any(problem in others for others in gone.values()):
                 continue
             repair = self._find_for_problem(problem, verdict)
-            if repair:
-                mended |= {*verdict.problems} - {*self.judge(repair.apply(self.lines)).problems}
-            found.append(self._describe(problem, repair) if repair else problem)
-        return found
+            left = self.judge(repair.apply(self.lines)).problems if repair else verdict.problems
+            mended = {*verdict.problems} - {*left} | {problem}
+            for other in [other for other, own in gone.items() if repair and own <= mended]:
+                del told[other], gone[other]
+            told[problem], gone[problem] = self._describe(problem, repair) if repair else problem, mended
+        return [*told.values()]
 
     def _describe(self, problem: Problem, repair: Repair) -> Problem:
-        if problem.remedy.startswith("did you mean") and repair.why.startswith("the key is"):
+        if problem.remedy.startswith("did you mean") and repair.why.startswith("the key is") and len(repair.lines) == 1:
             return problem  # its remedy is as good
         head, write, _ = problem.remedy.partition(": write `")
-        if write:  # it says already what is wrong
-            repair = replace(repair, why=head)
         place = f"{self.source}:{repair.line + 1}"
         same = f"{problem.place}: ".startswith(f"{place}: ")
+        if write and same:  # it says already what is wrong
+            repair = replace(repair, why=head)
         return replace(problem, place=problem.place if same else place, remedy=repair.describe(self.lines))
 
     def _find_for_stop(self, verdict: Verdict) -> Repair | None:
@@ -143,7 +152,10 @@ class Mender:
         best, known = None, {(one.place, one.rule) for one in verdict.problems}
         least = len(known)
         numbers = self._list_near([int(place[1] or 1) - 1])
+        unknown = {one.place for one in verdict.problems if one.rule.startswith("there is no key")}
         for repair in self._list_repairs(numbers):
+            if self._hides(repair, unknown):
+                continue
             found = self._try(repair)
             if found is None:
                 break
@@ -153,6 +165,14 @@ class Mender:
             if not least:
                 break
         return best
+
+    def _hides(self, repair: Repair, unknown: Set[str]) -> bool:
+        """Whether a repair only moves a line into an entry whose key is not known, where nothing is checked."""
+        old, new = self.lines[repair.line], repair.lines[repair.line]
+        above = (at for at in range(repair.line - 1, -1, -1) if measure_indent(self.lines[at]) < measure_indent(new))
+        parent = next((at for at in above if self.lines[at].strip()), None)
+        place = f"{self.source}:{parent + 1 if parent is not None else 0}: "
+        return old.strip() == new.strip() and any(f"{one}: ".startswith(place) for one in unknown)
 
     def _try(self, repair: Repair) -> Verdict | None:
         """Judge the text with a repair; None where there have been enough trials."""
@@ -177,13 +197,16 @@ class Mender:
                 yield Repair({number: line}, why)
         for number in numbers:
             yield from self._indent(number)
+        for number in numbers:
+            yield from (Repair(edits, why) for edits, why in rewrite_block(self.lines, number))
         for rewriter in REWRITERS if numbers else ():
-            found = {at: next(rewriter(self.lines[at]), None) for at in self.full}
-            edits = {at: rewrite for at, rewrite in found.items() if rewrite}
-            first = next((at for at in (*sorted(numbers), *edits) if at in edits), None)
-            if first is not None and len(edits) > 1:
-                others = {at: rewrite.line for at, rewrite in edits.items() if at != first}
-                yield Repair({first: edits[first].line} | others, edits[first].why)
+            found = {at: list(rewriter(self.lines[at])) for at in self.full}
+            firsts = {at: rewrites[0] for at, rewrites in found.items() if rewrites}
+            alike = dict[str, dict[int, Rewrite]]()
+            for at, rewrite in ((at, rewrite) for at, rewrites in found.items() for rewrite in rewrites):
+                alike.setdefault(rewrite.why, {}).setdefault(at, rewrite)
+            for edits in (firsts, *(edits for edits in alike.values() if edits != firsts)):
+                yield from _join(edits, numbers)
 
     def _indent(self, number: int) -> Iterator[Repair]:
         """Indent a line as others near it, alone and with those below that are indented at least as much."""
@@ -201,8 +224,16 @@ class Mender:
                 yield Repair(moved, why, same)
 
 
+def _join(edits: Mapping[int, Rewrite], numbers: Sequence[int]) -> Iterator[Repair]:
+    """Join the rewritten lines to one repair, the first of those `numbers` in it as the one to name."""
+    first = next((at for at in (*numbers[:1], *sorted(numbers), *edits) if at in edits), None)
+    if first is not None and len(edits) > 1:
+        others = {at: rewrite.line for at, rewrite in edits.items() if at != first}
+        yield Repair({first: edits[first].line} | others, edits[first].why)
+
+
 def _count_spaces(line: str) -> str:
-    spaces = len(line) - len(line.lstrip())
+    spaces = measure_indent(line)
     return f"{spaces} space{'s' * (spaces != 1)}"
 
 

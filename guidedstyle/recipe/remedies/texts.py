@@ -24,6 +24,7 @@ DOCUMENTS = {  # how files begin that are no text
     b"<!DOCTYPE": "a web page",
     b"<!doctype": "a web page",
     b"<html": "a web page",
+    b"<": "XML",
     b"bplist": "a property list",
 }
 IMAGES = (

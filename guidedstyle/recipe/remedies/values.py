@@ -16,6 +16,7 @@ from guidedstyle.recipe.remedies.lines import quote
 
 UNIT = r"\s*(?:px|pixels?|x|×|times|steps?|°|deg(?:rees)?)?"
 NUMBER = re.compile(rf"([-+−]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?\d+)?)\s*(%|percent)?{UNIT}", re.IGNORECASE)
+LONGEST_MIX = 1000  # letters
 LARGEST, MOST_FRACTION = 1e5, 10  # of lengths in px, of places in fractions of the image
 FRACTIONS = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3"}
 YES, NO = {"true", "yes", "y", "on", "1", "ja", "oui", "si", "sí"}, {"false", "no", "n", "off", "0", "nein", "non"}
@@ -27,7 +28,7 @@ def suggest_value(kind: str, value: object, key: str) -> str | None:
     """Write, as YAML, what may have been meant by a value that is invalid; `kind` is pydantic's type of the error."""
     match kind:
         case "int_type" | "int_from_float":
-            return _suggest_integer(value)
+            return _suggest_integer(value, shares=key == "quality")
         case "float_type" if isinstance(value, str):
             return _write_number(read_number(value))
         case "bool_type":
@@ -88,9 +89,13 @@ def _write_number(number: float | None) -> str | None:
 
 def read_mix(text: str, known: Collection[str]) -> str | None:
     """Write a mix of known names that is written in words: `ink, oil`, `ink 0.7 + oil 30%`; None if it is none."""
+    if len(text) > LONGEST_MIX:
+        return None
     parts = [part for part in re.split(r"\s*(?:[,;+&]|\band\b)\s*", text) if part]
     if len(parts) == 1 and all(word in known for word in text.split()):
         parts = text.split()
+    if len(parts) == 1 and (weighed := re.findall(r"[^\s:=]+\s*[:=]\s*[\d.,]+%?", text)):
+        parts = weighed
     mix = dict[str, object]()
     for part in parts:
         found = re.fullmatch(r"(?P<before>[\d.,]+%?)?[\s*x]*(?P<name>\D*?)[\s:=*]*(?P<after>[\d.,]+%?)?", part.strip())
@@ -99,7 +104,12 @@ def read_mix(text: str, known: Collection[str]) -> str | None:
     return write_value(mix) if len(parts) > 1 and all(name in known for name in mix) else None
 
 
-def _suggest_integer(value: object) -> str | None:
+def _suggest_integer(value: object, *, shares: bool) -> str | None:
+    """Suggest a whole number; with `shares` one in per cent may be meant."""
+    if isinstance(value, float) and re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", str(value)):  # a point between thousands
+        return str(value).replace(".", "")
+    if shares and isinstance(value, str):
+        value = value.replace("%", "")
     if isinstance(value, list) and value and all(isinstance(side, int) for side in value):
         return str(max(value))
     if isinstance(value, str) and re.fullmatch(r"\d{1,3}(?:[ ,.']\d{3})+", value):
@@ -123,7 +133,7 @@ def _suggest_colour(value: object) -> str | None:
     if len(parts) in (3, 4) and all(str(part).isdecimal() and int(part) <= 255 for part in parts):
         return quote("#{:02x}{:02x}{:02x}".format(*map(int, parts[:3])))
     text = str(value).strip().lower()
-    if re.fullmatch(r"(?:0x|#)?(?:[0-9a-f]{3}|[0-9a-f]{6})", text) and not isinstance(value, int):
+    if re.fullmatch(r"(?:0x|#)?(?:[0-9a-f]{3}|[0-9a-f]{6})", text) and (len(text) == 6 or not isinstance(value, int)):
         return quote(f"#{text.removeprefix('0x').removeprefix('#')}")
     close = get_close_matches(re.sub(r"[\s_-]", "", text), ImageColor.colormap, 1, 0.75)
     return close[0] if close else None
@@ -168,6 +178,12 @@ def _suggest_entry(value: object, key: str) -> str | None:
         return write_value(parts[0])
     if parts and all(isinstance(part, dict) and len(part) == 1 for part in parts):
         return write_value({name: item for part in parts for name, item in part.items()})
+    if parts and all(isinstance(part, dict) and isinstance(part.get("name"), str) for part in parts):
+        named = {part["name"]: {own: item for own, item in part.items() if own != "name"} for part in parts}
+        short = {name: next(iter(held.values())) if len(held) == 1 else held for name, held in named.items()}
+        return write_value(short) if all(named.values()) else None
+    if parts and all(isinstance(part, list) and len(part) == 2 and isinstance(part[0], str) for part in parts):
+        return write_value(dict(parts))
     if not parts or not all(isinstance(part, str) for part in parts):
         return None
     if key == "styles":
