@@ -83,8 +83,8 @@ def gallery(project: Path) -> Path:
 @pytest.mark.parametrize(
     ("command", "images"),
     [
-        (("render", "gallery.yaml", "--quiet"), ["gallery.png"]),
-        (("render", "gallery.yaml", "--resume", "--quiet"), ["gallery.png"]),
+        (("render", "gallery.yaml", "--quiet", "--overwrite"), ["gallery.png"]),
+        (("render", "gallery.yaml", "--resume", "--quiet", "--overwrite"), ["gallery.png"]),
         (
             ("render", "gallery.yaml", "--content", "photos", "-o", "out", "--quiet"),
             ["out/a.png", "out/b.png", "out/c.png"],

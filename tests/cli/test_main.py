@@ -190,7 +190,7 @@ def test_init_makes_a_folder_that_renders(tmp_path: Path) -> None:
 def test_the_output_is_never_half_written(project: Path) -> None:
     """A reader that polls sees the old image or the new one."""
     Image.new("RGB", (96, 64)).save(project / "recipe.png")
-    command = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "-q"]
+    command = [sys.executable, "-m", "guidedstyle", "render", "recipe.yaml", "-q", "--overwrite"]
     process, sizes = spawn(command, cwd=project), set()
     while process.poll() is None:
         with Image.open(project / "recipe.png") as picture:

@@ -33,8 +33,9 @@ def test_a_time_lapse_has_frames_by_default(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["timelapse", "report"])
-@pytest.mark.parametrize("name", ["file.txt", "none/file.mp4", "none/file.html"])
+@pytest.mark.parametrize("name", ["file.txt", "taken/file.mp4", "taken/file.html"])
 def test_a_file_that_could_not_be_written_is_refused(tmp_path: Path, key: str, name: str) -> None:
+    (tmp_path / "taken").write_text("a file, where a folder would be made")
     with pytest.raises(GuidedStyleError, match=f"--{key}"):
         RenderOptions(**{key: tmp_path / name})
 
