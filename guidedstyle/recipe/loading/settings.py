@@ -18,6 +18,7 @@ from guidedstyle.recipe.values import compose
 from guidedstyle.types import KeyPath, Setting
 
 IMPLIED = ("styles", "regions")  # that `style:` stands for
+NOTHING = re.compile(r"\bnull\b|~", re.IGNORECASE)  # a value that says so is not one that was forgotten
 
 
 def parse_setting(text: str) -> Setting:
@@ -33,7 +34,7 @@ def _read_value(place: str, text: str) -> Any:
     """Read a value of the command line; raises GuidedStyleError where it is not YAML, or a key in it has no value."""
     try:
         value = read_value(place, text)
-        if all(found is not None for _, found in walk(value)) or value is None:
+        if all(found is not None for _, found in walk(value)) or NOTHING.search(text):
             return value
         problem = Problem(place, "a key in it has no value", "give it one, with a space after the colon")
     except GuidedStyleError as error:

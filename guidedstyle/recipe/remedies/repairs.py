@@ -99,15 +99,17 @@ class Mender:
             repair = self._find_for_stop(verdict)
             return [self._describe(problem, repair) if repair else problem]
         told, gone = dict[Problem, Problem](), dict[Problem, set[Problem]]()  # gone: the errors that each repair mends
+        known = set[Problem]()  # all in gone
         for problem in verdict.problems:
-            if any(problem in others for others in gone.values()):
+            if problem in known:
                 continue
-            repair = self._find_for_problem(problem, verdict)
-            left = self.judge(repair.apply(self.lines)).problems if repair else verdict.problems
-            mended = {*verdict.problems} - {*left} | {problem}
-            for other in [other for other, own in gone.items() if repair and own <= mended]:
-                del told[other], gone[other]
-            told[problem], gone[problem] = self._describe(problem, repair) if repair else problem, mended
+            told[problem], gone[problem] = problem, {problem}
+            if repair := self._find_for_problem(problem, verdict):
+                mended = {*verdict.problems} - {*self.judge(repair.apply(self.lines)).problems} | {problem}
+                for other in [other for other, own in gone.items() if own <= mended]:
+                    del told[other], gone[other]
+                told[problem], gone[problem] = self._describe(problem, repair), mended
+            known |= gone[problem]
         return [*told.values()]
 
     def _describe(self, problem: Problem, repair: Repair) -> Problem:
