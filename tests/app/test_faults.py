@@ -200,7 +200,7 @@ threading.Thread(target=limit, daemon=True).start()
 @LINUX
 def test_when_memory_runs_out_the_image_so_far_is_kept_and_the_render_can_be_resumed(project: Path) -> None:
     (project / "recipe.png").write_bytes(b"earlier")
-    large = (*RENDER, *OFTEN, "--size", "400", "--set", "solver.sizes=3", "--steps", "30")
+    large = (*RENDER, "--overwrite", *OFTEN, "--size", "400", "--set", "solver.sizes=3", "--steps", "30")
     code, said = end(start(project, *large, fault=SHORTAGE))
     assert code == 2
     assert "recipe.png is not written: memory: there is not enough for this image" in said

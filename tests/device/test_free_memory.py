@@ -143,7 +143,8 @@ def test_free_memory_respects_the_limit_of_a_group(group: Path) -> None:
 def test_a_render_that_linux_killed_at_a_memory_limit_can_be_resumed(project: Path, group: Path) -> None:
     """Above the limit Linux kills the process without a message; the files it has written are whole."""
     (project / "recipe.png").write_bytes(b"earlier")
-    large = (*RENDER, *OFTEN, "--size", 400, "--set", "solver.sizes=3", "--steps", 30, "--max-memory", 64)
+    limited = ("--size", 400, "--set", "solver.sizes=3", "--steps", 30, "--max-memory", 64)
+    large = (*RENDER, "--overwrite", *OFTEN, *limited)
     process = start(project, *large)
     (group.parent / "cgroup.procs").write_text(str(process.pid))
     wait_for(project / "recipe.preview.png", process)
