@@ -22,7 +22,7 @@ from guidedstyle.scene.scene import Scene, Stage
 if TYPE_CHECKING:
     from guidedstyle.engine.plan import Plan
 
-MOST_SAMPLES = 60  # the latest are kept
+MOST_SAMPLES = 15  # the latest are kept, those of about five renders: how busy a machine is changes
 MOST_BYTES = 100_000  # of a file
 FEWEST_STEPS = 2  # of a stage that is measured
 SUSPENDED = 5  # times the median: a longer step was interrupted
