@@ -108,12 +108,16 @@ def read_recipe(file: Path, settings: Sequence[Setting] = (), sandbox: bool = Fa
             raise GuidedStyleError(problems)
         reading.document.problems[:] = problems
     assert reading
+    reading.document.warnings += _find_decimal_commas(text, file)
+    return reading
+
+
+def _find_decimal_commas(text: str, file: Path) -> Iterator[Warned]:
+    """Find numbers with a decimal comma that are read as two; the values that were read do not show it any more."""
     for number, line in enumerate(text.split("\n"), 1):
         if written := find_decimal_commas(line):
             remedy = f"write {written.replace(',', '.')}, or a space after every comma"
-            problem = Problem(f"{file}:{number}: octaves", f"{written} is read as two numbers", remedy)
-            reading.document.warnings.append(Warned.of(problem))
-    return reading
+            yield Warned.of(Problem(f"{file}:{number}: octaves", f"{written} is read as two numbers", remedy))
 
 
 def _attempt(file: Path, text: str, settings: Sequence[Setting], sandbox: bool) -> tuple[Reading | None, Verdict]:

@@ -177,6 +177,14 @@ def _suggest_key(value: object, path: KeyPath, document: Document) -> str:
     return suggest_key(path, shown, dotted=(document.find_place(path) or "").startswith("--"))
 
 
+def _suggest_choice(written: str, expected: str, path: KeyPath) -> str:
+    """Suggest the one of the expected choices with which a written one begins, or nothing."""
+    choices = re.findall(r"\w[^',]*\w|\d+", expected.replace(" or ", ", "))
+    word = re.sub(r"[\W_]", "", written).lower()
+    close = next((one for one in choices if word.startswith(re.sub(r"[\W_]", "", one).lower())), None)
+    return f": write `{path[-1]}: {close}`" if close else ""
+
+
 def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
     value, context = _shorten(detail["input"]), detail.get("ctx", {})
     key = name_key(path[-2:] if isinstance(path[-1], int) else path[-1:]) if path else "the recipe"
@@ -213,10 +221,7 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
             remedy = "a mask is a file, rest, all, or keys such as {file: labels.png, colour: red}"
             return f"{value} is not valid", remedy
         case "literal_error":
-            choices = re.findall(r"\w[^',]*\w|\d+", context["expected"].replace(" or ", ", "))
-            word = re.sub(r"[\W_]", "", str(detail["input"])).lower()
-            close = next((one for one in choices if word.startswith(re.sub(r"[\W_]", "", one).lower())), None)
-            advice = f": write `{path[-1]}: {close}`" if close else ""
+            advice = _suggest_choice(str(detail["input"]), context["expected"], path)
             return f"{value} is not one of the choices", f"{key} must be {context['expected']}{advice}"
         case "finite_number":
             return f"{value} is not finite", f"{key} must be a finite number"

@@ -38,6 +38,12 @@ NUMBERS = re.compile(r"\[[^\[\]]*\d,\s+[-+]?\d[^\[\]]*\]")  # a list of them, wi
 BRACKETED = re.compile(r"\{.*:\s.*\}|\[.*\]|\(.*[,:].*\)")
 
 
+def _offer(line: str, rewritten: str, why: str) -> Iterator[Rewrite]:
+    """Yield a rewritten line if it differs from the line."""
+    if rewritten != line:
+        yield Rewrite(rewritten, why)
+
+
 def _replace_invisible(line: str) -> Iterator[Rewrite]:
     plain = "".join("" if one in NO_WIDTH else " " if one in SPACES else one for one in line)
     found = [f"U+{ord(one):04X}" for one in dict.fromkeys(line) if one in NO_WIDTH or one in SPACES]
@@ -56,17 +62,14 @@ def _replace_lookalikes(line: str) -> Iterator[Rewrite]:
     if plain != line.rstrip():
         yield Rewrite(plain, "colons, commas and brackets of full width are letters in YAML")
     dashed = re.sub(r"^(\s*)[–—−•·*+]\s*(?=\S)", r"\1- ", line)
-    if dashed != line:
-        yield Rewrite(dashed, "an entry of a list begins with a hyphen and a space")
+    yield from _offer(line, dashed, "an entry of a list begins with a hyphen and a space")
     minus = re.sub(r"[−–](?=[\d.])", "-", line)
-    if minus != line:
-        yield Rewrite(minus, "a negative number begins with a hyphen")
+    yield from _offer(line, minus, "a negative number begins with a hyphen")
 
 
 def _straighten_quotes(line: str) -> Iterator[Rewrite]:
     straight = CURLY.sub(lambda found: quote(next(part for part in found.groups() if part is not None)), line)
-    if straight != line:
-        yield Rewrite(straight, "curly quotes are letters in YAML: straight ones are quotes")
+    yield from _offer(line, straight, "curly quotes are letters in YAML: straight ones are quotes")
 
 
 def _unescape(line: str) -> Iterator[Rewrite]:
@@ -83,20 +86,17 @@ def _unescape(line: str) -> Iterator[Rewrite]:
 
 def _quote_colours(line: str) -> Iterator[Rewrite]:
     quoted = COLOUR.sub(r"'\1'", line)
-    if quoted != line:
-        yield Rewrite(quoted, "# begins a comment, so the number of a colour needs quotes")
+    yield from _offer(line, quoted, "# begins a comment, so the number of a colour needs quotes")
 
 
 def _replace_parentheses(line: str) -> Iterator[Rewrite]:
     coloured = RGB.sub(lambda found: "'#{:02x}{:02x}{:02x}'".format(*map(int, found.groups())), line)
-    if coloured != line:
-        yield Rewrite(coloured, "the number of a colour is written as '#ff0000'")
+    yield from _offer(line, coloured, "the number of a colour is written as '#ff0000'")
     before, plain = "", line
     while plain != before:
         before = plain
         plain = re.sub(r"(?<=[\s\[{(])\(([^()]*[,:][^()]*)\)", _write_brackets, before)
-    if plain != line:
-        yield Rewrite(plain, "YAML has brackets for lists and braces for keys, no parentheses")
+    yield from _offer(line, plain, "YAML has brackets for lists and braces for keys, no parentheses")
 
 
 def _write_brackets(found: re.Match[str]) -> str:
@@ -111,8 +111,7 @@ def _strip_ends(line: str) -> Iterator[Rewrite]:
 
 def _separate_comments(line: str) -> Iterator[Rewrite]:
     separated = re.sub(r"(?<=[^\s#'\"])#(?=\s)", " #", line)
-    if separated != line:
-        yield Rewrite(separated, "a comment needs a space before #")
+    yield from _offer(line, separated, "a comment needs a space before #")
     for mark in (r"//", r"/\*", r";", r"--", r"%", r"<!--"):
         commented = re.sub(rf"(^|\s){mark}(?=\s|\w)(.*?)(?:\*/|-->)?\s*$", r"\1#\2", line)
         if commented != line:
@@ -122,35 +121,29 @@ def _separate_comments(line: str) -> Iterator[Rewrite]:
 def _space_colons(line: str) -> Iterator[Rewrite]:
     spaced = re.sub(rf"{START}({KEY})\s*:(?=[^\s/\\:])", r"\g<start>\2: ", line)
     spaced = re.sub(rf"([{{,]\s*{KEY})\s*:(?=[^\s/\\:,}}])", r"\1: ", spaced)
-    if spaced != line:
-        yield Rewrite(spaced, "a space is missing after the colon")
+    yield from _offer(line, spaced, "a space is missing after the colon")
 
 
 def _space_dashes(line: str) -> Iterator[Rewrite]:
     spaced = re.sub(r"^(\s*)-(?=[^\s\d.-])", r"\1- ", line)
-    if spaced != line:
-        yield Rewrite(spaced, "a space is missing after the dash")
+    yield from _offer(line, spaced, "a space is missing after the dash")
 
 
 def _write_colons(line: str) -> Iterator[Rewrite]:
     sign = r"\s*(?::=|=>|->|==?|\+)\s*"
     written = re.sub(rf"{START}({KEY}){sign}(?=\S)", r"\g<start>\2: ", line)
     written = re.sub(rf"([{{,]\s*{KEY}){sign}(?=[^\s,}}])", r"\1: ", written)
-    if written != line:
-        yield Rewrite(written, "a colon and a space stand between a key and its value")
+    yield from _offer(line, written, "a colon and a space stand between a key and its value")
     written = re.sub(rf"{START}(\w+)(?:\s*[;,.]\s+|\s+)(?=\S)(?!\w*\s*:\s)", r"\g<start>\2: ", line)
     written = re.sub(rf"{START}(\w+)\s*$", r"\g<start>\2:", written)
-    if written != line:
-        yield Rewrite(written, "a colon is missing after the key")
+    yield from _offer(line, written, "a colon is missing after the key")
 
 
 def _point_decimals(line: str) -> Iterator[Rewrite]:
     pointed = re.sub(r"(:\s*[-+]?\d+),(?=\d+\s*(?:[,}%\]#]|$))", r"\1.", line)
-    if pointed != line:
-        yield Rewrite(pointed, "the decimal sign is a point")
+    yield from _offer(line, pointed, "the decimal sign is a point")
     pointed = NUMBERS.sub(lambda found: re.sub(r"(?<=\d),(?=\d)", ".", found[0]), line)
-    if pointed != line:
-        yield Rewrite(pointed, "the decimal sign is a point")
+    yield from _offer(line, pointed, "the decimal sign is a point")
 
 
 def _quote_values(line: str) -> Iterator[Rewrite]:
@@ -258,16 +251,14 @@ def _separate_entries(line: str) -> Iterator[Rewrite]:
     if line.rstrip()[-1:] not in (*",{[:", ""):
         yield Rewrite(f"{line.rstrip()},", "a comma is missing at the end of the line")
     semicolons = line.replace(";", ",")
-    if semicolons != line:
-        yield Rewrite(semicolons, "commas separate entries")
+    yield from _offer(line, semicolons, "commas separate entries")
 
 
 def _remove_marks(line: str) -> Iterator[Rewrite]:
     if re.fullmatch(r"\s*(---|\.\.\.|```\w*|~~~|%YAML.*|={3,}|-{3,})\s*", line):
         yield Rewrite("", "a recipe is one document, without such marks")
     plain = re.sub(rf"^(?:[>+|]+ ?|\s*\d+[.):|]?\s)(?=\s*(?:{KEY}\s*:|- |#|$))", "", line)
-    if plain != line:
-        yield Rewrite(plain, "a line begins with its key, without a mark or a number before it")
+    yield from _offer(line, plain, "a line begins with its key, without a mark or a number before it")
 
 
 def _move_entry(line: str) -> Iterator[Rewrite]:
@@ -338,10 +329,8 @@ def list_indents(lines: Sequence[str], number: int) -> Iterator[tuple[int, int]]
 
     Of a line that begins an entry of a list, also the indent of its first key.
     """
-    above = [(len(lines[at]) - len(lines[at].lstrip()), at) for at in range(number - 1, -1, -1) if lines[at].strip()]
-    below = [
-        (len(lines[at]) - len(lines[at].lstrip()), at) for at in range(number + 1, len(lines)) if lines[at].strip()
-    ]
+    above = [(measure_indent(lines[at]), at) for at in range(number - 1, -1, -1) if lines[at].strip()]
+    below = [(measure_indent(lines[at]), at) for at in range(number + 1, len(lines)) if lines[at].strip()]
     for indent, at in (*above[:6], *below[:1]):
         if entry := re.match(r"\s*(?:- +)+", lines[at]):
             yield len(entry[0]), at

@@ -78,7 +78,7 @@ class Repair:
         if "\n" in new:
             first, second = new.split("\n")
             return f"write `{first.strip()}`, and below it `{second}`"
-        if len(old) - len(old.lstrip()) != len(new) - len(new.lstrip()):
+        if measure_indent(old) != measure_indent(new):
             return f"write `{_show(new)}` instead of `{_show(old)}`"
         before, after = _cut_difference(old, new)
         return f"write `{after}` instead of `{before}`" if before != after else f"write `{after}`"
@@ -213,13 +213,13 @@ class Mender:
     def _indent(self, number: int) -> Iterator[Repair]:
         """Indent a line as others near it, alone and with those below that are indented at least as much."""
         line = self.lines[number]
-        indent = len(line) - len(line.lstrip())
+        indent = measure_indent(line)
         end = number + 1
         while end < len(self.lines) and self.lines[end].startswith(" " * (indent or 1)):
             end += 1
         why = f"it is indented by {_count_spaces(line)}"
         for wanted, like in dict(list_indents(self.lines, number)).items():
-            same = like if wanted == len(self.lines[like]) - len(self.lines[like].lstrip()) else None
+            same = like if wanted == measure_indent(self.lines[like]) else None
             for last in dict.fromkeys((number + 1, end)) if wanted != indent else ():
                 block = enumerate(self.lines[number:last], number)
                 moved = {at: " " * max(0, wanted - indent) + one[max(0, indent - wanted) :] for at, one in block}
