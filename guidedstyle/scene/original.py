@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from guidedstyle.io.images.formats.limits import MOST_PIXELS
 from guidedstyle.io.images.metadata import NO_METADATA, Metadata, read_metadata
 from guidedstyle.io.images.profiles import convert, convert_to_srgb, is_rgb, is_srgb, make_profile, to_float, to_pixels
-from guidedstyle.io.images.reading import check_size, fit_size
-from guidedstyle.io.images.samples import Frame, Samples, read_samples
+from guidedstyle.io.images.reading import choose_size, read_large_samples
+from guidedstyle.io.images.samples import Frame, Samples
 from guidedstyle.types import Array, DeepPixels, Size
 
 GREY = 128  # of a canvas
@@ -40,7 +38,7 @@ class Original:
     def of_canvas(cls, size: Size, longest: int | None, largest: int | None) -> Original:
         """Make the grey image of a canvas of (width, height)."""
         frame = Frame(size)
-        width, height = _choose_size(frame, longest, largest)
+        width, height = choose_size(frame, longest, largest)
         return cls(np.full((height, width, 3), GREY, np.uint8), None, make_profile("sRGB"), frame)
 
     @classmethod
@@ -89,17 +87,12 @@ def read_original(file: Path, longest: int | None = None, *, largest: int | None
     become sRGB: grey ones with a profile, CMYK and Lab. Floats become 16 bits. Raises GuidedStyleError if the file is
     not an image, is damaged, too small, or too large.
     """
-    most = min(longest or largest or MOST_PIXELS, largest or MOST_PIXELS)
-    samples = read_samples(file, longest=most, check=partial(check_size, file))
+    samples = read_large_samples(file, longest, largest)
     pixels, profile, notes = _find_colours(samples, file)
     frame = replace(samples.frame, warnings=(*samples.frame.warnings, *notes))
-    size = _choose_size(frame, longest, largest)
+    size = choose_size(frame, longest, largest)
     pixels, alpha = _resize(pixels, _find_alpha(samples), size)
     return Original(pixels, alpha, profile, frame, NO_METADATA if largest else read_metadata(file))
-
-
-def _choose_size(frame: Frame, longest: int | None, largest: int | None) -> Size:
-    return fit_size(frame.size, min(longest or max(frame.size), largest or MOST_PIXELS))
 
 
 def _find_colours(samples: Samples, file: Path) -> tuple[DeepPixels, bytes, tuple[str, ...]]:

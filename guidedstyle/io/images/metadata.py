@@ -16,11 +16,10 @@ from PIL import Image
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.formats.cameras import is_raw, read_raw_preview
-from guidedstyle.io.images.opening import open_image
+from guidedstyle.io.images.opening import COLOUR_SPACE, EXIF, INTEROPERABILITY, ORIENTATION, open_image
 from guidedstyle.types import Size
 
-ORIENTATION, XMP, EXIF, GPS, INTEROPERABILITY = 0x0112, 0x02BC, 0x8769, 0x8825, 0xA005
-COLOUR_SPACE, WIDTH, HEIGHT, MAKER_NOTE = 0xA001, 0xA002, 0xA003, 0x927C
+XMP, GPS, WIDTH, HEIGHT, MAKER_NOTE = 0x02BC, 0x8825, 0xA002, 0xA003, 0x927C
 WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes, by type
 Order = Literal["<", ">"]
 BYTE, SHORT, LONG = 1, 3, 4

@@ -13,7 +13,7 @@ from PIL import Image
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.formats.limits import MOST_PIXELS
 from guidedstyle.io.images.opening import open_image
-from guidedstyle.io.images.profiles import convert_to_srgb
+from guidedstyle.io.images.profiles import convert_to_srgb, to_float
 from guidedstyle.io.images.samples import Frame, Samples, read_samples, to_eight_bits
 from guidedstyle.types import Array, Pixels, Size
 
@@ -36,10 +36,9 @@ def read_framed(
     Without `longest` it keeps its own size; `largest` bounds both; without `enlarge` it is only ever shrunk.
     Raises GuidedStyleError if the file is not an image, is damaged, too small, or too large.
     """
-    most = min(longest or largest or MOST_PIXELS, largest or MOST_PIXELS)
-    samples = read_samples(file, longest=most, check=partial(check_size, file))
+    samples = read_large_samples(file, longest, largest)
     frame = samples.frame
-    target = fit_size(frame.size, min(longest or max(frame.size), largest or MOST_PIXELS))
+    target = choose_size(frame, longest, largest)
     plain, notes = _flatten(samples, file)
     frame = replace(frame, warnings=(*frame.warnings, *notes))
     if target == plain.size or (not enlarge and max(target) > max(frame.size)):
@@ -47,12 +46,23 @@ def read_framed(
     return plain.resize(target, Image.Resampling.LANCZOS, reducing_gap=3.0), frame
 
 
+def read_large_samples(file: Path, longest: int | None, largest: int | None) -> Samples:
+    """Read the samples of an image that is not too small, at least as large as `choose_size` needs them."""
+    most = min(longest or largest or MOST_PIXELS, largest or MOST_PIXELS)
+    return read_samples(file, longest=most, check=partial(_check_size, file))
+
+
+def choose_size(frame: Frame, longest: int | None, largest: int | None) -> Size:
+    """Choose the (width, height) of an image: `longest` px, or its own size, but at most `largest`."""
+    return fit_size(frame.size, min(longest or max(frame.size), largest or MOST_PIXELS))
+
+
 def read_image(file: Path, longest: int | None = None, *, enlarge: bool = True) -> Image.Image:
     """Read an image without its frame, as `read_framed` does."""
     return read_framed(file, longest, enlarge=enlarge)[0]
 
 
-def check_size(file: Path, size: Size) -> None:
+def _check_size(file: Path, size: Size) -> None:
     """Raise GuidedStyleError if an image of (width, height) is too small."""
     if min(size) < SMALLEST_SIDE:
         remedy = f"use an image of at least {SMALLEST_SIDE} px a side"
@@ -71,7 +81,7 @@ def _flatten(samples: Samples, file: Path) -> tuple[Image.Image, tuple[str, ...]
 
 def to_array(picture: Image.Image) -> Array:
     """Convert a Pillow image to (1, 3, H, W) in [0, 1]."""
-    pixels = np.asarray(picture.convert("RGB"), np.float32) / 255
+    pixels = to_float(np.asarray(picture.convert("RGB")))
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
 
 

@@ -17,14 +17,13 @@ from PIL.PpmImagePlugin import PpmImageFile
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.formats.cameras import decode_deep, is_raw, read_raw, read_raw_size
 from guidedstyle.io.images.opening import is_tiff, open_described, open_image
-from guidedstyle.io.images.profiles import convert_from_cmyk, convert_from_lab
+from guidedstyle.io.images.profiles import convert_from_cmyk, convert_from_lab, to_pixels
 from guidedstyle.types import Pixels, Size
 
 DARK = 4096  # values of 8 to 12 bits that a program stored in 16 are below
 PACKED = {"L;2": 85, "L;4": 17}  # by Pillow's raw mode: by what it multiplies levels, but not the transparent one
-Check = Callable[
-    [Size], None
-]  # raises GuidedStyleError if an image of this stored (width, height) is not to be decoded
+# raises GuidedStyleError if an image of this stored (width, height) is not to be decoded
+Check = Callable[[Size], None]
 
 
 def accept(size: Size) -> None:
@@ -213,4 +212,4 @@ def to_eight_bits(values: NDArray[Any]) -> Pixels:
         return values
     if values.dtype == np.uint16:
         return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    return np.asarray(np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.asarray(to_pixels(values, 8), np.uint8)

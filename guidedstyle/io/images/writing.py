@@ -18,7 +18,6 @@ from guidedstyle.io.images.metadata import (
     BYTE,
     MOST_IN_JPEG,
     OF_YCBCR,
-    ORIENTATION,
     XMP,
     Directory,
     Entry,
@@ -29,7 +28,8 @@ from guidedstyle.io.images.metadata import (
     write_directories,
     write_directory,
 )
-from guidedstyle.io.images.opening import open_image
+from guidedstyle.io.images.opening import ORIENTATION, open_image
+from guidedstyle.io.images.profiles import to_pixels
 from guidedstyle.io.ownership import write_marked
 from guidedstyle.types import Array, DeepPixels, Subsampling
 
@@ -56,8 +56,7 @@ NOTHING = Attached()
 
 def to_pillow(array: Array) -> Image.Image:
     """Convert (1, 3, H, W) in [0, 1] to a Pillow image of 8 bits, the inverse of `to_array`."""
-    pixels = np.clip(array[0].transpose(1, 2, 0), 0, 1) * 255 + 0.5
-    return Image.fromarray(pixels.astype(np.uint8))
+    return Image.fromarray(to_pixels(array[0].transpose(1, 2, 0), 8))
 
 
 def save_image(
