@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, overload
 from guidedstyle.app.jobs import Job
 from guidedstyle.app.notebook import NotebookReporter, choose_reporter
 from guidedstyle.device.environment import read_limits
-from guidedstyle.device.flags import usual_numbers
 from guidedstyle.errors import GuidedStyleError, RenderFailedError, StoppedEarlyError
+from guidedstyle.io.flags import usual_numbers
 from guidedstyle.io.memory import is_array
 from guidedstyle.recipe.loading import loader
 from guidedstyle.recipe.loading.loader import Reading, Source, read_source, wrap_recipe

@@ -14,8 +14,8 @@ import torch
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.utils._python_dispatch import _disable_current_modes
 
-from guidedstyle.device.flags import Flag, SharedFlags, enter_all, usual_numbers
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.flags import Flag, SharedFlags, enter_all, usual_numbers
 
 P = ParamSpec("P")
 T = TypeVar("T")

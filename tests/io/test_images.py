@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import write_file
+from guidedstyle.io.images.opening import open_image
 from guidedstyle.io.images.reading import fit_size, read_image, to_array
 from guidedstyle.io.images.samples import Frame, read_frame
 from guidedstyle.io.images.writing import read_note, save_image, to_pillow
@@ -231,3 +233,17 @@ def test_writing_replaces_the_file_instead_of_changing_it(tmp_path: Path) -> Non
         write_file(file, b"new")
         assert reader.read() == b"old"
     assert file.read_bytes() == b"new"
+
+
+def test_threads_that_read_images_leave_pillows_settings_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that ends while another still reads must neither set them back for that one nor for good."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    Image.fromarray(CORNERS).save(tmp_path / "a.png")
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(open_image(tmp_path / "a.png"))
+        second.enter_context(open_image(tmp_path / "a.png"))
+        first.close()
+        assert not ImageFile.LOAD_TRUNCATED_IMAGES
+    assert ImageFile.LOAD_TRUNCATED_IMAGES

@@ -11,6 +11,7 @@ from typing import IO
 
 from PIL import Image, ImageFile
 
+from guidedstyle.io.flags import IMAGE_FLAGS
 from guidedstyle.io.images.formats.cameras import describe_heif, find_heif
 from guidedstyle.io.images.formats.containers import DAMAGED_PROFILE, Container, open_container
 from guidedstyle.io.images.formats.limits import (
@@ -57,23 +58,13 @@ def open_image(file: Path, stream: IO[bytes] | None = None, *, note: str | None 
 @contextmanager
 def open_described(file: Path, stream: IO[bytes] | None = None, *, note: str | None = None) -> Iterator[Opened]:
     """Open an image as `open_image` does, with what lies beside its pixels; damage to that is only a warning."""
-    with explaining_damage(file), _decoding_whole_images(), warnings.catch_warnings(), ExitStack() as stack:
+    with explaining_damage(file), IMAGE_FLAGS, warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore")  # about damaged metadata that is not used
         container = open_container(stream or stack.enter_context(file.open("rb")), note)
         picture = stack.enter_context(open_unlimited(container.stream, (*FORMATS, *find_heif(container.stream, file))))
         picture.filename = "" if stream else str(file)
         check_pixels(picture.size, file)
         yield _describe(picture, container)
-
-
-@contextmanager
-def _decoding_whole_images() -> Iterator[None]:
-    """Set aside Pillow's setting by which many programs have cut images filled with grey."""
-    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
-    try:
-        yield
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def _describe(picture: ImageFile.ImageFile, container: Container) -> Opened:
