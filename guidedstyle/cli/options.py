@@ -122,7 +122,7 @@ Tile = Annotated[
     ),
 ]
 MaxMemory = Annotated[str | None, typer.Option(metavar="GIB", help="Memory limit in GiB; default: the free memory.")]
-Encoder = Annotated[str | None, typer.Option(help=f"{' or '.join(ENCODERS)}.", autocompletion=offer(*ENCODERS))]
+Encoder = Annotated[str | None, typer.Option(help=f"{', '.join(ENCODERS)}.", autocompletion=offer(*ENCODERS))]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. regions.sky.strength=2.")]
 PROFILES, SUBSAMPLINGS = get_args(ProfileChoice), get_args(Subsampling)
 Profile = Annotated[

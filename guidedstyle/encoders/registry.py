@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from guidedstyle.encoders import vgg
+from guidedstyle.encoders import squeezenet, vgg
 from guidedstyle.encoders.architecture import Architecture, Embedded
 
-FAMILIES = (vgg.LITE, vgg.VGG19)  # in the order in which they are offered, the default first
+FAMILIES = (vgg.LITE, vgg.VGG19, squeezenet.SQUEEZENET)  # in the order in which they are offered, the default first
 
 _KNOWN = {architecture.name: architecture for architecture in FAMILIES}
 

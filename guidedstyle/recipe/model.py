@@ -55,7 +55,7 @@ class EncoderChoice(Model):
 
     name: EncoderName = Field(
         list_encoders()[0],
-        description=" or ".join(describe_encoder(name) for name in list_encoders()),
+        description=", ".join(describe_encoder(name) for name in list_encoders()),
         json_schema_extra=lambda schema: schema.update(enum=[*list_encoders()]),
     )
     weights: RecipePath | None = Field(

@@ -1,4 +1,4 @@
-"""A second family of encoders takes one module and one registration, for any architecture."""
+"""Encoders of any architecture, SqueezeNet before all; a new family takes one module and one registration."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import save_file
-from support.cases import DATA
-from support.squeezenet import SQUEEZENET
+from support.alexnet import ALEXNET
+from support.cases import SQUEEZENET_WEIGHTS, needs_data
 
 from guidedstyle.app.api import check, load_recipe
-from guidedstyle.encoders.architecture import Architecture, Block, Fork, Layer, Pooling, Window
+from guidedstyle.encoders.architecture import Architecture, Block, Download, Fork, Layer, Pooling, Window
 from guidedstyle.encoders.encoder import ConvEncoder
 from guidedstyle.encoders.registry import list_encoders, register, unregister
+from guidedstyle.encoders.squeezenet import SQUEEZENET
 from guidedstyle.encoders.vgg import IMAGENET, LITE, VGG19
 from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.objective.objective import Objective
@@ -33,29 +34,32 @@ from guidedstyle.recipe.schema import make_schema
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 
-REAL = DATA / "weights" / "squeezenet1_0.safetensors"
 SIZES = [(64, 64), (65, 67), (97, 83), (40, 133), (110, 111)]
-WHOLE = LITE, VGG19, SQUEEZENET
+WHOLE = LITE, VGG19, SQUEEZENET, ALEXNET
 
 
-@pytest.fixture(autouse=True)
-def family() -> Iterator[None]:
-    """Register the family."""
-    register(SQUEEZENET)
+@pytest.fixture
+def added() -> Iterator[None]:
+    """Add a family of encoders."""
+    register(ALEXNET)
     yield
-    unregister("squeezenet")
+    unregister("alexnet")
 
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
+    return write_weights(SQUEEZENET, tmp_path)
+
+
+def write_weights(architecture: Architecture, folder: Path) -> Path:
     """Write random weights, in the scale in which features neither vanish nor explode."""
     generator = torch.Generator().manual_seed(0)
-    state = ConvEncoder(SQUEEZENET, IMAGENET).state_dict()
+    state = ConvEncoder(architecture, IMAGENET).state_dict()
     for key, value in state.items():
         scale = (2 / value[0].numel()) ** 0.5 if value.ndim == 4 else 0.0
         state[key] = scale * torch.randn(value.shape, generator=generator)
-    save_file(state, tmp_path / "squeezenet.safetensors", {"input": "RGB 0..1"})
-    return tmp_path / "squeezenet.safetensors"
+    save_file(state, file := folder / f"{architecture.name}.safetensors", {"input": "RGB 0..1"})
+    return file
 
 
 def average(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
@@ -78,7 +82,7 @@ def list_lines(architecture: Architecture) -> list[str]:
 @pytest.mark.parametrize("architecture", WHOLE, ids=lambda one: one.name)
 def test_a_receptive_field_is_where_the_gradient_of_a_position_is_not_zero(architecture: Architecture) -> None:
     encoder, layers = make_transparent(architecture), list_lines(architecture)
-    image = torch.full((1, 3, 299, 24), 0.9, dtype=torch.float64).requires_grad_()
+    image = torch.full((1, 3, 299, 48), 0.9, dtype=torch.float64).requires_grad_()
     features = encoder.encode(image, layers)
     for name in layers:
         layer, found = architecture.layers[name], features[name]
@@ -189,13 +193,14 @@ def test_inside_guides_ask_for_the_whole_receptive_field(shape: tuple[int, int])
         assert (found == find_least(weights, layer)).all(), name
 
 
-def open_small(project: Path, weights: Path, **keys: object) -> Scene:
-    encoder = {"name": "squeezenet", "weights": str(weights), "convention": "torchvision"}
+def open_small(project: Path, weights: Path, name: str = "squeezenet", **keys: object) -> Scene:
+    encoder = {"name": name, "weights": str(weights)}
+    encoder |= {"convention": "torchvision"} if name == "squeezenet" else {}
     text = (project / "recipe.yaml").read_text()
-    (project / "squeezed.yaml").write_text(
+    (project / f"{name}.yaml").write_text(
         f"{text}encoder: {json.dumps(encoder)}\n{yaml.safe_dump(keys) if keys else ''}\n"
     )
-    return open_scene(read_recipe(project / "squeezed.yaml"))
+    return open_scene(read_recipe(project / f"{name}.yaml"))
 
 
 def tile_plan(plan: Plan, tiling: Tiling) -> Plan:
@@ -235,22 +240,46 @@ def test_an_image_too_small_for_a_layer_is_refused_with_the_layer(project: Path,
         make_plan(scene, encoder, "cpu")
 
 
-def test_recipes_know_the_family_by_its_name(project: Path, weights: Path) -> None:
+def test_recipes_know_encoders_by_their_names(project: Path, weights: Path) -> None:
     assert list_encoders() == ["lite", "vgg19", "squeezenet"]
     assert make_schema()["$defs"]["EncoderChoice"]["properties"]["name"]["enum"] == list_encoders()
     open_small(project, weights)
-    recipe = load_recipe(project / "squeezed.yaml")
+    recipe = load_recipe(project / "squeezenet.yaml")
     assert recipe.encoder.name == "squeezenet"
     assert check(recipe).size == (96, 64)
     with pytest.raises(GuidedStyleError, match=r"squeezenet has no layer 'relu1_1'[^\0]*use relu1 to fire9"):
-        load_recipe(project / "squeezed.yaml", {"style_layers": "relu1_1"})
+        load_recipe(project / "squeezenet.yaml", {"style_layers": "relu1_1"})
     with pytest.raises(GuidedStyleError, match="name must be 'lite', 'vgg19' or 'squeezenet'"):
-        load_recipe(project / "squeezed.yaml", {"encoder.name": "resnet"})
+        load_recipe(project / "squeezenet.yaml", {"encoder.name": "alexnet"})
 
 
+@pytest.mark.usefixtures("added")
+def test_an_added_family_is_known_by_its_name_and_renders(project: Path) -> None:
+    assert list_encoders()[-1] == "alexnet"
+    scene = open_small(project, weights := write_weights(ALEXNET, project), "alexnet", octaves=[1])
+    recipe = load_recipe(project / "alexnet.yaml")
+    assert recipe.encoder.name == "alexnet"
+    with pytest.raises(GuidedStyleError, match=r"alexnet has no layer 'fire2'[^\0]*use relu1 to relu5"):
+        load_recipe(project / "alexnet.yaml", {"style_layers": "fire2"})
+    encoder = load_by_name("alexnet", weights)
+    rendering = render(scene, encoder, tile_plan(make_plan(scene, encoder, "cpu"), Tiling()))
+    assert rendering.finished
+    assert float(rendering.losses.total) < 0.9 * float(rendering.history.total[0])
+
+
+@pytest.mark.usefixtures("added")
 def test_an_encoder_without_weights_of_its_own_asks_for_a_file() -> None:
     with pytest.raises(GuidedStyleError, match=r"not part of the package[^\0]*weights: FILE"):
-        load_by_name("squeezenet")
+        load_by_name("alexnet")
+
+
+def test_the_download_is_named_by_its_hash_as_torchvisions() -> None:
+    """A file of that hash says by itself which input it expects."""
+    from torchvision.models import SqueezeNet1_0_Weights
+
+    assert isinstance(SQUEEZENET.source, Download)
+    assert SQUEEZENET.source.url == SqueezeNet1_0_Weights.DEFAULT.url
+    assert SQUEEZENET.source.digest == "b66bff10"
 
 
 def test_weights_are_cut_at_the_first_block_that_they_lack(weights: Path, tmp_path: Path) -> None:
@@ -262,11 +291,11 @@ def test_weights_are_cut_at_the_first_block_that_they_lack(weights: Path, tmp_pa
     assert list(encoder.layers) == ["relu1", "fire2", "fire3"]
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="GUIDEDSTYLE_TEST_DATA does not name the test data")
+@needs_data
 def test_the_real_network_renders(project: Path) -> None:
-    encoder = load_by_name("squeezenet", REAL, "original")
+    encoder = load_by_name("squeezenet", SQUEEZENET_WEIGHTS, "original")
     assert list(encoder.layers)[-1] == "fire9"
-    scene = open_small(project, REAL)
+    scene = open_small(project, SQUEEZENET_WEIGHTS)
     rendering = render(scene, encoder, tile_plan(make_plan(scene, encoder, "cpu"), Tiling()))
     assert rendering.finished
     assert float(rendering.losses.total) < 0.9 * float(rendering.history.total[0])

@@ -1,4 +1,4 @@
-"""Recipes of real images with painted masks, from the test data, and the real VGG-19."""
+"""Recipes of real images with painted masks, from the test data, the real VGG-19 and SqueezeNet."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from PIL import Image
 
 DATA = Path(os.environ.get("GUIDEDSTYLE_TEST_DATA", ""))
 WEIGHTS = DATA / "weights" / "vgg19_conv1_1-conv3_4.safetensors"
+SQUEEZENET_WEIGHTS = DATA / "weights" / "squeezenet1_0.safetensors"
 needs_data = pytest.mark.skipif(not WEIGHTS.is_file(), reason="GUIDEDSTYLE_TEST_DATA does not name the test data")
 
 NAMED = {"black": (0, 0, 0), "white": (255, 255, 255), "red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}

@@ -104,8 +104,8 @@ def _find_unused_masks(recipe: Recipe) -> Iterator[Violation]:
 def _find_unused_convention(recipe: Recipe) -> Iterator[Violation]:
     name = recipe.encoder.name
     if recipe.encoder.convention and not _has_conventions(name):
-        others = [f"set name: {other}" for other in list_encoders() if _has_conventions(other)]
-        remedy = ", or ".join(["remove convention", *others])
+        others = " or ".join(filter(_has_conventions, list_encoders()))
+        remedy = ", or ".join(["remove convention", *([f"set name: {others}"] if others else [])])
         yield ("encoder", "convention"), f"it has no effect: {name} has only one convention", remedy
 
 
