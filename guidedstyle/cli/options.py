@@ -65,11 +65,11 @@ def read_number(option: str) -> Callable[[str], float]:
     return read
 
 
-def read_convention(name: str | None) -> Convention | None:
-    """Read the input convention of a teacher's weights; raises GuidedStyleError for an unknown one."""
+def read_convention(name: str | None, option: str = "--convention") -> Convention | None:
+    """Read the input convention of weights; raises GuidedStyleError for an unknown one."""
     known: dict[str, Convention] = {word: word for word in get_args(Convention)}
     if name is not None and name not in known:
-        raise GuidedStyleError.of("--convention", f"{name!r} is unknown", f"write one of {', '.join(known)}")
+        raise GuidedStyleError.of(option, f"{name!r} is unknown", f"write one of {', '.join(known)}")
     return known[name] if name else None
 
 

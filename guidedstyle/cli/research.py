@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from guidedstyle.cli import options
 from guidedstyle.errors import ExitCode, GuidedStyleError
+from guidedstyle.types import Convention
 
 if TYPE_CHECKING:
     from guidedstyle.training.distil import Progress, Training
@@ -120,6 +121,7 @@ class TrainingLog:
 
 
 evaluate_app = typer.Typer()
+SECOND = "--second-convention"
 
 
 @evaluate_app.command("evaluate", rich_help_panel=options.RESEARCH)
@@ -137,6 +139,16 @@ def evaluate_command(
     encoder: Annotated[
         Path | None, typer.Option(help="Weights that `train distil` wrote; default: the embedded lite.")
     ] = None,
+    second_judge: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights of SqueezeNet 1.0, which no encoder is trained to resemble: adds a column of its judgement."
+        ),
+    ] = None,
+    second_convention: Annotated[
+        str | None,
+        typer.Option(SECOND, help=f"Input of the second judge's weights: {' or '.join(get_args(Convention))}."),
+    ] = None,
     size: Annotated[
         int, typer.Option(parser=options.whole_number("--size", 1), metavar="PX", help="Longest side in px.")
     ] = 256,
@@ -152,33 +164,39 @@ def evaluate_command(
     if not recipes and not pair:
         rule, remedy = "there is nothing to compare on", "give a recipe, or --pair CONTENT,STYLE"
         raise GuidedStyleError.of("evaluate", rule, remedy)
+    input_of_teacher = options.read_convention(convention)
+    input_of_second = options.read_convention(second_convention, SECOND)
     from guidedstyle.device.free_memory import keep_freed_memory
     from guidedstyle.encoders.weights import load_by_name
     from guidedstyle.evaluation.comparison import (
-        COLUMNS,
         check_plans,
         compare_encoders,
         describe,
+        list_columns,
         list_outputs,
         open_scenes,
         summarise,
     )
+    from guidedstyle.evaluation.second_judge import SecondJudge
     from guidedstyle.io.files import make_folder
     from guidedstyle.io.ownership import protect
 
     keep_freed_memory()
     scenes = open_scenes(recipes or (), [read_pair(text) for text in pair or ()], size=size)
     reference, student = (
-        load_by_name("vgg19", teacher, options.read_convention(convention)),
+        load_by_name("vgg19", teacher, input_of_teacher),
         load_by_name("lite", encoder),
     )
-    check_plans(scenes, [reference, student])
+    second = SecondJudge(load_by_name("squeezenet", second_judge, input_of_second)) if second_judge else None
+    check_plans(scenes, [reference, student], second)
     protect(list_outputs(scenes, out), overwrite=overwrite)
     make_folder(out)
-    print_row(COLUMNS)
-    print_row(["---"] * len(COLUMNS))
+    print_row(columns := list_columns(second))
+    print_row(["---"] * len(columns))
     comparisons = []
-    for comparison in compare_encoders(scenes, reference, student, steps=steps, folder=out, overwrite=overwrite):
+    for comparison in compare_encoders(
+        scenes, reference, student, steps=steps, folder=out, overwrite=overwrite, second=second
+    ):
         comparisons.append(comparison)
         print_row(describe(comparison))
     print_row(summarise(comparisons))

@@ -14,6 +14,7 @@ from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.plan import make_plan
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.evaluation.judge import TILE, EncoderComparison, Judge
+from guidedstyle.evaluation.second_judge import SecondJudge, check_scene
 from guidedstyle.io.images.writing import save_image, to_pillow
 from guidedstyle.io.paths import SHEET
 from guidedstyle.recipe.loading.loader import read_recipe
@@ -23,6 +24,7 @@ from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Setting
 
 COLUMNS = ("pair", "teacher", "student", "ratio", "content", "grid", "step", "equal time", "teacher's time")
+SECOND_COLUMN = "second judge"
 LABELS = ("teacher", "student", "student longer")
 
 
@@ -65,11 +67,13 @@ def _check_size(name: str, scene: Scene) -> None:
         raise GuidedStyleError.of("--size", rule, "choose a larger size")
 
 
-def check_plans(scenes: Mapping[str, Scene], encoders: Sequence[Encoder]) -> None:
-    """Raise GuidedStyleError if a scene cannot be rendered with one of the encoders."""
+def check_plans(scenes: Mapping[str, Scene], encoders: Sequence[Encoder], second: SecondJudge | None = None) -> None:
+    """Raise GuidedStyleError if a scene cannot be rendered with one of the encoders, or judged by the second judge."""
     for scene in scenes.values():
         for encoder in encoders:
             make_plan(scene, encoder)
+        if second:
+            check_scene(scene, second.encoder)
 
 
 def compare_encoders(
@@ -80,12 +84,14 @@ def compare_encoders(
     steps: int,
     folder: Path,
     overwrite: bool = False,
+    second: SecondJudge | None = None,
 ) -> Iterator[EncoderComparison]:
     """Compare a student with its teacher on each scene; writes the images and `sheet.png` into `folder`.
 
-    Raises GuidedStyleError where, unless `overwrite`, that would replace a file that guidedstyle did not make.
+    A `second` judge measures every result too. Raises GuidedStyleError where, unless `overwrite`, that would replace a
+    file that guidedstyle did not make.
     """
-    judge, rows = Judge(teacher, steps), []
+    judge, rows = Judge(teacher, steps, second=second), []
     for name, scene in scenes.items():
         comparison = judge.compare(name, scene, student)
         rows.append([*_label_inputs(name, scene), *_save_results(comparison, folder, overwrite)])
@@ -117,8 +123,13 @@ def _save_results(comparison: EncoderComparison, folder: Path, overwrite: bool) 
         yield f"{label}: style {verdict.style:.4f}", image
 
 
+def list_columns(second: SecondJudge | None = None) -> list[str]:
+    """List the columns of the table, the last one that of the second judge if there is one."""
+    return [*COLUMNS, SECOND_COLUMN] if second else [*COLUMNS]
+
+
 def describe(comparison: EncoderComparison) -> list[str]:
-    """Return the cells of a comparison's row, as COLUMNS names them."""
+    """Return the cells of a comparison's row, as `list_columns` names them."""
     styles = [f"{verdict.style:.4f}" for verdict in (comparison.teacher, comparison.student)]
     return [comparison.name, *styles, *(f"{value:.2f}" for value in comparison.ratios)]
 

@@ -1,4 +1,4 @@
-"""Judge renders: the teacher's style and content distances, and grid artefacts of pooling."""
+"""Judge renders: style and content distances under the teacher, grid artefacts of pooling, and a second judge."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from guidedstyle.engine.plan import make_plan
 from guidedstyle.engine.progress import Rendering
 from guidedstyle.engine.render import render
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.evaluation.second_judge import LayerDistances, SecondJudge
 from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array
 
@@ -27,12 +28,16 @@ POOLING = (TILE // 8, TILE // 4, TILE // 2)  # periods of 8, 4 and 2 px, in cycl
 
 @dataclass(frozen=True)
 class Verdict:
-    """An image (1, 3, H, W), its style and content loss under the teacher, and its grid artefacts (0 to 1)."""
+    """An image (1, 3, H, W), its style and content loss under the teacher, and its grid artefacts (0 to 1).
+
+    `second` are its style distances under a second judge; None: there is none.
+    """
 
     image: Array
     style: float
     content: float
     grid: float
+    second: LayerDistances | None = None
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,12 @@ class EncoderComparison:
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """The ratios student / teacher: style, content, grid, step time, style in the student's and teacher's time."""
+        """The ratios student / teacher: style, content, grid, step time, style in the student's and teacher's time.
+
+        With a second judge, also its style distances after equal steps.
+        """
         student, teacher = self.student, self.teacher
+        second = [_divide(student.second.mean, teacher.second.mean)] if student.second and teacher.second else []
         return (
             _divide(student.style, teacher.style),
             _divide(student.content, teacher.content),
@@ -61,6 +70,7 @@ class EncoderComparison:
             self.step_ratio,
             _divide(student.style, self.teacher_in_student_time.style),
             _divide(self.student_in_teacher_time.style, teacher.style),
+            *second,
         )
 
 
@@ -69,10 +79,10 @@ def _divide(student: float, teacher: float) -> float:
 
 
 class Judge:
-    """Render scenes in a fixed number of steps and judge the results under the teacher."""
+    """Render scenes in a fixed number of steps and judge the results under the teacher, and a `second` judge."""
 
-    def __init__(self, teacher: Encoder, steps: int) -> None:
-        self.teacher, self.steps = teacher, steps
+    def __init__(self, teacher: Encoder, steps: int, *, second: SecondJudge | None = None) -> None:
+        self.teacher, self.steps, self.second = teacher, steps, second
 
     def compare(self, name: str, scene: Scene, student: Encoder) -> EncoderComparison:
         """Compare a student with the teacher on one scene."""
@@ -101,12 +111,13 @@ class Judge:
         return rendering
 
     def judge(self, scene: Scene, rendering: Rendering) -> Verdict:
-        """Measure a result under the teacher, at its final size and over all octaves."""
+        """Measure a result under the teacher, at its final size and over all octaves, and under the second judge."""
         objective = _make_objective(scene, self.teacher)
         with torch.no_grad():
             losses = objective.measure(torch.from_numpy(rendering.image).to(objective.plan.device))
         style, content = (float(objective.weights.balance @ part) for part in (losses.style, losses.content))
-        return Verdict(rendering.image, style, content, measure_grid(rendering.image, scene.content))
+        second = self.second.measure(scene, rendering.image) if self.second else None
+        return Verdict(rendering.image, style, content, measure_grid(rendering.image, scene.content), second)
 
     def time_steps(self, scene: Scene, student: Encoder) -> float:
         """Return the time of a gradient under the student, in gradients under the teacher (medians, by turns)."""
