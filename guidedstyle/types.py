@@ -30,6 +30,7 @@ class Setting(NamedTuple):
 
 # Option words, each list once; `typing.get_args` gives the words.
 Convention = Literal["torchvision", "original"]  # input of an encoder: 0..1 normalised, or 0..255 minus the mean
+Padding = Literal["zeros", "replicate"]  # what convolutions see beyond the border of an image
 ComputedPrecision = Literal["float32", "bfloat16"]
 Precision = Literal["auto", ComputedPrecision]  # of features
 Method = Literal["octaves", "classic"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-from guidedstyle.types import Convention, Shape
+from guidedstyle.types import Convention, Padding, Shape
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,8 @@ class Architecture:
     """A network: its blocks in the order of computation, the input of its weights, and the layers a render uses.
 
     `style_layers` and `content_layer` are those that octaves match by default, `fine_layers` those that hold the
-    fine texture of a style. `inputs` holds what its weights may expect of an image, by convention.
+    fine texture of a style. `inputs` holds what its weights may expect of an image, by convention. `padding` is what
+    its convolutions see beyond the border: zeros, or the nearest features, replicated.
     """
 
     name: str
@@ -204,6 +205,7 @@ class Architecture:
     content_layer: str
     fine_layers: tuple[str, ...]
     source: Embedded | Download | None = field(default=None, kw_only=True)
+    padding: Padding = field(default="zeros", kw_only=True)
 
     def trace(self) -> Iterator[Step]:
         """Yield every block with its features, in the order of computation; a fork after its branches."""

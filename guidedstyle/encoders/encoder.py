@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
 from torch.nn import functional
 
 from guidedstyle.encoders.architecture import (
@@ -23,6 +24,7 @@ from guidedstyle.encoders.architecture import (
     Pooling,
     Window,
 )
+from guidedstyle.types import Padding
 
 Features = dict[str, Tensor]
 
@@ -71,8 +73,11 @@ class Encoder(Described, Protocol):
     def fingerprint(self) -> str:
         """Return a hash of all that its features depend on: weights, precision, kind of device, versions."""
 
-    def move(self, device: torch.device, precision: torch.dtype) -> Self:
-        """Return it on a device and in a precision; it keeps its own, so that no precision of weights is lost."""
+    def move(self, device: torch.device, precision: torch.dtype, padding: Padding | None = None) -> Self:
+        """Return it on a device and in a precision; it keeps its own, so that no precision of weights is lost.
+
+        With a `padding`, its convolutions see that beyond the border, instead of what its architecture says.
+        """
 
 
 class ConvEncoder(nn.Module):
@@ -86,7 +91,7 @@ class ConvEncoder(nn.Module):
         self.architecture = architecture
         for block, before, _ in architecture.trace():
             if isinstance(block, Convolution):
-                _insert(self, block.key, _make_convolution(block, before.channels))
+                _insert(self, block.key, _make_convolution(block, before.channels, architecture.padding))
         self.metrics: dict[str, Tensor] = {}
         self.register_buffer("mean", torch.tensor(normalisation.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(normalisation.std).view(1, 3, 1, 1), persistent=False)
@@ -159,10 +164,19 @@ class ConvEncoder(nn.Module):
         """The factor that makes its features those of inputs in 0..255, up to the biases: 1 for the original VGG."""
         return 255 * float(self.std.mean())
 
-    def move(self, device: torch.device, precision: torch.dtype) -> Self:
-        """Return it on a device and in a precision, with weights laid out as features are; a copy if these differ."""
-        same = self.mean.device == device and self.dtype == precision
-        return (self if same else deepcopy(self)).to(device, precision).to(memory_format=torch.channels_last)
+    def move(self, device: torch.device, precision: torch.dtype, padding: Padding | None = None) -> Self:
+        """Return it on a device and in a precision, with weights laid out as features are; a copy if these differ.
+
+        With a `padding`, its convolutions see that beyond the border, instead of what its architecture says.
+        """
+        padding = padding or self.architecture.padding
+        same = (self.mean.device, self.dtype, self.architecture.padding) == (device, precision, padding)
+        found = (self if same else deepcopy(self)).to(device, precision).to(memory_format=torch.channels_last)
+        found.architecture = replace(found.architecture, padding=padding)
+        for module in found.modules():
+            if isinstance(module, _Convolution):
+                module.padding_mode = padding
+        return found
 
     def fingerprint(self) -> str:
         """Return a hash of all that its features depend on: weights, precision, kind of device, threads, versions."""
@@ -186,12 +200,70 @@ def _pool(x: Tensor, kind: str, window: Window) -> Tensor:
     return functional.relu(functional.max_pool2d(x, *how, ceil_mode=window.ceil), inplace=True)
 
 
-def _make_convolution(block: Convolution, before: int) -> nn.Module:
+def _make_convolution(block: Convolution, before: int, padding: Padding) -> nn.Module:
     window = block.window
     how = (window.kernel, window.stride, window.padding)
     if block.rank is None:
-        return nn.Conv2d(before, block.channels, *how)
-    return nn.Sequential(nn.Conv2d(before, block.rank, *how, bias=False), nn.Conv2d(block.rank, block.channels, 1))
+        return _Convolution(before, block.channels, *how, padding_mode=padding)
+    first = _Convolution(before, block.rank, *how, bias=False, padding_mode=padding)
+    return nn.Sequential(first, nn.Conv2d(block.rank, block.channels, 1))
+
+
+class _Convolution(nn.Conv2d):
+    """A convolution that can replicate the border, and then keeps no padded copy of its input for the backward pass."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve features (B, C, h, w)."""
+        if self.padding_mode == "zeros" or self.padding == (0, 0):
+            return super().forward(x)
+        found: Tensor = _ReplicatingConvolution.apply(x, self.weight, self.bias, self.stride, self.padding[0])
+        return found
+
+
+class _ReplicatingConvolution(Function):
+    """Convolves features whose border is replicated. Autograd itself would keep them a second time, with padding."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], width: int
+    ) -> Tensor:
+        ctx.shape, ctx.stride, ctx.width, ctx.biases = x.shape, stride, width, bias is not None
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
+        return functional.conv2d(_replicate(x, width), weight, bias, stride)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        gradient, (x, weight), needs = gradients[0], ctx.saved_tensors, ctx.needs_input_grad
+        padded = _make_padded(ctx.shape, gradient, ctx.width) if x is None else _replicate(x, ctx.width)
+        none, one = (0, 0), (1, 1)
+        back, *others = torch.ops.aten.convolution_backward(
+            *(gradient, padded, weight, [len(weight)], ctx.stride, none, one, False, none, 1),
+            (needs[0], needs[1], ctx.biases and needs[2]),
+        )
+        return _fold(back, ctx.width) if needs[0] else None, *others, None, None
+
+
+def _replicate(x: Tensor, width: int) -> Tensor:
+    return functional.pad(x, (width,) * 4, mode="replicate")
+
+
+def _make_padded(shape: Sequence[int], like: Tensor, width: int) -> Tensor:
+    """Make padded features without values: the gradient of a convolution's input depends only on their shape."""
+    height, across = (side + 2 * width for side in shape[2:])
+    return torch.empty(
+        (*shape[:2], height, across), dtype=like.dtype, device=like.device, memory_format=torch.channels_last
+    )
+
+
+def _fold(gradient: Tensor, width: int) -> Tensor:
+    """Add the gradient of a replicated border, in place, to that of the features it replicates; returns the latter."""
+    for index in range(width):
+        gradient[:, :, width] += gradient[:, :, index]
+        gradient[:, :, -1 - width] += gradient[:, :, -1 - index]
+    for index in range(width):
+        gradient[..., width] += gradient[..., index]
+        gradient[..., -1 - width] += gradient[..., -1 - index]
+    return gradient[:, :, width:-width, width:-width]
 
 
 def _insert(root: nn.Module, key: str, module: nn.Module) -> None:

@@ -69,4 +69,5 @@ LITE = make_vgg(
     ranks={"relu2_2": 32, "relu3_1": 64, "relu3_2": 48, "relu3_3": 48, "relu3_4": 48},
     inputs={"torchvision": IMAGENET},
     source=Embedded("lite.safetensors"),
+    padding="replicate",
 )

@@ -13,6 +13,7 @@ from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import load_or_make_image
 from guidedstyle.engine.objective.canvas import resize, resize_layers
 from guidedstyle.io.images.reading import to_array
+from guidedstyle.recipe.controls import Start
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.model import Recipe, Region, SolverChoice, StyleChoice, StyleUse
 from guidedstyle.scene.scene import Scene, StyleImage
@@ -61,6 +62,8 @@ def _make_scene(name: str, style_image: StyleImage, scene: Scene, encoder: Encod
         precision=recipe.precision,
         content_strength=0.0,
         smoothness=0.0,
+        init=Start(content=1.0),
+        format=recipe.format,
         solver=SolverChoice(steps=STEPS, sizes=1),
     )
     content = resize(torch.from_numpy(style_image.image), size).numpy()

@@ -14,7 +14,7 @@ from guidedstyle.device.environment import Limits, check_device, refuse_device
 from guidedstyle.device.free_memory import measure_memory
 from guidedstyle.device.precision import choose_precision
 from guidedstyle.encoders.architecture import Architecture, Convolution, Pooling
-from guidedstyle.encoders.encoder import Described
+from guidedstyle.encoders.encoder import Described, Encoder
 from guidedstyle.engine.solvers.lbfgs import HISTORY
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.losses.propagation import halve_shape
@@ -22,7 +22,7 @@ from guidedstyle.losses.tiles import Tiling
 from guidedstyle.masks.compositing import ROUNDING
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.scene import Scene, Stage
-from guidedstyle.types import Array, Size, SolverMethod
+from guidedstyle.types import Array, Padding, Size, SolverMethod
 
 # Measured on CPUs with glibc, whose fragmented free memory counts as used.
 RUNTIME = 700 * 2**20  # bytes that torch and its libraries take
@@ -139,17 +139,25 @@ LEAST_SHARE = 192  # px a side; smaller tiles are not worth dividing between pro
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages, layers, device and precision of a render, the tiling of each stage, and the memory it needs."""
+    """The stages, layers, device and precision of a render, the tiling of each stage, and the memory it needs.
+
+    `padding` is what the encoder sees beyond the border; None: what its architecture says.
+    """
 
     stages: tuple[Stage, ...]
     style_layers: tuple[str, ...]
     content_layers: tuple[str, ...]
     published: bool  # losses and weights of Gatys et al. 2016 instead of relative ones
+    padding: Padding | None
     device: torch.device
     precision: torch.dtype
     limits: Limits
     tilings: tuple[Tiling, ...]
     memory: int  # bytes, estimated
+
+    def place(self, encoder: Encoder) -> Encoder:
+        """Return an encoder as this plan uses it: on its device, in its precision, with its padding."""
+        return encoder.move(self.device, self.precision, self.padding)
 
     @property
     def tiled(self) -> bool:
@@ -197,12 +205,24 @@ def make_plan(
         style_layers=style_layers,
         content_layers=content_layers,
         published=recipe.method == "classic",
+        padding=_choose_padding(recipe),
         device=chosen,
         precision=precision,
         limits=limits,
         tilings=tilings,
         memory=memory,
     )
+
+
+def _choose_padding(recipe: Recipe) -> Padding | None:
+    """Choose what an encoder sees beyond the border.
+
+    Departs from the published networks, which see zeros there: an image has no frame of zeros, and its outermost pixels
+    would be painted to make up for it. `classic` keeps them, as do recipes of format 1.
+    """
+    if recipe.method == "classic":
+        return None
+    return "zeros" if recipe.format == 1 else "replicate"
 
 
 def _choose_tiling(needs: Needs, stage: Stage, *, tile: int | str, limit: int) -> Tiling:

@@ -13,12 +13,12 @@ from guidedstyle.device.free_memory import free_memory
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import StatisticsCache
 from guidedstyle.engine.combined_styles import make_style_images
-from guidedstyle.engine.objective.canvas import Canvas, overlay, resize
+from guidedstyle.engine.objective.canvas import Canvas, overlay
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import Plan, make_plan
 from guidedstyle.engine.progress import OnUpdate, Progress, Rendering, Snapshot, Update
 from guidedstyle.engine.solvers.minimise import EndReason, Step, minimise
-from guidedstyle.engine.start_image import make_start
+from guidedstyle.engine.start_image import enlarge, make_start
 from guidedstyle.errors import StoppedEarlyError, is_out_of_memory
 from guidedstyle.losses.terms import Losses
 from guidedstyle.scene.scene import Scene, Stage, StyleImage
@@ -41,7 +41,7 @@ def render(
     the same scene and plan it resumes from there, on the CPU to the same bits.
     """
     began = time.monotonic()
-    encoder = encoder.move(plan.device, plan.precision)
+    encoder = plan.place(encoder)
     scene = replace(scene, style_images=make_style_images_for(scene, encoder, plan, on_update=on_update))
     progress = Progress.resume(snapshot or _start(scene, plan), plan, began)
     solver = _Solver(scene, encoder, progress, on_update, StatisticsCache() if statistics is None else statistics)
@@ -49,7 +49,7 @@ def render(
     with torch.no_grad():
         losses = objective(progress.image)
         canvas = Canvas.at_size(scene, plan.stages[-1].size, plan.device)
-        paint = canvas.colour(resize(progress.image, plan.stages[-1].size))
+        paint = canvas.colour(enlarge(progress.image, scene, canvas))
         image = overlay(canvas.content, paint, canvas.opacity)
     return Rendering(
         image=image.cpu().numpy(),
@@ -118,7 +118,7 @@ class _Solver:
 
         progress.image, ending = minimise(
             objective,
-            resize(progress.image, stage.size),
+            enlarge(progress.image, self.scene, objective.canvas),
             method=solver.method,
             steps=stage.steps,
             on_step=on_step,

@@ -1,13 +1,15 @@
-"""The image that the optimisation starts from."""
+"""The image that the optimisation starts from, and what it gains at each larger size."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from guidedstyle.engine.matched_image import make_matched_image
 from guidedstyle.engine.objective.canvas import Canvas, resize
 from guidedstyle.recipe.controls import Start
 from guidedstyle.scene.original import read_original
@@ -23,14 +25,39 @@ def make_start(scene: Scene, canvas: Canvas) -> Tensor:
     if all(start == CONTENT for start in starts):
         return canvas.content
     image = canvas.content * canvas.weights[-1]
+    make_matched = cache(partial(make_matched_image, scene, canvas))
     for index, start in enumerate(starts):
-        image.addcmul_(canvas.weights[index], _blend(start, scene, canvas, index))
+        image.addcmul_(canvas.weights[index], _blend(start, scene, canvas, index, make_matched=make_matched))
     return image.clamp_(0, 1)
 
 
-def _blend(start: Start, scene: Scene, canvas: Canvas, index: int) -> Tensor:
+def enlarge(image: Tensor, scene: Scene, canvas: Canvas) -> Tensor:
+    """Enlarge an image (1, 3, h, w) to the size of a canvas, if it is smaller, by what `make_start` would hold there.
+
+    The finest band of the matched image, which the smaller image cannot have, is added by the share of `matched` in
+    each region's start: not where a region starts from anything else, as under noise it would bring back the drawing,
+    nor where `content_strength` is 0.
+    """
+    height, width = canvas.content.shape[2:]
+    larger, coarse = resize(image, (width, height)), (image.shape[3], image.shape[2])
+    shares = _share_matched(canvas)
+    if coarse == (width, height) or not any(shares):
+        return larger
+    matched = make_matched_image(scene, canvas)
+    band = matched - resize(resize(matched, coarse), (width, height))
+    weights = torch.tensordot(torch.tensor(shares).to(canvas.weights), canvas.weights[canvas.painted], 1)
+    return larger.addcmul(weights, band).clamp_(0, 1)
+
+
+def _share_matched(canvas: Canvas) -> list[float]:
+    """Return the share of `matched` in the start of each painted region that keeps its content."""
+    return [one.init.matched / one.init.total if one.content_strength else 0.0 for one in canvas.controls]
+
+
+def _blend(start: Start, scene: Scene, canvas: Canvas, index: int, *, make_matched: Callable[[], Tensor]) -> Tensor:
     """Blend the images that a region starts from, by their shares."""
     images: dict[str, Callable[[], Tensor]] = {
+        "matched": make_matched,
         "content": lambda: canvas.content,
         "noise": lambda: _draw_noise(scene.recipe.solver.seed, canvas.content),
         "style": lambda: _tile_style_image(scene, canvas, index),

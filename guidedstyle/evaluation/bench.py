@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import torch
 
+from guidedstyle.device.environment import describe_spinning
 from guidedstyle.device.free_memory import measure_memory, measure_peak
 from guidedstyle.device.precision import time_work
 from guidedstyle.encoders.encoder import Encoder
@@ -32,7 +33,7 @@ REGIONS = (1, 3, 4, 16)
 DRAWN = 256  # px a side at which regions are drawn
 LARGEST_SIZE = 2**16  # px
 USUAL = ((384, 1), (768, 3), (1536, 3))  # px of the longest side, and regions, of renders whose times are told
-STEPS, OCTAVES = 150, 3  # of them: the defaults
+STEPS, OCTAVES = 75, 3  # of them: the defaults
 MEASURED, SHORT = ((1, 256), (3, 640)), 6  # regions and px of renders that are measured, and their steps at each size
 FIRST_GROWTH = 512  # px a side; doubled up to the largest size
 
@@ -52,10 +53,11 @@ class Bench:
     def __init__(self, encoder: Encoder, *, device: str, size: int, repeats: int) -> None:
         self.device, self.size, self.repeats = device, size, repeats
         self.plan = make_plan(make_scene(1, size), encoder, device)
-        self.encoder = encoder.move(self.plan.device, self.plan.precision)
+        self.encoder = self.plan.place(encoder)
 
     def run(self, largest: int) -> Iterator[Line]:
         """Measure everything; the growth with pixels up to squares of `largest` px."""
+        yield Line("waiting threads", describe_spinning())
         yield from self.time_renders(largest)
         yield from self.compare_regions()
         yield from self.compare_tiles()

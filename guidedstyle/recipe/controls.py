@@ -43,6 +43,11 @@ class ColourChoice(Terse):
 class Start(Terse):
     """What the optimisation starts from: a blend by weight."""
 
+    matched: Weight = Field(
+        0.0,
+        description="weight of the content image in the colours and contrasts of the region's styles",
+        json_schema_extra=unit("share"),
+    )
     content: Weight = Field(0.0, description="weight of the content image", json_schema_extra=unit("share"))
     noise: Weight = Field(0.0, description="weight of noise", json_schema_extra=unit("share"))
     style: Weight = Field(
@@ -63,7 +68,7 @@ class Start(Terse):
     @property
     def total(self) -> float:
         """The sum of the weights."""
-        return self.content + self.noise + self.style + self.image
+        return self.matched + self.content + self.noise + self.style + self.image
 
 
 NEW_DEFAULTS: tuple[tuple[str, Any], ...] = (("opacity", 1.0), ("save", {}))  # of a recipe and its regions
@@ -115,8 +120,9 @@ class Controls(Model):
         json_schema_extra=unit("share"),
     )
     init: Start = Field(
-        Start(content=1.0),
-        description="image to start from: `content`, `noise`, `style`, an image's file, or {content: 1, noise: 1}",
+        Start(matched=1.0),
+        description="image to start from: `matched` (the content in the styles' colours), `content`, `noise`, `style`, "
+        "an image's file, or {content: 1, noise: 1}",
         json_schema_extra=unit("a word, a file, or keys"),
     )
 

@@ -46,8 +46,8 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif")
 DEEP_SUFFIXES = (".png", ".tif", ".tiff")  # of outputs that can hold 16 bits
 LAYERED = ".ora"  # the suffix of an output whose regions are layers
 OUTPUT_SUFFIXES = (*IMAGE_SUFFIXES, LAYERED)
-FORMAT = 1  # of recipes; increased when the meaning of a key changes
-STEPS: dict[SolverMethod, int] = {"lbfgs": 150, "adam": 300, "sgd": 500}  # each reaches about the same loss
+FORMAT = 2  # of recipes; increased when the meaning of a key changes
+STEPS: dict[SolverMethod, int] = {"lbfgs": 75, "adam": 150, "sgd": 250}  # each reaches about the same loss
 
 
 class EncoderChoice(Model):
@@ -165,7 +165,7 @@ class SolverChoice(Model):
         None,
         ge=1,
         le=100_000,
-        description="total number, most of them at small sizes; default: 150 (lbfgs), 300 (adam), 500 (sgd)",
+        description="total number, most of them at small sizes; default: 75 (lbfgs), 150 (adam), 250 (sgd)",
         json_schema_extra=unit("steps"),
     )
     sizes: int | None = Field(

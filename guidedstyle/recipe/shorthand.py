@@ -93,9 +93,12 @@ def _expand_colour(colour: object) -> object:
     return COLOURS.get(colour, {colour: True}) if isinstance(colour, str) else colour
 
 
+STARTS = ("matched", "content", "noise", "style")
+
+
 def _expand_start(start: object) -> object:
     if isinstance(start, str):
-        return {start: 1.0} if start in ("content", "noise", "style") else {"file": start, "image": 1.0}
+        return {start: 1.0} if start in STARTS else {"file": start, "image": 1.0}
     if isinstance(start, dict) and "file" in start:
         return {"image": 1.0, **start}
     return start
@@ -149,6 +152,7 @@ CLASSIC = {  # Gatys et al. 2016 and the authors' own code
     "content_layers": "relu4_2",
     "octaves": [1.0],
     "smoothness": 0.0,
+    "init": "content",
     "solver": {"method": "lbfgs", "steps": 500, "sizes": 1, "tolerance": 0.0},
 }
 

@@ -223,6 +223,7 @@ def prepare_training(
     protect([out, name_checkpoint(out)], overwrite=overwrite)
     chosen, files = choose_device(device), find_images(images, hold_out)
     large, small = load_by_name("vgg19", teacher, convention), ConvEncoder(LITE, IMAGENET)
+    large = large.move(torch.device("cpu"), torch.float32, LITE.padding)
     if not set(small.layers) <= set(large.layers):
         raise GuidedStyleError.of("--teacher", f"it ends before {list(small.layers)[-1]}", "choose deeper weights")
     make_folder(out.parent)

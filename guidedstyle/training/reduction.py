@@ -52,7 +52,8 @@ def _sample_batch(
     student_input, teacher_input = (_find_input(encoder, images, layer) for encoder in (student, teacher))
     responses = teacher.convolution(layer)(teacher_input).float().flatten(2)
     positions = torch.randint(responses.shape[2], (count,), generator=generator)
-    patches = functional.unfold(student_input.float(), 3, padding=1)
+    mode = "replicate" if student.architecture.padding == "replicate" else "constant"
+    patches = functional.unfold(functional.pad(student_input.float(), (1,) * 4, mode=mode), 3)
     return tuple(rows[:, :, positions].transpose(1, 2).flatten(0, 1) for rows in (patches, responses))  # type: ignore
 
 

@@ -92,7 +92,8 @@ def test_gradient_descent_with_too_large_a_learning_rate_still_lowers_the_loss(g
 
 def test_a_stage_that_diverges_gives_a_warning_with_a_hint(gallery: Path) -> None:
     """With a content strength of a million, every step away from the content image raises the loss."""
-    result = render(gallery, content_strength="1e6", solver="{steps: 6, method: lbfgs, rate: 1}")
+    solver = "{steps: 6, method: lbfgs, rate: 1}"
+    result = render(gallery, content_strength="1e6", init="content", solver=solver)
     content = np.asarray(Image.open(gallery / "square.png").resize((32, 32), Image.Resampling.LANCZOS), float)
     assert np.abs(np.asarray(result.picture, float) - content).max() <= 1
     (note,) = result.rendering.notes

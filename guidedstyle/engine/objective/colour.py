@@ -106,10 +106,16 @@ def _match_moments(source: Swatch, target: Swatch, method: ColourMethod) -> Matr
     elif method == "pca":
         change = _power(target_covariance, 0.5) @ _power(covariance, -0.5)
     else:
-        root, inverse = _power(covariance, 0.5), _power(covariance, -0.5)
-        change = inverse @ _power(root @ target_covariance @ root, 0.5) @ inverse
+        change = find_transport(covariance, target_covariance)
     moved: Matrix = change @ (source.colours - mean) + target_mean
     return moved
+
+
+def find_transport(covariance: Matrix, target: Matrix) -> Matrix:
+    """Find the optimal transport between Gaussians of two covariances: the symmetric A with A C A = C'."""
+    root, inverse = _power(covariance, 0.5), _power(covariance, -0.5)
+    change: Matrix = inverse @ _power(root @ target @ root, 0.5) @ inverse
+    return change
 
 
 def _measure_moments(swatch: Swatch) -> tuple[Matrix, Matrix]:

@@ -16,7 +16,7 @@ from guidedstyle.engine.objective.targets import TargetBuilder
 from guidedstyle.engine.plan import Plan
 from guidedstyle.losses.statistics import ContentFeatures, halve_image, measure_octave
 from guidedstyle.losses.terms import (
-    CONTENT_WEIGHT,
+    CONTENT_WEIGHTS,
     PUBLISHED_CONTENT,
     TOTAL_VARIATION_WEIGHT,
     ContentTerm,
@@ -55,14 +55,13 @@ class RegionWeights:
     parts: Tensor
 
     @classmethod
-    def of(cls, canvas: Canvas, *, balance: Balance, published: bool) -> RegionWeights:
-        """Weigh the regions of a canvas."""
+    def of(cls, canvas: Canvas, *, balance: Balance, content_weight: float) -> RegionWeights:
+        """Weigh the regions of a canvas; content_strength 1 is a `content_weight`."""
         controls, device = canvas.controls, canvas.weights.device
-        scale = PUBLISHED_CONTENT if published else CONTENT_WEIGHT
         return cls(
             balance=_balance(canvas.weights[canvas.painted], balance),
             style=torch.tensor([one.strength for one in controls], device=device),
-            content=scale * torch.tensor([one.content_strength for one in controls], device=device),
+            content=content_weight * torch.tensor([one.content_strength for one in controls], device=device),
             parts=_average_parts(canvas),
         )
 
@@ -101,7 +100,8 @@ class Objective:
         self.target_builder = TargetBuilder(scene, encoder, plan, stage, self.canvas, cache)
         with torch.no_grad():
             self.style_terms = self.target_builder.make_terms()
-            self.weights = RegionWeights.of(self.canvas, balance=scene.recipe.balance, published=plan.published)
+            content_weight = PUBLISHED_CONTENT if plan.published else CONTENT_WEIGHTS[scene.recipe.format]
+            self.weights = RegionWeights.of(self.canvas, balance=scene.recipe.balance, content_weight=content_weight)
             self.content_terms = self._make_content_terms()
         self.total_variation = TotalVariationTerm(self.canvas.smoothness_map)
         self.octaves = self._gather()

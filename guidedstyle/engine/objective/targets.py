@@ -13,7 +13,7 @@ from torch import Tensor
 
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import Statistics, StatisticsCache
-from guidedstyle.engine.objective.canvas import Canvas, PaintedRegion, resize, resize_layers
+from guidedstyle.engine.objective.canvas import Canvas, resize, resize_layers
 from guidedstyle.engine.objective.colour import Swatch, match_colours, match_luminance, match_palette, take_swatch
 from guidedstyle.engine.objective.guide_builder import GuideBuilder
 from guidedstyle.engine.plan import Plan
@@ -127,12 +127,8 @@ class TargetBuilder:
 
     def _measure_style_image(self, number: int, name: str) -> Statistics:
         """Measure a style image for a painted region: in its colours, statistic, guides, octaves and layers."""
-        region, controls = self.canvas.regions[number], self.canvas.controls[number]
-        style_image = self.scene.style_images[name]
-        size = style_image.fit(self.scene.recipe.scale(name, region.style[name]) * max(self.stage.size))
-        image = resize(torch.from_numpy(style_image.image), size).numpy()
-        mask = resize_layers(style_image.mask[None], size).numpy()
-        image = recolour(image, mask[0], controls, self._take_swatch(region))
+        controls = self.canvas.controls[number]
+        image, mask = draw_style_image(self.scene, self.canvas, number, name)
         settings = (controls.guides, controls.statistics, sorted(self.weigh_layers(controls)))
         key = hashlib.sha256(repr((self.fingerprint, image.shape, *settings)).encode())
         for array in (image, mask):
@@ -157,9 +153,15 @@ class TargetBuilder:
             found |= {key: one.finish(total)[0] for key, one, total in zip(here, guided, sums, strict=True)}
         return found
 
-    def _take_swatch(self, region: PaintedRegion) -> Swatch:
-        """Take the colours of the content image's pixels in a painted region."""
-        return take_swatch(self.canvas.content.cpu().numpy(), self.canvas.region_weights[region.index])
+
+def draw_style_image(scene: Scene, canvas: Canvas, number: int, name: str) -> tuple[Array, Array]:
+    """Draw a style image (1, 3, h, w) and its mask (1, h, w) for a painted region: in its size and its colours."""
+    region, style_image = canvas.regions[number], scene.style_images[name]
+    size = style_image.fit(scene.recipe.scale(name, region.style[name]) * max(canvas.content.shape[2:]))
+    image = resize(torch.from_numpy(style_image.image), size).numpy()
+    mask = resize_layers(style_image.mask[None], size).numpy()
+    swatch = take_swatch(canvas.content.cpu().numpy(), canvas.region_weights[region.index])
+    return recolour(image, mask[0], region.controls, swatch), mask
 
 
 def recolour(image: Array, mask: Array, controls: Controls, region: Swatch) -> Array:

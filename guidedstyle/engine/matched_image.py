@@ -1,0 +1,155 @@
+"""The content image in the colours and contrasts of each region's styles, in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from guidedstyle.engine.objective.canvas import Canvas, resize
+from guidedstyle.engine.objective.colour import Matrix, find_transport
+from guidedstyle.engine.objective.targets import draw_style_image
+from guidedstyle.losses.statistics import halve_image
+from guidedstyle.masks.compositing import Part
+from guidedstyle.recipe.controls import Controls
+from guidedstyle.scene.scene import Scene
+
+MOST_BANDS = 4
+SMALLEST = 12  # px of the shortest side of what is left without the bands
+RIDGE = 1e-6  # added to covariances: that of a flat image has no inverse
+COLOUR_GAIN, BAND_GAIN = 8.0, 3.0  # at most, and at least the inverse: noise of calm areas must stay faint
+
+
+def make_matched_image(scene: Scene, canvas: Canvas) -> Tensor:
+    """Give the content image (1, 3, h, w) at the size of a canvas the colours and contrasts of each region's styles.
+
+    Each band of a Laplacian pyramid (Burt & Adelson 1983) gets the covariance of colours that it has in the mix of
+    styles, and what is left without the bands also gets the mean: x' = A (x - m) + m', where A is the optimal
+    transport between Gaussians, which moves colours least. Regions fade into each other in each band over about its
+    wavelength, so that no seam is seen. Where a region has no style, is kept, or has `colour: content`, the content is
+    unchanged.
+    """
+    parts = [(part, share) for part in canvas.parts if (share := _weigh(canvas.controls[part.region])) > 0]
+    if not parts:
+        return canvas.content
+    styles = _StyleLevels(scene, canvas, [part for part, _ in parts])
+    weights = torch.from_numpy(np.stack([part.weights for part, _ in parts]))[None].to(canvas.content)
+    levels = split(canvas.content, styles.bands)
+    for number, level in enumerate(levels):
+        found, last = measure_moments(level, weights), number == styles.bands
+        for index, (part, share) in enumerate(parts):
+            target = mix_moments([one[number] for one in styles.of(part)], [share for share in part.mix if share])
+            change, shift = match_moments(found.of(index), target, last=last)
+            levels[number] = _add_change(levels[number], level, share * weights[:, index : index + 1], change, shift)
+        weights = halve_image(weights) if not last else weights
+    return join(levels)
+
+
+def _weigh(controls: Controls) -> float:
+    """Return the share of the paint's own colours in a region."""
+    return 1 - controls.colour_strength if controls.colour.content else 1.0
+
+
+def _add_change(to: Tensor, level: Tensor, weights: Tensor, change: Matrix, shift: Matrix) -> Tensor:
+    """Add weights (1, 1, h, w) times the change of a level (1, 3, h, w) by a map to another one."""
+    matrix, offset = (torch.from_numpy(one).to(level) for one in (change - np.eye(3), shift))
+    return to + weights * (torch.einsum("ij,bjhw->bihw", matrix, level) + offset.view(1, 3, 1, 1))
+
+
+def split(image: Tensor, bands: int) -> list[Tensor]:
+    """Split an image (1, 3, h, w) into `bands` of a Laplacian pyramid, the finest first, and what is left."""
+    levels = []
+    for _ in range(bands):
+        half = halve_image(image)
+        levels.append(image - resize(half, (image.shape[3], image.shape[2])))
+        image = half
+    return [*levels, image]
+
+
+def join(levels: Sequence[Tensor]) -> Tensor:
+    """Join what `split` returned to an image (1, 3, h, w) within [0, 1]."""
+    *bands, image = levels
+    for band in reversed(bands):
+        image = resize(image, (band.shape[3], band.shape[2])) + band
+    return image.clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The weighted means (..., 3) and second moments (..., 3, 3) of colours."""
+
+    mean: Matrix
+    second: Matrix
+
+    def of(self, index: int) -> Moments:
+        """Return those of one of several weights."""
+        return Moments(self.mean[index], self.second[index])
+
+    @property
+    def covariance(self) -> Matrix:
+        """The covariance (3, 3), with the ridge."""
+        found: Matrix = self.second - np.outer(self.mean, self.mean) + RIDGE * np.eye(3)
+        return found
+
+
+def measure_moments(image: Tensor, weights: Tensor) -> Moments:
+    """Measure the moments of an image (1, 3, h, w) under each of weights (1, P, h, w)."""
+    colours, shares = image[0].flatten(1), weights[0].flatten(1)
+    shares = shares / shares.sum(1, keepdim=True).clamp(min=1e-12)
+    products = (colours[:, None] * colours).flatten(0, 1)
+    means, seconds = shares @ colours.T, shares @ products.T
+    mean, second = (one.double().cpu().numpy() for one in (means, seconds.view(-1, 3, 3)))
+    return Moments(mean, second)
+
+
+def mix_moments(moments: Sequence[Moments], shares: Sequence[float]) -> Moments:
+    """Mix moments as the statistics of styles are mixed: the weighted means of both."""
+    mean, second = (
+        np.average([getattr(one, key) for one in moments], axis=0, weights=shares) for key in ("mean", "second")
+    )
+    return Moments(mean, second)
+
+
+def match_moments(found: Moments, target: Moments, *, last: bool) -> tuple[Matrix, Matrix]:
+    """Return A (3, 3) and b (3,) of the map A x + b that matches the covariance, and with `last` also the mean."""
+    change = limit_gain(find_transport(found.covariance, target.covariance), COLOUR_GAIN if last else BAND_GAIN)
+    return change, (target.mean - change @ found.mean if last else np.zeros(3))
+
+
+def limit_gain(change: Matrix, most: float) -> Matrix:
+    """Limit by how much a symmetric map (3, 3) stretches or shrinks any colour direction."""
+    values, vectors = np.linalg.eigh(change)
+    limited: Matrix = (vectors * values.clip(1 / most, most)) @ vectors.T
+    return limited
+
+
+class _StyleLevels:
+    """The moments of the style images that parts of a canvas use, level by level."""
+
+    def __init__(self, scene: Scene, canvas: Canvas, parts: Sequence[Part]) -> None:
+        self.canvas = canvas
+        used = dict.fromkeys((part.region, name) for part in parts for name in self._name(part))
+        self.images = {key: draw_style_image(scene, canvas, *key) for key in used}
+        shapes = [canvas.content.shape[2:], *(image.shape[2:] for image, _ in self.images.values())]
+        self.bands = min(min(MOST_BANDS, (min(shape) // SMALLEST).bit_length() - 1) for shape in shapes)
+        self.bands = max(0, self.bands)
+        self.moments = {key: self._measure(*arrays) for key, arrays in self.images.items()}
+
+    def of(self, part: Part) -> list[list[Moments]]:
+        """Return the moments of each style of a part, level by level."""
+        return [self.moments[part.region, name] for name in self._name(part)]
+
+    def _name(self, part: Part) -> list[str]:
+        """Name the styles that a part uses."""
+        names = self.canvas.regions[part.region].style
+        return [name for name, share in zip(names, part.mix, strict=True) if share]
+
+    def _measure(self, image: np.ndarray, mask: np.ndarray) -> list[Moments]:
+        weights, found = torch.from_numpy(mask)[None], []
+        for level in split(torch.from_numpy(image), self.bands):
+            found.append(measure_moments(level, weights).of(0))
+            weights = halve_image(weights)
+        return found

@@ -1,0 +1,124 @@
+"""What encoders see beyond the border: zeros as published, or the border replicated, without more memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from guidedstyle.encoders.encoder import ConvEncoder
+from guidedstyle.encoders.registry import FAMILIES
+from guidedstyle.encoders.vgg import IMAGENET, LITE, VGG19
+from guidedstyle.encoders.weights import load_by_name
+from guidedstyle.losses.statistics import tile_octave
+from guidedstyle.types import Padding
+
+CPU = torch.device("cpu")
+LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu3_4")
+
+
+def make_image(height: int = 48, width: int = 40) -> Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+
+def replicate(encoder: nn.Module) -> nn.Module:
+    """Let torch's own convolutions replicate the border; returns plain modules with the same weights."""
+    for name, child in list(encoder.named_children()):
+        if isinstance(child, nn.Conv2d):
+            how = (child.in_channels, child.out_channels, child.kernel_size, child.stride, child.padding)
+            plain = nn.Conv2d(*how, bias=child.bias is not None, padding_mode="replicate").to(child.weight.dtype)
+            plain.load_state_dict(child.state_dict())
+            encoder.add_module(name, plain)
+        else:
+            replicate(child)
+    return encoder
+
+
+@pytest.mark.parametrize("architecture", FAMILIES, ids=lambda one: one.name)
+@pytest.mark.parametrize("trained", [False, True])
+def test_features_and_gradients_equal_those_of_torchs_padding(architecture, trained: bool) -> None:
+    """In float64, with gradients of the weights too, which training needs."""
+    torch.manual_seed(0)
+    layers = architecture.style_layers
+    ours = ConvEncoder(replace(architecture, padding="replicate"), IMAGENET).double().requires_grad_(trained)
+    theirs = ConvEncoder(replace(architecture, padding="replicate"), IMAGENET).double()
+    theirs.load_state_dict(ours.state_dict())
+    replicate(theirs).requires_grad_(trained)
+    found = []
+    for encoder in (ours, theirs):
+        image = make_image().double().requires_grad_()
+        features = encoder.encode(image, layers)
+        loss = sum((value**2).sum() for value in features.values())
+        used = [one for one in encoder.parameters() if one.requires_grad]
+        gradients = torch.autograd.grad(loss, [image, *used], allow_unused=True)
+        found.append([*features.values(), *(one for one in gradients if one is not None)])
+    assert len(found[0]) == len(found[1]) > len(layers)
+    for mine, expected in zip(*found, strict=True):
+        torch.testing.assert_close(mine, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_published_networks_see_zeros_and_lite_a_replicated_border() -> None:
+    assert [one.name for one in FAMILIES if one.padding == "zeros"] == [one.name for one in FAMILIES[1:]]
+    assert (LITE.padding, VGG19.padding) == ("replicate", "zeros")
+
+
+def test_moving_an_encoder_sets_its_padding_and_leaves_the_original() -> None:
+    encoder, image = load_by_name("lite", None, None), make_image()
+    features = {padding: encode(encoder.move(CPU, torch.float32, padding), image) for padding in ("zeros", "replicate")}
+    for layer in LAYERS:
+        apart = (features["zeros"][layer] - features["replicate"][layer]).abs().sum(1)[0]
+        assert float(apart[0].mean()) > 0
+        inside = slice(16 // LITE.layers[layer].stride, -16 // LITE.layers[layer].stride)
+        reach = LITE.layers[layer].receptive_field // 2
+        if reach <= 16:
+            assert float(apart[inside, inside].max()) == 0
+    torch.testing.assert_close(encode(encoder, image), features["replicate"])
+    assert encoder.architecture.padding == "replicate"
+    assert encoder.move(CPU, torch.float32, "zeros").fingerprint() != encoder.fingerprint()
+
+
+def encode(encoder: ConvEncoder, image: Tensor) -> dict[str, Tensor]:
+    with torch.no_grad():
+        return encoder.encode(image, LAYERS)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.4, 1.0])
+def test_a_flat_image_has_flat_features_up_to_the_border(level: float) -> None:
+    """Of zeros beyond the border the same cannot be said: they are what paints a frame around an image."""
+    encoder, flat = load_by_name("lite", None, None), torch.full((1, 3, 48, 40), level)
+    for layer, value in encode(encoder, flat).items():
+        assert float((value.amax((2, 3)) - value.amin((2, 3))).abs().max()) < 1e-4, layer
+    framed = encode(encoder.move(CPU, torch.float32, "zeros"), flat)["relu3_4"]
+    assert float((framed.amax((2, 3)) - framed.amin((2, 3))).abs().max()) > 0.1
+
+
+def count_saved(padding: Padding) -> int:
+    """Count the bytes that a forward pass keeps for the backward pass, each tensor once."""
+    encoder, kept = load_by_name("lite", None, None).move(CPU, torch.float32, padding), dict[int, int]()
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        features = encoder.encode(make_image(128, 96).requires_grad_(), LAYERS)
+    assert features
+    return sum(kept.values())
+
+
+def test_a_replicated_border_keeps_no_second_copy_of_the_features() -> None:
+    assert count_saved("replicate") <= 1.01 * count_saved("zeros")
+
+
+def test_tiles_have_the_features_of_the_whole_image_with_a_replicated_border() -> None:
+    encoder, image = load_by_name("lite", None, None), make_image(160, 192)
+    whole, tiles = encode(encoder, image), tile_octave(LITE, (192, 160), LAYERS, 64)
+    assert len(tiles) > 4
+    for layer in LAYERS:
+        for tile in tiles:
+            own = tile.take_own(encode(encoder, tile.cut(image))[layer], LITE.layers[layer])
+            expected = whole[layer][(..., *tile.positions(LITE.layers[layer]))]
+            torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,210 @@
+"""The start in the colours and contrasts of the styles, and what larger sizes add to it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from guidedstyle.engine.matched_image import join, make_matched_image, split
+from guidedstyle.engine.objective.canvas import Canvas, resize
+from guidedstyle.engine.start_image import enlarge, make_start
+from guidedstyle.recipe.loading.loader import read_source
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import Scene
+from guidedstyle.types import Array
+
+DATA = Path(os.environ.get("GUIDEDSTYLE_TEST_DATA", "."))
+PHOTO, PAINTING = (DATA / "images" / f"nspt_{name}.jpg" for name in ("tubingen", "starry_night"))
+SIZE = (192, 144)  # of the photo
+needs_data = pytest.mark.skipif(not PHOTO.exists(), reason="GUIDEDSTYLE_TEST_DATA is not set")
+
+
+def open_(folder: Path, **keys: object) -> tuple[Scene, Canvas]:
+    """Open a recipe, relative to a folder, at the size of the photo."""
+    scene = open_scene(read_source({"size": max(SIZE)} | keys))
+    return scene, Canvas.at_size(scene, scene.stages[-1].size, torch.device("cpu"))
+
+
+def paint_plain(file: Path, colour: tuple[int, int, int], size: tuple[int, int] = (96, 72)) -> str:
+    Image.new("RGB", size, colour).save(file)
+    return str(file)
+
+
+def measure(image: Array) -> tuple[Array, Array]:
+    """Return the mean and the covariance of the colours of an image (1, 3, h, w)."""
+    colours = image[0].reshape(3, -1).astype(np.float64)
+    return colours.mean(1), np.cov(colours)
+
+
+def measure_bands(image: Array) -> list[float]:
+    """Measure the standard deviation of differences between averages over squares of 1, 2, 4 and 8 px, per size."""
+    found, here = [], image[0]
+    for _ in range(4):
+        height, width = (side // 2 * 2 for side in here.shape[1:])
+        cut = here[:, :height, :width].reshape(3, height // 2, 2, width // 2, 2)
+        means = cut.mean((2, 4), keepdims=True)
+        found.append(float((cut - means).std()))
+        here = means[:, :, 0, :, 0]
+    return found
+
+
+@needs_data
+def test_colours_and_contrasts_of_a_photo_become_those_of_the_painting(tmp_path: Path) -> None:
+    scene, canvas = open_(tmp_path, content=str(PHOTO), style=str(PAINTING))
+    content, found = canvas.content.numpy(), make_matched_image(scene, canvas).numpy()
+    style = resize(torch.from_numpy(scene.style_images["style"].image), scene.style_images["style"].fit(192)).numpy()
+    (mean, covariance), (target, spread), (before, unlike) = (measure(one) for one in (found, style, content))
+    assert np.abs(mean - target).max() < 0.02 < np.abs(before - target).max()
+    assert np.linalg.norm(covariance - spread) < 0.25 * np.linalg.norm(unlike - spread)
+    for got, wanted, had in zip(*(measure_bands(one) for one in (found, style, content)), strict=True):
+        assert abs(np.log(got / wanted)) < max(0.15, 0.7 * abs(np.log(had / wanted)))
+
+
+@needs_data
+def test_the_drawing_stays_where_it_was(tmp_path: Path) -> None:
+    scene, canvas = open_(tmp_path, content=str(PHOTO), style=str(PAINTING))
+    pair = [one[0].mean(0).ravel() for one in (canvas.content.numpy(), make_matched_image(scene, canvas).numpy())]
+    assert np.corrcoef(pair)[0, 1] > 0.85
+
+
+def test_a_mix_has_the_weighted_mean_colour(project: Path) -> None:
+    styles = {
+        "red": paint_plain(project / "red.png", (150, 100, 100)),
+        "blue": paint_plain(project / "blue.png", (100, 100, 150)),
+    }
+    regions = [{"name": "all", "mask": "all", "style": {"red": 0.75, "blue": 0.25}}]
+    scene, canvas = open_(project, content=str(project / "photo.png"), styles=styles, regions=regions)
+    mean = make_matched_image(scene, canvas).mean((0, 2, 3)).numpy()
+    np.testing.assert_allclose(mean, np.array([137.5, 100, 112.5]) / 255, atol=0.01)
+
+
+def test_regions_have_their_own_colours_and_fade_into_each_other(project: Path) -> None:
+    """A grey photo under a white and a black style, side by side: across the seam brightness falls without a step."""
+    photo = paint_plain(project / "grey.png", (128, 128, 128), SIZE)
+    styles = {
+        name: paint_plain(project / f"{name}.png", (level,) * 3) for name, level in (("light", 230), ("dark", 25))
+    }
+    regions = [
+        {"name": "left", "mask": "rest", "style": "light"},
+        {"name": "right", "mask": {"rectangle": [0.5, 0, 1, 1]}, "style": "dark"},
+    ]
+    scene, canvas = open_(project, content=photo, styles=styles, regions=regions)
+    row = make_matched_image(scene, canvas)[0, :, 72].mean(0).numpy()
+    np.testing.assert_allclose([row[8], row[-8]], [230 / 255, 25 / 255], atol=0.01)
+    steps = -np.diff(row)
+    assert steps.min() > -0.01
+    assert steps.max() < 0.15 * (row[0] - row[-1])
+
+
+@pytest.mark.parametrize("keys", [{"keep": True}, {"colour": "content"}, {"strength": 0}])
+def test_the_content_is_unchanged_where_no_colours_are_painted(project: Path, keys: dict[str, object]) -> None:
+    regions = [
+        {"name": "left", "mask": "rest", "style": "ink"},
+        {"name": "right", "mask": {"rectangle": [0.5, 0, 1, 1]}, "style": "ink", **keys},
+    ]
+    styles = {"ink": paint_plain(project / "plain.png", (200, 30, 30))}
+    scene, canvas = open_(project, content=str(project / "photo.png"), styles=styles, regions=regions)
+    found, content = make_matched_image(scene, canvas), canvas.content
+    far = content.shape[3] * 3 // 4
+    np.testing.assert_allclose(found[..., far:].numpy(), content[..., far:].numpy(), atol=1e-5)
+    assert float((found[..., : content.shape[3] // 4] - content[..., : content.shape[3] // 4]).abs().mean()) > 0.1
+
+
+def test_a_colour_strength_of_half_gives_half_of_the_change(project: Path) -> None:
+    found = {}
+    for strength in (0.0, 0.5, 1.0):
+        keys = {"content": str(project / "photo.png"), "style": str(project / "ink.png"), "colour": "content"}
+        found[strength] = make_matched_image(*open_(project, **keys, colour_strength=strength)).mean((0, 2, 3)).numpy()
+    np.testing.assert_allclose(found[0.5], (found[0.0] + found[1.0]) / 2, atol=0.01)
+    assert np.abs(found[0.0] - found[1.0]).max() > 0.03
+
+
+@pytest.mark.parametrize("size", [(96, 64), (97, 61), (16, 16)])
+@pytest.mark.parametrize("bands", [0, 1, 3])
+def test_what_is_split_is_joined_again(size: tuple[int, int], bands: int) -> None:
+    image = torch.from_numpy(np.random.default_rng(0).random((1, 3, *size), np.float32)) * 0.6 + 0.2
+    levels = split(image, bands)
+    assert len(levels) == bands + 1
+    torch.testing.assert_close(join(levels), image, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_flat_and_tiny_images_stay_finite(project: Path, level: int) -> None:
+    photo = paint_plain(project / "flat.png", (level,) * 3, (40, 24))
+    style = paint_plain(project / "one.png", (255 - level, level, 7), (16, 16))
+    scene, canvas = open_(project, content=photo, style=style, size=40)
+    found = make_matched_image(scene, canvas)
+    assert torch.isfinite(found).all()
+    np.testing.assert_allclose(found.mean((0, 2, 3)).numpy(), [(255 - level) / 255, level / 255, 7 / 255], atol=0.02)
+
+
+def grow(project: Path, **keys: object) -> tuple[Scene, Canvas, torch.Tensor, torch.Tensor]:
+    """Enlarge a half-size grey image in a recipe; returns it, and what `resize` alone makes of it."""
+    grain = np.random.default_rng(0).integers(60, 190, (64, 96, 3), np.uint8)
+    Image.fromarray(grain).save(project / "grain.png")
+    given = {"content": str(project / "grain.png"), "style": str(project / "ink.png"), "size": 96} | keys
+    scene, canvas = open_(project, **{key: value for key, value in given.items() if value is not None})
+    height, width = (side // 2 for side in canvas.content.shape[2:])
+    coarse = torch.full((1, 3, height, width), 0.5)
+    return (
+        scene,
+        canvas,
+        enlarge(coarse, scene, canvas),
+        resize(coarse, (canvas.content.shape[3], canvas.content.shape[2])),
+    )
+
+
+def test_a_larger_size_adds_the_finest_band_of_the_matched_start(project: Path) -> None:
+    scene, canvas, found, plain = grow(project)
+    added, start = (found - plain)[0].numpy(), make_start(scene, canvas)
+    band = split(start, 1)[0]
+    assert np.corrcoef(added.ravel(), band.numpy().ravel())[0, 1] > 0.97
+    assert added.std() == pytest.approx(float(band.std()), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"init": "content"},
+        {"init": "noise"},
+        {"init": "style"},
+        {"init": "ink.png"},
+        {"init": {"content": 1, "noise": 1}},
+        {"content_strength": 0},
+        {"method": "classic", "encoder": "vgg19"},
+    ],
+    ids=str,
+)
+def test_from_any_other_start_a_larger_size_adds_nothing(project: Path, keys: dict[str, object]) -> None:
+    if keys.get("init") == "ink.png":
+        keys = {"init": str(project / "ink.png")}
+    *_, found, plain = grow(project, **keys)
+    assert torch.equal(found, plain)
+
+
+def test_a_blend_adds_its_share_of_the_band(project: Path) -> None:
+    *_, whole, plain = grow(project)
+    *_, found, _ = grow(project, init={"matched": 1, "noise": 3})
+    torch.testing.assert_close(found - plain, (whole - plain) / 4, atol=1e-6, rtol=0)
+
+
+def test_the_band_is_added_only_in_regions_that_start_matched(project: Path) -> None:
+    regions = [
+        {"name": "left", "mask": "rest", "style": "style"},
+        {"name": "right", "mask": {"rectangle": [0.5, 0, 1, 1]}, "style": "style", "init": "noise"},
+    ]
+    *_, found, plain = grow(project, style=None, styles={"style": str(project / "ink.png")}, regions=regions)
+    middle = found.shape[3] // 2
+    assert torch.equal(found[..., middle + 1 :], plain[..., middle + 1 :])
+    assert float((found[..., : middle - 1] - plain[..., : middle - 1]).std()) > 0.01
+
+
+def test_a_canvas_starts_from_noise_and_a_style_made_of_two_from_its_coarse_image(project: Path) -> None:
+    scene = open_scene(read_source({"canvas": [64, 48], "style": str(project / "ink.png"), "size": 64}))
+    assert scene.recipe.init.noise == 1
+    assert scene.recipe.init.matched == 0
