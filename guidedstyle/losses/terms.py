@@ -22,6 +22,7 @@ FLATTEST = 0.01  # squared norm of a target: that of a flat style image may be 0
 # What strength 1, content_strength 1 and smoothness 1 stand for.
 CONTENT_WEIGHTS = {1: 0.03, 2: 0.0225}  # by the format of recipes; from a matched start both keep content equally well
 TOTAL_VARIATION_WEIGHT = 0.1
+FRAME_WEIGHT = 3.0  # the outermost rows then differ from each other as much as rows inside do
 PUBLISHED_STYLE, PUBLISHED_CONTENT = 1e3, 1.0  # of the classic set-up
 
 
@@ -139,6 +140,29 @@ def total_variation(image: Tensor) -> Tensor:
     right = (image[:, :, :, 1:] - image[:, :, :, :-1]).square()
     variation: Tensor = functional.pad(down, (0, 0, 0, 1)) + functional.pad(right, (0, 1))
     return variation[0].mean(0)
+
+
+FRAME, ALONG = 4, 15  # px across and along the border
+
+
+def measure_frame(image: Tensor) -> Tensor:
+    """Measure how much of a frame an image (1, C, h, w) has: a scalar, 0 for none.
+
+    Where features see the image end they differ, and matching statistics paints lines along the border. These are what
+    is left of the differences between neighbouring rows, up to FRAME px from the border, when they are averaged over
+    ALONG px; strokes average out. The squares are summed over the border and divided by the number of pixels, so that
+    they weigh as much as the style of the same pixels.
+    """
+    depth = min(FRAME + 1, *image.shape[2:])
+    sides = [image[:, :, :depth], image[:, :, -depth:], image[..., :depth].mT, image[..., -depth:].mT]
+    jumps = [_average_along(side[:, :, 1:] - side[:, :, :-1]).square().sum() for side in sides]
+    return torch.stack(jumps).sum() / (image.shape[1] * image.shape[2] * image.shape[3])
+
+
+def _average_along(rows: Tensor) -> Tensor:
+    """Average rows (1, C, d, n) over ALONG px, or all there are."""
+    window = min(ALONG, rows.shape[3])
+    return functional.avg_pool2d(rows, (1, window), stride=1)
 
 
 @dataclass(frozen=True)

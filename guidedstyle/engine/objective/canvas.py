@@ -18,8 +18,6 @@ from guidedstyle.recipe.model import StyleUse
 from guidedstyle.scene.scene import NEGLIGIBLE, Scene
 from guidedstyle.types import Array
 
-BORDER, BORDER_SMOOTHNESS = 3, 19.0  # px, and what is added there; measured: no frame is left
-
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (B, C, H, W) to (width, height) with averaging, within its range."""
@@ -59,7 +57,7 @@ class Canvas:
     """A scene at one size: the content (1, 3, h, w), the weights (R + 1, h, w) of all regions, the painted regions.
 
     `weights` are on the device, `region_weights` the same numbers for guides, which are made on the CPU. `smoothness`
-    is that of the whole image, `border_smoothness` is added to it in the outermost pixels.
+    is that of the whole image.
     """
 
     content: Tensor
@@ -67,7 +65,6 @@ class Canvas:
     region_weights: Array
     regions: tuple[PaintedRegion, ...]
     smoothness: float
-    border_smoothness: float
 
     @classmethod
     def at_size(cls, scene: Scene, size: tuple[int, int], device: torch.device) -> Canvas:
@@ -81,8 +78,7 @@ class Canvas:
             if index in scene.painted
         )
         content = resize(torch.from_numpy(scene.content).to(device), size)
-        border = 0.0 if recipe.method == "classic" or recipe.format == 1 else BORDER_SMOOTHNESS
-        return cls(content, weights.to(device), weights.numpy(), regions, recipe.smoothness, border)
+        return cls(content, weights.to(device), weights.numpy(), regions, recipe.smoothness)
 
     @cached_property
     def painted(self) -> list[int]:
@@ -130,16 +126,13 @@ class Canvas:
 
     @cached_property
     def smoothness_map(self) -> Tensor:
-        """The smoothness (h, w) of every pixel: that of the whole image where there is no region; more at the border.
-
-        Where features see the image end, they differ, and the outermost pixels would be painted as a frame of them.
-        """
+        """The smoothness (h, w) of every pixel: that of the whole image where there is no region."""
+        everywhere = self.weights.new_tensor(self.smoothness).expand_as(self.weights[0])
         differences = torch.tensor([controls.smoothness - self.smoothness for controls in self.controls])
-        added = torch.tensordot(differences.to(self.weights), self.weights[self.painted], 1)
-        border = torch.full_like(added, self.border_smoothness)
-        border[BORDER:-BORDER, BORDER:-BORDER] = 0
-        found: Tensor = self.smoothness + added + border
-        return found
+        if not differences.any():
+            return everywhere
+        added: Tensor = torch.tensordot(differences.to(self.weights), self.weights[self.painted], 1)
+        return everywhere + added
 
     @cached_property
     def opacity(self) -> Tensor:

@@ -17,6 +17,7 @@ from guidedstyle.engine.plan import Plan
 from guidedstyle.losses.statistics import ContentFeatures, halve_image, measure_octave
 from guidedstyle.losses.terms import (
     CONTENT_WEIGHTS,
+    FRAME_WEIGHT,
     PUBLISHED_CONTENT,
     TOTAL_VARIATION_WEIGHT,
     ContentTerm,
@@ -24,6 +25,7 @@ from guidedstyle.losses.terms import (
     StyleTerm,
     TotalVariationTerm,
     add_style_losses,
+    measure_frame,
 )
 from guidedstyle.losses.tiles import Tile
 from guidedstyle.recipe.controls import Controls
@@ -95,6 +97,7 @@ class Objective:
         statistics: StatisticsCache | None = None,
     ) -> None:
         self.encoder, self.plan, self.stage = encoder, plan, stage
+        self.frameless = scene.recipe.format > 1 and not plan.published
         self.canvas = Canvas.at_size(scene, stage.size, plan.device)
         cache = StatisticsCache() if statistics is None else statistics
         self.target_builder = TargetBuilder(scene, encoder, plan, stage, self.canvas, cache)
@@ -140,6 +143,8 @@ class Objective:
         per_region = self.weights.style * style + self.weights.content * content
         variation = sums[self.total_variation]
         total = self.weights.balance @ per_region + TOTAL_VARIATION_WEIGHT * variation[0]
+        if self.frameless:
+            total = total + FRAME_WEIGHT * measure_frame(composed)
         return Losses(total, style, content, variation[1])
 
     def _sum_terms(self, image: Tensor, octaves: Sequence[Octave]) -> dict[Term, Tensor]:
