@@ -20,7 +20,8 @@ from guidedstyle.scene.scene import Scene
 MOST_BANDS = 4
 SMALLEST = 12  # px of the shortest side of what is left without the bands
 RIDGE = 1e-6  # added to covariances: that of a flat image has no inverse
-COLOUR_GAIN, BAND_GAIN = 8.0, 3.0  # at most, and at least the inverse: noise of calm areas must stay faint
+LEAST_GAIN, MOST_GAIN = 1 / 20, 8.0  # of what is left without the bands
+BAND_GAINS = (1.5, 3.0)  # at most, of the finest band and of the others: noise of calm areas must stay faint
 
 
 def make_matched_image(scene: Scene, canvas: Canvas) -> Tensor:
@@ -30,22 +31,30 @@ def make_matched_image(scene: Scene, canvas: Canvas) -> Tensor:
     styles, and what is left without the bands also gets the mean: x' = A (x - m) + m', where A is the optimal
     transport between Gaussians, which moves colours least. Regions fade into each other in each band over about its
     wavelength, so that no seam is seen. Where a region has no style, is kept, or has `colour: content`, the content is
-    unchanged.
+    unchanged. On a canvas, noise takes the place of the content.
     """
+    content = canvas.content if scene.recipe.content else draw_noise(scene.recipe.solver.seed, canvas.content)
     parts = [(part, share) for part in canvas.parts if (share := _weigh(canvas.controls[part.region])) > 0]
     if not parts:
-        return canvas.content
+        return content
     styles = _StyleLevels(scene, canvas, [part for part, _ in parts])
-    weights = torch.from_numpy(np.stack([part.weights for part, _ in parts]))[None].to(canvas.content)
-    levels = split(canvas.content, styles.bands)
+    weights = torch.from_numpy(np.stack([part.weights for part, _ in parts]))[None].to(content)
+    levels = split(content, styles.bands)
     for number, level in enumerate(levels):
         found, last = measure_moments(level, weights), number == styles.bands
         for index, (part, share) in enumerate(parts):
             target = mix_moments([one[number] for one in styles.of(part)], [share for share in part.mix if share])
-            change, shift = match_moments(found.of(index), target, last=last)
+            most = MOST_GAIN if last else BAND_GAINS[min(number, 1)]
+            change, shift = match_moments(found.of(index), target, most=most, last=last)
             levels[number] = _add_change(levels[number], level, share * weights[:, index : index + 1], change, shift)
         weights = halve_image(weights) if not last else weights
     return join(levels)
+
+
+def draw_noise(seed: int, like: Tensor) -> Tensor:
+    """Draw uniform noise in [0, 1] of the shape of an image, from a seed: the same on every device."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(like.shape, generator=generator).to(like.device)
 
 
 def _weigh(controls: Controls) -> float:
@@ -113,16 +122,16 @@ def mix_moments(moments: Sequence[Moments], shares: Sequence[float]) -> Moments:
     return Moments(mean, second)
 
 
-def match_moments(found: Moments, target: Moments, *, last: bool) -> tuple[Matrix, Matrix]:
+def match_moments(found: Moments, target: Moments, *, most: float, last: bool) -> tuple[Matrix, Matrix]:
     """Return A (3, 3) and b (3,) of the map A x + b that matches the covariance, and with `last` also the mean."""
-    change = limit_gain(find_transport(found.covariance, target.covariance), COLOUR_GAIN if last else BAND_GAIN)
+    change = limit_gain(find_transport(found.covariance, target.covariance), most)
     return change, (target.mean - change @ found.mean if last else np.zeros(3))
 
 
 def limit_gain(change: Matrix, most: float) -> Matrix:
-    """Limit by how much a symmetric map (3, 3) stretches or shrinks any colour direction."""
+    """Limit by how much a symmetric map (3, 3) stretches any colour direction, to at most `most`, or shrinks it."""
     values, vectors = np.linalg.eigh(change)
-    limited: Matrix = (vectors * values.clip(1 / most, most)) @ vectors.T
+    limited: Matrix = (vectors * values.clip(LEAST_GAIN, most)) @ vectors.T
     return limited
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from guidedstyle.engine.matched_image import make_matched_image
+from guidedstyle.engine.matched_image import draw_noise, make_matched_image
 from guidedstyle.engine.objective.canvas import Canvas, resize
 from guidedstyle.recipe.controls import Start
 from guidedstyle.scene.original import read_original
@@ -59,17 +59,12 @@ def _blend(start: Start, scene: Scene, canvas: Canvas, index: int, *, make_match
     images: dict[str, Callable[[], Tensor]] = {
         "matched": make_matched,
         "content": lambda: canvas.content,
-        "noise": lambda: _draw_noise(scene.recipe.solver.seed, canvas.content),
+        "noise": lambda: draw_noise(scene.recipe.solver.seed, canvas.content),
         "style": lambda: _tile_style_image(scene, canvas, index),
         "image": lambda: _read_start(start, canvas),
     }
     parts: Iterator[Tensor] = (getattr(start, key) * make() for key, make in images.items() if getattr(start, key))
     return sum(parts, torch.zeros_like(canvas.content)) / start.total
-
-
-def _draw_noise(seed: int, like: Tensor) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(like.shape, generator=generator).to(like.device)
 
 
 def _read_start(start: Start, canvas: Canvas) -> Tensor:

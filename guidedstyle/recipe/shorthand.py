@@ -144,7 +144,7 @@ SHORTHAND: dict[Pattern, Shorthand] = {  # every key that has one; entries come 
     ("regions", int, "style", str): Shorthand(_expand_use, ({"type": "number"}, TEXT)),
     ("regions", int, "style", str, "where"): MASK,
 }
-CANVAS = {"init": "noise", "content_strength": 0.0}  # there is no content image to start from, or to keep
+CANVAS = {"content_strength": 0.0}  # there is no content image to keep
 CLASSIC_ENCODER = "vgg19"
 CLASSIC = {  # Gatys et al. 2016 and the authors' own code
     "encoder": {"name": CLASSIC_ENCODER},

@@ -130,7 +130,7 @@ def _find_canvas_violations(recipe: Recipe) -> Iterator[Violation]:
             )
         for key, wants in (
             ("content_strength", controls.content_strength > 0),
-            ("init", controls.init.content + controls.init.matched > 0),
+            ("init", controls.init.content > 0),
             ("colour", bool(controls.colour.match or controls.colour.content)),
             ("opacity", controls.opacity < 1),
         ):
