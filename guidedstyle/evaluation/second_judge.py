@@ -48,7 +48,7 @@ class SecondJudge:
     def _measure_layer(self, scene: Scene, image: Array, layer: str) -> float:
         scene = aim_at(scene, layer)
         plan = make_plan(scene, self.encoder)
-        encoder = plan.place(self.encoder)
+        encoder = self.encoder.move(plan.device, plan.precision)
         objective = Objective(scene, encoder, plan, plan.stages[-1], statistics=self.statistics)
         with torch.no_grad():
             losses = objective.measure(torch.from_numpy(image).to(plan.device))

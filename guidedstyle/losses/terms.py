@@ -15,10 +15,9 @@ from torch.nn import functional
 from guidedstyle.encoders.architecture import Layer
 from guidedstyle.losses.gram import squared_norms
 from guidedstyle.losses.propagation import OctaveLayer
-from guidedstyle.losses.statistics import PIXELS, GuidedStatistic
+from guidedstyle.losses.statistics import PIXELS, TINY, GuidedStatistic
 from guidedstyle.losses.tiles import Tile
 
-FLATTEST = 0.01  # squared norm of a target: that of a flat style image may be 0, and distances relative to it infinite
 # What strength 1, content_strength 1 and smoothness 1 stand for.
 CONTENT_WEIGHTS = {1: 0.03, 2: 0.0225}  # by the format of recipes; from a matched start both keep content equally well
 TOTAL_VARIATION_WEIGHT = 0.1
@@ -75,7 +74,7 @@ def relative_norms(targets: Tensor, metric: Tensor | None) -> Tensor:
     Departs from Gatys et al. 2016, who divide by the number of channels and weigh layers by hand: relative to the
     target's norm the loss has no unit, so that all octaves, layers and encoders weigh the same.
     """
-    return squared_norms(targets, metric).clamp(min=FLATTEST)
+    return squared_norms(targets, metric).clamp(min=TINY)
 
 
 def published_norms(targets: Tensor, unit: float) -> Tensor:

@@ -83,9 +83,9 @@ def test_the_steps_of_an_image_do_not_change_with_the_default(project: Path, mon
     image = render_texture(project)
     record = json.loads(image.with_name("texture.png.json").read_text())
     assert next(iter(record["recipe"])) == "format"
-    assert (record["recipe"]["format"], record["recipe"]["solver"]["steps"]) == (1, 500)
+    assert (record["recipe"]["format"], record["recipe"]["solver"]["steps"]) == (2, 250)
     monkeypatch.setitem(model.STEPS, "sgd", 77)
-    assert guidedstyle.load_recipe(image).solver.most_steps == 500
+    assert guidedstyle.load_recipe(image).solver.most_steps == 250
     assert guidedstyle.load_recipe(project / "texture.yaml").solver.most_steps == 77
 
 
@@ -120,7 +120,7 @@ def test_a_recipe_of_a_later_format_is_refused(project: Path) -> None:
     (project / "texture.yaml").write_text(f"format: {model.FORMAT + 1}\n{TEXTURE}")
     with pytest.raises(GuidedStyleError) as raised:
         guidedstyle.load_recipe(project / "texture.yaml")
-    assert "texture.yaml:1: format: this recipe has format 2" in str(raised.value)
+    assert f"texture.yaml:1: format: this recipe has format {model.FORMAT + 1}" in str(raised.value)
     assert "update guidedstyle" in str(raised.value)
 
 

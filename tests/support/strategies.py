@@ -167,7 +167,8 @@ controls: dict[str, Strategy] = {
     ),
     "colour_strength": shares,
     "opacity": shares,
-    "init": files | keys(Start, content=weights, noise=weights, style=weights, image=weights, file=files),
+    "init": files
+    | keys(Start, matched=weights, content=weights, noise=weights, style=weights, image=weights, file=files),
 }
 assert controls.keys() == Controls.model_fields.keys() == RegionControls.model_fields.keys()
 

@@ -48,7 +48,11 @@ class Lbfgs:
         self.image = torch.where(jumped, self.best, moved)
 
     def _limit(self, change: Tensor) -> Tensor:
-        """Limit a step to the trust radius: the curvature of the first pair may be wrong for most pixels."""
+        """Limit a step to the trust radius: the curvature of the first pair may be wrong for most pixels.
+
+        Where the numbers of a huge gradient overflow, as in the style of a flat image, pixels stay as they are.
+        """
+        change = change.nan_to_num_(0.0, 0.0, 0.0)
         mean = change.abs().mean().clamp(min=torch.finfo(change.dtype).tiny)
         return change * (self.trust_radius / mean).clamp(max=1)
 
