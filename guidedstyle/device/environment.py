@@ -36,21 +36,30 @@ def limit_spinning() -> None:
     setting is kept.
     """
     if "torch" not in sys.modules and not find_spinning():
-        os.environ[SPIN_VARIABLES[0]] = str(BUSY_SPIN_COUNT if is_busy() else SPIN_COUNT)
+        _Start.busy = is_busy()
+        os.environ[SPIN_VARIABLES[0]] = str(BUSY_SPIN_COUNT if _Start.busy else SPIN_COUNT)
+
+
+class _Start:
+    """What was found when the package was imported."""
+
+    busy = False
 
 
 def is_busy() -> bool:
     """Whether other processes keep so many cores busy that the threads of a render do not get one each.
 
-    Known on Linux only: False elsewhere. A thread for each physical core is what torch starts.
+    Known on Linux only, and for the whole machine, also in a container: False elsewhere. torch starts a thread for each
+    physical core that it may use.
     """
     try:
         running = [_count_running()]
         for _ in range(SAMPLES - 1):
             time.sleep(PAUSE)
             running.append(_count_running())
-        return sorted(running)[SAMPLES // 2] > (os.cpu_count() or 1) - _count_cores()
-    except (OSError, ValueError, IndexError):
+        threads = min(_count_cores(), len(os.sched_getaffinity(0)))
+        return sorted(running)[SAMPLES // 2] > (os.cpu_count() or 1) - threads
+    except (OSError, ValueError, IndexError, AttributeError):
         return False
 
 
@@ -73,10 +82,9 @@ def find_spinning() -> dict[str, str]:
 
 def describe_spinning() -> str:
     """Describe how long OpenMP's threads spin while they wait; empty where nothing limits it."""
-    busy = f" (others are busy; {SPIN_COUNT} on an idle machine)"
-    return ", ".join(
-        f"{name}={value}{busy if value == str(BUSY_SPIN_COUNT) else ''}" for name, value in find_spinning().items()
-    )
+    found = ", ".join(f"{name}={value}" for name, value in find_spinning().items())
+    busy = f" (other processes kept the cores busy; {SPIN_COUNT} on an idle machine)"
+    return found + busy if _Start.busy else found
 
 
 @dataclass(frozen=True)

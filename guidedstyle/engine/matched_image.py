@@ -34,20 +34,21 @@ def make_matched_image(scene: Scene, canvas: Canvas) -> Tensor:
     unchanged. On a canvas, noise takes the place of the content.
     """
     content = canvas.content if scene.recipe.content else draw_noise(scene.recipe.solver.seed, canvas.content)
-    parts = [(part, share) for part in canvas.parts if (share := _weigh(canvas.controls[part.region])) > 0]
+    parts = [part for part in canvas.parts if weigh_colours(canvas.controls[part.region]) > 0]
     if not parts:
         return content
-    styles = _StyleLevels(scene, canvas, [part for part, _ in parts])
-    weights = torch.from_numpy(np.stack([part.weights for part, _ in parts]))[None].to(content)
+    styles = _StyleLevels(scene, canvas, parts)
+    weights = [torch.from_numpy(part.weights)[None, None].to(content) for part in parts]
     levels = split(content, styles.bands)
     for number, level in enumerate(levels):
-        found, last = measure_moments(level, weights), number == styles.bands
-        for index, (part, share) in enumerate(parts):
+        last = number == styles.bands
+        for part, weight in zip(parts, weights, strict=True):
             target = mix_moments([one[number] for one in styles.of(part)], [share for share in part.mix if share])
             most = MOST_GAIN if last else BAND_GAINS[min(number, 1)]
-            change, shift = match_moments(found.of(index), target, most=most, last=last)
-            levels[number] = _add_change(levels[number], level, share * weights[:, index : index + 1], change, shift)
-        weights = halve_image(weights) if not last else weights
+            change, shift = match_moments(measure_moments(level, weight), target, most=most, last=last)
+            share = weigh_colours(canvas.controls[part.region])
+            levels[number] = _add_change(levels[number], level, share * weight, change, shift)
+        weights = weights if last else [halve_image(weight) for weight in weights]
     return join(levels)
 
 
@@ -57,19 +58,19 @@ def draw_noise(seed: int, like: Tensor) -> Tensor:
     return torch.rand(like.shape, generator=generator).to(like.device)
 
 
-def _weigh(controls: Controls) -> float:
+def weigh_colours(controls: Controls) -> float:
     """Return the share of the paint's own colours in a region."""
     return 1 - controls.colour_strength if controls.colour.content else 1.0
 
 
 def _add_change(to: Tensor, level: Tensor, weights: Tensor, change: Matrix, shift: Matrix) -> Tensor:
     """Add weights (1, 1, h, w) times the change of a level (1, 3, h, w) by a map to another one."""
-    matrix, offset = (torch.from_numpy(one).to(level) for one in (change - np.eye(3), shift))
+    matrix, offset = (torch.from_numpy(one).to(level.dtype).to(level.device) for one in (change - np.eye(3), shift))
     return to + weights * (torch.einsum("ij,bjhw->bihw", matrix, level) + offset.view(1, 3, 1, 1))
 
 
 def split(image: Tensor, bands: int) -> list[Tensor]:
-    """Split an image (1, 3, h, w) into `bands` of a Laplacian pyramid, the finest first, and what is left."""
+    """Split an image (1, 3, h, w) in [0, 1] into `bands` of a Laplacian pyramid, the finest first, and what is left."""
     levels = []
     for _ in range(bands):
         half = halve_image(image)
@@ -79,7 +80,7 @@ def split(image: Tensor, bands: int) -> list[Tensor]:
 
 
 def join(levels: Sequence[Tensor]) -> Tensor:
-    """Join what `split` returned to an image (1, 3, h, w) within [0, 1]."""
+    """Join what `split` returned to an image (1, 3, h, w), clipped to [0, 1] at every level."""
     *bands, image = levels
     for band in reversed(bands):
         image = resize(image, (band.shape[3], band.shape[2])) + band
@@ -88,48 +89,44 @@ def join(levels: Sequence[Tensor]) -> Tensor:
 
 @dataclass(frozen=True)
 class Moments:
-    """The weighted means (..., 3) and second moments (..., 3, 3) of colours."""
+    """The weighted mean (3,) and covariance (3, 3) of colours."""
 
     mean: Matrix
-    second: Matrix
-
-    def of(self, index: int) -> Moments:
-        """Return those of one of several weights."""
-        return Moments(self.mean[index], self.second[index])
-
-    @property
-    def covariance(self) -> Matrix:
-        """The covariance (3, 3), with the ridge."""
-        found: Matrix = self.second - np.outer(self.mean, self.mean) + RIDGE * np.eye(3)
-        return found
+    covariance: Matrix
 
 
 def measure_moments(image: Tensor, weights: Tensor) -> Moments:
-    """Measure the moments of an image (1, 3, h, w) under each of weights (1, P, h, w)."""
-    colours, shares = image[0].flatten(1), weights[0].flatten(1)
-    shares = shares / shares.sum(1, keepdim=True).clamp(min=1e-12)
-    products = (colours[:, None] * colours).flatten(0, 1)
-    means, seconds = shares @ colours.T, shares @ products.T
-    mean, second = (one.double().cpu().numpy() for one in (means, seconds.view(-1, 3, 3)))
-    return Moments(mean, second)
+    """Measure the moments of an image (1, 3, h, w) under weights (1, 1, h, w).
+
+    Colours are measured from their plain mean: the covariance of an almost flat image would be lost in float32.
+    """
+    colours, weight = image[0].flatten(1), weights.flatten()
+    weight = weight / weight.sum().clamp(min=1e-12)
+    centre = colours.mean(1, keepdim=True)
+    offsets = colours - centre
+    weighted = offsets * weight
+    mean, second, middle = (
+        one.cpu().double().numpy() for one in (weighted.sum(1), weighted @ offsets.T, centre.flatten())
+    )
+    return Moments(mean + middle, second - np.outer(mean, mean))
 
 
 def mix_moments(moments: Sequence[Moments], shares: Sequence[float]) -> Moments:
-    """Mix moments as the statistics of styles are mixed: the weighted means of both."""
-    mean, second = (
-        np.average([getattr(one, key) for one in moments], axis=0, weights=shares) for key in ("mean", "second")
-    )
-    return Moments(mean, second)
+    """Mix moments as the statistics of styles are mixed: the weighted means of first and second moments."""
+    mean = np.average([one.mean for one in moments], axis=0, weights=shares)
+    apart = [one.covariance + np.outer(one.mean - mean, one.mean - mean) for one in moments]
+    return Moments(mean, np.average(apart, axis=0, weights=shares))
 
 
 def match_moments(found: Moments, target: Moments, *, most: float, last: bool) -> tuple[Matrix, Matrix]:
     """Return A (3, 3) and b (3,) of the map A x + b that matches the covariance, and with `last` also the mean."""
-    change = limit_gain(find_transport(found.covariance, target.covariance), most)
+    covariances = (one.covariance + RIDGE * np.eye(3) for one in (found, target))
+    change = limit_gain(find_transport(*covariances), most)
     return change, (target.mean - change @ found.mean if last else np.zeros(3))
 
 
 def limit_gain(change: Matrix, most: float) -> Matrix:
-    """Limit by how much a symmetric map (3, 3) stretches any colour direction, to at most `most`, or shrinks it."""
+    """Limit the factor by which a symmetric map (3, 3) scales any colour direction: LEAST_GAIN to `most`."""
     values, vectors = np.linalg.eigh(change)
     limited: Matrix = (vectors * values.clip(LEAST_GAIN, most)) @ vectors.T
     return limited
@@ -141,7 +138,7 @@ class _StyleLevels:
     def __init__(self, scene: Scene, canvas: Canvas, parts: Sequence[Part]) -> None:
         self.canvas = canvas
         used = dict.fromkeys((part.region, name) for part in parts for name in self._name(part))
-        self.images = {key: draw_style_image(scene, canvas, *key) for key in used}
+        self.images = {key: draw_style_image(scene, canvas, *key, grey=False) for key in used}
         shapes = [canvas.content.shape[2:], *(image.shape[2:] for image, _ in self.images.values())]
         self.bands = min(min(MOST_BANDS, (min(shape) // SMALLEST).bit_length() - 1) for shape in shapes)
         self.bands = max(0, self.bands)
@@ -157,8 +154,8 @@ class _StyleLevels:
         return [name for name, share in zip(names, part.mix, strict=True) if share]
 
     def _measure(self, image: np.ndarray, mask: np.ndarray) -> list[Moments]:
-        weights, found = torch.from_numpy(mask)[None], []
+        weights, found = torch.from_numpy(mask)[None], list[Moments]()
         for level in split(torch.from_numpy(image), self.bands):
-            found.append(measure_moments(level, weights).of(0))
+            found.append(measure_moments(level, weights))
             weights = halve_image(weights)
         return found

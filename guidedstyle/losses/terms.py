@@ -1,6 +1,7 @@
-"""Loss terms: style, content and total variation.
+"""Loss terms: style, content, total variation and frame.
 
-Each term is computed from sums over the tiles of an image: `collect` computes the summand of one tile.
+Each term is computed from sums over the tiles of an image: `collect` computes the summand of one tile. Only the frame
+is measured on the whole image, of which it reads the border.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from guidedstyle.losses.statistics import PIXELS, TINY, GuidedStatistic
 from guidedstyle.losses.tiles import Tile
 
 # What strength 1, content_strength 1 and smoothness 1 stand for.
-CONTENT_WEIGHTS = {1: 0.03, 2: 0.0225}  # by the format of recipes; from a matched start both keep content equally well
+CONTENT_WEIGHTS = {1: 0.03, 2: 0.0225}  # by the format of recipes: as much is kept from a matched start by less
 TOTAL_VARIATION_WEIGHT = 0.1
 FRAME_WEIGHT = 3.0  # the outermost rows then differ from each other as much as rows inside do
 PUBLISHED_STYLE, PUBLISHED_CONTENT = 1e3, 1.0  # of the classic set-up
@@ -144,18 +145,29 @@ def total_variation(image: Tensor) -> Tensor:
 FRAME, ALONG = 4, 15  # px across and along the border
 
 
-def measure_frame(image: Tensor) -> Tensor:
-    """Measure how much of a frame an image (1, C, h, w) has: a scalar, 0 for none.
+def measure_frame(image: Tensor, weights: Tensor) -> Tensor:
+    """Measure how much of a frame an image (1, C, h, w) has where `weights` (h, w) are 1: a scalar, 0 for none.
 
     Where features see the image end they differ, and matching statistics paints lines along the border. These are what
     is left of the differences between neighbouring rows, up to FRAME px from the border, when they are averaged over
     ALONG px; strokes average out. The squares are summed over the border and divided by the number of pixels, so that
     they weigh as much as the style of the same pixels.
     """
-    depth = min(FRAME + 1, *image.shape[2:])
-    sides = [image[:, :, :depth], image[:, :, -depth:], image[..., :depth].mT, image[..., -depth:].mT]
-    jumps = [_average_along(side[:, :, 1:] - side[:, :, :-1]).square().sum() for side in sides]
-    return torch.stack(jumps).sum() / (image.shape[1] * image.shape[2] * image.shape[3])
+    pairs = (
+        (image, weights),
+        (image.flip(2), weights.flip(0)),
+        (image.mT, weights.mT),
+        (image.mT.flip(2), weights.mT.flip(0)),
+    )
+    jumps = [_measure_lines(one, shares) for one, shares in pairs]
+    return torch.stack(jumps).sum() / image.numel()
+
+
+def _measure_lines(image: Tensor, weights: Tensor) -> Tensor:
+    """Sum the squares of the averaged differences between the uppermost rows of an image."""
+    rows = image[:, :, : FRAME + 1]
+    jumps = (rows[:, :, 1:] - rows[:, :, :-1]) * weights[1 : FRAME + 1]
+    return _average_along(jumps).square().sum() if jumps.numel() else jumps.sum()
 
 
 def _average_along(rows: Tensor) -> Tensor:
@@ -166,7 +178,10 @@ def _average_along(rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Losses:
-    """The weighted sum that is minimised, style and content (R,) of each region, and the image's total variation."""
+    """The weighted sum that is minimised, style and content (R,) of each region, and the image's total variation.
+
+    The sum also counts the frame, which the others leave out.
+    """
 
     total: Tensor
     style: Tensor

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
+from guidedstyle.losses.terms import measure_frame
 from guidedstyle.recipe.loading.loader import load_recipe, read_source
 from guidedstyle.scene.opening import open_scene
 
@@ -53,10 +55,10 @@ def test_content_counts_as_it_did(project: Path) -> None:
         scene = open_(project, format=number, precision="float32", smoothness=0, content_strength=2)
         plan = make_plan(scene, encoder)
         objective = Objective(scene, plan.place(encoder), plan, plan.stages[-1])
-        losses = objective(objective.canvas.content.flip(3))
-        weights[number] = float((losses.total - losses.style[0]) / (2 * losses.content[0]))
-    assert weights[1] == pytest.approx(0.03, rel=1e-3)
-    assert weights[2] < weights[1]
+        image = objective.canvas.content.flip(3)
+        losses, frame = objective(image), 3 * measure_frame(image, torch.ones(image.shape[2:])) * (number - 1)
+        weights[number] = float((losses.total - losses.style[0] - frame) / (2 * losses.content[0]))
+    assert weights == {1: pytest.approx(0.03, rel=1e-3), 2: pytest.approx(0.0225, rel=1e-3)}
 
 
 def test_a_recipe_of_format_1_stays_one_when_it_is_written_again(project: Path) -> None:

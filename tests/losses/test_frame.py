@@ -7,7 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from guidedstyle.losses.terms import measure_frame
+from guidedstyle.losses import terms
+
+
+def measure_frame(image: Tensor) -> Tensor:
+    """Measure it where every pixel counts."""
+    return terms.measure_frame(image, torch.ones(image.shape[2:]))
 
 
 def draw_texture(height: int = 96, width: int = 128) -> Tensor:
@@ -48,8 +53,17 @@ def test_strokes_hardly_count_and_a_flat_image_not_at_all() -> None:
     assert float(measure_frame(torch.full((1, 3, 40, 40), 0.7))) == 0
 
 
-@pytest.mark.parametrize("size", [(16, 16), (3, 50), (2, 2)])
+@pytest.mark.parametrize("size", [(16, 16), (3, 50), (2, 2), (1, 50), (50, 1)])
 def test_small_images_have_a_finite_frame_and_gradient(size: tuple[int, int]) -> None:
     image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)).requires_grad_()
     measure_frame(image).backward()
     assert torch.isfinite(image.grad).all()
+
+
+def test_a_line_counts_only_where_a_style_is_painted() -> None:
+    image, weights = torch.full((1, 3, 40, 60), 0.5), torch.zeros(40, 60)
+    image[:, :, :2] = 1
+    assert float(terms.measure_frame(image, weights)) == 0
+    weights[:, :30] = 1
+    half, whole = (float(terms.measure_frame(image, one)) for one in (weights, torch.ones(40, 60)))
+    assert 0.4 * whole < half < 0.6 * whole

@@ -106,6 +106,12 @@ class Canvas:
         return self.weights[self.painted].sum(0)[None, None].clamp(max=1)
 
     @cached_property
+    def styled(self) -> Tensor:
+        """The weights (h, w) of all regions with a style that is painted."""
+        found = [region.index for region in self.regions if region.style and region.controls.strength]
+        return self.weights[found].sum(0).clamp(max=1)
+
+    @cached_property
     def covered(self) -> bool:
         """Whether paint covers every pixel: nothing is kept, and no pixel is without a region."""
         others = set(range(len(self.weights))) - set(self.painted)

@@ -97,7 +97,7 @@ class Objective:
         statistics: StatisticsCache | None = None,
     ) -> None:
         self.encoder, self.plan, self.stage = encoder, plan, stage
-        self.frameless = scene.recipe.format > 1 and not plan.published
+        self.counts_frame = scene.recipe.format > 1 and not plan.published
         self.canvas = Canvas.at_size(scene, stage.size, plan.device)
         cache = StatisticsCache() if statistics is None else statistics
         self.target_builder = TargetBuilder(scene, encoder, plan, stage, self.canvas, cache)
@@ -143,8 +143,8 @@ class Objective:
         per_region = self.weights.style * style + self.weights.content * content
         variation = sums[self.total_variation]
         total = self.weights.balance @ per_region + TOTAL_VARIATION_WEIGHT * variation[0]
-        if self.frameless:
-            total = total + FRAME_WEIGHT * measure_frame(composed)
+        if self.counts_frame:
+            total = total + FRAME_WEIGHT * measure_frame(composed, self.canvas.styled)
         return Losses(total, style, content, variation[1])
 
     def _sum_terms(self, image: Tensor, octaves: Sequence[Octave]) -> dict[Term, Tensor]:

@@ -154,12 +154,17 @@ class TargetBuilder:
         return found
 
 
-def draw_style_image(scene: Scene, canvas: Canvas, number: int, name: str) -> tuple[Array, Array]:
-    """Draw a style image (1, 3, h, w) and its mask (1, h, w) for a painted region: in its size and its colours."""
+def draw_style_image(scene: Scene, canvas: Canvas, number: int, name: str, *, grey: bool = True) -> tuple[Array, Array]:
+    """Draw a style image (1, 3, h, w) and its mask (1, h, w) for a painted region: in its size and its colours.
+
+    Not `grey`, it keeps its own colours where the content image's chroma is kept.
+    """
     region, style_image = canvas.regions[number], scene.style_images[name]
     size = style_image.fit(scene.recipe.scale(name, region.style[name]) * max(canvas.content.shape[2:]))
     image = resize(torch.from_numpy(style_image.image), size).numpy()
     mask = resize_layers(style_image.mask[None], size).numpy()
+    if region.controls.colour.content and not grey:
+        return image, mask
     swatch = take_swatch(canvas.content.cpu().numpy(), canvas.region_weights[region.index])
     return recolour(image, mask[0], region.controls, swatch), mask
 

@@ -48,11 +48,7 @@ class Lbfgs:
         self.image = torch.where(jumped, self.best, moved)
 
     def _limit(self, change: Tensor) -> Tensor:
-        """Limit a step to the trust radius: the curvature of the first pair may be wrong for most pixels.
-
-        Where the numbers of a huge gradient overflow, as in the style of a flat image, pixels stay as they are.
-        """
-        change = change.nan_to_num_(0.0, 0.0, 0.0)
+        """Limit a step to the trust radius: the curvature of the first pair may be wrong for most pixels."""
         mean = change.abs().mean().clamp(min=torch.finfo(change.dtype).tiny)
         return change * (self.trust_radius / mean).clamp(max=1)
 
@@ -81,7 +77,8 @@ class _History:
     """The last changes of image and gradient, s and y, of L-BFGS.
 
     The compact form of the inverse Hessian (Byrd, Nocedal & Schnabel 1994, eq. 3.1) reads each vector twice a step. A
-    pair with almost no or negative curvature counts as a pair of zeros.
+    pair with almost no or negative curvature counts as a pair of zeros, as does one whose products overflow: the
+    relative loss of a flat style image is huge.
     """
 
     def __init__(self, like: Tensor, length: int) -> None:
@@ -106,7 +103,7 @@ class _History:
         count = len(sy)
         self.sy[:count, index], self.yy[:count, index], self.yy[index, :count] = sy, yy, yy
         self.valid = self.valid & consecutive
-        self.valid[index] = consecutive & (sy[index] > MIN_CURVATURE)
+        self.valid[index] = consecutive & (sy[index] > MIN_CURVATURE) & sy.isfinite().all() & yy.isfinite().all()
         self.gamma = torch.where(self.valid[index], sy[index] / yy[index], self.gamma)
 
     def apply_inverse_hessian(self, gradient: Tensor, scale: Tensor) -> Tensor:
@@ -125,9 +122,9 @@ class _History:
         """Compute the coefficients of each s and y in H g from p = S^T g and q = Y^T g."""
         valid = self.valid[order]
         both = valid[:, None] & valid
-        sy, yy = self.sy[order][:, order] * both, self.yy[order][:, order] * both
+        sy, yy = (torch.where(both, one[order][:, order], 0.0) for one in (self.sy, self.yy))
         right = sy.triu() + torch.diag((~valid).to(sy))
-        p, q = p * valid, q * valid
+        p, q = (torch.where(valid, one, 0.0) for one in (p, q))
         u = torch.linalg.solve_triangular(right, p[:, None], upper=True)
         inner = torch.diag(sy.diagonal()) + gamma * yy
         v = torch.linalg.solve_triangular(right.T, inner @ u - gamma * q[:, None], upper=False)
