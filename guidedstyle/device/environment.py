@@ -80,11 +80,15 @@ def find_spinning() -> dict[str, str]:
     return {name: os.environ[name] for name in SPIN_VARIABLES if name in os.environ}
 
 
+def write_spinning() -> str:
+    """Write the variables that limit how long OpenMP's threads spin; empty where nothing does."""
+    return ", ".join(f"{name}={value}" for name, value in find_spinning().items())
+
+
 def describe_spinning() -> str:
-    """Describe how long OpenMP's threads spin while they wait; empty where nothing limits it."""
-    found = ", ".join(f"{name}={value}" for name, value in find_spinning().items())
+    """Write them, and why the number is small where other processes were busy at the start."""
     busy = f" (other processes kept the cores busy; {SPIN_COUNT} on an idle machine)"
-    return found + busy if _Start.busy else found
+    return write_spinning() + busy if _Start.busy else write_spinning()
 
 
 @dataclass(frozen=True)

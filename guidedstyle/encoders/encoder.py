@@ -210,14 +210,20 @@ def _make_convolution(block: Convolution, before: int, padding: Padding) -> nn.M
 
 
 class _Convolution(nn.Conv2d):
-    """A convolution that can replicate the border, and then keeps no padded copy of its input for the backward pass."""
+    """A convolution that can replicate the border; frozen, it keeps no padded copy of its input."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve features (B, C, h, w)."""
         if self.padding_mode == "zeros" or self.padding == (0, 0):
             return functional.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+        if self.weight.requires_grad:
+            return functional.conv2d(_replicate(x, self.padding[0]), self.weight, self.bias, self.stride)
         found: Tensor = _ReplicatingConvolution.apply(x, self.weight, self.bias, self.stride, self.padding[0])
         return found
+
+
+def _replicate(x: Tensor, width: int) -> Tensor:
+    return functional.pad(x, (width,) * 4, mode="replicate")
 
 
 class _ReplicatingConvolution(Function):
@@ -227,24 +233,19 @@ class _ReplicatingConvolution(Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], width: int
     ) -> Tensor:
-        ctx.shape, ctx.stride, ctx.width, ctx.biases = x.shape, stride, width, bias is not None
-        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
+        ctx.shape, ctx.stride, ctx.width = x.shape, stride, width
+        ctx.save_for_backward(weight)
         return functional.conv2d(_replicate(x, width), weight, bias, stride)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        gradient, (x, weight), needs = gradients[0], ctx.saved_tensors, ctx.needs_input_grad
-        padded = _make_padded(ctx.shape, gradient, ctx.width) if x is None else _replicate(x, ctx.width)
+        gradient, (weight,) = gradients[0], ctx.saved_tensors
         none, one = (0, 0), (1, 1)
-        back, *others = torch.ops.aten.convolution_backward(
-            *(gradient, padded, weight, [len(weight)], ctx.stride, none, one, False, none, 1),
-            (needs[0], needs[1], ctx.biases and needs[2]),
+        back, _, _ = torch.ops.aten.convolution_backward(
+            *(gradient, _make_padded(ctx.shape, gradient, ctx.width), weight, None),
+            *(ctx.stride, none, one, False, none, 1, (True, False, False)),
         )
-        return _fold(back, ctx.width) if needs[0] else None, *others, None, None
-
-
-def _replicate(x: Tensor, width: int) -> Tensor:
-    return functional.pad(x, (width,) * 4, mode="replicate")
+        return _fold(back, ctx.width), None, None, None, None
 
 
 def _make_padded(shape: Sequence[int], like: Tensor, width: int) -> Tensor:

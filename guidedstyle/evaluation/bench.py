@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from guidedstyle.device.environment import describe_spinning
+from guidedstyle.device.environment import write_spinning
 from guidedstyle.device.free_memory import measure_memory, measure_peak
 from guidedstyle.device.precision import time_work
 from guidedstyle.encoders.encoder import Encoder
@@ -57,7 +57,7 @@ class Bench:
 
     def run(self, largest: int) -> Iterator[Line]:
         """Measure everything; the growth with pixels up to squares of `largest` px."""
-        yield Line("waiting threads", describe_spinning() or "spin without limit")
+        yield Line("waiting threads", write_spinning() or "spin without limit")
         yield from self.time_renders(largest)
         yield from self.compare_regions()
         yield from self.compare_tiles()

@@ -136,7 +136,7 @@ class Judge:
 def _make_objective(scene: Scene, encoder: Encoder) -> Objective:
     """Make the objective of a scene at its final size."""
     plan = make_plan(scene, encoder)
-    encoder = plan.place(encoder)
+    encoder = encoder.move(plan.device, plan.precision)
     return Objective(scene, encoder, plan, plan.stages[-1])
 
 

@@ -165,9 +165,10 @@ def test_versions_and_machines_are_listed_where_they_differ(folder: Path) -> Non
 
 def test_a_recipe_without_a_format_has_the_first(folder: Path) -> None:
     change_record(folder, "old.png", lambda record: record["recipe"].pop("format"))
-    change_record(folder, "new.png", lambda record: record["recipe"].update(format=2))
-    assert compare(folder, "one.png", "old.png")["recipe"] == {}
-    assert compare(folder, "old.png", "new.png")["recipe"] == {"format": [1, 2]}
+    change_record(folder, "first.png", lambda record: record["recipe"].update(format=1))
+    change_record(folder, "new.png", lambda record: record["recipe"].update(format=9))
+    assert compare(folder, "first.png", "old.png")["recipe"] == {}
+    assert compare(folder, "old.png", "new.png")["recipe"] == {"format": [1, 9]}
 
 
 def test_files_that_changed_between_two_renders_are_listed(folder: Path) -> None:

@@ -632,7 +632,7 @@ def test_a_checkpoint_of_format_1_with_other_sizes_is_refused(project: Path) -> 
     write_format_1(project / "recipe.png.state", torch.rand(1, 3, 40, 60), [[60, 40, 4]], [])
     with pytest.raises(GuidedStyleError, match="sizes or steps have changed") as error:
         load(scene)
-    assert "recipe.format" not in str(error.value)
+    assert "recipe.format 1 -> 2" in str(error.value)
     assert "recipe.precision" not in str(error.value)
     assert "leave --resume out to start over" in str(error.value)
 

@@ -68,7 +68,7 @@ module.{name} = call
 
 @pytest.mark.parametrize(
     ("module", "name", "call"),
-    [("objective.targets", "TargetBuilder.make_terms", 1), ("render", "resize", 1), ("render", "Objective", 2)],
+    [("objective.targets", "TargetBuilder.make_terms", 1), ("render", "enlarge", 1), ("render", "Objective", 2)],
     ids=["styles", "small", "final"],
 )
 def test_ctrl_c_at_any_stage_leaves_a_whole_image_and_the_render_can_be_resumed(
@@ -212,7 +212,7 @@ def test_a_closed_pipe_ends_a_command_quietly(project: Path, command: list[str])
 
 @pytest.mark.parametrize("fault", [NO_THREADS, NO_FILES], ids=["threads", "files"])
 def test_ctrl_c_stops_a_render_where_no_thread_can_wait_for_it(project: Path, fault: str) -> None:
-    at = SIGNAL_AT.format(module="render", name="resize", call=1)
+    at = SIGNAL_AT.format(module="render", name="enlarge", call=1)
     code, said = end(start(project, *RENDER, fault=fault + at))
     assert (code, STOPPING in said) == (130, True), said
     check_image(project / "recipe.png")
