@@ -216,9 +216,10 @@ class _Convolution(nn.Conv2d):
         """Convolve features (B, C, h, w)."""
         if self.padding_mode == "zeros" or self.padding == (0, 0):
             return functional.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+        width = int(self.padding[0])
         if self.weight.requires_grad:
-            return functional.conv2d(_replicate(x, self.padding[0]), self.weight, self.bias, self.stride)
-        found: Tensor = _ReplicatingConvolution.apply(x, self.weight, self.bias, self.stride, self.padding[0])
+            return functional.conv2d(_replicate(x, width), self.weight, self.bias, self.stride)
+        found: Tensor = _ReplicatingConvolution.apply(x, self.weight, self.bias, self.stride, width)
         return found
 
 

@@ -33,7 +33,7 @@ REGIONS = (1, 3, 4, 16)
 DRAWN = 256  # px a side at which regions are drawn
 LARGEST_SIZE = 2**16  # px
 USUAL = ((384, 1), (768, 3), (1536, 3))  # px of the longest side, and regions, of renders whose times are told
-STEPS, OCTAVES = 75, 3  # of them: the defaults
+STEPS, OCTAVES = 60, 3  # of them: the defaults
 MEASURED, SHORT = ((1, 256), (3, 640)), 6  # regions and px of renders that are measured, and their steps at each size
 FIRST_GROWTH = 512  # px a side; doubled up to the largest size
 

@@ -47,7 +47,7 @@ DEEP_SUFFIXES = (".png", ".tif", ".tiff")  # of outputs that can hold 16 bits
 LAYERED = ".ora"  # the suffix of an output whose regions are layers
 OUTPUT_SUFFIXES = (*IMAGE_SUFFIXES, LAYERED)
 FORMAT = 2  # of recipes; increased when the meaning of a key changes
-STEPS: dict[SolverMethod, int] = {"lbfgs": 75, "adam": 150, "sgd": 250}  # each reaches about the same loss
+STEPS: dict[SolverMethod, int] = {"lbfgs": 60, "adam": 120, "sgd": 200}  # each reaches about the same loss
 
 
 class EncoderChoice(Model):
@@ -165,7 +165,7 @@ class SolverChoice(Model):
         None,
         ge=1,
         le=100_000,
-        description="total number, most of them at small sizes; default: 75 (lbfgs), 150 (adam), 250 (sgd)",
+        description="total number, most of them at small sizes; default: 60 (lbfgs), 120 (adam), 200 (sgd)",
         json_schema_extra=unit("steps"),
     )
     sizes: int | None = Field(

@@ -115,7 +115,7 @@ def test_classic_has_the_published_settings_as_defaults(project: Path) -> None:
     assert (named.name, named.convention) == ("vgg19", "original")
 
 
-@pytest.mark.parametrize(("method", "steps"), [("lbfgs", 75), ("adam", 150), ("sgd", 250)])
+@pytest.mark.parametrize(("method", "steps"), [("lbfgs", 60), ("adam", 120), ("sgd", 200)])
 def test_every_solver_has_its_own_number_of_steps(project: Path, method: str, steps: int) -> None:
     recipe = load(project, f"content: photo.png\nstyle: ink.png\nsolver: {{method: {method}}}\n")
     assert recipe.solver.most_steps == steps

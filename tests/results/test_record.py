@@ -83,9 +83,9 @@ def test_the_steps_of_an_image_do_not_change_with_the_default(project: Path, mon
     image = render_texture(project)
     record = json.loads(image.with_name("texture.png.json").read_text())
     assert next(iter(record["recipe"])) == "format"
-    assert (record["recipe"]["format"], record["recipe"]["solver"]["steps"]) == (2, 250)
+    assert (record["recipe"]["format"], record["recipe"]["solver"]["steps"]) == (2, 200)
     monkeypatch.setitem(model.STEPS, "sgd", 77)
-    assert guidedstyle.load_recipe(image).solver.most_steps == 250
+    assert guidedstyle.load_recipe(image).solver.most_steps == 200
     assert guidedstyle.load_recipe(project / "texture.yaml").solver.most_steps == 77
 
 
