@@ -57,7 +57,7 @@ class Bench:
 
     def run(self, largest: int) -> Iterator[Line]:
         """Measure everything; the growth with pixels up to squares of `largest` px."""
-        yield Line("waiting threads", write_spinning() or "spin without limit")
+        yield Line("waiting threads", "", write_spinning() or "spin without limit")
         yield from self.time_renders(largest)
         yield from self.compare_regions()
         yield from self.compare_tiles()

@@ -144,7 +144,7 @@ def test_a_canvas_needs_no_content_image(project: Path) -> None:
     scene = open_scene(read_recipe(project / "a.yaml"))
     assert scene.content.shape == (1, 3, 48, 80)
     assert scene.recipe.controls[0].content_strength == 0
-    assert scene.recipe.controls[0].init.noise == 1
+    assert scene.recipe.controls[0].init.matched == 1
 
 
 CANVAS = "canvas: [64, 64]\nstyle: ink.png\n"
