@@ -162,6 +162,17 @@ TeacherConvention = Annotated[
     str | None,
     typer.Option(help=f"Input of the teacher's weights: {' or '.join(get_args(Convention))}."),
 ]
+SECOND = "--second-convention"
+SecondJudge = Annotated[
+    Path | None,
+    typer.Option(
+        help="Weights of SqueezeNet 1.0, which no encoder is trained to resemble: adds a column of its judgement."
+    ),
+]
+SecondConvention = Annotated[
+    str | None,
+    typer.Option(SECOND, help=f"Input of the second judge's weights: {' or '.join(get_args(Convention))}."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")]
 
 

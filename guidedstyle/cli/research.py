@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from guidedstyle.cli import options
 from guidedstyle.errors import ExitCode, GuidedStyleError
-from guidedstyle.types import Convention
 
 if TYPE_CHECKING:
     from guidedstyle.training.distil import Progress, Training
@@ -121,7 +120,6 @@ class TrainingLog:
 
 
 evaluate_app = typer.Typer()
-SECOND = "--second-convention"
 
 
 @evaluate_app.command("evaluate", rich_help_panel=options.RESEARCH)
@@ -139,16 +137,8 @@ def evaluate_command(
     encoder: Annotated[
         Path | None, typer.Option(help="Weights that `train distil` wrote; default: the embedded lite.")
     ] = None,
-    second_judge: Annotated[
-        Path | None,
-        typer.Option(
-            help="Weights of SqueezeNet 1.0, which no encoder is trained to resemble: adds a column of its judgement."
-        ),
-    ] = None,
-    second_convention: Annotated[
-        str | None,
-        typer.Option(SECOND, help=f"Input of the second judge's weights: {' or '.join(get_args(Convention))}."),
-    ] = None,
+    second_judge: options.SecondJudge = None,
+    second_convention: options.SecondConvention = None,
     size: Annotated[
         int, typer.Option(parser=options.whole_number("--size", 1), metavar="PX", help="Longest side in px.")
     ] = 256,
@@ -165,7 +155,7 @@ def evaluate_command(
         rule, remedy = "there is nothing to compare on", "give a recipe, or --pair CONTENT,STYLE"
         raise GuidedStyleError.of("evaluate", rule, remedy)
     input_of_teacher = options.read_convention(convention)
-    input_of_second = options.read_convention(second_convention, SECOND)
+    input_of_second = options.read_convention(second_convention, options.SECOND)
     from guidedstyle.device.free_memory import keep_freed_memory
     from guidedstyle.encoders.weights import load_by_name
     from guidedstyle.evaluation.comparison import (

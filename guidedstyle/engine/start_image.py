@@ -35,8 +35,8 @@ def enlarge(image: Tensor, scene: Scene, canvas: Canvas) -> Tensor:
     """Enlarge an image (1, 3, h, w) to the size of a canvas, if it is smaller, by what `make_start` would hold there.
 
     The finest band of the matched image, which the smaller image cannot have, is added by the share of `matched` in
-    each region's start: not where a region starts from anything else, as under noise it would bring back the drawing,
-    nor where `content_strength` is 0.
+    each region's start: not where a region starts from anything else, as noise has no drawing and the band would add
+    one, nor where `content_strength` is 0.
     """
     height, width = canvas.content.shape[2:]
     larger, coarse = resize(image, (width, height)), (image.shape[3], image.shape[2])

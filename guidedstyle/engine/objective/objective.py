@@ -97,7 +97,7 @@ class Objective:
         statistics: StatisticsCache | None = None,
     ) -> None:
         self.encoder, self.plan, self.stage = encoder, plan, stage
-        self.counts_frame = scene.recipe.format > 1 and not plan.published
+        self.counts_frame = plan.padding == "replicate"  # where the published border is departed from
         self.canvas = Canvas.at_size(scene, stage.size, plan.device)
         cache = StatisticsCache() if statistics is None else statistics
         self.target_builder = TargetBuilder(scene, encoder, plan, stage, self.canvas, cache)
