@@ -196,7 +196,8 @@ def test_tiles_without_any_region_change_nothing(project: Path) -> None:
     Image.fromarray(half).save(project / "left.png")
     draw_image(277, 203, 1).save(project / "photo.png")
     text = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n  - {name: a, mask: left.png, style: ink}\n"
-    (project / "a.yaml").write_text(text + "solver: {steps: 3, sizes: 1, rate: 0.002}\nprecision: float32\ninit: content\n")
+    text += "solver: {steps: 3, sizes: 1, rate: 0.002}\nprecision: float32\ninit: content\n"
+    (project / "a.yaml").write_text(text)
     scene = open_scene(read_recipe(project / "a.yaml"))
     encoder = load_encoder(scene.recipe.encoder)
     plan = make_plan(scene, encoder, "cpu")
