@@ -259,12 +259,10 @@ def _make_padded(shape: Sequence[int], like: Tensor, width: int) -> Tensor:
 
 def _fold(gradient: Tensor, width: int) -> Tensor:
     """Add the gradient of a replicated border, in place, to that of the features it replicates; returns the latter."""
-    for index in range(width):
-        gradient[:, :, width] += gradient[:, :, index]
-        gradient[:, :, -1 - width] += gradient[:, :, -1 - index]
-    for index in range(width):
-        gradient[..., width] += gradient[..., index]
-        gradient[..., -1 - width] += gradient[..., -1 - index]
+    for sides in (gradient.movedim(2, 0), gradient.movedim(3, 0)):
+        for index in range(width):
+            sides[width].add_(sides[index])
+            sides[-1 - width].add_(sides[-1 - index])
     return gradient[:, :, width:-width, width:-width]
 
 

@@ -65,8 +65,7 @@ def _gather(features: Tensor, guides: Guides) -> Tensor:
 def _sum_blocks(blocks: Tensor, guides: Guides) -> Tensor:
     """Sum the results of blocks (n, ...) to those of regions (R, ...), in at least float32."""
     blocks = blocks.to(torch.promote_types(blocks.dtype, torch.float32))
-    sums: Tensor = torch.tensordot(guides.sums.to(blocks), blocks, 1)
-    return sums
+    return (guides.sums.to(blocks) @ blocks.flatten(1)).view(-1, *blocks.shape[1:])
 
 
 def _scatter(blocks: Tensor, rows: Rows, out: Tensor) -> None:
@@ -141,9 +140,22 @@ def squared_norms(differences: Tensor, metric: Tensor | None) -> Tensor:
     `metric` is W = M^T M of a layer's metric M: |M D M^T|^2 = trace(D W D W), whose gradient is 2 W D W, and
     |M d|^2 = d^T W d.
     """
-    if metric is None:
-        return differences.square().flatten(1).sum(1)
-    if differences.ndim == 2:
-        return ((differences @ metric) * differences).sum(1)
-    seen = metric @ differences.detach() @ metric
-    return 2 * (differences * seen).sum((1, 2)) - (differences.detach() * seen).sum((1, 2))
+    norms: Tensor = _SquaredNorms.apply(differences, metric)
+    return norms
+
+
+class _SquaredNorms(Function):
+    """The product that the norm needs is half the gradient: backward is a single multiplication."""
+
+    @staticmethod
+    def forward(ctx: Any, differences: Tensor, metric: Tensor | None) -> Tensor:
+        seen = differences
+        if metric is not None:
+            seen = differences @ metric if differences.ndim == 2 else metric @ differences @ metric
+        ctx.save_for_backward(seen)
+        return (differences * seen).flatten(1).sum(1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (seen,) = ctx.saved_tensors
+        return (2 * gradients[0]).view(-1, *(1,) * (seen.ndim - 1)) * seen, None

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 from torch.nn import functional
 
 from guidedstyle.encoders.architecture import Layer
@@ -64,9 +66,12 @@ class StyleTerm:
 
 def add_style_losses(losses: Tensor, terms: Iterable[StyleTerm], sums: Iterable[Tensor]) -> Tensor:
     """Add each part's style loss, the weighted sum of its distances over octaves and layers, to `losses` (P,)."""
-    for term, found in zip(terms, sums, strict=True):
-        losses = losses.index_add(0, term.indices, term.weights * term.measure_distances(found))
-    return losses
+    found = [(term, term.measure_distances(measured)) for term, measured in zip(terms, sums, strict=True)]
+    if not found:
+        return losses
+    weights = torch.cat([term.weights for term, _ in found])
+    distances = torch.cat([one for _, one in found])
+    return losses.index_add(0, torch.cat([term.indices for term, _ in found]), weights * distances)
 
 
 def relative_norms(targets: Tensor, metric: Tensor | None) -> Tensor:
@@ -153,25 +158,49 @@ def measure_frame(image: Tensor, weights: Tensor) -> Tensor:
     ALONG px; strokes average out. The squares are summed over the border and divided by the number of pixels, so that
     they weigh as much as the style of the same pixels.
     """
-    pairs = (
-        (image, weights),
-        (image.flip(2), weights.flip(0)),
-        (image.mT, weights.mT),
-        (image.mT.flip(2), weights.mT.flip(0)),
-    )
-    jumps = [_measure_lines(one, shares) for one, shares in pairs]
-    return torch.stack(jumps).sum() / image.numel()
+    shares = _take_border(weights[None, None])
+    lines = [_measure_lines(*both) for both in zip(_take_border(image), shares, strict=True)]
+    return (lines[0] + lines[1]) / image.numel()
 
 
-def _measure_lines(image: Tensor, weights: Tensor) -> Tensor:
-    """Sum the squares of the averaged differences between the uppermost rows of an image."""
-    rows = image[:, :, : FRAME + 1]
-    jumps = (rows[:, :, 1:] - rows[:, :, :-1]) * weights[1 : FRAME + 1]
+def _take_border(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Take the outermost rows (2, C, d, w) of an image (1, C, h, w), the outermost first, and columns (2, C, d, h)."""
+    rows, columns = _Border.apply(image)
+    return rows, columns
+
+
+class _Border(Function):
+    """Takes the border; the gradient is written to it alone, which that of slicing would not be."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(image)
+        across, down = (_turn(one) for one in (image, image.mT))
+        return torch.cat(across), torch.cat(down)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        gradient = torch.zeros_like(ctx.saved_tensors[0])
+        for one, added in zip((gradient, gradient.mT), gradients, strict=True):
+            count = added.shape[2]
+            one[:, :, :count] += added[:1]
+            one[:, :, -count:] += added[1:].flip(2)
+        return gradient
+
+
+def _turn(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the outermost rows above and below, the outermost of each first."""
+    return image[:, :, : FRAME + 1], image[:, :, -FRAME - 1 :].flip(2)
+
+
+def _measure_lines(rows: Tensor, weights: Tensor) -> Tensor:
+    """Sum the squares of the averaged differences between rows (2, C, d, w) from the border inwards."""
+    jumps = (rows[:, :, 1:] - rows[:, :, :-1]) * weights[:, :, 1:]
     return _average_along(jumps).square().sum() if jumps.numel() else jumps.sum()
 
 
 def _average_along(rows: Tensor) -> Tensor:
-    """Average rows (1, C, d, n) over ALONG px, or all there are."""
+    """Average rows (2, C, d, n) over ALONG px, or all there are."""
     window = min(ALONG, rows.shape[3])
     return functional.avg_pool2d(rows, (1, window), stride=1)
 
