@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import Function
-from torch.nn import functional
 
 from guidedstyle.encoders.architecture import (
     Architecture,
@@ -22,7 +21,20 @@ from guidedstyle.encoders.architecture import (
     Layer,
     Normalisation,
     Pooling,
-    Window,
+)
+from guidedstyle.encoders.passes import (
+    Backward,
+    PaddedConvolution,
+    Step,
+    Steps,
+    chain,
+    convolve,
+    encode,
+    encode_frozen,
+    join,
+    pool,
+    rectify,
+    run,
 )
 from guidedstyle.types import Padding
 
@@ -104,48 +116,64 @@ class ConvEncoder(nn.Module):
     def encode(self, image: Tensor, layers: Iterable[str]) -> Features:
         """Encode `image` (B, 3, H, W) in [0, 1] into {layer: (B, C, h, w)}, stopping at the deepest of `layers`.
 
-        Raises KeyError where there is no such layer.
+        Where the weights are frozen, the gradient can be computed once. Raises KeyError where there is no such layer.
         """
-        requested = set(layers)
-        found: Features = {}
-        for name, _, x in self.walk(image, requested):
-            if name in requested:
-                found[name] = x
-            if len(found) == len(requested):
-                return found
-        raise KeyError(f"{self.architecture.name} has no layer {sorted(requested - set(found))}")
+        steps = self._list_steps(set(layers))
+        differentiable = torch.is_grad_enabled() and image.requires_grad
+        trained = any(parameter.requires_grad for parameter in self.parameters())
+        return encode_frozen(image, steps) if differentiable and not trained else encode(image, steps)
 
-    def walk(self, image: Tensor, requested: Collection[str] = ()) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Compute the layers of `image` one by one; yields the name of each, the input of its block, and its features.
+    def walk(self, image: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Compute the layers of `image` one by one; yields each name, the input of the block, and its features."""
+        before = image
+        for layer, x, _ in run(image, self._list_steps(set(self.layers))):
+            if layer:
+                yield layer, before, x
+            before = x
+
+    def _list_steps(self, requested: Set[str]) -> Steps:
+        """List the steps up to the deepest of the requested layers; only these have names."""
+        if missing := requested - set(self.layers):
+            raise KeyError(f"{self.architecture.name} has no layer {sorted(missing)}")
+        steps: list[tuple[str, Step]] = [("", self._normalise)]
+        for block, step in self._make_steps(self.architecture.blocks, requested):
+            if not requested - {layer for layer, _ in steps}:
+                break
+            steps.append((block.layer if block.layer in requested else "", step))
+        return steps
+
+    def _make_steps(self, blocks: Sequence[Block], requested: Set[str] = frozenset()) -> Iterator[tuple[Block, Step]]:
+        """Make the step of each block.
 
         Where a convolution before max pooling is not `requested`, its ReLU follows the pooling instead: the
         maximum is the same, for a quarter of the work.
         """
-        x = ((image - self.mean) / self.std).to(self.dtype, memory_format=torch.channels_last)
-        for before, block, after in self._run(self.architecture.blocks, x, requested):
-            if block.layer:
-                yield block.layer, before, after
-
-    def _run(
-        self, blocks: Sequence[Block], x: Tensor, requested: Collection[str] = ()
-    ) -> Iterator[tuple[Tensor, Block, Tensor]]:
+        late = False
         for block, following in zip(blocks, (*blocks[1:], None), strict=True):
-            before = x
             match block:
                 case Convolution():
-                    x = self.get_submodule(block.key)(x)
-                    if block.layer in requested or not _is_max_pooling(following):
-                        x = functional.relu(x, inplace=True)
+                    late = block.layer not in requested and _is_max_pooling(following)
+                    step = chain(*self._convolve(block), *([] if late else [rectify]))
                 case Pooling():
-                    x = _pool(x, block.kind, block.window)
+                    step = chain(partial(pool, kind=block.kind, window=block.window), *([rectify] if late else []))
+                    late = False
                 case Fork():
-                    x = torch.cat([self._run_branch(branch, x) for branch in block.branches], 1)
-            yield before, block, x
+                    step = partial(join, branches=[self._make_branch(branch) for branch in block.branches])
+            yield block, step
 
-    def _run_branch(self, blocks: Sequence[Block], x: Tensor) -> Tensor:
-        for _, _, after in self._run(blocks, x):
-            x = after
-        return x
+    def _convolve(self, block: Convolution) -> list[Step]:
+        found: Any = self.get_submodule(block.key)
+        return [partial(convolve, convolution=one) for one in (found if block.rank else [found])]
+
+    def _make_branch(self, blocks: Sequence[Block]) -> Step:
+        return chain(*(step for _, step in self._make_steps(blocks)))
+
+    def _normalise(self, image: Tensor) -> tuple[Tensor, Backward]:
+        x = ((image - self.mean) / self.std).to(self.dtype, memory_format=torch.channels_last)
+        return x, partial(self._normalise_back, image.dtype)
+
+    def _normalise_back(self, precision: torch.dtype, gradient: Tensor) -> Tensor:
+        return gradient.to(precision, memory_format=torch.contiguous_format) / self.std
 
     def convolution(self, layer: str) -> nn.Module:
         """Return the convolution of a layer, which comes before its ReLU; raises KeyError where it has none."""
@@ -174,7 +202,7 @@ class ConvEncoder(nn.Module):
         found = (self if same else deepcopy(self)).to(device, precision).to(memory_format=torch.channels_last)
         found.architecture = replace(found.architecture, padding=padding)
         for module in found.modules():
-            if isinstance(module, _Convolution):
+            if isinstance(module, PaddedConvolution):
                 module.padding_mode = padding
         return found
 
@@ -193,77 +221,13 @@ def _is_max_pooling(block: Block | None) -> bool:
     return isinstance(block, Pooling) and block.kind == "max"
 
 
-def _pool(x: Tensor, kind: str, window: Window) -> Tensor:
-    how = (window.kernel, window.stride, window.padding)
-    if kind == "average":
-        return functional.avg_pool2d(x, *how, ceil_mode=window.ceil)
-    return functional.relu(functional.max_pool2d(x, *how, ceil_mode=window.ceil), inplace=True)
-
-
 def _make_convolution(block: Convolution, before: int, padding: Padding) -> nn.Module:
     window = block.window
     how = (window.kernel, window.stride, window.padding)
     if block.rank is None:
-        return _Convolution(before, block.channels, *how, padding_mode=padding)
-    first = _Convolution(before, block.rank, *how, bias=False, padding_mode=padding)
-    return nn.Sequential(first, nn.Conv2d(block.rank, block.channels, 1))
-
-
-class _Convolution(nn.Conv2d):
-    """A convolution that can replicate the border; frozen, it keeps no padded copy of its input."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve features (B, C, h, w)."""
-        if self.padding_mode == "zeros" or self.padding == (0, 0):
-            return functional.conv2d(x, self.weight, self.bias, self.stride, self.padding)
-        width = int(self.padding[0])
-        if self.weight.requires_grad:
-            return functional.conv2d(_replicate(x, width), self.weight, self.bias, self.stride)
-        found: Tensor = _ReplicatingConvolution.apply(x, self.weight, self.bias, self.stride, width)
-        return found
-
-
-def _replicate(x: Tensor, width: int) -> Tensor:
-    return functional.pad(x, (width,) * 4, mode="replicate")
-
-
-class _ReplicatingConvolution(Function):
-    """Convolves features whose border is replicated. Autograd itself would keep them a second time, with padding."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], width: int
-    ) -> Tensor:
-        ctx.shape, ctx.stride, ctx.width = x.shape, stride, width
-        ctx.save_for_backward(weight)
-        return functional.conv2d(_replicate(x, width), weight, bias, stride)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        gradient, (weight,) = gradients[0], ctx.saved_tensors
-        none, one = (0, 0), (1, 1)
-        back, _, _ = torch.ops.aten.convolution_backward(
-            *(gradient, _make_padded(ctx.shape, gradient, ctx.width), weight, None),
-            *(ctx.stride, none, one, False, none, 1, (True, False, False)),
-        )
-        return _fold(back, ctx.width), None, None, None, None
-
-
-def _make_padded(shape: Sequence[int], like: Tensor, width: int) -> Tensor:
-    """Make padded features without values: the gradient of a convolution's input depends only on their shape."""
-    height, across = (side + 2 * width for side in shape[2:])
-    return torch.empty(
-        (*shape[:2], height, across), dtype=like.dtype, device=like.device, memory_format=torch.channels_last
-    )
-
-
-def _fold(gradient: Tensor, width: int) -> Tensor:
-    """Add the gradient of a replicated border, in place, to that of the features it replicates; returns the latter."""
-    for sides in (gradient.movedim(2, 0), gradient.movedim(3, 0)):
-        for index in range(width):
-            sides[width].add_(sides[index])
-            sides[-1 - width].add_(sides[-1 - index])
-    return gradient[:, :, width:-width, width:-width]
+        return PaddedConvolution(before, block.channels, *how, padding_mode=padding)
+    first = PaddedConvolution(before, block.rank, *how, bias=False, padding_mode=padding)
+    return nn.Sequential(first, PaddedConvolution(block.rank, block.channels, 1))
 
 
 def _insert(root: nn.Module, key: str, module: nn.Module) -> None:

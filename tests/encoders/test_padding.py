@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from guidedstyle.encoders.architecture import Architecture
 from guidedstyle.encoders.encoder import ConvEncoder
@@ -24,35 +25,36 @@ def make_image(height: int = 48, width: int = 40) -> Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
 
 
-def replicate(encoder: nn.Module) -> nn.Module:
-    """Let torch's own convolutions replicate the border; returns plain modules with the same weights."""
+def put_plain(encoder: nn.Module, padding: Padding) -> nn.Module:
+    """Put torch's own convolutions with the same weights in place of ours."""
     for name, child in list(encoder.named_children()):
         if isinstance(child, nn.Conv2d):
             how = (child.in_channels, child.out_channels, child.kernel_size, child.stride, child.padding)
-            plain = nn.Conv2d(*how, bias=child.bias is not None, padding_mode="replicate").to(child.weight.dtype)
+            plain = nn.Conv2d(*how, bias=child.bias is not None, padding_mode=padding).to(child.weight.dtype)
             plain.load_state_dict(child.state_dict())
             encoder.add_module(name, plain)
         else:
-            replicate(child)
+            put_plain(child, padding)
     return encoder
 
 
 @pytest.mark.parametrize("architecture", FAMILIES, ids=lambda one: one.name)
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
 @pytest.mark.parametrize("trained", [False, True])
-def test_features_and_gradients_equal_those_of_torchs_padding(architecture, trained: bool) -> None:
-    """In float64, with gradients of the weights too, which training needs."""
+def test_features_and_gradients_equal_those_of_autograd(architecture, padding: Padding, trained: bool) -> None:
+    """In float64, with torch's own padding, and with gradients of the weights too, which training needs."""
     torch.manual_seed(0)
     layers = architecture.style_layers
-    ours = ConvEncoder(replace(architecture, padding="replicate"), IMAGENET).double().requires_grad_(trained)
-    theirs = ConvEncoder(replace(architecture, padding="replicate"), IMAGENET).double()
+    ours = ConvEncoder(replace(architecture, padding=padding), IMAGENET).double().requires_grad_(trained)
+    theirs = ConvEncoder(replace(architecture, padding=padding), IMAGENET).double()
     theirs.load_state_dict(ours.state_dict())
-    replicate(theirs).requires_grad_(trained)
+    put_plain(theirs, padding).requires_grad_(True)  # so that autograd itself computes the gradients
     found = []
     for encoder in (ours, theirs):
         image = make_image().double().requires_grad_()
         features = encoder.encode(image, layers)
         loss = sum((value**2).sum() for value in features.values())
-        used = [one for one in encoder.parameters() if one.requires_grad]
+        used = [*encoder.parameters()] if trained else []
         gradients = torch.autograd.grad(loss, [image, *used], allow_unused=True)
         found.append([*features.values(), *(one for one in gradients if one is not None)])
     assert len(found[0]) == len(found[1]) > len(layers)
@@ -95,24 +97,45 @@ def test_a_flat_image_has_flat_features_up_to_the_border(level: float) -> None:
     assert float((framed.amax((2, 3)) - framed.amin((2, 3))).abs().max()) > 0.1
 
 
-def count_saved(architecture: Architecture, padding: Padding) -> int:
-    """Count the bytes that a forward pass keeps for the backward pass, each tensor once."""
-    encoder = ConvEncoder(replace(architecture, padding=padding), IMAGENET).requires_grad_(False)
-    kept = dict[int, Tensor]()  # kept alive, so that no address is used twice
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        features = encoder.encode(make_image(128, 96).requires_grad_(), architecture.style_layers)
+def count_kept(architecture: Architecture, padding: Padding, *, trained: bool = False) -> int:
+    """Count the bytes that torch has allocated and not yet freed after a forward pass."""
+    encoder = ConvEncoder(replace(architecture, padding=padding), IMAGENET).requires_grad_(trained)
+    image = make_image(128, 96).requires_grad_()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as measured:
+        features = encoder.encode(image, architecture.style_layers)
     assert features
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    return sum(event.self_cpu_memory_usage for event in measured.key_averages())
 
 
 @pytest.mark.parametrize("architecture", FAMILIES, ids=lambda one: one.name)
 def test_a_replicated_border_keeps_no_second_copy_of_the_features(architecture: Architecture) -> None:
-    assert count_saved(architecture, "replicate") <= 1.01 * count_saved(architecture, "zeros")
+    assert count_kept(architecture, "replicate") <= 1.01 * count_kept(architecture, "zeros")
+
+
+@pytest.mark.parametrize("architecture", FAMILIES, ids=lambda one: one.name)
+def test_frozen_features_keep_less_than_autograd_does(architecture: Architecture) -> None:
+    """At least the features before pooling, of which only the indices of the largest are needed."""
+    assert count_kept(architecture, "zeros") < 0.95 * count_kept(architecture, "zeros", trained=True)
+
+
+def test_features_are_freed_as_their_gradient_passes() -> None:
+    """And nothing is left once they are gone: what autograd returns must not keep itself alive."""
+    encoder = load_by_name("lite", None, None)
+    image = make_image(128, 96).requires_grad_()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as measured:
+        features = encoder.encode(image, LAYERS)
+        torch.autograd.grad(sum(one.sum() for one in features.values()), image)
+        del features
+    left = sum(event.self_cpu_memory_usage for event in measured.key_averages())
+    assert left < image.nbytes
+
+
+def test_the_gradient_of_frozen_features_is_computed_once() -> None:
+    features = load_by_name("lite", None, None).encode(image := make_image().requires_grad_(), ["relu2_1"])
+    loss = features["relu2_1"].sum()
+    torch.autograd.grad(loss, image, retain_graph=True)
+    with pytest.raises(RuntimeError, match="encode the image again"):
+        torch.autograd.grad(loss, image)
 
 
 def test_tiles_have_the_features_of_the_whole_image_with_a_replicated_border() -> None:
