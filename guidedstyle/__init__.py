@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guidedstyle.device.environment import limit_spinning
+from guidedstyle.device.threads import limit_spinning
 
 if TYPE_CHECKING:
     from guidedstyle.app.api import (

@@ -1,12 +1,9 @@
-"""The environment of a render: device names, limits, threads, package versions. Without torch."""
+"""The environment of a render: device names, limits, package versions. Without torch."""
 
 from __future__ import annotations
 
-import os
 import platform
 import re
-import sys
-import time
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -19,76 +16,8 @@ from guidedstyle.errors import GuidedStyleError
 TileWord = Literal["auto", "off"]
 TILE_WORDS: dict[str, TileWord] = {"auto": "auto", "off": "off"}
 SMALLEST_TILE, LARGEST_TILE = 64, 8192  # px
-_LINE = re.compile(r"^(.*?)\s*: (.*)$", re.MULTILINE)
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
-SPIN_VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # environment variables that say how long OpenMP's threads spin
-SPIN_COUNT, BUSY_SPIN_COUNT = 1000, 100  # the best, measured, on an idle machine and beside busy processes
-SAMPLES, PAUSE = 5, 0.002  # of the number of running threads, and seconds between two
-LOAD, PROCESSORS = Path("/proc/loadavg"), Path("/proc/cpuinfo")
 PACKAGES = ("guidedstyle", "torch", "torchvision", "numpy", "pillow", "opencv-python-headless")  # can change an image
-
-
-def limit_spinning() -> None:
-    """Limit how long OpenMP's threads spin while they wait for each other, so that other processes get the cores.
-
-    Where others are busy, threads sleep almost at once: one that spins uses up its share of a core, and the others then
-    wait for it. OpenMP reads its environment once, when torch is loaded: after that, this does nothing. A user's
-    setting is kept.
-    """
-    if "torch" not in sys.modules and not find_spinning():
-        _Start.busy = is_busy()
-        os.environ[SPIN_VARIABLES[0]] = str(BUSY_SPIN_COUNT if _Start.busy else SPIN_COUNT)
-
-
-class _Start:
-    """What was found when the package was imported."""
-
-    busy = False
-
-
-def is_busy() -> bool:
-    """Whether other processes keep so many cores busy that the threads of a render do not get one each.
-
-    Known on Linux only, and for the whole machine, also in a container: False elsewhere. torch starts a thread for each
-    physical core that it may use.
-    """
-    try:
-        running = [_count_running()]
-        for _ in range(SAMPLES - 1):
-            time.sleep(PAUSE)
-            running.append(_count_running())
-        threads = min(_count_cores(), len(os.sched_getaffinity(0)))
-        return sorted(running)[SAMPLES // 2] > (os.cpu_count() or 1) - threads
-    except (OSError, ValueError, IndexError, AttributeError):
-        return False
-
-
-def _count_running() -> int:
-    """Count the threads that run or wait for a core, besides this one."""
-    return int(LOAD.read_text().split()[3].partition("/")[0]) - 1
-
-
-def _count_cores() -> int:
-    """Count the physical cores; where the system does not tell, the logical ones."""
-    blocks = [dict(_LINE.findall(block)) for block in PROCESSORS.read_text(errors="replace").split("\n\n")]
-    cores = {(one["physical id"], one["core id"]) for one in blocks if {"physical id", "core id"} <= one.keys()}
-    return len(cores) or os.cpu_count() or 1
-
-
-def find_spinning() -> dict[str, str]:
-    """Return the environment variables that limit how long OpenMP's threads spin; empty if there are none."""
-    return {name: os.environ[name] for name in SPIN_VARIABLES if name in os.environ}
-
-
-def write_spinning() -> str:
-    """Write the variables that limit how long OpenMP's threads spin; empty where nothing does."""
-    return ", ".join(f"{name}={value}" for name, value in find_spinning().items())
-
-
-def describe_spinning() -> str:
-    """Write them, and why the number is small where other processes were busy at the start."""
-    busy = f" (other processes kept the cores busy; {SPIN_COUNT} on an idle machine)"
-    return write_spinning() + busy if _Start.busy else write_spinning()
 
 
 @dataclass(frozen=True)

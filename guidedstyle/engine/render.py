@@ -10,6 +10,7 @@ import torch
 
 from guidedstyle.device.distributed import all_agree
 from guidedstyle.device.free_memory import free_memory
+from guidedstyle.device.threads import sharing_cores
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import StatisticsCache
 from guidedstyle.engine.combined_styles import make_style_images
@@ -25,6 +26,7 @@ from guidedstyle.scene.scene import Scene, Stage, StyleImage
 from guidedstyle.types import Array
 
 
+@sharing_cores()
 def render(
     scene: Scene,
     encoder: Encoder,

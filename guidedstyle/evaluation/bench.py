@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import torch
 
-from guidedstyle.device.environment import write_spinning
 from guidedstyle.device.free_memory import measure_memory, measure_peak
 from guidedstyle.device.precision import time_work
+from guidedstyle.device.threads import write_spinning
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import SIDES, find_needs, make_plan

@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from guidedstyle.device.precision import choose_precision
+from guidedstyle.device.threads import sharing_cores
 from guidedstyle.encoders.encoder import ConvEncoder, Features
 from guidedstyle.encoders.vgg import IMAGENET, LITE
 from guidedstyle.encoders.weights import load_by_name
@@ -93,10 +94,11 @@ class Training:
 
     def run(self) -> Iterator[Progress]:
         """Train to the last step; yields the errors of each step."""
-        while self.step < self.steps:
-            features, grams = self._learn()
-            self.step += 1
-            yield Progress(self.step, features, grams)
+        with sharing_cores():
+            while self.step < self.steps:
+                features, grams = self._learn()
+                self.step += 1
+                yield Progress(self.step, features, grams)
 
     def _learn(self) -> tuple[dict[str, float], dict[str, float]]:
         images = torch.cat([self.crops.cut(BATCH), self.pool.images, self.pool.styles]).to(self.device)

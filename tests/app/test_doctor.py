@@ -17,7 +17,6 @@ import torch
 
 import guidedstyle
 from guidedstyle.app.doctor.devices import examine_device, examine_memory
-from guidedstyle.device import environment
 from guidedstyle.device.precision import choose_precision, find_file, has_bfloat16_instructions, name_precision
 
 pytestmark = pytest.mark.slow
@@ -78,13 +77,6 @@ def test_free_memory_is_not_more_than_the_machine_has(healthy: Findings) -> None
     assert 0 < free < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
-# Code after which a process reads of a machine where nothing else runs, whatever runs beside the tests.
-IDLE = (
-    "import pathlib; read = pathlib.Path.read_text; pathlib.Path.read_text = "
-    "lambda file, *how, **more: '0 0 0 1/9 9' if file.name == 'loadavg' else read(file, *how, **more); "
-)
-
-
 def limit_spinning(code: str, **environment: str) -> str:
     """Run code in a process of its own and return the two variables at its end."""
     ending = "; import os; print([os.environ.get(name) for name in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY')])"
@@ -94,42 +86,17 @@ def limit_spinning(code: str, **environment: str) -> str:
 
 
 def test_waiting_threads_spin_briefly_unless_the_user_says_otherwise_or_torch_is_loaded() -> None:
-    assert limit_spinning(IDLE + "import guidedstyle") == "['1000', None]"
-    assert limit_spinning(IDLE + "import guidedstyle.cli, torch") == "['1000', None]"
+    assert limit_spinning("import guidedstyle") == "['10000', None]"
+    assert limit_spinning("import guidedstyle.cli, torch") == "['10000', None]"
     assert limit_spinning("import guidedstyle", GOMP_SPINCOUNT="5") == "['5', None]"
     assert limit_spinning("import guidedstyle", OMP_WAIT_POLICY="PASSIVE") == "[None, 'PASSIVE']"
     assert limit_spinning("import torch, guidedstyle") == "[None, None]"
 
 
-def test_beside_busy_processes_threads_spin_more_briefly_and_that_is_reported() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how often threads are interrupted")
+def test_that_threads_sleep_beside_busy_processes_is_reported() -> None:
     report = "from guidedstyle.app.doctor.packages import examine_threads; print(examine_threads().found)"
-    count = 2 * (os.cpu_count() or 1)
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        assert limit_spinning("import guidedstyle") == "['100', None]"
-        said = limit_spinning(report).partition("\n")[0]
-    finally:
-        for other in others:
-            other.kill()
-            other.wait()
-    assert said == "GOMP_SPINCOUNT=100 (other processes kept the cores busy; 1000 on an idle machine)"
-
-
-def test_a_machine_is_busy_where_a_render_would_have_to_share_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With two threads on each of four cores, four other threads leave the cores of a render free, five do not."""
-    blocks = [f"processor\t: {number}\nphysical id\t: 0\ncore id\t\t: {number % 4}" for number in range(8)]
-    (tmp_path / "cpuinfo").write_text("\n\n".join(blocks))
-    monkeypatch.setattr(environment, "PROCESSORS", tmp_path / "cpuinfo")
-    monkeypatch.setattr(environment, "LOAD", tmp_path / "loadavg")
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    for running, busy in ((1, False), (5, False), (6, True)):
-        (tmp_path / "loadavg").write_text(f"9.00 9.00 9.00 {running}/300 4711\n")
-        assert environment.is_busy() == busy
-    (tmp_path / "loadavg").unlink()
-    assert not environment.is_busy()
+    assert limit_spinning(report).startswith("GOMP_SPINCOUNT=10000 (not at all beside busy processes)")
 
 
 def test_torch_loaded_before_guidedstyle_is_reported(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from typing import Literal
 from packaging.requirements import Requirement
 from rich.console import Console
 
-from guidedstyle.device.environment import PACKAGES, SPIN_COUNT, SPIN_VARIABLES, describe_spinning
+from guidedstyle.device.environment import PACKAGES
+from guidedstyle.device.threads import SPIN_COUNT, SPIN_VARIABLES, write_spinning
 
 MODULES = {"pillow": "PIL", "opencv-python-headless": "cv2"}  # of packages whose modules have other names
 DEVELOPER_EXTRAS = {"test", "dev", "audit"}
@@ -99,7 +100,7 @@ def _is_installed(package: str) -> bool:
 
 def examine_threads() -> Finding:
     """Report whether OpenMP's threads free the cores for other processes while they wait for each other."""
-    if found := describe_spinning():
+    if found := write_spinning():
         return Finding("ok", "threads", found)
     why = "torch was loaded before guidedstyle: waiting threads spin, which is slow when other processes are busy"
     return Finding("missing", "threads", why, f"set {SPIN_VARIABLES[0]}={SPIN_COUNT} before Python starts")
