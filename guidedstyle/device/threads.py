@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-SPIN_VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # environment variables that say how long OpenMP's threads spin
-SPIN_COUNT = 10_000  # about 0.2 ms, longer than most waits
+# Environment variables that say how long threads spin: of GNU's OpenMP (torch on Linux), LLVM's (macOS), and both.
+SPIN_VARIABLES = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY")
+SPIN_COUNT, BLOCK_TIME = 10_000, 1  # about 0.2 ms, longer than most waits; and the shortest time in whole ms
 TASKS = Path("/proc/self/task")  # of Linux
 PAUSE = 0.2  # seconds between two looks at the threads
 BUSY = 80  # times a second that a thread is interrupted; 15 to 60 on an idle machine, 90 to 7000 beside busy processes
@@ -31,7 +32,7 @@ def limit_spinning() -> None:
     OpenMP reads its environment once, when torch is loaded: after that, this does nothing. A user's setting is kept.
     """
     if "torch" not in sys.modules and not find_spinning():
-        os.environ[SPIN_VARIABLES[0]] = str(SPIN_COUNT)
+        os.environ |= {"GOMP_SPINCOUNT": str(SPIN_COUNT), "KMP_BLOCKTIME": str(BLOCK_TIME)}
         _Watch.wanted = TASKS.exists()
 
 

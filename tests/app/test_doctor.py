@@ -78,25 +78,31 @@ def test_free_memory_is_not_more_than_the_machine_has(healthy: Findings) -> None
 
 
 def limit_spinning(code: str, **environment: str) -> str:
-    """Run code in a process of its own and return the two variables at its end."""
-    ending = "; import os; print([os.environ.get(name) for name in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY')])"
-    plain = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    """Run code in a process of its own and return the three variables at its end."""
+    ending = (
+        "; import os; print([os.environ.get(name) for name in ('GOMP_SPINCOUNT', 'KMP_BLOCKTIME', 'OMP_WAIT_POLICY')])"
+    )
+    plain = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY")
+    }
     command = [sys.executable, "-c", code + ending]
     return subprocess.run(command, capture_output=True, text=True, env=plain | environment, check=True).stdout.strip()
 
 
 def test_waiting_threads_spin_briefly_unless_the_user_says_otherwise_or_torch_is_loaded() -> None:
-    assert limit_spinning("import guidedstyle") == "['10000', None]"
-    assert limit_spinning("import guidedstyle.cli, torch") == "['10000', None]"
-    assert limit_spinning("import guidedstyle", GOMP_SPINCOUNT="5") == "['5', None]"
-    assert limit_spinning("import guidedstyle", OMP_WAIT_POLICY="PASSIVE") == "[None, 'PASSIVE']"
-    assert limit_spinning("import torch, guidedstyle") == "[None, None]"
+    assert limit_spinning("import guidedstyle") == "['10000', '1', None]"
+    assert limit_spinning("import guidedstyle.cli, torch") == "['10000', '1', None]"
+    assert limit_spinning("import guidedstyle", GOMP_SPINCOUNT="5") == "['5', None, None]"
+    assert limit_spinning("import guidedstyle", OMP_WAIT_POLICY="PASSIVE") == "[None, None, 'PASSIVE']"
+    assert limit_spinning("import torch, guidedstyle") == "[None, None, None]"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how often threads are interrupted")
 def test_that_threads_sleep_beside_busy_processes_is_reported() -> None:
     report = "from guidedstyle.app.doctor.packages import examine_threads; print(examine_threads().found)"
-    assert limit_spinning(report).startswith("GOMP_SPINCOUNT=10000 (not at all beside busy processes)")
+    assert limit_spinning(report).startswith("GOMP_SPINCOUNT=10000, KMP_BLOCKTIME=1 (not at all beside busy processes)")
 
 
 def test_torch_loaded_before_guidedstyle_is_reported(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from guidedstyle.device.threads import BUSY, CALM, Looks, read_interruptions
+from guidedstyle.device.threads import BUSY, CALM, SPIN_VARIABLES, Looks, read_interruptions
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how often threads are interrupted")
 
@@ -43,7 +43,7 @@ print(threading.active_count() - outside)
 @contextmanager
 def running(*arguments: str, count: int = 1) -> Iterator[list[subprocess.Popen[str]]]:
     """Run Python `count` times, without what limits spinning."""
-    plain = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    plain = {name: value for name, value in os.environ.items() if name not in SPIN_VARIABLES}
     how = {"env": plain, "text": True, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     found = [subprocess.Popen([sys.executable, "-c", *arguments], **how) for _ in range(count)]
     try:
