@@ -117,9 +117,9 @@ def print_plan(plan: Plan, seconds: float | None) -> None:
 
 def print_bench(lines: Iterable[Line], title: str) -> None:
     """Print the measurements of a machine as one table."""
-    table = Table("measured", "", "ratio", box=None, title=title, title_justify="left")
+    table = Table("measured", "", "ratio", "limit", box=None, title=title, title_justify="left")
     for line in lines:
-        table.add_row(line.what, line.value, line.ratio)
+        table.add_row(line.what, line.value, line.ratio, line.limit)
     _console().print(table)
 
 
