@@ -79,6 +79,10 @@ class Encoder(Described, Protocol):
     def unit(self) -> float:
         """The factor that makes its features those of inputs in 0..255, up to the biases: 1 for the original VGG."""
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision in which features are computed."""
+
     def encode(self, image: Tensor, layers: Iterable[str]) -> Features:
         """Encode `image` (B, 3, H, W) in [0, 1] into {layer: (B, C, h, w)}, (h, w) being the layer's grid."""
 

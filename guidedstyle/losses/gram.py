@@ -41,7 +41,8 @@ class _GuidedGrams(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (blocks,), guides = ctx.saved_tensors, ctx.guides
-        both = ((gradients[0] + gradients[0].mT) * guides.scales[:, None, None]).to(blocks.dtype)[guides.owners]
+        both = ((gradients[0] + gradients[0].mT) * guides.scales[:, None, None]).to(blocks.dtype)
+        both = both.index_select(0, guides.owners)
         gradient = torch.empty(ctx.shape, dtype=blocks.dtype, device=blocks.device, memory_format=torch.channels_last)
         flat = gradient.permute(0, 2, 3, 1).view(-1, blocks.shape[2])
         if guides.rows:
@@ -151,7 +152,8 @@ class _SquaredNorms(Function):
     def forward(ctx: Any, differences: Tensor, metric: Tensor | None) -> Tensor:
         seen = differences
         if metric is not None:
-            seen = differences @ metric if differences.ndim == 2 else metric @ differences @ metric
+            seen = differences.to(metric.dtype) @ metric
+            seen = (seen if differences.ndim == 2 else metric @ seen).to(differences.dtype)
         ctx.save_for_backward(seen)
         return (differences * seen).flatten(1).sum(1)
 

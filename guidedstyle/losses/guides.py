@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 LONGEST_BLOCK = 4096  # rows; longer blocks are not multiplied faster, and by a single core
-SHORTEST_BLOCK = 64
-BLOCKS = 4  # at least, for a region of average area, to limit padding
+SHORTEST_BLOCK = 16
+BLOCK_COST = 32  # rows whose product takes as long as to write the matrix of a block, and to add it
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,9 @@ def make_guides(grid_weights: Tensor) -> Guides:
         there = torch.nonzero(scales == 0).flatten()[:1]  # any one: all are 0
     if len(there) == 1 and bool(grid_weights[there[0]].amin() == scales[there[0]]):
         return Guides(scales, there.expand(_divide(grid_weights.shape[1])))
-    block = _choose_block(grid_weights.shape[1], len(there))
-    layouts = [_lay_out(grid_weights[region] / scales[region], block) for region in there.tolist()]
+    found = [_find_positions(grid_weights[region] / scales[region]) for region in there.tolist()]
+    block = _choose_block([(len(one.plain), len(one.mixed)) for one in found])
+    layouts = [_lay_out(one, block) for one in found]
     return _join(scales, there, layouts, block=block, size=grid_weights.shape[1])
 
 
@@ -80,28 +81,41 @@ def _divide(rows: int) -> int:
     return next((count for count in range(least, rows // SHORTEST_BLOCK + 1) if rows % count == 0), 1)
 
 
-def _choose_block(rows: int, regions: int) -> int:
-    length = rows // (BLOCKS * regions)
-    return min(max(SHORTEST_BLOCK, 1 << length.bit_length() >> 1), LONGEST_BLOCK)
+def _choose_block(counts: Sequence[tuple[int, int]]) -> int:
+    """Choose the length of blocks for regions with these counts of positions, with root 1 and with others."""
+    lengths = [size for power in range(4, 13) for size in (1 << power, 3 << power - 1)]
+
+    def cost(block: int) -> int:
+        blocks = sum(plain // block - (-(plain % block + mixed) // block) for plain, mixed in counts)
+        return blocks * (block + BLOCK_COST)
+
+    return min((one for one in lengths if SHORTEST_BLOCK <= one <= LONGEST_BLOCK), key=cost)
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """A region's positions: whole blocks of those with root 1, and blocks of the others with their roots."""
+    """A region's positions: those with root 1, and the others with their roots."""
 
     plain: Tensor
     mixed: Tensor
     roots: Tensor
 
 
-def _lay_out(squares: Tensor, block: int) -> _Layout:
+def _find_positions(squares: Tensor) -> _Layout:
     everywhere = torch.nonzero(squares).flatten()
     found = squares[everywhere]
     full = found > 1 - 4 * torch.finfo(found.dtype).eps  # up to the rounding of averages
-    even = everywhere[full]
-    plain, left = even[: len(even) // block * block], even[len(even) // block * block :]
-    mixed = torch.cat([left, everywhere[~full]])
-    roots = torch.cat([torch.ones_like(left, dtype=found.dtype), found[~full].sqrt()])
+    return _Layout(everywhere[full], everywhere[~full], found[~full].sqrt())
+
+
+def _lay_out(region: _Layout, block: int) -> _Layout:
+    """Lay out whole blocks of positions with root 1, and blocks of all others, padded with roots of 0."""
+    whole = len(region.plain) // block * block
+    plain, left = region.plain[:whole], region.plain[whole:]
+    mixed, roots = (
+        torch.cat([left, region.mixed]),
+        torch.cat([torch.ones_like(left, dtype=region.roots.dtype), region.roots]),
+    )
     padding = -len(mixed) % block
     return _Layout(plain, *(functional.pad(one, (0, padding)) for one in (mixed, roots)))
 

@@ -37,19 +37,33 @@ class Summable(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class GuidedStatistic:
-    """A statistic of R regions at a layer, under their `guides` in each tile."""
+    """A statistic of R regions at a layer, under their `guides` in each tile.
+
+    With a `metric` M (C, C), it is the Gram matrix of the features M f.
+    """
 
     layer: Layer
     statistic: Statistic
     guides: Sequence[Guides]
+    metric: Tensor | None = None
 
     def collect(self, features: Tensor, tile: Tile, number: int) -> Tensor:
         """Compute a tile's summand: (R, C, C), (R, C), or (R, C + 1, C)."""
-        return STATISTICS[self.statistic].collect(tile.take_own(features, self.layer), self.guides[number])
+        own = tile.take_own(features, self.layer)
+        if self.metric is not None:
+            own = functional.conv2d(own, self.metric[:, :, None, None])
+        return STATISTICS[self.statistic].collect(own, self.guides[number])
 
     def finish(self, sums: Tensor) -> Tensor:
         """Compute the statistic (R, C, C) or (R, C) from the sums over all tiles."""
         return STATISTICS[self.statistic].finish(sums)
+
+    def see(self, grams: Tensor) -> Tensor:
+        """Convert Gram matrices G (R, C, C) of features to those under the metric: M G M^T."""
+        if self.metric is None:
+            return grams
+        metric = self.metric.to(grams.dtype)
+        return metric @ grams @ metric.T
 
 
 def measure_octave(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -33,8 +34,9 @@ class StyleTerm:
     """The style of P parts of regions at one octave and layer: |M (G - G') M^T|^2 / norm of each part.
 
     G is the guided `statistic` of the image, and G' are the `targets` (P, C, C) or (P, C). `metric` (C, C) is
-    M^T M, or None; `norms` (P,) are what distances are divided by. `indices` (P,) number the parts among all parts
-    of the image, and `weights` (P,) say how much this octave and layer counts for each.
+    M^T M, or None where there is none or the statistic applies it; `norms` (P,) are what distances are divided by.
+    `indices` (P,) number the parts among all parts of the image, and `weights` (P,) say how much this octave and layer
+    counts for each.
     """
 
     octave: int
@@ -61,7 +63,12 @@ class StyleTerm:
 
     def measure_distances(self, sums: Tensor) -> Tensor:
         """Measure the distances (P,) to the targets from the sums over an image."""
-        return squared_norms(self.statistic.finish(sums) - self.targets, self.metric) / self.norms
+        return squared_norms(self.statistic.finish(sums) - self.seen_targets, self.metric) / self.norms
+
+    @cached_property
+    def seen_targets(self) -> Tensor:
+        """The targets under the statistic's metric."""
+        return self.statistic.see(self.targets)
 
 
 def add_style_losses(losses: Tensor, terms: Iterable[StyleTerm], sums: Iterable[Tensor]) -> Tensor:

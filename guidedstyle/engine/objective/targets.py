@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +18,7 @@ from guidedstyle.engine.objective.colour import Swatch, match_colours, match_lum
 from guidedstyle.engine.objective.guide_builder import GuideBuilder
 from guidedstyle.engine.plan import Plan
 from guidedstyle.losses.gram import mix_grams
-from guidedstyle.losses.propagation import OctaveLayer
+from guidedstyle.losses.propagation import OctaveLayer, halve_shape
 from guidedstyle.losses.statistics import GuidedStatistic, build_octaves, measure_octave
 from guidedstyle.losses.terms import StyleTerm, published_norms, relative_norms
 from guidedstyle.masks.compositing import Part
@@ -103,6 +103,8 @@ class TargetBuilder:
         metric, device = self.metrics.get(statistic.layer.name), self.plan.device
         published = self.plan.published
         norms = published_norms(targets, self.encoder.unit) if published else relative_norms(targets, metric)
+        if metric is not None and statistic.statistic == "gram":
+            statistic, metric = self._apply_metric(statistic, metric, octave=octave)
         return StyleTerm(
             octave=octave,
             statistic=statistic,
@@ -112,6 +114,20 @@ class TargetBuilder:
             weights=torch.tensor(weights, device=device),
             metric=metric,
         )
+
+    def _apply_metric(
+        self, statistic: GuidedStatistic, metric: Tensor, *, octave: int
+    ) -> tuple[GuidedStatistic, Tensor | None]:
+        """Apply a metric M to the features f of all parts at once, or to each part's Gram matrix: what takes less.
+
+        As M f f^T M^T = M G M^T, both give the same distances. The products are as precise as the features. All regions
+        count, whatever their controls, so that those of one change no rounding of another.
+        """
+        layer, precision = statistic.layer, self.encoder.dtype
+        height, width = layer.grid(halve_shape((self.stage.size[1], self.stage.size[0]), octave))
+        if height * width >= len(self.scene.recipe.regions) * layer.channels:
+            return statistic, metric.to(precision)
+        return replace(statistic, metric=self.encoder.metrics[layer.name].to(self.plan.device, precision)), None
 
     def _mix_statistics(self, part: Part) -> Statistics:
         """Mix the statistics of the style images of a part."""

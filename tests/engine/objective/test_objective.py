@@ -118,6 +118,22 @@ def test_a_regions_loss_is_the_weighted_sum_of_its_distances_in_its_own_statisti
     assert float(losses.style[1]) == pytest.approx(total, rel=1e-4)
 
 
+def test_a_metric_gives_the_same_distance_wherever_it_is_applied(project: Path) -> None:
+    """To the features where the grid is small, and to the Gram matrices elsewhere: |M (G - G') M^T|^2 by hand."""
+    text = "content: photo.png\nstyles: {ink: ink.png}\nregions:\n  - {name: a, mask: rest, style: ink}\n"
+    objective, applied = aim(project, text), set()
+    images = build_octaves(content_of(objective), 3)
+    for term in objective.style_terms:
+        features = objective.encoder.encode(images[term.octave], [term.layer.name])[term.layer.name]
+        flat, metric = features[0].flatten(1).double(), objective.encoder.metrics[term.layer.name].double()
+        apart = metric @ (flat @ flat.T / flat.shape[1] - term.targets[0].double()) @ metric.T
+        whole = metric @ term.targets[0].double() @ metric.T
+        found = term.measure_distances(term.collect(features, objective.octaves[term.octave].tiles[0], 0))
+        assert float(found) == pytest.approx(float(apart.square().sum() / whole.square().sum()), rel=1e-4)
+        applied.add(term.statistic.metric is not None)
+    assert applied == {False, True}
+
+
 def test_a_varying_mix_has_the_mixed_gram_in_the_middle_and_pure_ones_at_the_ends(project: Path) -> None:
     gradient = "{gradient: {from: [%d, 0], to: [%d, 0]}}"
     text = "content: photo.png\nstyles: {ink: ink.png, oil: oil.png}\nregions:\n  - {name: a, mask: rest, style: %s}\n"
