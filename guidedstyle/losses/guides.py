@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from guidedstyle.device.transfer import send
 
 LONGEST_BLOCK = 4096  # rows; longer blocks are not multiplied faster, and by a single core
 SHORTEST_BLOCK = 16
@@ -49,6 +51,11 @@ class Guides:
     owners: Tensor
     rows: Rows | None = None
 
+    def to(self, device: torch.device) -> Guides:
+        """Copy them to a device."""
+        rows = self.rows and Rows(*(send(getattr(self.rows, one.name), device) for one in fields(Rows)))
+        return Guides(send(self.scales, device), send(self.owners, device), rows)
+
     @cached_property
     def sums(self) -> Tensor:
         """The matrix (R, n) that sums blocks to regions: the region's scale where it owns the block, or else 0."""
@@ -58,6 +65,8 @@ class Guides:
 
 def make_guides(grid_weights: Tensor) -> Guides:
     """Make the guides of regions from their grid weights (R, N), which sum to 1 over the image for each region.
+
+    On the CPU, as how many rows there are depends on the weights: another device would have to wait for each answer.
 
     Departs from Gatys et al. 2017 (arXiv:1611.07865), whose guides are the masks themselves: with the square root the
     guided Gram is linear in the mask, so that two soft masks that sum to 1 leave no unstyled seam. For masks of 0 and 1

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from guidedstyle.device.distributed import count_processes
+from guidedstyle.device.transfer import fetch
 from guidedstyle.encoders.architecture import Architecture, Layer
 from guidedstyle.encoders.encoder import Encoder, Features
 from guidedstyle.losses.gram import STATISTICS
@@ -157,6 +158,6 @@ class ContentFeatures:
         with torch.no_grad():
             sums = sum_tiles(self.image, self.tiles, measure) if self.layers else []
         return {
-            layer: max(TINY, float(power) / count)
-            for layer, power, count in zip(self.layers, sums, counts, strict=True)
+            layer: max(TINY, power / count)
+            for layer, power, count in zip(self.layers, (float(one) for one in fetch(sums)), counts, strict=True)
         }

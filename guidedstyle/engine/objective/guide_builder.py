@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from guidedstyle.device.transfer import send
 from guidedstyle.encoders.architecture import Architecture
 from guidedstyle.engine.objective.canvas import Canvas
 from guidedstyle.engine.plan import Plan
@@ -66,13 +67,13 @@ class GuideBuilder:
         """Make the guides of weights (R, H, W) in every tile."""
         layer, grid_weights = self.architecture.layers[key[1]], self._propagate(weights, key, modes)
         own = (grid_weights[(slice(None), *tile.positions(layer))] for tile in tiles)
-        return [make_guides(torch.from_numpy(part.reshape(len(part), -1)).to(self.plan.device)) for part in own]
+        return [make_guides(torch.from_numpy(part.reshape(len(part), -1))).to(self.plan.device) for part in own]
 
     def weigh_content(self, layer: str) -> Tensor:
         """Return the grid weights (R, h, w) of the painted regions at a layer of the finest octave."""
         weights = self.canvas.region_weights[self.canvas.painted]
         modes: list[Propagation] = ["simple"] * len(weights)
-        return torch.from_numpy(self._propagate(weights, (0, layer), modes)).to(self.plan.device)
+        return send(torch.from_numpy(self._propagate(weights, (0, layer), modes)), self.plan.device)
 
     def _propagate(self, weights: Array, key: OctaveLayer, modes: Sequence[Propagation]) -> Array:
         return propagate(weights, self.architecture.layers[key[1]], octave=key[0], modes=modes)
