@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor, nn
 
+from guidedstyle.device.transfer import fetch
 from guidedstyle.encoders.architecture import (
     Architecture,
     Block,
@@ -203,7 +204,11 @@ class ConvEncoder(nn.Module):
         """
         padding = padding or self.architecture.padding
         same = (self.mean.device, self.dtype, self.architecture.padding) == (device, precision, padding)
-        found = (self if same else deepcopy(self)).to(device, precision).to(memory_format=torch.channels_last)
+        found = (
+            (self if same else deepcopy(self))
+            .to(device, precision, non_blocking=True)
+            .to(memory_format=torch.channels_last)
+        )
         found.architecture = replace(found.architecture, padding=padding)
         for module in found.modules():
             if isinstance(module, PaddedConvolution):
@@ -216,8 +221,8 @@ class ConvEncoder(nn.Module):
         threads = torch.get_num_threads() if device == "cpu" else None  # sums are rounded by it
         versions = torch.__version__, version("guidedstyle")
         key = hashlib.sha256(repr((self.architecture, self.dtype, device, threads, *versions)).encode())
-        for tensor in (*self.parameters(), self.mean, self.std):
-            key.update(tensor.float().cpu().contiguous().numpy().data)
+        for tensor in fetch([one.detach().float() for one in (*self.parameters(), self.mean, self.std)]):
+            key.update(tensor.contiguous().numpy().data)
         return key.hexdigest()
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from guidedstyle.device.distributed import all_agree, is_first
+from guidedstyle.device.transfer import fetch, send
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import write_file
 from guidedstyle.io.images.reading import read_image
@@ -95,12 +96,12 @@ class StatisticsCache:
     """The statistics of style images by everything they depend on: in memory, and on disk."""
 
     def __init__(self) -> None:
-        self.known = dict[str, Statistics]()
+        self.known, self.measured = dict[str, Statistics](), dict[str, Statistics]()  # the latter are not on disk yet
 
     def load_or_measure(self, key: str, device: torch.device, measure: Callable[[], Statistics]) -> Statistics:
-        """Return the statistics of a key on a device: those in memory, on disk, or else measured and stored."""
+        """Return the statistics of a key on a device: those in memory, on disk, or else measured."""
         if key not in self.known:
-            self.known[key] = self._load(key, device) or self._measure(key, measure)
+            self.known[key] = self._load(key, device) or self.measured.setdefault(key, measure())
         return self.known[key]
 
     def _load(self, key: str, device: torch.device) -> Statistics | None:
@@ -108,13 +109,19 @@ class StatisticsCache:
         found = load_tensors(key)
         if not all_agree(found is not None) or found is None:
             return None
-        return {_parse_key(name): tensor.to(device) for name, tensor in found.items()}
+        return {_parse_key(name): send(tensor, device) for name, tensor in found.items()}
 
-    def _measure(self, key: str, measure: Callable[[], Statistics]) -> Statistics:
-        measured = measure()
-        if is_first():
-            store_tensors(key, {f"{octave}.{layer}": tensor for (octave, layer), tensor in measured.items()})
-        return measured
+    def store(self) -> None:
+        """Store on disk what was measured since the last time; another device is waited for once."""
+        named = [(key, *one) for key, found in self.measured.items() for one in found.items()]
+        self.measured.clear()
+        if not is_first():
+            return
+        files: dict[str, dict[str, Tensor]] = {}
+        for (key, (octave, layer), _), tensor in zip(named, fetch([tensor for *_, tensor in named]), strict=True):
+            files.setdefault(key, {})[f"{octave}.{layer}"] = tensor
+        for key, tensors in files.items():
+            store_tensors(key, tensors)
 
 
 def _parse_key(name: str) -> OctaveLayer:

@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from guidedstyle.device.transfer import fetch, send
 from guidedstyle.engine.objective.canvas import Canvas, resize
 from guidedstyle.engine.objective.colour import Matrix, find_transport
 from guidedstyle.engine.objective.targets import draw_style_image
-from guidedstyle.losses.statistics import halve_image
+from guidedstyle.losses.statistics import build_octaves, halve_image
 from guidedstyle.masks.compositing import Part
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.scene.scene import Scene
+from guidedstyle.types import Array
 
 MOST_BANDS = 4
 SMALLEST = 12  # px of the shortest side of what is left without the bands
@@ -38,18 +40,23 @@ def make_matched_image(scene: Scene, canvas: Canvas) -> Tensor:
     if not parts:
         return content
     styles = _StyleLevels(scene, canvas, parts)
-    weights = [torch.from_numpy(part.weights)[None, None].to(content) for part in parts]
     levels = split(content, styles.bands)
+    weights = [build_octaves(_place(part.weights, content), len(levels)) for part in parts]
+    moments = _measure_levels(levels, weights)
     for number, level in enumerate(levels):
         last = number == styles.bands
-        for part, weight in zip(parts, weights, strict=True):
+        for index, part in enumerate(parts):
             target = mix_moments([one[number] for one in styles.of(part)], [share for share in part.mix if share])
             most = MOST_GAIN if last else BAND_GAINS[min(number, 1)]
-            change, shift = match_moments(measure_moments(level, weight), target, most=most, last=last)
+            change, shift = match_moments(moments[number][index], target, most=most, last=last)
             share = weigh_colours(canvas.controls[part.region])
-            levels[number] = _add_change(levels[number], level, share * weight, change, shift)
-        weights = weights if last else [halve_image(weight) for weight in weights]
+            levels[number] = _add_change(levels[number], level, share * weights[index][number], change, shift)
     return join(levels)
+
+
+def _place(weights: Array, like: Tensor) -> Tensor:
+    """Return weights (h, w) as (1, 1, h, w), in the data type of an image and on its device."""
+    return send(torch.from_numpy(weights)[None, None].to(like.dtype), like.device)
 
 
 def draw_noise(seed: int, like: Tensor) -> Tensor:
@@ -65,7 +72,7 @@ def weigh_colours(controls: Controls) -> float:
 
 def _add_change(to: Tensor, level: Tensor, weights: Tensor, change: Matrix, shift: Matrix) -> Tensor:
     """Add weights (1, 1, h, w) times the change of a level (1, 3, h, w) by a map to another one."""
-    matrix, offset = (torch.from_numpy(one).to(level.dtype).to(level.device) for one in (change - np.eye(3), shift))
+    matrix, offset = (send(torch.from_numpy(one).to(level.dtype), level.device) for one in (change - np.eye(3), shift))
     return to + weights * (torch.einsum("ij,bjhw->bihw", matrix, level) + offset.view(1, 3, 1, 1))
 
 
@@ -96,7 +103,12 @@ class Moments:
 
 
 def measure_moments(image: Tensor, weights: Tensor) -> Moments:
-    """Measure the moments of an image (1, 3, h, w) under weights (1, 1, h, w).
+    """Measure the moments of an image (1, 3, h, w) under weights (1, 1, h, w)."""
+    return _read_moments(_sum_moments(image, weights).cpu())
+
+
+def _sum_moments(image: Tensor, weights: Tensor) -> Tensor:
+    """Return (3, 5): first moments from the plain mean, second moments, and the plain mean, of an image under weights.
 
     Colours are measured from their plain mean: the covariance of an almost flat image would be lost in float32.
     """
@@ -105,10 +117,20 @@ def measure_moments(image: Tensor, weights: Tensor) -> Moments:
     centre = colours.mean(1, keepdim=True)
     offsets = colours - centre
     weighted = offsets * weight
-    mean, second, middle = (
-        one.cpu().double().numpy() for one in (weighted.sum(1), weighted @ offsets.T, centre.flatten())
-    )
+    return torch.cat([weighted.sum(1, keepdim=True), weighted @ offsets.T, centre], 1)
+
+
+def _read_moments(sums: Tensor) -> Moments:
+    found = sums.double().numpy()
+    mean, second, middle = found[:, 0], found[:, 1:4], found[:, 4]
     return Moments(mean + middle, second - np.outer(mean, mean))
+
+
+def _measure_levels(levels: Sequence[Tensor], weights: Sequence[Sequence[Tensor]]) -> list[list[Moments]]:
+    """Measure the moments of each level under the weights of each part there; the device is waited for once."""
+    sums = [_sum_moments(level, one[number]) for number, level in enumerate(levels) for one in weights]
+    found = [_read_moments(one) for one in fetch(sums)]
+    return [found[start : start + len(weights)] for start in range(0, len(found), len(weights))]
 
 
 def mix_moments(moments: Sequence[Moments], shares: Sequence[float]) -> Moments:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from guidedstyle.device.modes import UsualModes
+from guidedstyle.device.transfer import send
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.objective.canvas import Canvas, resize
@@ -39,14 +40,15 @@ class LossHistory:
     def stack(cls, stages: Sequence[int], losses: Sequence[Losses]) -> LossHistory:
         """Stack the losses of steps, from the first to the last."""
         terms = (
-            torch.stack([getattr(one, term).cpu() for one in losses]) if losses else torch.empty(0)
+            torch.stack([getattr(one, term) for one in losses]).cpu() if losses else torch.empty(0)
             for term in ("total", "style", "content", "smoothness")
         )
         return cls(torch.tensor(stages), *terms)
 
-    def unstack(self) -> list[Losses]:
-        """Return the losses of every step."""
-        return [Losses(*terms) for terms in zip(self.total, self.style, self.content, self.smoothness, strict=True)]
+    def unstack(self, device: torch.device) -> list[Losses]:
+        """Return the losses of every step, on a device."""
+        terms = (send(one, device) for one in (self.total, self.style, self.content, self.smoothness))
+        return [Losses(*found) for found in zip(*terms, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Progress:
             endings=list(snapshot.endings),
             state=snapshot.state,
             stages=snapshot.history.stages.tolist(),
-            losses=snapshot.history.unstack(),
+            losses=snapshot.history.unstack(plan.device),
         )
 
     @property

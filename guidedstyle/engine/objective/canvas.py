@@ -81,6 +81,11 @@ class Canvas:
         return cls(content, weights.to(device), weights.numpy(), regions, recipe.smoothness)
 
     @cached_property
+    def pixels(self) -> Array:
+        """The content (1, 3, h, w) on the CPU."""
+        return self.content.cpu().numpy()
+
+    @cached_property
     def painted(self) -> list[int]:
         """The indices of the painted regions among all."""
         return [region.index for region in self.regions]
@@ -114,8 +119,8 @@ class Canvas:
     @cached_property
     def covered(self) -> bool:
         """Whether paint covers every pixel: nothing is kept, and no pixel is without a region."""
-        others = set(range(len(self.weights))) - set(self.painted)
-        return all(float(self.weights[index].amax()) < ROUNDING for index in others)
+        others = set(range(len(self.region_weights))) - set(self.painted)
+        return all(float(self.region_weights[index].max()) < ROUNDING for index in others)
 
     @cached_property
     def kept_chroma(self) -> Tensor | None:
@@ -147,10 +152,10 @@ class Canvas:
         Kept regions, and pixels in no region, have opacity 0. Losses are measured as if every opacity were 1.
         """
         full = torch.ones_like(self.weights[0]) if self.covered else self.paint[0, 0]
-        missing = torch.tensor([1 - controls.opacity for controls in self.controls]).to(self.weights)
+        missing = torch.tensor([1 - controls.opacity for controls in self.controls])
         if not missing.any():
             return full
-        left = full - torch.tensordot(missing, self.weights[self.painted], 1)
+        left = full - torch.tensordot(missing.to(self.weights), self.weights[self.painted], 1)
         return torch.where(left > ROUNDING, left, 0.0)
 
     def compose(self, image: Tensor) -> Tensor:

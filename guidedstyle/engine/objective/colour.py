@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +18,14 @@ LUMA = (0.299, 0.587, 0.114)
 
 def extract_luminance(image: Tensor) -> Tensor:
     """Return Y = .299 R + .587 G + .114 B as an image of three equal channels."""
-    luma = torch.tensor(LUMA, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
-    return (image * luma).sum(1, keepdim=True).expand_as(image)
+    return (image * _make_luma(image.dtype, image.device)).sum(1, keepdim=True).expand_as(image)
+
+
+@cache
+def _make_luma(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Make the shares of the channels (1, 3, 1, 1), once for each device: it would wait for them in every step."""
+    with torch.inference_mode(False):
+        return torch.tensor(LUMA, dtype=dtype, device=device).view(1, 3, 1, 1)
 
 
 def replace_luminance(image: Tensor, luminance: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from guidedstyle.device.transfer import send
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import StatisticsCache
 from guidedstyle.engine.objective.canvas import Canvas, measure_areas
@@ -184,7 +185,7 @@ class Objective:
                 target=partial(_take_layer, features, layer),
                 grid_weights=self.target_builder.guide_builder.weigh_content(layer),
                 norm=norms[layer],
-                weights=torch.tensor([found.get(layer, 0.0) for found in weights], device=self.plan.device),
+                weights=send([found.get(layer, 0.0) for found in weights], self.plan.device),
             )
             for layer in layers
         ]
@@ -194,7 +195,7 @@ class Objective:
         return ContentFeatures(self.encoder, image, self.target_builder.guide_builder.tiles[0], layers, cached=cached)
 
     def _publish_norms(self, layers: Sequence[str]) -> dict[str, float]:
-        return {layer: self.encoder.layers[layer].channels / self.encoder.unit**2 for layer in layers}
+        return {layer: self.encoder.layers[layer].channels / self.target_builder.unit**2 for layer in layers}
 
     def _weigh_content_layers(self, controls: Controls) -> dict[str, float]:
         if not controls.content_strength:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from guidedstyle.device.transfer import send
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import Statistics, StatisticsCache
 from guidedstyle.engine.objective.canvas import Canvas, resize, resize_layers
@@ -48,12 +49,17 @@ class TargetBuilder:
     @cached_property
     def metrics(self) -> dict[str, Tensor]:
         """W = M^T M of every layer that has a metric M."""
-        return {layer: (metric.T @ metric).to(self.plan.device) for layer, metric in self.encoder.metrics.items()}
+        return {layer: send(metric.T @ metric, self.plan.device) for layer, metric in self.encoder.metrics.items()}
 
     @cached_property
     def fingerprint(self) -> str:
         """The settings, besides the style image, on which statistics depend."""
         return self.encoder.fingerprint()
+
+    @cached_property
+    def unit(self) -> float:
+        """The factor that makes features those of inputs in 0..255."""
+        return self.encoder.unit
 
     def weigh_layers(self, controls: Controls) -> dict[OctaveLayer, float]:
         """Weigh the octaves and layers at which a region's style is matched, without those of weight 0.
@@ -76,6 +82,7 @@ class TargetBuilder:
         parts, controls = self.canvas.parts, self.canvas.controls
         weights = [self.weigh_layers(controls[part.region]) for part in parts]
         targets = [self._mix_statistics(part) for part in parts]
+        self.statistics.store()
         groups: dict[tuple[OctaveLayer, Statistic], list[int]] = {}
         for index, part in enumerate(parts):
             for key in weights[index]:
@@ -102,7 +109,7 @@ class TargetBuilder:
     ) -> StyleTerm:
         metric, device = self.metrics.get(statistic.layer.name), self.plan.device
         published = self.plan.published
-        norms = published_norms(targets, self.encoder.unit) if published else relative_norms(targets, metric)
+        norms = published_norms(targets, self.unit) if published else relative_norms(targets, metric)
         if metric is not None and statistic.statistic == "gram":
             statistic, metric = self._apply_metric(statistic, metric, octave=octave)
         return StyleTerm(
@@ -110,8 +117,8 @@ class TargetBuilder:
             statistic=statistic,
             targets=targets,
             norms=norms,
-            indices=torch.tensor(indices, device=device),
-            weights=torch.tensor(weights, device=device),
+            indices=send(indices, device),
+            weights=send(weights, device),
             metric=metric,
         )
 
@@ -157,7 +164,7 @@ class TargetBuilder:
         self, image: Array, mask: Array, mode: Propagation, statistic: Statistic, keys: Sequence[OctaveLayer]
     ) -> Statistics:
         found: Statistics = {}
-        halvings = build_octaves(torch.from_numpy(image).to(self.plan.device), keys[-1][0] + 1)
+        halvings = build_octaves(send(torch.from_numpy(image), self.plan.device), keys[-1][0] + 1)
         for octave, halved in enumerate(halvings):
             tiles = self.guide_builder.tile((image.shape[3], image.shape[2]), octave)
             here = [key for key in keys if key[0] == octave]
@@ -181,7 +188,7 @@ def draw_style_image(scene: Scene, canvas: Canvas, number: int, name: str, *, gr
     mask = resize_layers(style_image.mask[None], size).numpy()
     if region.controls.colour.content and not grey:
         return image, mask
-    swatch = take_swatch(canvas.content.cpu().numpy(), canvas.region_weights[region.index])
+    swatch = take_swatch(canvas.pixels, canvas.region_weights[region.index])
     return recolour(image, mask[0], region.controls, swatch), mask
 
 

@@ -89,10 +89,10 @@ class _History:
         self.gamma = like.new_ones(())
 
     @property
-    def order(self) -> list[int]:
-        """The indices of the pairs, from the oldest to the newest."""
+    def order(self) -> Tensor:
+        """The indices of the pairs, from the oldest to the newest; on the device, which would wait for a list."""
         length = len(self.vectors)
-        return [number % length for number in range(max(0, self.count - length), self.count)]
+        return torch.arange(max(0, self.count - length), self.count, device=self.vectors.device) % length
 
     def add(self, s: Tensor, y: Tensor, consecutive: Tensor) -> None:
         """Replace the oldest pair by a new one, and discard all others unless it is consecutive to them."""
@@ -109,7 +109,7 @@ class _History:
     def apply_inverse_hessian(self, gradient: Tensor, scale: Tensor) -> Tensor:
         """Multiply a gradient by the inverse Hessian; by `scale` () while there is no pair."""
         order = self.order
-        if not order:
+        if not len(order):
             return scale * gradient
         known = self.vectors[: len(order)].view(-1, gradient.numel())
         gamma = torch.where(self.valid.any(), self.gamma, scale)
@@ -118,7 +118,7 @@ class _History:
         coefficients[order, 0], coefficients[order, 1] = self._solve(p[order], q[order], gamma, order)
         return torch.addmv(gradient.flatten() * gamma, known.T, coefficients.flatten()).view_as(gradient)
 
-    def _solve(self, p: Tensor, q: Tensor, gamma: Tensor, order: list[int]) -> tuple[Tensor, Tensor]:
+    def _solve(self, p: Tensor, q: Tensor, gamma: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the coefficients of each s and y in H g from p = S^T g and q = Y^T g."""
         valid = self.valid[order]
         both = valid[:, None] & valid
