@@ -18,5 +18,5 @@ def fetch(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def send(values: Tensor | Sequence[float], device: torch.device) -> Tensor:
-    """Copy a tensor of the CPU, or numbers, to a device; the host does not wait for what the device still has to do."""
-    return torch.as_tensor(values).to(device, non_blocking=True)
+    """Copy a tensor, or numbers, to a device; to a GPU without waiting for what that still has to do."""
+    return torch.as_tensor(values).to(device, non_blocking=device.type != "cpu")

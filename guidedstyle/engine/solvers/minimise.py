@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from guidedstyle.device.transfer import send
 from guidedstyle.engine.solvers.first_order import Adam, Optimiser, OptimiserClass, Sgd
 from guidedstyle.engine.solvers.lbfgs import JUMP, Lbfgs
 from guidedstyle.types import SolverMethod
@@ -135,7 +136,7 @@ def _move_state(state: Any, device: torch.device) -> Any:
         return {key: _move_state(value, device) for key, value in state.items()}
     if isinstance(state, tuple):
         return tuple(_move_state(value, device) for value in state)
-    return state.to(device) if isinstance(state, Tensor) else state
+    return send(state, device) if isinstance(state, Tensor) else state
 
 
 def _find_reason(totals: Sequence[Tensor], steps: int, tolerance: float) -> EndReason | None:
