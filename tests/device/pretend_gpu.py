@@ -243,7 +243,9 @@ class _Functions(TorchFunctionMode):
         device, dtype, non_blocking, layout = torch._C._nn._parse_to(*args, **named)
         if other is None:
             target = source if device is None else device.type == "cuda"
-        if target != source and not (target and non_blocking):
+        if source and not target and non_blocking:
+            raise RuntimeError(f"a copy to the CPU may be read before it is complete at {_find_line()}")
+        if target != source and not non_blocking:
             self.gpu.upload() if target else self.gpu.wait()
         moved = found.to(
             dtype or found.dtype, copy=copy or target != source, memory_format=layout or torch.preserve_format

@@ -92,6 +92,11 @@ def test_what_a_gpu_does_alone_is_no_wait(work: Callable[[Tensor], object]) -> N
     assert not gpu.waits and not gpu.uploads
 
 
+def test_the_cpu_does_not_read_a_copy_before_it_is_complete() -> None:
+    with PretendGpu(), pytest.raises(RuntimeError, match=r"before it is complete at test_pretend_gpu.py:\d+ "):
+        torch.ones(4, device=GPU).to(CPU, non_blocking=True)
+
+
 def test_the_cpu_waits_for_nothing() -> None:
     with PretendGpu() as gpu:
         found = torch.ones(4)
