@@ -134,7 +134,7 @@ class TargetBuilder:
         height, width = layer.grid(halve_shape((self.stage.size[1], self.stage.size[0]), octave))
         if height * width >= len(self.scene.recipe.regions) * layer.channels:
             return statistic, metric.to(precision)
-        return replace(statistic, metric=self.encoder.metrics[layer.name].to(self.plan.device, precision)), None
+        return replace(statistic, metric=send(self.encoder.metrics[layer.name].to(precision), self.plan.device)), None
 
     def _mix_statistics(self, part: Part) -> Statistics:
         """Mix the statistics of the style images of a part."""
