@@ -42,7 +42,7 @@ class _GuidedGrams(Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (blocks,), guides = ctx.saved_tensors, ctx.guides
         both = ((gradients[0] + gradients[0].mT) * guides.scales[:, None, None]).to(blocks.dtype)
-        both = both.index_select(0, guides.owners)
+        both = both if guides.one_each else both.index_select(0, guides.owners)
         gradient = torch.empty(ctx.shape, dtype=blocks.dtype, device=blocks.device, memory_format=torch.channels_last)
         flat = gradient.permute(0, 2, 3, 1).view(-1, blocks.shape[2])
         if guides.rows:
@@ -66,7 +66,9 @@ def _gather(features: Tensor, guides: Guides) -> Tensor:
 def _sum_blocks(blocks: Tensor, guides: Guides) -> Tensor:
     """Sum the results of blocks (n, ...) to those of regions (R, ...), in at least float32."""
     blocks = blocks.to(torch.promote_types(blocks.dtype, torch.float32))
-    return (guides.sums.to(blocks) @ blocks.flatten(1)).view(-1, *blocks.shape[1:])
+    flat = blocks.flatten(1)
+    sums = guides.scales[:, None] * flat if guides.one_each else guides.sums.to(flat) @ flat
+    return sums.view(-1, *blocks.shape[1:])
 
 
 def _scatter(blocks: Tensor, rows: Rows, out: Tensor) -> None:

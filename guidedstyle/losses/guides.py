@@ -43,18 +43,19 @@ class Guides:
 
     A guide is t = sqrt(weight), normalised so that over the whole image the squares of each region sum to 1. Here the
     largest t of a region is 1, and `scales` (R,) are the squares of the divisors. Block i of the rows belongs to
-    region `owners[i]`. M is N plus overlaps and padding, for any number of regions; a single region that covers the
-    grid evenly needs no `rows`.
+    region `owners[i]`; where there is `one_each`, block i is all of region i. M is N plus overlaps and padding, for any
+    number of regions; a single region that covers the grid evenly needs no `rows`.
     """
 
     scales: Tensor
     owners: Tensor
     rows: Rows | None = None
+    one_each: bool = False
 
     def to(self, device: torch.device) -> Guides:
         """Copy them to a device."""
         rows = self.rows and Rows(*(send(getattr(self.rows, one.name), device) for one in fields(Rows)))
-        return Guides(send(self.scales, device), send(self.owners, device), rows)
+        return Guides(send(self.scales, device), send(self.owners, device), rows, self.one_each)
 
     @cached_property
     def sums(self) -> Tensor:
@@ -137,7 +138,7 @@ def _join(scales: Tensor, there: Tensor, layouts: Sequence[_Layout], *, block: i
     first, again = _find_rows(positions, roots, counts=counts.tolist(), block=block, size=size)
     owners = there.repeat(2).repeat_interleave(counts)
     rows = Rows(positions.int(), roots[:, None], first.int(), again.int())  # half the memory of 64 bits
-    return Guides(scales, owners, rows)
+    return Guides(scales, owners, rows, owners.tolist() == list(range(len(scales))))
 
 
 def _find_rows(
