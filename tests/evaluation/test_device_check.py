@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from programs.device.faulty import die, hang, measure, raise_error
 from programs.device.rows import Row, Target, write_json
 from programs.device.speeds import sum_waits
 from programs.device.worker import Check, run_checks
-from support.faulty_checks import die, hang, measure, raise_error
 
 PROGRAM = Path(__file__).parents[1] / "device_check.py"
 FIRST = ("machine", "render", "equality", "steps", "memory", "large", "tiles")
