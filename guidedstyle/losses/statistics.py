@@ -59,13 +59,6 @@ class GuidedStatistic:
         """Compute the statistic (R, C, C) or (R, C) from the sums over all tiles."""
         return STATISTICS[self.statistic].finish(sums)
 
-    def see(self, grams: Tensor) -> Tensor:
-        """Convert Gram matrices G (R, C, C) of features to those under the metric: M G M^T."""
-        if self.metric is None:
-            return grams
-        metric = self.metric.to(grams.dtype)
-        return metric @ grams @ metric.T
-
 
 def measure_octave(
     encoder: Encoder,

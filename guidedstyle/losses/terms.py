@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -34,7 +33,8 @@ class StyleTerm:
     """The style of P parts of regions at one octave and layer: |M (G - G') M^T|^2 / norm of each part.
 
     G is the guided `statistic` of the image, and G' are the `targets` (P, C, C) or (P, C). `metric` (C, C) is
-    M^T M, or None where there is none or the statistic applies it; `norms` (P,) are what distances are divided by.
+    M^T M, or None where there is none; where the statistic applies it, `seen` are the targets under it. `norms` (P,)
+    are what distances are divided by.
     `indices` (P,) number the parts among all parts of the image, and `weights` (P,) say how much this octave and layer
     counts for each.
     """
@@ -46,6 +46,7 @@ class StyleTerm:
     indices: Tensor
     weights: Tensor
     metric: Tensor | None = None
+    seen: Tensor | None = None
 
     @property
     def layer(self) -> Layer:
@@ -63,12 +64,8 @@ class StyleTerm:
 
     def measure_distances(self, sums: Tensor) -> Tensor:
         """Measure the distances (P,) to the targets from the sums over an image."""
-        return squared_norms(self.statistic.finish(sums) - self.seen_targets, self.metric) / self.norms
-
-    @cached_property
-    def seen_targets(self) -> Tensor:
-        """The targets under the statistic's metric."""
-        return self.statistic.see(self.targets)
+        targets = self.targets if self.seen is None else self.seen
+        return squared_norms(self.statistic.finish(sums) - targets, self.metric) / self.norms
 
 
 def add_style_losses(losses: Tensor, terms: Iterable[StyleTerm], sums: Iterable[Tensor]) -> Tensor:

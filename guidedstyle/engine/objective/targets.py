@@ -39,7 +39,9 @@ class TargetBuilder:
     stage: Stage
     canvas: Canvas
     statistics: StatisticsCache
-    measured: dict[tuple[int, str], Statistics] = field(default_factory=dict)  # by painted region and style
+    drawn: dict[tuple[object, ...], tuple[Array, Array]] = field(default_factory=dict)  # by what they depend on
+    measured: dict[tuple[object, ...], Statistics] = field(default_factory=dict)  # by drawn image and settings
+    mixed: dict[tuple[tuple[int, float], ...], Statistics] = field(default_factory=dict)  # by measured ones and shares
 
     @cached_property
     def guide_builder(self) -> GuideBuilder:
@@ -92,7 +94,7 @@ class TargetBuilder:
                 self.guide_builder.guide_parts(key, statistic, indices),
                 octave=key[0],
                 indices=indices,
-                targets=torch.stack([targets[index][key] for index in indices]),
+                targets=[targets[index][key] for index in indices],
                 weights=[weights[index][key] for index in indices],
             )
             for (key, statistic), indices in sorted(groups.items())
@@ -104,22 +106,24 @@ class TargetBuilder:
         *,
         octave: int,
         indices: Sequence[int],
-        targets: Tensor,
+        targets: Sequence[Tensor],
         weights: Sequence[float],
     ) -> StyleTerm:
         metric, device = self.metrics.get(statistic.layer.name), self.plan.device
-        published = self.plan.published
-        norms = published_norms(targets, self.unit) if published else relative_norms(targets, metric)
+        distinct, numbers = _find_distinct(targets)
+        which = send(numbers, device)
+        norms = published_norms(distinct, self.unit) if self.plan.published else relative_norms(distinct, metric)
         if metric is not None and statistic.statistic == "gram":
             statistic, metric = self._apply_metric(statistic, metric, octave=octave)
         return StyleTerm(
             octave=octave,
             statistic=statistic,
-            targets=targets,
-            norms=norms,
+            targets=distinct[which],
+            norms=norms[which],
             indices=send(indices, device),
             weights=send(weights, device),
             metric=metric,
+            seen=None if statistic.metric is None else _see(distinct, statistic.metric)[which],
         )
 
     def _apply_metric(
@@ -141,24 +145,35 @@ class TargetBuilder:
         used = [
             (name, share) for name, share in zip(self.canvas.regions[part.region].style, part.mix, strict=True) if share
         ]
-        for name, _ in used:
-            if (part.region, name) not in self.measured:
-                self.measured[part.region, name] = self._measure_style_image(part.region, name)
-        found = [self.measured[part.region, name] for name, _ in used]
-        shares = [share for _, share in used]
-        return {key: mix_grams([one[key] for one in found], shares) for key in found[0]}
+        found = [(self._measure_style_image(part.region, name), share) for name, share in used]
+        key = tuple((id(measured), share) for measured, share in found)
+        if key not in self.mixed:
+            measured, shares = zip(*found, strict=True)
+            self.mixed[key] = {place: mix_grams([one[place] for one in measured], shares) for place in measured[0]}
+        return self.mixed[key]
 
     def _measure_style_image(self, number: int, name: str) -> Statistics:
         """Measure a style image for a painted region: in its colours, statistic, guides, octaves and layers."""
         controls = self.canvas.controls[number]
-        image, mask = draw_style_image(self.scene, self.canvas, number, name)
+        image, mask = self._draw(number, name)
         settings = (controls.guides, controls.statistics, sorted(self.weigh_layers(controls)))
-        key = hashlib.sha256(repr((self.fingerprint, image.shape, *settings)).encode())
-        for array in (image, mask):
-            key.update(np.ascontiguousarray(array).data)
-        return self.statistics.load_or_measure(
-            key.hexdigest(), self.plan.device, lambda: self._measure(image, mask, *settings)
-        )
+        known = (id(image), repr(settings))
+        if known not in self.measured:
+            key = hashlib.sha256(repr((self.fingerprint, image.shape, *settings)).encode())
+            for array in (image, mask):
+                key.update(np.ascontiguousarray(array).data)
+            self.measured[known] = self.statistics.load_or_measure(
+                key.hexdigest(), self.plan.device, lambda: self._measure(image, mask, *settings)
+            )
+        return self.measured[known]
+
+    def _draw(self, number: int, name: str) -> tuple[Array, Array]:
+        """Draw a style image for a painted region; regions that take its own colours share it."""
+        region = self.canvas.regions[number]
+        key = (name, self.scene.recipe.scale(name, region.style[name]), number if recolours(region.controls) else None)
+        if key not in self.drawn:
+            self.drawn[key] = draw_style_image(self.scene, self.canvas, number, name)
+        return self.drawn[key]
 
     def _measure(
         self, image: Array, mask: Array, mode: Propagation, statistic: Statistic, keys: Sequence[OctaveLayer]
@@ -177,6 +192,19 @@ class TargetBuilder:
         return found
 
 
+def _see(grams: Tensor, metric: Tensor) -> Tensor:
+    """Convert Gram matrices G (D, C, C) to those under a metric M, as precise as the features': M G M^T."""
+    metric = metric.to(grams.dtype)
+    return metric @ grams @ metric.T
+
+
+def _find_distinct(tensors: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
+    """Stack each tensor once; returns the stack, and where each is in it."""
+    numbers: dict[int, int] = {}
+    which = [numbers.setdefault(id(one), len(numbers)) for one in tensors]
+    return torch.stack([tensors[which.index(number)] for number in range(len(numbers))]), which
+
+
 def draw_style_image(scene: Scene, canvas: Canvas, number: int, name: str, *, grey: bool = True) -> tuple[Array, Array]:
     """Draw a style image (1, 3, h, w) and its mask (1, h, w) for a painted region: in its size and its colours.
 
@@ -186,17 +214,20 @@ def draw_style_image(scene: Scene, canvas: Canvas, number: int, name: str, *, gr
     size = style_image.fit(scene.recipe.scale(name, region.style[name]) * max(canvas.content.shape[2:]))
     image = resize(torch.from_numpy(style_image.image), size).numpy()
     mask = resize_layers(style_image.mask[None], size).numpy()
-    if region.controls.colour.content and not grey:
+    if not recolours(region.controls) or (region.controls.colour.content and not grey):
         return image, mask
     swatch = take_swatch(canvas.pixels, canvas.region_weights[region.index])
     return recolour(image, mask[0], region.controls, swatch), mask
 
 
+def recolours(controls: Controls) -> bool:
+    """Whether a region's style images get other colours than their own."""
+    return not controls.colour.style and controls.colour_strength > 0
+
+
 def recolour(image: Array, mask: Array, controls: Controls, region: Swatch) -> Array:
     """Recolour a style image (1, 3, h, w) by a region's `colour` and `colour_strength`, within [0, 1]."""
     colour, strength = controls.colour, np.float32(controls.colour_strength)
-    if colour.style or not strength:
-        return image
     if colour.content:
         changed = match_luminance(image, mask, region)
     elif colour.match:
