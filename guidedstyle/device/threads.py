@@ -8,17 +8,20 @@ renders take several times as long.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, RLock, Thread
 
 # Environment variables that say how long threads spin: of GNU's OpenMP (torch on Linux), LLVM's (macOS), and both.
 SPIN_VARIABLES = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY")
-SPIN_COUNT, BLOCK_TIME = 10_000, 1  # about 0.2 ms, longer than most waits; and the shortest time in whole ms
+LIMITS = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}  # about 0.2 ms, longer than most waits; and 1 ms
+INTERRUPTIONS = re.compile(r"^nonvoluntary_ctxt_switches:\s*(\d+)$", re.MULTILINE)
+MOST_TEAMS = 8  # where a render uses so few cores of many that it takes more, it shares them with the others anyway
 TASKS = Path("/proc/self/task")  # of Linux
 PAUSE = 0.2  # seconds between two looks at the threads
 BUSY = 80  # times a second that a thread is interrupted; 15 to 60 on an idle machine, 90 to 7000 beside busy processes
@@ -29,10 +32,11 @@ GRAIN = 32768  # elements that torch gives a thread at least
 def limit_spinning() -> None:
     """Limit how long OpenMP's threads spin while they wait for each other.
 
-    OpenMP reads its environment once, when torch is loaded: after that, this does nothing. A user's setting is kept.
+    OpenMP reads its environment once, when torch is loaded: after that, this does nothing. A user's setting is kept;
+    that of a parent process which imported this package is no user's.
     """
-    if "torch" not in sys.modules and not find_spinning():
-        os.environ |= {"GOMP_SPINCOUNT": str(SPIN_COUNT), "KMP_BLOCKTIME": str(BLOCK_TIME)}
+    if "torch" not in sys.modules and find_spinning() in ({}, LIMITS):
+        os.environ |= LIMITS
         _Watch.wanted = TASKS.exists()
 
 
@@ -52,9 +56,9 @@ def sharing_cores() -> Iterator[None]:
     """Watch for busy processes; while there are any, waiting threads sleep at once."""
     with _Watch.lock:
         _Watch.users += 1
-        if _Watch.users == 1 and _Watch.wanted and count_teams():
+        if _Watch.users == 1 and _Watch.wanted:
             _Watch.end = Event()
-            Thread(target=_watch, args=(_Watch.end,), name="guidedstyle-cores", daemon=True).start()
+            _start(_watch, _Watch.end)
     try:
         yield
     finally:
@@ -67,21 +71,27 @@ def sharing_cores() -> Iterator[None]:
 class _Watch:
     """What is shared by all renders of this process."""
 
-    wanted, users, lock, end = False, 0, Lock(), Event()
+    wanted, users, lock, end = False, 0, RLock(), Event()
+
+
+def _start(task: Callable[[Event], None], end: Event) -> Thread | None:
+    """Start a thread that does a task until `end`; None where the system allows no more threads."""
+    thread = Thread(target=task, args=(end,), name=f"guidedstyle{task.__name__}", daemon=True)
+    with suppress(RuntimeError):
+        thread.start()
+        return thread
+    return None
 
 
 def _watch(end: Event) -> None:
     """Look at the threads of this process until `end`, and keep them asleep while they are interrupted often."""
-    before, began, looks, teams = read_interruptions(), time.monotonic(), Looks(), list[_Team]()
+    before, began, looks, teams = read_interruptions(), time.monotonic(), Looks(), _Teams()
     while not end.wait(PAUSE):
         now, at = read_interruptions(), time.monotonic()
         looks.add(max((count - before.get(thread, count) for thread, count in now.items()), default=0) / (at - began))
         before, began = now, at
-        if looks.busy and not teams:
-            teams = [_Team() for _ in range(count_teams())]
-        elif not looks.busy and teams:
-            _end(teams)
-    _end(teams)
+        teams.keep(count_teams() if looks.busy else 0)
+    teams.keep(0)
 
 
 class Looks:
@@ -100,15 +110,20 @@ class Looks:
         return max(self.last) > BUSY
 
 
-def read_interruptions() -> Mapping[str, int]:
+def read_interruptions() -> dict[str, int]:
     """Read how many times each thread of this process had to free its core for another one."""
     found = {}
-    for task in TASKS.iterdir():
-        try:
-            found[task.name] = int((task / "status").read_text().rpartition(":")[2])
-        except (OSError, ValueError):  # it has just ended
-            continue
+    with suppress(OSError):  # no more files can be opened
+        for task in TASKS.iterdir():
+            with suppress(OSError):  # it has just ended
+                found[task.name] = count_interruptions((task / "status").read_text())
     return found
+
+
+def count_interruptions(status: str) -> int:
+    """Count the interruptions in the status of a thread, as Linux writes it; 0 where it does not tell."""
+    found = INTERRUPTIONS.search(status)
+    return int(found[1]) if found else 0
 
 
 def count_teams() -> int:
@@ -116,11 +131,12 @@ def count_teams() -> int:
     import torch
 
     others = torch.get_num_threads() - 1
-    return len(os.sched_getaffinity(0)) // others if others else 0
+    teams = len(os.sched_getaffinity(0)) // others if others else 0
+    return teams if teams <= MOST_TEAMS else 0
 
 
-class _Team:
-    """A team of OpenMP's threads that does nothing.
+class _Teams:
+    """Teams of OpenMP's threads that do nothing.
 
     Where libgomp manages more threads than there are cores, all of its threads sleep almost at once when they wait: it
     then spins 100 times at most (`gomp_throttled_spin_count_var`). This is its only setting that can change after it
@@ -128,21 +144,20 @@ class _Team:
     """
 
     def __init__(self) -> None:
-        self.end, ready = Event(), Event()
-        self.thread = Thread(target=self._run, args=(ready,), name="guidedstyle-team", daemon=True)
-        self.thread.start()
-        ready.wait()
+        self.ends, self.threads = list[Event](), list[Thread]()
 
-    def _run(self, ready: Event) -> None:
-        import torch
+    def keep(self, count: int) -> None:
+        """Keep as many teams, if the system allows so many threads."""
+        while len(self.threads) < count and (thread := _start(_team, end := Event())):
+            self.ends.append(end)
+            self.threads.append(thread)
+        while len(self.threads) > count:
+            self.ends.pop().set()
+            self.threads.pop().join()
 
-        torch.zeros(torch.get_num_threads() * GRAIN, dtype=torch.uint8).add_(1)
-        ready.set()
-        self.end.wait()
 
+def _team(end: Event) -> None:
+    import torch
 
-def _end(teams: list[_Team]) -> None:
-    while teams:
-        team = teams.pop()
-        team.end.set()
-        team.thread.join()
+    torch.zeros(torch.get_num_threads() * GRAIN, dtype=torch.uint8).add_(1)
+    end.wait()

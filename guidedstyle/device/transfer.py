@@ -18,5 +18,8 @@ def fetch(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def send(values: Tensor | Sequence[float], device: torch.device) -> Tensor:
-    """Copy a tensor, or numbers, to a device; to a GPU without waiting for what that still has to do."""
-    return torch.as_tensor(values).to(device, non_blocking=device.type != "cpu")
+    """Copy a tensor, or numbers, to a device; with CUDA without waiting for what that still has to do.
+
+    On MPS such a copy may read the source after it was freed.
+    """
+    return torch.as_tensor(values).to(device, non_blocking=device.type == "cuda")

@@ -205,7 +205,7 @@ class ConvEncoder(nn.Module):
         padding = padding or self.architecture.padding
         same = (self.mean.device, self.dtype, self.architecture.padding) == (device, precision, padding)
         found = self if same else deepcopy(self)
-        found = found.to(device, precision, non_blocking=device.type != "cpu").to(memory_format=torch.channels_last)
+        found = found.to(device, precision, non_blocking=device.type == "cuda").to(memory_format=torch.channels_last)
         found.architecture = replace(found.architecture, padding=padding)
         for module in found.modules():
             if isinstance(module, PaddedConvolution):

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from guidedstyle.encoders.architecture import Window
@@ -147,7 +148,7 @@ def encode(image: Tensor, steps: Steps) -> dict[str, Tensor]:
 
 
 def encode_frozen(image: Tensor, steps: Steps) -> dict[str, Tensor]:
-    """Do the same where weights are frozen; the gradient of the image can then be computed once."""
+    """Run the steps of an image where weights are frozen; the gradient of the image can then be computed once."""
     features = _Frozen.apply(image, steps)
     return dict(zip((layer for layer, _ in steps if layer), features, strict=True))
 
@@ -165,6 +166,7 @@ class _Frozen(Function):
         return tuple(found)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None]:
         if not ctx.backs:
             raise RuntimeError("the gradient of frozen features was computed before: encode the image again")

@@ -1,4 +1,4 @@
-"""Rates of a device: tasks timed in turn, its matrix rate, and the operations of a task."""
+"""Rates of a device: tasks timed in turn, its matrix rate, the operations of a task, and how far results differ."""
 
 from __future__ import annotations
 

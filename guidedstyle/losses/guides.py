@@ -14,6 +14,7 @@ from guidedstyle.device.transfer import send
 
 LONGEST_BLOCK = 4096  # rows; longer blocks are not multiplied faster, and by a single core
 SHORTEST_BLOCK = 16
+SHORTEST_PART = 64  # of a single region
 BLOCK_COST = 32  # rows whose product takes as long as to write the matrix of a block, and to add it
 
 
@@ -88,7 +89,7 @@ def make_guides(grid_weights: Tensor) -> Guides:
 def _divide(rows: int) -> int:
     """Return the smallest number of equal blocks that are not too long; one for a prime number of rows."""
     least = -(-rows // LONGEST_BLOCK)
-    return next((count for count in range(least, rows // SHORTEST_BLOCK + 1) if rows % count == 0), 1)
+    return next((count for count in range(least, rows // SHORTEST_PART + 1) if rows % count == 0), 1)
 
 
 def _choose_block(counts: Sequence[tuple[int, int]]) -> int:

@@ -34,9 +34,8 @@ class StyleTerm:
 
     G is the guided `statistic` of the image, and G' are the `targets` (P, C, C) or (P, C). `metric` (C, C) is
     M^T M, or None where there is none; where the statistic applies it, `seen` are the targets under it. `norms` (P,)
-    are what distances are divided by.
-    `indices` (P,) number the parts among all parts of the image, and `weights` (P,) say how much this octave and layer
-    counts for each.
+    are what distances are divided by. `indices` (P,) number the parts among all parts of the image, and `weights` (P,)
+    say how much this octave and layer counts for each.
     """
 
     octave: int
@@ -73,9 +72,13 @@ def add_style_losses(losses: Tensor, terms: Iterable[StyleTerm], sums: Iterable[
     found = [(term, term.measure_distances(measured)) for term, measured in zip(terms, sums, strict=True)]
     if not found:
         return losses
-    weights = torch.cat([term.weights for term, _ in found])
     distances = torch.cat([one for _, one in found])
-    return losses.index_add(0, torch.cat([term.indices for term, _ in found]), weights * distances)
+    indices, weights = (
+        torch.cat(one) for one in zip(*((term.indices, term.weights) for term, _ in found), strict=True)
+    )
+    matrix = distances.new_zeros(len(losses), len(distances))
+    matrix[indices, torch.arange(len(distances), device=indices.device)] = weights.to(distances.dtype)
+    return losses + matrix @ distances  # adds in the same order on every device and at every run
 
 
 def relative_norms(targets: Tensor, metric: Tensor | None) -> Tensor:

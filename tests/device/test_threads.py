@@ -11,9 +11,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from guidedstyle.device.threads import BUSY, CALM, SPIN_VARIABLES, Looks, read_interruptions
+from guidedstyle.device.threads import BUSY, CALM, SPIN_VARIABLES, Looks, count_interruptions, read_interruptions
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how often threads are interrupted")
+
+LIMITED = "GOMP_SPINCOUNT=10000, KMP_BLOCKTIME=1"
 
 # Renders the same steps until there is a team of idle threads, or no longer one, and says so.
 WATCHED = """
@@ -26,7 +28,7 @@ data, outside = torch.rand(2_000_000), threading.active_count()
 with sharing_cores():
     for wanted in (True, False):
         began = time.monotonic()
-        while any(one.name == "guidedstyle-team" for one in threading.enumerate()) != wanted:
+        while any(one.name == "guidedstyle_team" for one in threading.enumerate()) != wanted:
             for _ in range(100):
                 data.mul_(1.0001)
             if time.monotonic() > began + 60:
@@ -79,6 +81,20 @@ def test_once_the_others_have_ended_threads_spin_again() -> None:
             assert tell(watched) == "True"
         assert tell(watched) == "False"
         assert watched.communicate()[0] == "0\n"
+
+
+def test_a_child_of_a_process_that_limits_spinning_watches_for_busy_processes_too() -> None:
+    child = "import guidedstyle; from guidedstyle.device.threads import write_spinning; print(write_spinning())"
+    parent = f"import guidedstyle, subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with running(child) as (alone,), running(parent) as (born,):
+        assert alone.communicate()[0] == born.communicate()[0] == f"{LIMITED} (not at all beside busy processes)\n"
+
+
+@pytest.mark.parametrize("after", ["", "x86_Thread_features:\t\nx86_Thread_features_locked:\t\n"])
+def test_interruptions_are_read_wherever_the_kernel_writes_them(after: str) -> None:
+    status = f"Name:\tpython\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t545\n{after}"
+    assert count_interruptions(status) == 545
+    assert count_interruptions("Name:\tpython\n") == 0
 
 
 def test_one_interrupted_look_counts_at_once_and_calm_ones_only_together() -> None:

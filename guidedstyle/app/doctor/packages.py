@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from rich.console import Console
 
 from guidedstyle.device.environment import PACKAGES
-from guidedstyle.device.threads import SPIN_COUNT, write_spinning
+from guidedstyle.device.threads import LIMITS, write_spinning
 
 MODULES = {"pillow": "PIL", "opencv-python-headless": "cv2"}  # of packages whose modules have other names
 DEVELOPER_EXTRAS = {"test", "dev", "audit"}
@@ -103,7 +103,7 @@ def examine_threads() -> Finding:
     if found := write_spinning():
         return Finding("ok", "threads", found)
     why = "torch was loaded before guidedstyle: waiting threads spin, which is slow when other processes are busy"
-    return Finding("missing", "threads", why, f"set GOMP_SPINCOUNT={SPIN_COUNT} before Python starts")
+    return Finding("missing", "threads", why, f"set GOMP_SPINCOUNT={LIMITS['GOMP_SPINCOUNT']} before Python starts")
 
 
 def examine_terminal() -> Finding:

@@ -39,8 +39,7 @@ class TargetBuilder:
     stage: Stage
     canvas: Canvas
     statistics: StatisticsCache
-    drawn: dict[tuple[object, ...], tuple[Array, Array]] = field(default_factory=dict)  # by what they depend on
-    measured: dict[tuple[object, ...], Statistics] = field(default_factory=dict)  # by drawn image and settings
+    measured: dict[tuple[object, ...], Statistics] = field(default_factory=dict)  # by what they depend on
     mixed: dict[tuple[tuple[int, float], ...], Statistics] = field(default_factory=dict)  # by measured ones and shares
 
     @cached_property
@@ -153,12 +152,16 @@ class TargetBuilder:
         return self.mixed[key]
 
     def _measure_style_image(self, number: int, name: str) -> Statistics:
-        """Measure a style image for a painted region: in its colours, statistic, guides, octaves and layers."""
-        controls = self.canvas.controls[number]
-        image, mask = self._draw(number, name)
+        """Measure a style image for a painted region: in its colours, statistic, guides, octaves and layers.
+
+        Regions that take the style image's own colours share what was measured.
+        """
+        region, controls = self.canvas.regions[number], self.canvas.controls[number]
         settings = (controls.guides, controls.statistics, sorted(self.weigh_layers(controls)))
-        known = (id(image), repr(settings))
+        scale, owner = self.scene.recipe.scale(name, region.style[name]), number if recolours(controls) else None
+        known = (name, scale, owner, repr(settings))
         if known not in self.measured:
+            image, mask = draw_style_image(self.scene, self.canvas, number, name)
             key = hashlib.sha256(repr((self.fingerprint, image.shape, *settings)).encode())
             for array in (image, mask):
                 key.update(np.ascontiguousarray(array).data)
@@ -166,14 +169,6 @@ class TargetBuilder:
                 key.hexdigest(), self.plan.device, lambda: self._measure(image, mask, *settings)
             )
         return self.measured[known]
-
-    def _draw(self, number: int, name: str) -> tuple[Array, Array]:
-        """Draw a style image for a painted region; regions that take its own colours share it."""
-        region = self.canvas.regions[number]
-        key = (name, self.scene.recipe.scale(name, region.style[name]), number if recolours(region.controls) else None)
-        if key not in self.drawn:
-            self.drawn[key] = draw_style_image(self.scene, self.canvas, number, name)
-        return self.drawn[key]
 
     def _measure(
         self, image: Array, mask: Array, mode: Propagation, statistic: Statistic, keys: Sequence[OctaveLayer]
