@@ -10,6 +10,7 @@ from support.grams import aim_at, guide, sum_squares, weigh
 from torch import Tensor
 
 from guidedstyle.losses.gram import STATISTICS, guided_grams, guided_means, mix_grams, squared_norms
+from guidedstyle.losses.guides import make_guides
 from guidedstyle.losses.terms import add_style_losses
 from guidedstyle.types import Statistic
 
@@ -270,3 +271,11 @@ def test_regions_of_half_opacity_weigh_as_one_in_the_loss() -> None:
     one = add_style_losses(none[:1], [aim_at(gram)], [guided_grams(features, whole)])
     two = add_style_losses(none, [aim_at(gram.expand(2, -1, -1))], [guided_grams(features, halves)])
     torch.testing.assert_close(two.mean(), one.mean())
+
+
+@pytest.mark.parametrize("rows", [1, 63, 64 * 64, 31 * 4801, 17 * 5003, 262_144])
+def test_a_region_alone_is_divided_into_few_equal_blocks(rows: int) -> None:
+    """Each block writes a matrix of its own: blocks of a few rows would take gigabytes."""
+    blocks = len(make_guides(torch.full((1, rows), 1 / rows)).owners)
+    assert rows % blocks == 0
+    assert rows // blocks >= min(rows, 64)
