@@ -85,7 +85,7 @@ def _start(task: Callable[[Event], None], end: Event) -> Thread | None:
 
 def _watch(end: Event) -> None:
     """Look at the threads of this process until `end`, and keep them asleep while they are interrupted often."""
-    before, began, looks, teams = read_interruptions(), time.monotonic(), Looks(), _Teams()
+    before, began, looks, teams = read_interruptions(), time.monotonic(), Looks(), Teams()
     while not end.wait(PAUSE):
         now, at = read_interruptions(), time.monotonic()
         looks.add(max((count - before.get(thread, count) for thread, count in now.items()), default=0) / (at - began))
@@ -135,7 +135,7 @@ def count_teams() -> int:
     return teams if teams <= MOST_TEAMS else 0
 
 
-class _Teams:
+class Teams:
     """Teams of OpenMP's threads that do nothing.
 
     Where libgomp manages more threads than there are cores, all of its threads sleep almost at once when they wait: it

@@ -11,32 +11,27 @@ from contextlib import contextmanager
 
 import pytest
 
-from guidedstyle.device.threads import BUSY, CALM, SPIN_VARIABLES, Looks, count_interruptions, read_interruptions
+from guidedstyle.device.threads import BUSY, CALM, SPIN_VARIABLES, Looks, Teams, count_interruptions, read_interruptions
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how often threads are interrupted")
 
 LIMITED = "GOMP_SPINCOUNT=10000, KMP_BLOCKTIME=1"
 
-# Renders the same steps until there is a team of idle threads, or no longer one, and says so.
+# Renders the same step until there is a team of idle threads, and says so.
 WATCHED = """
 import sys, threading, time
 import guidedstyle
 import torch
 from guidedstyle.device.threads import sharing_cores
 torch.set_num_threads(max(2, torch.get_num_threads()))
-data, outside = torch.rand(2_000_000), threading.active_count()
+data, outside, began = torch.rand(2_000_000), threading.active_count(), time.monotonic()
 with sharing_cores():
-    for wanted in (True, False):
-        began = time.monotonic()
-        while any(one.name == "guidedstyle_team" for one in threading.enumerate()) != wanted:
-            for _ in range(100):
-                data.mul_(1.0001)
-            if time.monotonic() > began + 60:
-                sys.exit(f"after a minute: {wanted} is not seen")
-        print(wanted, flush=True)
-        sys.stdin.readline()
-        if "once" in sys.argv:
-            break
+    while not any(one.name == "guidedstyle_team" for one in threading.enumerate()):
+        for _ in range(100):
+            data.mul_(1.0001)
+        if time.monotonic() > began + 60:
+            sys.exit("busy processes are not seen within a minute")
+    print("seen", flush=True)
 time.sleep(1)
 print(threading.active_count() - outside)
 """
@@ -46,7 +41,7 @@ print(threading.active_count() - outside)
 def running(*arguments: str, count: int = 1) -> Iterator[list[subprocess.Popen[str]]]:
     """Run Python `count` times, without what limits spinning."""
     plain = {name: value for name, value in os.environ.items() if name not in SPIN_VARIABLES}
-    how = {"env": plain, "text": True, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    how = {"env": plain, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     found = [subprocess.Popen([sys.executable, "-c", *arguments], **how) for _ in range(count)]
     try:
         yield found
@@ -56,31 +51,22 @@ def running(*arguments: str, count: int = 1) -> Iterator[list[subprocess.Popen[s
             one.communicate()
 
 
-def tell(process: subprocess.Popen[str], answer: str = "\n") -> str:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    line = process.stdout.readline().strip()
-    if not line:
-        raise AssertionError(process.communicate()[1])
-    if process.poll() is None:
-        process.stdin.write(answer)
-        process.stdin.flush()
-    return line
-
-
 def test_beside_busy_processes_threads_sleep_and_nothing_is_left_of_that_afterwards() -> None:
-    with running("while True: pass", count=os.cpu_count() or 1), running(WATCHED, "once") as (watched,):
-        assert tell(watched) == "True"
-        assert watched.communicate()[0] == "0\n"
+    with running("while True: pass", count=os.cpu_count() or 1), running(WATCHED) as (watched,):
+        out, errors = watched.communicate()
+        assert out == "seen\n0\n", errors
 
 
-@pytest.mark.slow
-def test_once_the_others_have_ended_threads_spin_again() -> None:
-    with running(WATCHED) as (watched,):
-        with running("while True: pass", count=os.cpu_count() or 1):
-            assert tell(watched) == "True"
-        assert tell(watched) == "False"
-        assert watched.communicate()[0] == "0\n"
+def test_teams_begin_and_end() -> None:
+    """Each has a thread of its own, and ends with it."""
+
+    def count() -> int:
+        return sum(thread.name == "guidedstyle_team" for thread in threading.enumerate())
+
+    teams = Teams()
+    for wanted in (0, 2, 1, 3, 0):
+        teams.keep(wanted)
+        assert count() == wanted
 
 
 def test_a_child_of_a_process_that_limits_spinning_watches_for_busy_processes_too() -> None:
