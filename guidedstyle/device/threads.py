@@ -21,7 +21,7 @@ from threading import Event, RLock, Thread
 SPIN_VARIABLES = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY")
 LIMITS = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}  # about 0.2 ms, longer than most waits; and 1 ms
 INTERRUPTIONS = re.compile(r"^nonvoluntary_ctxt_switches:\s*(\d+)$", re.MULTILINE)
-MOST_TEAMS = 8  # where a render uses so few cores of many that it takes more, it shares them with the others anyway
+MOST_TEAMS = 8  # a render on so few of the cores that it takes more has others to move to, and is not watched
 TASKS = Path("/proc/self/task")  # of Linux
 PAUSE = 0.2  # seconds between two looks at the threads
 BUSY = 80  # times a second that a thread is interrupted; 15 to 60 on an idle machine, 90 to 7000 beside busy processes
@@ -48,7 +48,7 @@ def find_spinning() -> dict[str, str]:
 def write_spinning() -> str:
     """Write how long OpenMP's threads spin; empty where nothing limits it."""
     limits = ", ".join(f"{name}={value}" for name, value in find_spinning().items())
-    return f"{limits} (not at all beside busy processes)" if _Watch.wanted else limits
+    return f"{limits} (less beside busy processes)" if _Watch.wanted else limits
 
 
 @contextmanager
@@ -127,7 +127,10 @@ def count_interruptions(status: str) -> int:
 
 
 def count_teams() -> int:
-    """Count the teams of threads that are needed besides that of a render until there are more threads than cores."""
+    """Count the teams of threads that are needed besides that of a render until there are more threads than cores.
+
+    0 where a render has one thread, which waits for no other, and where it would take more than MOST_TEAMS.
+    """
     import torch
 
     others = torch.get_num_threads() - 1

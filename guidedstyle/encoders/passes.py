@@ -7,7 +7,7 @@ came out. Autograd would keep more than that needs, and take longer for small im
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -83,11 +83,7 @@ def _go_back(backs: list[Backward], gradient: Tensor) -> Tensor:
 
 def convolve(x: Tensor, *, convolution: PaddedConvolution) -> tuple[Tensor, Backward]:
     """Convolve features."""
-    return convolution(x), partial(_convolve_back, convolution, x.shape)
-
-
-def _convolve_back(convolution: PaddedConvolution, shape: Sequence[int], gradient: Tensor) -> Tensor:
-    return convolution.differentiate(shape, gradient)
+    return convolution(x), partial(convolution.differentiate, x.shape)
 
 
 def rectify(x: Tensor) -> tuple[Tensor, Backward]:
@@ -106,20 +102,16 @@ def pool(x: Tensor, *, kind: str, window: Window) -> tuple[Tensor, Backward]:
     how, ceil = ((side, side) for side in (window.kernel, window.stride, window.padding)), window.ceil
     kernel, stride, padding = how
     if kind == "average":
+        back = partial(_pool_back, torch.ops.aten.avg_pool2d_backward, x.shape)
         averaged = functional.avg_pool2d(x, kernel, stride, padding, ceil_mode=ceil)
-        return averaged, partial(_average_back, x.shape, (kernel, stride, padding, ceil, True, None))
+        return averaged, partial(back, (kernel, stride, padding, ceil, True, None))
+    back = partial(_pool_back, torch.ops.aten.max_pool2d_with_indices_backward, x.shape)
     pooled, indices = functional.max_pool2d(x, kernel, stride, padding, ceil_mode=ceil, return_indices=True)
-    return pooled, partial(_maximum_back, x.shape, (kernel, stride, padding, (1, 1), ceil, indices))
+    return pooled, partial(back, (kernel, stride, padding, (1, 1), ceil, indices))
 
 
-def _average_back(shape: Sequence[int], how: Sequence[Any], gradient: Tensor) -> Tensor:
-    found: Tensor = torch.ops.aten.avg_pool2d_backward(gradient, _make_like(shape, gradient), *how)
-    return found
-
-
-def _maximum_back(shape: Sequence[int], how: Sequence[Any], gradient: Tensor) -> Tensor:
-    found: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(gradient, _make_like(shape, gradient), *how)
-    return found
+def _pool_back(operator: Callable[..., Tensor], shape: Sequence[int], how: Sequence[Any], gradient: Tensor) -> Tensor:
+    return operator(gradient, _make_like(shape, gradient), *how)
 
 
 def join(x: Tensor, *, branches: Sequence[Step]) -> tuple[Tensor, Backward]:
@@ -130,8 +122,7 @@ def join(x: Tensor, *, branches: Sequence[Step]) -> tuple[Tensor, Backward]:
 
 def _join_back(backs: Sequence[Backward], channels: Sequence[int], gradient: Tensor) -> Tensor:
     parts = gradient.split(channels, 1)
-    gradients = [back(part) for back, part in zip(backs, parts, strict=True)]
-    return torch.stack(gradients).sum(0)
+    return reduce(torch.add, (back(part) for back, part in zip(backs, parts, strict=True)))
 
 
 def run(image: Tensor, steps: Steps) -> Iterator[tuple[str, Tensor, Backward]]:

@@ -1,4 +1,4 @@
-"""Rates of a device: tasks timed in turn, its matrix rate, the operations of a task, and how far results differ."""
+"""Rates of a device: tasks timed in turn, its matrix rate, and the operations of a task."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from guidedstyle.device.precision import time_work
@@ -52,9 +51,3 @@ def count_operations(task: Task) -> int:
     with FlopCounterMode(display=False) as counter:
         task()
     return int(counter.get_total_flops())
-
-
-def differ(found: Tensor, expected: Tensor) -> float:
-    """Return how far a tensor is from another: the norm of the difference over that of the other."""
-    expected = expected.double().cpu()
-    return float(torch.linalg.vector_norm(found.double().cpu() - expected) / torch.linalg.vector_norm(expected))

@@ -73,7 +73,7 @@ def test_a_child_of_a_process_that_limits_spinning_watches_for_busy_processes_to
     child = "import guidedstyle; from guidedstyle.device.threads import write_spinning; print(write_spinning())"
     parent = f"import guidedstyle, subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     with running(child) as (alone,), running(parent) as (born,):
-        assert alone.communicate()[0] == born.communicate()[0] == f"{LIMITED} (not at all beside busy processes)\n"
+        assert alone.communicate()[0] == born.communicate()[0] == f"{LIMITED} (less beside busy processes)\n"
 
 
 @pytest.mark.parametrize("after", ["", "x86_Thread_features:\t\nx86_Thread_features_locked:\t\n"])

@@ -14,7 +14,7 @@ import pytest
 import torch
 from programs.device.faulty import die, hang, measure, raise_error
 from programs.device.rows import Row, Target, write_json
-from programs.device.speeds import sum_waits
+from programs.device.speeds import differ, sum_waits
 from programs.device.worker import Check, run_checks
 
 PROGRAM = Path(__file__).parents[1] / "device_check.py"
@@ -107,3 +107,9 @@ def test_waits_count_within_sizes_but_not_where_the_losses_are_looked_at() -> No
         waits += 7 * (done == 13) + (number == 11) + (done == 16)
         seen.append((stage, done, waits))
     assert sum_waits(seen) == 1
+
+
+def test_tensors_differ_by_the_share_of_their_norm() -> None:
+    expected = torch.tensor([3.0, 4.0])
+    assert differ(expected, expected) == 0
+    assert differ(expected + torch.tensor([0.0, 0.5]), expected) == pytest.approx(0.1)

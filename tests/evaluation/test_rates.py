@@ -1,12 +1,11 @@
-"""Rates of a device: operations counted as written out by hand, tasks in turn, and how far tensors are apart."""
+"""Rates of a device: operations counted as written out by hand and tasks in turn."""
 
 from __future__ import annotations
 
-import pytest
 import torch
 from torch.nn import functional
 
-from guidedstyle.evaluation.rates import count_operations, differ, measure_matrix_rate, time_in_turns
+from guidedstyle.evaluation.rates import count_operations, measure_matrix_rate, time_in_turns
 
 CPU = torch.device("cpu")
 
@@ -36,9 +35,3 @@ def test_tasks_take_turns_and_the_first_turn_does_not_count() -> None:
 
 def test_the_matrix_rate_is_one_that_a_machine_can_have() -> None:
     assert 1e7 < measure_matrix_rate(CPU, torch.float32, side=384) < 1e15
-
-
-def test_tensors_differ_by_the_share_of_their_norm() -> None:
-    expected = torch.tensor([3.0, 4.0])
-    assert differ(expected, expected) == 0
-    assert differ(expected + torch.tensor([0.0, 0.5]), expected) == pytest.approx(0.1)

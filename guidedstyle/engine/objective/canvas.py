@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from guidedstyle.device.transfer import send
 from guidedstyle.engine.objective.colour import extract_luminance, replace_luminance
 from guidedstyle.masks.compositing import ROUNDING, Part, split_region
 from guidedstyle.recipe.controls import Controls
@@ -77,8 +78,8 @@ class Canvas:
             )
             if index in scene.painted
         )
-        content = resize(torch.from_numpy(scene.content).to(device), size)
-        return cls(content, weights.to(device), weights.numpy(), regions, recipe.smoothness)
+        content = resize(send(torch.from_numpy(scene.content), device), size)
+        return cls(content, send(weights, device), weights.numpy(), regions, recipe.smoothness)
 
     @cached_property
     def pixels(self) -> Array:

@@ -195,9 +195,9 @@ def _see(grams: Tensor, metric: Tensor) -> Tensor:
 
 def _find_distinct(tensors: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
     """Stack each tensor once; returns the stack, and where each is in it."""
-    numbers: dict[int, int] = {}
-    which = [numbers.setdefault(id(one), len(numbers)) for one in tensors]
-    return torch.stack([tensors[which.index(number)] for number in range(len(numbers))]), which
+    distinct = {id(one): one for one in tensors}
+    order = list(distinct)
+    return torch.stack(list(distinct.values())), [order.index(id(one)) for one in tensors]
 
 
 def draw_style_image(scene: Scene, canvas: Canvas, number: int, name: str, *, grey: bool = True) -> tuple[Array, Array]:

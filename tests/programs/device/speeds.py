@@ -21,7 +21,7 @@ from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.progress import Update
 from guidedstyle.engine.solvers.minimise import PATIENCE
 from guidedstyle.evaluation.bench import LIMITED, REGION_LIMITS, STEP_LIMITS, TILE_LIMITS, Bench
-from guidedstyle.evaluation.rates import count_operations, differ, measure_matrix_rate
+from guidedstyle.evaluation.rates import count_operations, measure_matrix_rate
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.model import Recipe
 
@@ -106,6 +106,12 @@ def check_tiles(target: Target) -> Iterator[Row]:
         yield Row(what=f"step in tiles against whole, {name}, {size} px", value=ratio, most=target.limit(most))
 
 
+def differ(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """Return how far a tensor is from another: the norm of the difference over that of the other."""
+    expected = expected.double().cpu()
+    return float(torch.linalg.vector_norm(found.double().cpu() - expected) / torch.linalg.vector_norm(expected))
+
+
 def check_loop(target: Target) -> Iterator[Row]:
     """Time steps as a render takes them, the solver included, and how much of that time a GPU is busy."""
     for size in sorted({min(size, target.size) for size in (*SMALL, 1024)}):
@@ -116,7 +122,7 @@ def check_loop(target: Target) -> Iterator[Row]:
         step = (long - short) / (2 * PATIENCE)
         yield Row(what=f"step of a render, 3 regions, {size} px", value=1000 * step, unit="ms")
         if target.gpu:
-            kernels, busy = (many - few for few, many in zip(_profile(few), _profile(many), strict=True))
+            kernels, busy = (after - before for before, after in zip(_profile(few), _profile(many), strict=True))
             note = f"{kernels / (2 * PATIENCE):.0f} kernels a step"
             what = f"share of that time in which the GPU is busy, {size} px"
             yield Row(what=what, value=busy / (long - short), note=note)
