@@ -6,7 +6,7 @@ is measured on the whole image, of which it reads the border.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,18 +67,23 @@ class StyleTerm:
         return squared_norms(self.statistic.finish(sums) - targets, self.metric) / self.norms
 
 
-def add_style_losses(losses: Tensor, terms: Iterable[StyleTerm], sums: Iterable[Tensor]) -> Tensor:
-    """Add each part's style loss, the weighted sum of its distances over octaves and layers, to `losses` (P,)."""
-    found = [(term, term.measure_distances(measured)) for term, measured in zip(terms, sums, strict=True)]
-    if not found:
-        return losses
-    distances = torch.cat([one for _, one in found])
-    indices, weights = (
-        torch.cat(one) for one in zip(*((term.indices, term.weights) for term, _ in found), strict=True)
-    )
-    matrix = distances.new_zeros(len(losses), len(distances))
-    matrix[indices, torch.arange(len(distances), device=indices.device)] = weights.to(distances.dtype)
-    return losses + matrix @ distances  # adds in the same order on every device and at every run
+def weigh_distances(terms: Sequence[StyleTerm], like: Tensor) -> Tensor:
+    """Return the weights (P, D) of the distances of all terms, one after the other, in the loss of each part.
+
+    On the device and in the data type of `like` (P,). As a product with them, losses have one order of sums everywhere.
+    """
+    matrix = like.new_zeros(len(like), sum(len(term.indices) for term in terms))
+    start = 0
+    for term in terms:
+        columns = torch.arange(start, start := start + len(term.indices), device=like.device)
+        matrix[term.indices, columns] = term.weights.to(like)
+    return matrix
+
+
+def measure_style(terms: Iterable[StyleTerm], weights: Tensor, sums: Iterable[Tensor]) -> Tensor:
+    """Measure each part's style loss (P,): the sum of its distances over octaves and layers, by `weigh_distances`."""
+    distances = [term.measure_distances(found) for term, found in zip(terms, sums, strict=True)]
+    return weights @ torch.cat([weights.new_zeros(0), *distances])
 
 
 def relative_norms(targets: Tensor, metric: Tensor | None) -> Tensor:

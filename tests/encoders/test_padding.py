@@ -32,6 +32,7 @@ def put_plain(encoder: nn.Module, padding: Padding) -> nn.Module:
             how = (child.in_channels, child.out_channels, child.kernel_size, child.stride, child.padding)
             plain = nn.Conv2d(*how, bias=child.bias is not None, padding_mode=padding).to(child.weight.dtype)
             plain.load_state_dict(child.state_dict())
+            plain.differentiate = plain.forward  # type: ignore[assignment]  # never called: autograd does it
             encoder.add_module(name, plain)
         else:
             put_plain(child, padding)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from guidedstyle.losses.gram import STATISTICS, guided_grams, guided_means, mix_grams, squared_norms
 from guidedstyle.losses.guides import make_guides
-from guidedstyle.losses.terms import add_style_losses
+from guidedstyle.losses.terms import StyleTerm, measure_style, weigh_distances
 from guidedstyle.types import Statistic
 
 GRID = (6, 7)
@@ -267,9 +267,13 @@ def test_regions_of_half_opacity_weigh_as_one_in_the_loss() -> None:
     whole = guide(torch.ones(1, *GRID, dtype=torch.float64), GRID)
     halves = guide(torch.full((2, *GRID), 0.5, dtype=torch.float64), GRID)
     gram = guided_grams(target, whole)
-    none = torch.zeros(2, dtype=torch.float64)
-    one = add_style_losses(none[:1], [aim_at(gram)], [guided_grams(features, whole)])
-    two = add_style_losses(none, [aim_at(gram.expand(2, -1, -1))], [guided_grams(features, halves)])
+
+    def measure(term: StyleTerm, sums: Tensor) -> Tensor:
+        none = torch.zeros(len(sums), dtype=torch.float64)
+        return measure_style([term], weigh_distances([term], none), [sums])
+
+    one = measure(aim_at(gram), guided_grams(features, whole))
+    two = measure(aim_at(gram.expand(2, -1, -1)), guided_grams(features, halves))
     torch.testing.assert_close(two.mean(), one.mean())
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from support.grams import aim_at, guide, weigh
 
+from guidedstyle.losses import terms
 from guidedstyle.losses.gram import guided_grams
 from guidedstyle.losses.guides import Guides
-from guidedstyle.losses.terms import StyleTerm, add_style_losses, content_losses, total_variation
+from guidedstyle.losses.terms import StyleTerm, content_losses, total_variation, weigh_distances
 
 GRID = (5, 6)
 
@@ -23,7 +24,8 @@ def make_term(regions: int = 2, scale: float = 1) -> StyleTerm:
 
 def measure_style(features: torch.Tensor, term: StyleTerm, guides: Guides | None = None) -> torch.Tensor:
     sums = guided_grams(features, guides or guide(draw(len(term.targets), *GRID, seed=1), GRID))
-    return add_style_losses(torch.zeros(len(term.targets), dtype=features.dtype), [term], [sums])
+    weights = weigh_distances([term], torch.zeros(len(term.targets), dtype=features.dtype))
+    return terms.measure_style([term], weights, [sums])
 
 
 def test_gradients_are_the_numerical_ones() -> None:

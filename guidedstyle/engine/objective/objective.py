@@ -25,8 +25,9 @@ from guidedstyle.losses.terms import (
     Losses,
     StyleTerm,
     TotalVariationTerm,
-    add_style_losses,
     measure_frame,
+    measure_style,
+    weigh_distances,
 )
 from guidedstyle.losses.tiles import Tile
 from guidedstyle.recipe.controls import Controls
@@ -106,6 +107,8 @@ class Objective:
             self.style_terms = self.target_builder.make_terms()
             content_weight = PUBLISHED_CONTENT if plan.published else CONTENT_WEIGHTS[scene.recipe.format]
             self.weights = RegionWeights.of(self.canvas, balance=scene.recipe.balance, content_weight=content_weight)
+            none = self.weights.parts.new_zeros(self.weights.parts.shape[1])
+            self.style_weights = weigh_distances(self.style_terms, none)
             self.content_terms = self._make_content_terms()
         self.total_variation = TotalVariationTerm(self.canvas.smoothness_map)
         self.octaves = self._gather()
@@ -135,8 +138,7 @@ class Objective:
         sums = self._sum_terms(self.canvas.show(composed, image), self.octaves)
         if self.canvas.kept_chroma is not None:
             sums |= self._sum_terms(composed, [Octave(self.octaves[0].tiles, [self.total_variation])])
-        none = self.weights.parts.new_zeros(self.weights.parts.shape[1])
-        parts = add_style_losses(none, self.style_terms, [sums[term] for term in self.style_terms])
+        parts = measure_style(self.style_terms, self.style_weights, [sums[term] for term in self.style_terms])
         style = self.weights.parts @ parts
         content = torch.zeros_like(self.weights.content)
         for term in self.content_terms:
