@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import cos, pi
 from typing import Any, Protocol
 
@@ -24,6 +25,9 @@ class Optimiser(Protocol):
     @property
     def best(self) -> Tensor:
         """The best image so far."""
+
+    def settle(self, measure: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the image that a solve ends with; `measure` computes the loss () of an image."""
 
     def step(self, loss: Tensor, gradient: Tensor) -> None:
         """Take a step from the loss () and its gradient per pixel at `image`; overwrites the gradient."""
@@ -57,6 +61,11 @@ class _Safeguarded:
     def best(self) -> Tensor:
         """The image after the last step; after a jump the best one, until the loss of a new step is known."""
         return torch.where(self.recovering > 0, self.stored, self.image)
+
+    def settle(self, measure: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the image after the last step, whose loss no step has shown yet; the best one if that jumped."""
+        last = self.best
+        return torch.where(measure(last) <= JUMP * self.least_loss, last, self.stored)
 
     def _move(self, change: Tensor, loss: Tensor, *averages: Tensor) -> None:
         """Move the image by `change`, overwriting it, or return to the best one and set the `averages` to zero."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -46,6 +47,10 @@ class Lbfgs:
         moved = (self.image - self._limit(direction)).clamp_(0, 1)
         self.previous, self.returned = (self.image, gradient), jumped
         self.image = torch.where(jumped, self.best, moved)
+
+    def settle(self, measure: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the best image; its loss is known."""
+        return self.best
 
     def _limit(self, change: Tensor) -> Tensor:
         """Limit a step to the trust radius: the curvature of the first pair may be wrong for most pixels."""

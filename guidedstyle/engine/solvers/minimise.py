@@ -127,7 +127,8 @@ def minimise(
         if not on_step(Step(len(totals), losses, optimiser, totals)):
             reason = EndReason.INTERRUPTED
             break
-    return optimiser.best, Ending(len(totals), reason)
+    with torch.no_grad():
+        return optimiser.settle(lambda image: objective(image).total), Ending(len(totals), reason)
 
 
 def _move_state(state: Any, device: torch.device) -> Any:

@@ -244,3 +244,17 @@ def test_lbfgs_returns_to_the_best_image_after_a_jump() -> None:
     assert (seen[1] - start).abs().max() > 0.01
     torch.testing.assert_close(seen[2], start, rtol=0, atol=1e-5)
     assert 0 < (seen[3] - start).abs().mean() < 0.6 * (seen[1] - start).abs().mean()
+
+
+@pytest.mark.parametrize(("method", "factor"), [("adam", 100.0), ("sgd", 100.0), ("adam", float("nan"))])
+def test_a_last_step_whose_loss_jumps_does_not_count(method: SolverMethod, factor: float) -> None:
+    """No step follows it, so its loss is measured for itself; the best image is stored in half precision."""
+    seen: list[torch.Tensor] = []
+
+    def objective(image: torch.Tensor) -> Loss:
+        seen.append(image.detach().clone())
+        return Loss((image - 0.3).square().mean() * (factor if len(seen) > 6 else 1.0))
+
+    found, _ = minimise(objective, torch.full((1, 3, 4, 4), 0.9), method=method, steps=6)
+    torch.testing.assert_close(found, seen[5], rtol=0, atol=1e-3)
+    assert float((seen[6] - seen[5]).abs().max()) > 2e-3
