@@ -24,16 +24,18 @@ from guidedstyle.encoders.architecture import (
     Pooling,
 )
 from guidedstyle.encoders.passes import (
+    IMAGE,
     Backward,
     PaddedConvolution,
+    Readers,
     Step,
     Steps,
     chain,
     convolve,
     encode,
-    encode_frozen,
     join,
     pool,
+    read_frozen,
     rectify,
     run,
 )
@@ -87,6 +89,9 @@ class Encoder(Described, Protocol):
     def encode(self, image: Tensor, layers: Iterable[str]) -> Features:
         """Encode `image` (B, 3, H, W) in [0, 1] into {layer: (B, C, h, w)}, (h, w) being the layer's grid."""
 
+    def measure(self, image: Tensor, readers: Readers) -> Sequence[Tensor]:
+        """Return what readers compute from the features of `image`; its gradient is all that can be computed."""
+
     def fingerprint(self) -> str:
         """Return a hash of all that its features depend on: weights, precision, kind of device, versions."""
 
@@ -121,12 +126,18 @@ class ConvEncoder(nn.Module):
     def encode(self, image: Tensor, layers: Iterable[str]) -> Features:
         """Encode `image` (B, 3, H, W) in [0, 1] into {layer: (B, C, h, w)}, stopping at the deepest of `layers`.
 
-        Where the weights are frozen, the gradient can be computed once. Raises KeyError where there is no such layer.
+        Raises KeyError where there is no such layer.
         """
-        steps = self._list_steps(set(layers))
-        differentiable = torch.is_grad_enabled() and image.requires_grad
-        trained = any(parameter.requires_grad for parameter in self.parameters())
-        return encode_frozen(image, steps) if differentiable and not trained else encode(image, steps)
+        return encode(image, self._list_steps(set(layers)))
+
+    def measure(self, image: Tensor, readers: Readers) -> Sequence[Tensor]:
+        """Return what readers compute from the features of `image` (B, 3, H, W), up to the deepest layer they read.
+
+        The gradient of the image can be computed once; the weights have none. In less memory and time than from
+        `encode`, as each reader adds to the features' gradient in place.
+        """
+        layers = {layer for layer, _ in readers} - {IMAGE}
+        return read_frozen(image, self._list_steps(layers) if layers else [], readers)
 
     def walk(self, image: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Compute the layers of `image` one by one; yields each name, the input of the block, and its features."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
+from itertools import chain as chain_iterables
 from typing import Any
 
 import torch
@@ -21,6 +22,10 @@ from guidedstyle.encoders.architecture import Window
 Backward = Callable[[Tensor], Tensor]  # from the gradient of what came out to that of what came in
 Step = Callable[[Tensor], tuple[Tensor, Backward]]
 Steps = Sequence[tuple[str, Step]]  # with the names of the layers that they end at, "" where there is none
+AddGradient = Callable[[Tensor, Tensor], None]  # the gradient of what was read, in place, to that of the features
+Reader = Callable[[Tensor], tuple[Tensor, AddGradient]]  # of features
+Readers = Sequence[tuple[str, Reader]]  # each with the layer that it reads
+IMAGE = "pixels"  # the layer of the image itself
 
 
 class PaddedConvolution(nn.Conv2d):
@@ -93,7 +98,9 @@ def rectify(x: Tensor) -> tuple[Tensor, Backward]:
 
 
 def _rectify_back(features: Tensor, gradient: Tensor) -> Tensor:
-    found: Tensor = torch.ops.aten.threshold_backward(gradient, features, 0)
+    """In place, unless the gradient has gaps: what comes before would have to copy it."""
+    how = {"grad_input": gradient} if gradient.is_contiguous(memory_format=torch.channels_last) else {}
+    found: Tensor = torch.ops.aten.threshold_backward(gradient, features, 0, **how)
     return found
 
 
@@ -138,39 +145,47 @@ def encode(image: Tensor, steps: Steps) -> dict[str, Tensor]:
     return {layer: features for layer, features, _ in run(image, steps) if layer}
 
 
-def encode_frozen(image: Tensor, steps: Steps) -> dict[str, Tensor]:
-    """Run the steps of an image where weights are frozen; the gradient of the image can then be computed once."""
-    features = _Frozen.apply(image, steps)
-    return dict(zip((layer for layer, _ in steps if layer), features, strict=True))
+def read_frozen(image: Tensor, steps: Steps, readers: Readers) -> Sequence[Tensor]:
+    """Run the steps of an image, and return what readers compute; the gradient of the image can be computed once."""
+    found: Sequence[Tensor] = _Read.apply(image, steps, readers) if readers else []
+    return found
 
 
-class _Frozen(Function):
+class _Read(Function):
     """Keeps what the backward passes read, until each has run."""
 
     @staticmethod
-    def forward(ctx: Any, image: Tensor, steps: Steps) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, image: Tensor, steps: Steps, readers: Readers) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
-        ctx.backs, found = [], []
-        for layer, features, back in run(image, steps):
-            ctx.backs.append((layer, back))
-            found += [features.detach()] if layer else []  # autograd's own outputs would keep themselves alive
-        return tuple(found)
+        ctx.backs = []
+        found, differentiable = dict[int, Tensor](), ctx.needs_input_grad[0]
+        for layer, features, back in chain_iterables([(IMAGE, image, _identity)], run(image, steps)):
+            adders = list[tuple[int, AddGradient]]()
+            for number, (name, reader) in enumerate(readers):
+                if name == layer:
+                    found[number], add = reader(features)
+                    adders.append((number, add))
+            if differentiable:
+                ctx.backs.append((features if adders else None, adders, back))
+        return tuple(found[number] for number in range(len(readers)))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None]:
+    def backward(ctx: Any, *outer: Tensor | None) -> tuple[Tensor | None, None, None]:
         if not ctx.backs:
             raise RuntimeError("the gradient of frozen features was computed before: encode the image again")
-        outer, gradient = list(gradients), None
+        gradient: Tensor | None = None
         while ctx.backs:
-            layer, back = ctx.backs.pop()
-            gradient = _add(gradient, outer.pop()) if layer else gradient
+            features, adders, back = ctx.backs.pop()
+            for number, add in adders:
+                given = outer[number]
+                if given is not None:
+                    gradient = torch.zeros_like(features) if gradient is None else gradient
+                    add(given, gradient)
+            del features, adders
             gradient = gradient if gradient is None else back(gradient)
-        return gradient, None
+        return gradient, None, None
 
 
-def _add(gradient: Tensor | None, outer: Tensor | None) -> Tensor | None:
-    """Add the gradient of a layer's own loss to that of the layers after it, in place."""
-    if gradient is None or outer is None:
-        return outer if gradient is None else gradient
-    return gradient.add_(outer)
+def _identity(gradient: Tensor) -> Tensor:
+    return gradient

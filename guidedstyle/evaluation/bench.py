@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from guidedstyle.device.free_memory import measure_memory, measure_peak
+from guidedstyle.device.free_memory import keep_freed_memory, measure_memory, measure_peak
 from guidedstyle.device.precision import name_precision, time_work
 from guidedstyle.device.threads import write_spinning
 from guidedstyle.encoders.encoder import Encoder
+from guidedstyle.encoders.passes import AddGradient
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import SIDES, find_needs, make_plan
 from guidedstyle.engine.progress import Update
@@ -56,9 +57,13 @@ class Line:
 
 
 class Bench:
-    """Measure an encoder on a device, on squares of noise of `size` px; times are medians of `repeats`."""
+    """Measure an encoder on a device, on squares of noise of `size` px; times are medians of `repeats`.
+
+    As in a render, freed memory is kept.
+    """
 
     def __init__(self, encoder: Encoder, *, device: str, size: int, repeats: int) -> None:
+        keep_freed_memory()
         self.device, self.size, self.repeats = device, size, repeats
         self.plan = make_plan(make_scene(1, size), encoder, device)
         self.encoder = self.plan.place(encoder)
@@ -187,14 +192,17 @@ class Bench:
         return time_in_turns(tasks, self.plan.device, repeats or self.repeats)
 
     def make_bare(self) -> Task:
-        """Make the task of encoding an image and computing its gradient, over the octaves and layers of a step."""
+        """Make the task of encoding an image and computing its gradient, over the octaves and layers of a step.
+
+        The gradient that is sent back from each layer is 1 everywhere.
+        """
         image = torch.rand(1, 3, self.size, self.size, device=self.plan.device).requires_grad_()
-        octaves, layers = self.plan.stages[-1].octaves, self.plan.style_layers
+        octaves, readers = self.plan.stages[-1].octaves, [(layer, _read_nothing) for layer in self.plan.style_layers]
 
         def task() -> None:
             halved = build_octaves(image, octaves)
-            found = [features for octave in halved for features in self.encoder.encode(octave, layers).values()]
-            torch.autograd.grad(found, image, [torch.ones_like(features) for features in found])
+            found = torch.stack([one for octave in halved for one in self.encoder.measure(octave, readers)])
+            torch.autograd.grad(found.sum(), image)
 
         return task
 
@@ -232,6 +240,14 @@ def find_largest(estimate: Callable[[int, Tiling], int], tiling: Tiling, free: i
     """Find the side of the largest square, in multiples of 64 px, whose estimate is at most `free` bytes."""
     sizes = range(64, LARGEST_SIZE, 64)
     return sizes[max(0, bisect_right(sizes, free, key=lambda size: estimate(size, tiling)) - 1)]
+
+
+def _read_nothing(features: Tensor) -> tuple[Tensor, AddGradient]:
+    return torch.zeros((), device=features.device), _add_one
+
+
+def _add_one(outer: Tensor, gradient: Tensor) -> None:
+    gradient.add_(1)
 
 
 def _show(seconds: float) -> str:

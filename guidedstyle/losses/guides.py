@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -23,19 +23,23 @@ class Rows:
     """The M rows of guided features, one for each region at each of its positions on a grid of N.
 
     `positions` (M,) are flat grid indices, in blocks of one region each. The last rows are multiplied by `roots`
-    (m, 1), which are 0 for padding; those before them by 1. For the backward pass, `first` (N,) is the row of the first
-    region at each position, M if there is none, and `again` (k,) are the rows of further regions.
+    (m, 1), which are 0 for padding; those before them by 1. For the backward pass, `regions` holds for the first region
+    at each position, the second one, and so on, the index (N,) of its row, or M where there is none.
     """
 
     positions: Tensor
     roots: Tensor
-    first: Tensor
-    again: Tensor
+    regions: tuple[Tensor, ...]
 
     @property
     def mixed(self) -> int:
         """The index of the first row with a root."""
         return len(self.positions) - len(self.roots)
+
+    def to(self, device: torch.device) -> Rows:
+        """Copy them to a device."""
+        regions = tuple(send(one, device) for one in self.regions)
+        return Rows(send(self.positions, device), send(self.roots, device), regions)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Guides:
 
     def to(self, device: torch.device) -> Guides:
         """Copy them to a device."""
-        rows = self.rows and Rows(*(send(getattr(self.rows, one.name), device) for one in fields(Rows)))
+        rows = self.rows and self.rows.to(device)
         return Guides(send(self.scales, device), send(self.owners, device), rows, self.one_each)
 
     @cached_property
@@ -66,7 +70,7 @@ class Guides:
 
 
 def make_guides(grid_weights: Tensor) -> Guides:
-    """Make the guides of regions from their grid weights (R, N), which sum to 1 over the image for each region.
+    """Make the guides of regions from their grid weights (R, h, w), which sum to 1 over the image for each region.
 
     On the CPU, as how many rows there are depends on the weights: another device would have to wait for each answer.
 
@@ -74,19 +78,59 @@ def make_guides(grid_weights: Tensor) -> Guides:
     guided Gram is linear in the mask, so that two soft masks that sum to 1 leave no unstyled seam. For masks of 0 and 1
     both are the same.
     """
-    scales = grid_weights.amax(1)
-    there = torch.nonzero(scales).flatten()
-    if not len(there):
-        there = torch.nonzero(scales == 0).flatten()[:1]  # any one: all are 0
-    if len(there) == 1 and bool(grid_weights[there[0]].amin() == scales[there[0]]):
-        return Guides(scales, there.expand(_divide(grid_weights.shape[1])))
-    found = [_find_positions(grid_weights[region] / scales[region]) for region in there.tolist()]
-    block = _choose_block([(len(one.plain), len(one.mixed)) for one in found])
-    layouts = [_lay_out(one, block) for one in found]
-    return _join(scales, there, layouts, block=block, size=grid_weights.shape[1])
+    scales, weights = grid_weights.amax((1, 2)), grid_weights.flatten(1)
+    owners, rows = _lay_out(_find_parts(weights, scales), weights.shape[1])
+    return Guides(scales, owners, rows, owners.tolist() == list(range(len(scales))))
 
 
-def _divide(rows: int) -> int:
+@dataclass(frozen=True)
+class _Part:
+    """A region's positions: those with root 1, and the others with their roots."""
+
+    region: int
+    plain: Tensor
+    mixed: Tensor
+    roots: Tensor
+
+    def divide(self, block: int) -> _Part:
+        """Leave whole blocks of positions with root 1; all others follow, padded with roots of 0."""
+        whole = len(self.plain) // block * block
+        plain, left = self.plain[:whole], self.plain[whole:]
+        mixed, roots = torch.cat([left, self.mixed]), torch.cat([torch.ones_like(left).to(self.roots), self.roots])
+        padding = -len(mixed) % block
+        return replace(
+            self, plain=plain, mixed=functional.pad(mixed, (0, padding)), roots=functional.pad(roots, (0, padding))
+        )
+
+
+def _find_parts(weights: Tensor, scales: Tensor) -> list[_Part]:
+    """Find the positions of each region that has any weight (R, N)."""
+    regions, positions = torch.nonzero(weights, as_tuple=True)
+    squares = weights[regions, positions] / scales[regions]
+    counts = torch.bincount(regions, minlength=len(weights)).tolist()
+    pairs = zip(positions.split(counts), squares.split(counts), strict=True)
+    return [_split(region, *pair) for region, pair in enumerate(pairs) if counts[region]]
+
+
+def _split(region: int, positions: Tensor, squares: Tensor) -> _Part:
+    full = squares > 1 - 4 * torch.finfo(squares.dtype).eps  # up to the rounding of averages
+    return _Part(region, positions[full], positions[~full], squares[~full].sqrt())
+
+
+def _lay_out(parts: Sequence[_Part], size: int) -> tuple[Tensor, Rows | None]:
+    """Lay out regions on a grid of `size` positions in blocks; returns the owner of each block, and their rows."""
+    if len(parts) == 1 and len(parts[0].plain) == size:
+        return torch.full((_count_blocks(size),), parts[0].region), None
+    block = _choose_block([(len(part.plain), len(part.mixed)) for part in parts])
+    divided = [part.divide(block) for part in parts]
+    pieces = [part.plain for part in divided] + [part.mixed for part in divided]
+    owners = torch.tensor([part.region for part in divided], dtype=torch.long).repeat(2)
+    owners = owners.repeat_interleave(torch.tensor([len(piece) // block for piece in pieces], dtype=torch.long))
+    positions, roots = torch.cat(pieces or [owners]), torch.cat([part.roots for part in divided] or [torch.zeros(0)])
+    return owners, Rows(positions.int(), roots[:, None], tuple(_find_rows(positions, roots, size)))
+
+
+def _count_blocks(rows: int) -> int:
     """Return the smallest number of equal blocks that are not too long; one for a prime number of rows."""
     least = -(-rows // LONGEST_BLOCK)
     return next((count for count in range(least, rows // SHORTEST_PART + 1) if rows % count == 0), 1)
@@ -103,56 +147,13 @@ def _choose_block(counts: Sequence[tuple[int, int]]) -> int:
     return min((one for one in lengths if SHORTEST_BLOCK <= one <= LONGEST_BLOCK), key=cost)
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """A region's positions: those with root 1, and the others with their roots."""
-
-    plain: Tensor
-    mixed: Tensor
-    roots: Tensor
-
-
-def _find_positions(squares: Tensor) -> _Layout:
-    everywhere = torch.nonzero(squares).flatten()
-    found = squares[everywhere]
-    full = found > 1 - 4 * torch.finfo(found.dtype).eps  # up to the rounding of averages
-    return _Layout(everywhere[full], everywhere[~full], found[~full].sqrt())
-
-
-def _lay_out(region: _Layout, block: int) -> _Layout:
-    """Lay out whole blocks of positions with root 1, and blocks of all others, padded with roots of 0."""
-    whole = len(region.plain) // block * block
-    plain, left = region.plain[:whole], region.plain[whole:]
-    mixed, roots = (
-        torch.cat([left, region.mixed]),
-        torch.cat([torch.ones_like(left, dtype=region.roots.dtype), region.roots]),
-    )
-    padding = -len(mixed) % block
-    return _Layout(plain, *(functional.pad(one, (0, padding)) for one in (mixed, roots)))
-
-
-def _join(scales: Tensor, there: Tensor, layouts: Sequence[_Layout], *, block: int, size: int) -> Guides:
-    parts = [one.plain for one in layouts] + [one.mixed for one in layouts]
-    counts = torch.tensor([len(part) // block for part in parts], device=there.device)
-    positions = torch.cat(parts)
-    roots = torch.cat([one.roots for one in layouts])
-    first, again = _find_rows(positions, roots, counts=counts.tolist(), block=block, size=size)
-    owners = there.repeat(2).repeat_interleave(counts)
-    rows = Rows(positions.int(), roots[:, None], first.int(), again.int())  # half the memory of 64 bits
-    return Guides(scales, owners, rows, owners.tolist() == list(range(len(scales))))
-
-
-def _find_rows(
-    positions: Tensor, roots: Tensor, *, counts: Sequence[int], block: int, size: int
-) -> tuple[Tensor, Tensor]:
-    """Return the first row (N,) of each of `size` positions, and all further rows (k,)."""
-    rows, nothing = torch.arange(len(positions), device=positions.device), len(positions)
-    padding = torch.zeros_like(rows, dtype=torch.bool)
-    padding[nothing - len(roots) :] = roots == 0
-    first, again = rows.new_full((size,), nothing), []
-    for part in rows.split([count * block for count in counts]):
-        part = part[~padding[part]]
-        known = first[positions[part]] < nothing
-        first[positions[part[~known]]] = part[~known]
-        again.append(part[known])
-    return first, torch.cat(again)
+def _find_rows(positions: Tensor, roots: Tensor, size: int) -> Iterator[Tensor]:
+    """Find the row of the first region at each of `size` positions, of the second one, and so on."""
+    real = torch.ones_like(positions, dtype=torch.bool)
+    real[len(positions) - len(roots) :] = roots > 0
+    left, nothing = torch.nonzero(real).flatten(), len(positions)
+    while len(left):
+        rows = positions.new_full((size,), nothing)
+        rows.scatter_reduce_(0, positions[left], left, "amin")
+        yield rows.int()  # half the memory of 64 bits
+        left = left[rows[positions[left]] != left]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -15,6 +16,7 @@ from guidedstyle.device.distributed import count_processes
 from guidedstyle.device.transfer import fetch
 from guidedstyle.encoders.architecture import Architecture, Layer
 from guidedstyle.encoders.encoder import Encoder, Features
+from guidedstyle.encoders.passes import AddGradient
 from guidedstyle.losses.gram import STATISTICS
 from guidedstyle.losses.guides import Guides
 from guidedstyle.losses.propagation import halve_shape
@@ -32,8 +34,11 @@ class Summable(Protocol):
     def layer(self) -> Layer:
         """The layer whose features are read."""
 
-    def collect(self, features: Tensor, tile: Tile, number: int) -> Tensor:
-        """Compute the summand of a tile, by its number, from the features (1, C, h, w) of its window."""
+    def read(self, features: Tensor, tile: Tile, number: int) -> tuple[Tensor, AddGradient]:
+        """Compute the summand of a tile, by its number, from the features (1, C, h, w) of its window.
+
+        The second result adds the gradient of the summand to that of the features, in place.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,16 +53,25 @@ class GuidedStatistic:
     guides: Sequence[Guides]
     metric: Tensor | None = None
 
-    def collect(self, features: Tensor, tile: Tile, number: int) -> Tensor:
-        """Compute a tile's summand: (R, C, C), (R, C), or (R, C + 1, C)."""
-        own = tile.take_own(features, self.layer)
-        if self.metric is not None:
-            own = functional.conv2d(own, self.metric[:, :, None, None])
-        return STATISTICS[self.statistic].collect(own, self.guides[number])
+    def read(self, features: Tensor, tile: Tile, number: int) -> tuple[Tensor, AddGradient]:
+        """Compute a tile's summand: (R, C, C), (R, C), or (R, C + 1, C); its guides are 0 outside of the tile."""
+        guides, statistic = self.guides[number], STATISTICS[self.statistic]
+        if self.metric is None:
+            return statistic.read(features, guides)
+        seen = functional.conv2d(features, self.metric[:, :, None, None])
+        sums, add = statistic.read(seen, guides)
+        return sums, partial(_add_seen, seen, self.metric, add)
 
     def finish(self, sums: Tensor) -> Tensor:
         """Compute the statistic (R, C, C) or (R, C) from the sums over all tiles."""
         return STATISTICS[self.statistic].finish(sums)
+
+
+def _add_seen(seen: Tensor, metric: Tensor, add: AddGradient, outer: Tensor, gradient: Tensor) -> None:
+    """Add the gradient of features as `seen` under a metric to that of the features."""
+    back = torch.zeros_like(seen)
+    add(outer, back)
+    gradient.add_(functional.conv2d(back, metric.T[:, :, None, None]))
 
 
 def measure_octave(
@@ -70,11 +84,11 @@ def measure_octave(
     measure_coarser: MeasureImage | None = None,
 ) -> Sequence[Tensor]:
     """Sum quantities over the tiles of an octave (1, 3, H, W) of an image; see `sum_tiles` for the other parameters."""
-    layers = {quantity.layer.name for quantity in quantities} - {PIXELS.name}
 
-    def measure(window: Tensor, number: int) -> list[Tensor]:
-        features = {PIXELS.name: window} | (encoder.encode(window, layers) if layers else {})
-        return [quantity.collect(features[quantity.layer.name], tiles[number], number) for quantity in quantities]
+    def measure(window: Tensor, number: int) -> Sequence[Tensor]:
+        return encoder.measure(
+            window, [(one.layer.name, partial(one.read, tile=tiles[number], number=number)) for one in quantities]
+        )
 
     if not quantities:
         return measure_coarser(image) if measure_coarser else []
@@ -137,7 +151,8 @@ class ContentFeatures:
         tile = self.tiles[number]
         with torch.no_grad():
             features = self.encoder.encode(tile.cut(self.image), self.layers)
-        return {layer: tile.take_own(found, self.encoder.layers[layer]) for layer, found in features.items()}
+        own = {layer: tile.take_own(found, self.encoder.layers[layer]) for layer, found in features.items()}
+        return {layer: found.contiguous(memory_format=torch.channels_last) for layer, found in own.items()}
 
     def measure_powers(self) -> dict[str, float]:
         """Measure the mean |P|^2 over the positions of each layer, which content losses are relative to."""

@@ -16,6 +16,7 @@ from torch.autograd import Function
 from torch.nn import functional
 
 from guidedstyle.encoders.architecture import Layer
+from guidedstyle.encoders.passes import AddGradient
 from guidedstyle.losses.gram import squared_norms
 from guidedstyle.losses.propagation import OctaveLayer
 from guidedstyle.losses.statistics import PIXELS, TINY, GuidedStatistic
@@ -57,9 +58,9 @@ class StyleTerm:
         """The octave and layer."""
         return self.octave, self.layer.name
 
-    def collect(self, features: Tensor, tile: Tile, number: int) -> Tensor:
-        """Compute the summand of a tile."""
-        return self.statistic.collect(features, tile, number)
+    def read(self, features: Tensor, tile: Tile, number: int) -> tuple[Tensor, AddGradient]:
+        """Compute the summand of a tile, and how to add its gradient."""
+        return self.statistic.read(features, tile, number)
 
     def measure_distances(self, sums: Tensor) -> Tensor:
         """Measure the distances (P,) to the targets from the sums over an image."""
@@ -118,20 +119,25 @@ class ContentTerm:
     norm: float
     weights: Tensor
 
-    def collect(self, features: Tensor, tile: Tile, number: int) -> Tensor:
-        """Compute the content losses (R,) of a tile."""
-        weights = self.grid_weights[(slice(None), *tile.positions(self.layer))].flatten(1)
-        return content_losses(tile.take_own(features, self.layer), self.target(number), weights, self.norm)
+    def read(self, features: Tensor, tile: Tile, number: int) -> tuple[Tensor, AddGradient]:
+        """Compute the content losses (R,) of a tile, and how to add their gradient."""
+        weights = self.grid_weights[(slice(None), *tile.positions(self.layer))]
+        error = tile.take_own(features, self.layer) - self.target(number)
+
+        def add(outer: Tensor, gradient: Tensor) -> None:
+            factors = torch.tensordot(2 / self.norm * outer, weights, 1)
+            tile.take_own(gradient, self.layer).addcmul_(error, factors.to(error))
+
+        return content_losses(error, weights, self.norm), add
 
 
-def content_losses(features: Tensor, target: Tensor, grid_weights: Tensor, norm: float) -> Tensor:
+def content_losses(error: Tensor, grid_weights: Tensor, norm: float) -> Tensor:
     """Compute each region's content loss (R,): the weighted sum of |F - P|^2 over positions, divided by `norm`.
 
-    `features` and `target` are (1, C, h, w), `grid_weights` (R, h * w).
+    `error` F - P is (1, C, h, w), `grid_weights` are (R, h, w).
     """
-    error = features - target
-    squares = torch.linalg.vecdot(error, error, dim=1).to(grid_weights).flatten()
-    losses: Tensor = grid_weights @ squares / norm
+    squares = torch.linalg.vecdot(error, error, dim=1)[0].to(grid_weights)
+    losses: Tensor = grid_weights.flatten(1) @ squares.flatten() / norm
     return losses
 
 
@@ -142,10 +148,18 @@ class TotalVariationTerm:
     smoothness: Tensor
     layer: Layer = PIXELS
 
-    def collect(self, features: Tensor, tile: Tile, number: int) -> Tensor:
-        """Compute the weighted and the unweighted summand (2,) of a tile."""
-        variation = tile.take_own(total_variation(features)[None, None], PIXELS) / self.smoothness.numel()
-        return torch.stack([(self.smoothness[tile.own] * variation).sum(), variation.sum()])
+    def read(self, features: Tensor, tile: Tile, number: int) -> tuple[Tensor, AddGradient]:
+        """Compute the weighted and the unweighted summand (2,) of a tile, and how to add the gradient of both."""
+        weights, count = self.smoothness[tile.own], self.smoothness.numel()
+        variation = tile.take_own(total_variation(features)[None, None], PIXELS)[0, 0]
+        sums = torch.stack([torch.dot(weights.flatten(), variation.flatten()), variation.sum()]) / count
+
+        def add(outer: Tensor, gradient: Tensor) -> None:
+            factors = torch.zeros_like(features[0, 0])
+            tile.take_own(factors[None, None], PIXELS)[0, 0] = (outer[0] * weights + outer[1]) / count
+            add_variation_gradient(features, factors, gradient)
+
+        return sums, add
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -153,10 +167,20 @@ def total_variation(image: Tensor) -> Tensor:
 
     Their mean, the total variation of an image, does not depend on its size.
     """
-    down = (image[:, :, 1:] - image[:, :, :-1]).square()
-    right = (image[:, :, :, 1:] - image[:, :, :, :-1]).square()
-    variation: Tensor = functional.pad(down, (0, 0, 0, 1)) + functional.pad(right, (0, 1))
-    return variation[0].mean(0)
+    variation = torch.zeros_like(image[0, 0])
+    for length, dim in ((image.shape[2], 0), (image.shape[3], 1)):
+        difference = image[0].diff(dim=dim + 1)
+        variation.narrow(dim, 0, length - 1).add_(torch.linalg.vecdot(difference, difference, dim=0))
+    return variation.div_(image.shape[1])
+
+
+def add_variation_gradient(image: Tensor, factors: Tensor, gradient: Tensor) -> None:
+    """Add the gradient of the sum of `factors` (h, w) times the total variation of an image (1, C, h, w) to it."""
+    factors = factors * (2 / image.shape[1])
+    for length, dim in ((image.shape[2], 1), (image.shape[3], 2)):
+        pulled = image[0].diff(dim=dim).mul_(factors.narrow(dim - 1, 0, length - 1))
+        gradient[0].narrow(dim, 1, length - 1).add_(pulled)
+        gradient[0].narrow(dim, 0, length - 1).sub_(pulled)
 
 
 FRAME, ALONG = 4, 15  # px across and along the border

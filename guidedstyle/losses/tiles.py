@@ -24,6 +24,11 @@ class Tile:
     window: tuple[slice, slice]
     shape: Shape  # of the image, in px
 
+    @property
+    def whole(self) -> bool:
+        """Whether the tile is the whole image."""
+        return all(side == slice(0, length) for side, length in zip(self.own, self.shape, strict=True))
+
     def cut(self, image: Tensor) -> Tensor:
         """Cut the window out of an image (..., H, W)."""
         return image[(..., *self.window)]
@@ -39,28 +44,10 @@ class Tile:
     def take_own(self, features: Tensor, layer: Layer) -> Tensor:
         """Crop the features (1, C, h, w) of the window to the tile's own positions."""
         starts = (window.start // layer.stride for window in self.window)
-        found = [slice(p.start - start, p.stop - start) for p, start in zip(self.positions(layer), starts, strict=True)]
-        whole = all(p.start == 0 and p.stop == side for p, side in zip(found, features.shape[2:], strict=True))
-        own: Tensor = features if whole else _Crop.apply(features, found)
-        return own
-
-
-class _Crop(Function):
-    """Crop features; the gradient keeps channels last, which that of slicing would not."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, positions: Sequence[slice]) -> Tensor:
-        ctx.positions, ctx.shape = positions, features.shape
-        down, across = positions
-        return features[..., down, across].contiguous(memory_format=torch.channels_last)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        like = gradients[0]
-        gradient = torch.empty(ctx.shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
-        down, across = ctx.positions
-        gradient.zero_()[..., down, across] = like
-        return gradient, None
+        down, across = (
+            slice(p.start - start, p.stop - start) for p, start in zip(self.positions(layer), starts, strict=True)
+        )
+        return features[..., down, across]
 
 
 def make_tiles(size: Size, side: int, *, halo: int, stride: int) -> tuple[Tile, ...]:

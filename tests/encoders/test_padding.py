@@ -11,6 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from guidedstyle.encoders.architecture import Architecture
 from guidedstyle.encoders.encoder import ConvEncoder
+from guidedstyle.encoders.passes import IMAGE, AddGradient
 from guidedstyle.encoders.registry import FAMILIES
 from guidedstyle.encoders.vgg import IMAGENET, LITE, VGG19
 from guidedstyle.encoders.weights import load_by_name
@@ -39,28 +40,67 @@ def put_plain(encoder: nn.Module, padding: Padding) -> nn.Module:
     return encoder
 
 
-@pytest.mark.parametrize("architecture", FAMILIES, ids=lambda one: one.name)
-@pytest.mark.parametrize("padding", ["zeros", "replicate"])
-@pytest.mark.parametrize("trained", [False, True])
-def test_features_and_gradients_equal_those_of_autograd(architecture, padding: Padding, trained: bool) -> None:
-    """In float64, with torch's own padding, and with gradients of the weights too, which training needs."""
+def read_square(features: Tensor) -> tuple[Tensor, AddGradient]:
+    """Read the sum of the squares."""
+
+    def add(outer: Tensor, gradient: Tensor) -> None:
+        gradient.add_(2 * outer * features)
+
+    return features.square().sum(), add
+
+
+def make_pair(architecture: Architecture, padding: Padding) -> tuple[ConvEncoder, ConvEncoder]:
+    """Make an encoder, and one with the same weights in torch's own convolutions, both in float64."""
     torch.manual_seed(0)
-    layers = architecture.style_layers
-    ours = ConvEncoder(replace(architecture, padding=padding), IMAGENET).double().requires_grad_(trained)
+    ours = ConvEncoder(replace(architecture, padding=padding), IMAGENET).double()
     theirs = ConvEncoder(replace(architecture, padding=padding), IMAGENET).double()
     theirs.load_state_dict(ours.state_dict())
-    put_plain(theirs, padding).requires_grad_(True)  # so that autograd itself computes the gradients
-    found = []
-    for encoder in (ours, theirs):
+    put_plain(theirs, padding)
+    return ours, theirs
+
+
+@pytest.mark.parametrize("architecture", FAMILIES, ids=lambda one: one.name)
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+def test_features_and_gradients_equal_those_of_torch(architecture: Architecture, padding: Padding) -> None:
+    """With gradients of the weights too, which training needs."""
+    layers, found = architecture.style_layers, []
+    for encoder in make_pair(architecture, padding):
         image = make_image().double().requires_grad_()
         features = encoder.encode(image, layers)
         loss = sum((value**2).sum() for value in features.values())
-        used = [*encoder.parameters()] if trained else []
-        gradients = torch.autograd.grad(loss, [image, *used], allow_unused=True)
+        gradients = torch.autograd.grad(loss, [image, *encoder.parameters()], allow_unused=True)
         found.append([*features.values(), *(one for one in gradients if one is not None)])
-    assert len(found[0]) == len(found[1]) > len(layers)
+    assert len(found[0]) == len(found[1]) > 1 + len(layers)
     for mine, expected in zip(*found, strict=True):
         torch.testing.assert_close(mine, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("architecture", FAMILIES, ids=lambda one: one.name)
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+def test_readers_and_their_gradient_equal_those_of_autograd(architecture: Architecture, padding: Padding) -> None:
+    """Two readers of one layer, and one of the image itself, each with a weight of its own."""
+    names = [*architecture.style_layers, architecture.style_layers[0], IMAGE]
+    weights = 1 + torch.arange(len(names)).double()
+    ours, theirs = make_pair(architecture, padding)
+    images = [make_image().double().requires_grad_() for _ in range(2)]
+    found = torch.stack([*ours.measure(images[0], [(name, read_square) for name in names])])
+    features = theirs.encode(images[1], architecture.style_layers) | {IMAGE: images[1]}
+    expected = torch.stack([features[name].square().sum() for name in names])
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)
+    mine, plain = (
+        torch.autograd.grad(weights @ one, image)[0] for one, image in zip((found, expected), images, strict=True)
+    )
+    torch.testing.assert_close(mine, plain, rtol=1e-9, atol=1e-9)
+
+
+def test_a_gradient_that_is_not_asked_for_is_not_computed() -> None:
+    """Deeper layers than those of the losses that count are left out on the way back."""
+    encoder, image = load_by_name("lite", None, None), make_image().requires_grad_()
+    shallow, deep = encoder.measure(image, [("relu1_1", read_square), ("relu3_4", read_square)])
+    (found,) = torch.autograd.grad(shallow, image)
+    (expected,) = torch.autograd.grad(encoder.measure(image, [("relu1_1", read_square)])[0], image)
+    assert float(deep.detach()) > 0
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_published_networks_see_zeros_and_lite_a_replicated_border() -> None:
@@ -98,13 +138,14 @@ def test_a_flat_image_has_flat_features_up_to_the_border(level: float) -> None:
     assert float((framed.amax((2, 3)) - framed.amin((2, 3))).abs().max()) > 0.1
 
 
-def count_kept(architecture: Architecture, padding: Padding, *, trained: bool = False) -> int:
+def count_kept(architecture: Architecture, padding: Padding, *, readers: bool = True) -> int:
     """Count the bytes that torch has allocated and not yet freed after a forward pass."""
-    encoder = ConvEncoder(replace(architecture, padding=padding), IMAGENET).requires_grad_(trained)
-    image = make_image(128, 96).requires_grad_()
+    encoder = ConvEncoder(replace(architecture, padding=padding), IMAGENET).requires_grad_(False)
+    image, layers = make_image(128, 96).requires_grad_(), architecture.style_layers
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as measured:
-        features = encoder.encode(image, architecture.style_layers)
-    assert features
+        found = encoder.measure(image, [(name, read_square) for name in layers]) if readers else ()
+        features = {} if readers else encoder.encode(image, layers)
+    assert found or features
     return sum(event.self_cpu_memory_usage for event in measured.key_averages())
 
 
@@ -114,9 +155,9 @@ def test_a_replicated_border_keeps_no_second_copy_of_the_features(architecture: 
 
 
 @pytest.mark.parametrize("architecture", FAMILIES, ids=lambda one: one.name)
-def test_frozen_features_keep_less_than_autograd_does(architecture: Architecture) -> None:
+def test_readers_keep_less_than_autograd_does(architecture: Architecture) -> None:
     """At least the features before pooling, of which only the indices of the largest are needed."""
-    assert count_kept(architecture, "zeros") < 0.95 * count_kept(architecture, "zeros", trained=True)
+    assert count_kept(architecture, "zeros") < 0.95 * count_kept(architecture, "zeros", readers=False)
 
 
 def test_features_are_freed_as_their_gradient_passes() -> None:
@@ -124,16 +165,16 @@ def test_features_are_freed_as_their_gradient_passes() -> None:
     encoder = load_by_name("lite", None, None)
     image = make_image(128, 96).requires_grad_()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as measured:
-        features = encoder.encode(image, LAYERS)
-        torch.autograd.grad(sum(one.sum() for one in features.values()), image)
-        del features
+        found = encoder.measure(image, [(name, read_square) for name in LAYERS])
+        torch.autograd.grad(sum(found), image)
+        del found
     left = sum(event.self_cpu_memory_usage for event in measured.key_averages())
     assert left < image.nbytes
 
 
-def test_the_gradient_of_frozen_features_is_computed_once() -> None:
-    features = load_by_name("lite", None, None).encode(image := make_image().requires_grad_(), ["relu2_1"])
-    loss = features["relu2_1"].sum()
+def test_the_gradient_of_what_readers_read_is_computed_once() -> None:
+    encoder, image = load_by_name("lite", None, None), make_image().requires_grad_()
+    (loss,) = encoder.measure(image, [("relu2_1", read_square)])
     torch.autograd.grad(loss, image, retain_graph=True)
     with pytest.raises(RuntimeError, match="encode the image again"):
         torch.autograd.grad(loss, image)

@@ -79,7 +79,7 @@ def measure(
     with torch.no_grad():
         features = encode_octaves(encoder, torch.from_numpy(np.ascontiguousarray(image[..., part])), PLACES)
         return {
-            place: STATISTICS[statistic](f, make_guides(torch.full((1, f[0, 0].numel()), 1 / f[0, 0].numel())))[0]
+            place: STATISTICS[statistic](f, make_guides(torch.full_like(f[:, 0], 1 / f[0, 0].numel())))[0]
             for place, f in features.items()
         }
 

@@ -141,11 +141,13 @@ def test_guides_have_as_many_rows_as_positions_for_any_number_of_regions() -> No
     stripes = torch.eye(16).repeat_interleave(4, 1)[:, None].expand(16, 64, 64)
     rows = guide(stripes, (32, 32)).rows
     assert rows
-    assert len(rows.positions) == len(rows.first) == 32 * 32
-    assert len(rows.again) == 0
+    assert len(rows.positions) == 32 * 32
+    assert [len(found) for found in rows.regions] == [32 * 32]
     overlapping = guide(torch.cat([stripes, stripes[:1]]), (32, 32)).rows
     assert overlapping
-    assert len(overlapping.again) == 64
+    first, second = overlapping.regions
+    assert int((first < len(overlapping.positions)).sum()) == 32 * 32
+    assert int((second < len(overlapping.positions)).sum()) == 64
 
 
 def test_convention_squares_of_a_guide_sum_to_1_on_every_grid() -> None:
@@ -159,9 +161,9 @@ def test_convention_weights_are_averaged_before_the_root() -> None:
     weights = torch.tensor([[[1.0, 0, 0, 0]]])
     guides = guide(weights, (1, 2))
     assert guides.rows
-    assert guides.rows.first.tolist() == [0, len(guides.rows.positions)]
+    assert [found.tolist() for found in guides.rows.regions] == [[0, len(guides.rows.positions)]]
     cells = weigh(torch.tensor([[[1.0, 0, 1, 1]]]), (1, 2))
-    torch.testing.assert_close(cells, torch.tensor([[1 / 3, 2 / 3]]))
+    torch.testing.assert_close(cells, torch.tensor([[[1 / 3, 2 / 3]]]))
 
 
 @pytest.mark.parametrize("weights", [[1, 1], [0.7, 0.3], [5, 2, 1]])
@@ -280,6 +282,6 @@ def test_regions_of_half_opacity_weigh_as_one_in_the_loss() -> None:
 @pytest.mark.parametrize("rows", [1, 63, 64 * 64, 31 * 4801, 17 * 5003, 262_144])
 def test_a_region_alone_is_divided_into_few_equal_blocks(rows: int) -> None:
     """Each block writes a matrix of its own: blocks of a few rows would take gigabytes."""
-    blocks = len(make_guides(torch.full((1, rows), 1 / rows)).owners)
+    blocks = len(make_guides(torch.full((1, 1, rows), 1 / rows)).owners)
     assert rows % blocks == 0
     assert rows // blocks >= min(rows, 64)

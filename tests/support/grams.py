@@ -17,8 +17,8 @@ from guidedstyle.losses.terms import StyleTerm, relative_norms
 
 
 def weigh(weights: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Average weights (R, H, W) over the positions of a grid: (R, h * w), with a sum of 1 for each region."""
-    return torch.from_numpy(normalise(average_to_grid(weights.numpy(), grid).copy())).flatten(1)
+    """Average weights (R, H, W) over the positions of a grid: (R, h, w), with a sum of 1 for each region."""
+    return torch.from_numpy(normalise(average_to_grid(weights.numpy(), grid).copy()))
 
 
 def guide(weights: Tensor, grid: tuple[int, int]) -> Guides:
@@ -40,7 +40,7 @@ def aim_at(targets: Tensor, guides: Guides | None = None) -> StyleTerm:
 
 def sum_squares(guides: Guides) -> Tensor:
     """Sum the squares of each region's guide: its Gram matrix of features that are 1 everywhere."""
-    size = len(guides.rows.first) if guides.rows else 1
+    size = len(guides.rows.regions[0]) if guides.rows else 1
     return guided_grams(torch.ones(1, 1, 1, size, dtype=torch.float64), guides)[:, 0, 0]
 
 

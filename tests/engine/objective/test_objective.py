@@ -128,7 +128,7 @@ def test_a_metric_gives_the_same_distance_wherever_it_is_applied(project: Path) 
         flat, metric = features[0].flatten(1).double(), objective.encoder.metrics[term.layer.name].double()
         apart = metric @ (flat @ flat.T / flat.shape[1] - term.targets[0].double()) @ metric.T
         whole = metric @ term.targets[0].double() @ metric.T
-        found = term.measure_distances(term.collect(features, objective.octaves[term.octave].tiles[0], 0))
+        found = term.measure_distances(term.read(features, objective.octaves[term.octave].tiles[0], 0)[0])
         assert float(found) == pytest.approx(float(apart.square().sum() / whole.square().sum()), rel=1e-4)
         applied.add(term.statistic.metric is not None)
     assert applied == {False, True}
@@ -158,7 +158,7 @@ def test_a_regions_loss_is_the_mean_of_its_parts_by_area(project: Path) -> None:
     parts = torch.zeros(len(objective.canvas.parts))
     features = {key: objective.encoder.encode(image, [key[1]])[key[1]] for key, image in octaves_of(objective)}
     for term in objective.style_terms:
-        sums = term.collect(features[term.key], objective.octaves[term.octave].tiles[0], 0)
+        sums = term.read(features[term.key], objective.octaves[term.octave].tiles[0], 0)[0]
         parts[term.indices] += term.weights * term.measure_distances(sums)
     areas = torch.tensor([part.weights.sum() for part in objective.canvas.parts])
     assert float(losses.style[0]) == pytest.approx(float((areas * parts).sum() / areas.sum()), rel=1e-4)
