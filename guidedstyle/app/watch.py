@@ -135,7 +135,7 @@ class Watcher:
         if not last or not np.array_equal(scene.content, last.scene.content):
             return plan, None
         stages = (replace(plan.stages[-1], steps=min(WARM_STEPS, scene.recipe.solver.most_steps)),)
-        plan = replace(plan, stages=stages, tilings=plan.tilings[-1:])
+        plan = replace(plan, stages=stages, tilings=plan.tilings[-1:], histories=plan.histories[-1:])
         paint = torch.from_numpy(last.rendering.paint)
         return plan, Snapshot.of_image(paint, plan)
 

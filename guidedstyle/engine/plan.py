@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import product
+from typing import TypeVar
 
 import torch
 from torch.nn import functional
@@ -15,7 +17,7 @@ from guidedstyle.device.free_memory import measure_memory
 from guidedstyle.device.precision import choose_precision
 from guidedstyle.encoders.architecture import Architecture, Convolution, Pooling
 from guidedstyle.encoders.encoder import Described, Encoder
-from guidedstyle.engine.solvers.lbfgs import HISTORY
+from guidedstyle.engine.solvers.lbfgs import FULL, SHORTER, History
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.losses.propagation import halve_shape
 from guidedstyle.losses.tiles import Tiling
@@ -41,18 +43,18 @@ class Needs:
 
     images: float  # of the optimiser, the content image, region weights
     weights: Array  # of regions (R + 1, h, w), at any size
-    history: float  # of L-BFGS at full length
+    pair: float  # of a pair of L-BFGS in 32 bits
     fixed: float  # of style images and of the content image's own pixels, in bytes in all
     features: float  # stored for the backward pass
     content: float  # the content image's features
     halo: int  # px around a tile
 
-    def estimate(self, stage: Stage, tiling: Tiling) -> int:
+    def estimate(self, stage: Stage, tiling: Tiling, history: History = FULL) -> int:
         """Estimate the bytes that a stage needs."""
         pixels, octaves = math.prod(stage.size), sum(0.25**octave for octave in range(stage.octaves))
         guides = GUIDES * _share_mixed(self.weights, stage, tiling)
-        history = self.history * min(1.0, stage.steps / HISTORY)
-        images = self.images + guides + history + self.content * tiling.content
+        pairs = self.pair * min(history.pairs, stage.steps) * history.bits / 32
+        images = self.images + guides + pairs + self.content * tiling.content
         computed = SPREAD * octaves * pixels
         if tiling.side:
             window = min(pixels, (tiling.side + 2 * self.halo) ** 2)
@@ -70,7 +72,7 @@ def find_needs(
     return Needs(
         images=PIXEL * STATE[recipe.solver.method] + 4 * (count + 1),
         weights=scene.weights,
-        history=2 * PIXEL * HISTORY if recipe.solver.method == "lbfgs" else 0,
+        pair=2 * PIXEL if recipe.solver.method == "lbfgs" else 0,
         fixed=sum(_measure_style_images(scene)) + _measure_original(scene),
         features=_count_features(architecture, read, guided=style if count > 1 else (), itemsize=itemsize),
         content=sum(layer.channels / layer.stride**2 for layer in kept) * itemsize,
@@ -112,15 +114,18 @@ def _measure_original(scene: Scene) -> float:
     return each * math.prod(scene.size)
 
 
-def choose_tiling(needs: Needs, stage: Stage, tilings: Iterable[Tiling], *, limit: float) -> Tiling | None:
-    """Choose the first tiling of a stage that fits within `limit` bytes; None if none does.
+def choose_tiling(
+    needs: Needs, stage: Stage, ways: Iterable[tuple[History, Tiling]], *, limit: float
+) -> tuple[Tiling, History] | None:
+    """Choose the first history and tiling of a stage that fit within `limit` bytes; None if none do.
 
     The memory that is left stores the graphs of tiles, which then need not be computed twice.
     """
-    for tiling in tilings:
-        if (taken := needs.estimate(stage, tiling)) <= limit:
-            each = needs.estimate(stage, replace(tiling, kept=1.0)) - taken
-            return replace(tiling, kept=min(1.0, (limit - taken) / each)) if tiling.side else tiling
+    for history, tiling in ways:
+        if (taken := needs.estimate(stage, tiling, history)) <= limit:
+            each = needs.estimate(stage, replace(tiling, kept=1.0), history) - taken
+            kept = min(1.0, (limit - taken) / each) if tiling.side else tiling.kept
+            return replace(tiling, kept=kept), history
     return None
 
 
@@ -133,13 +138,14 @@ def shrink_tiling(tiling: Tiling, stage: Stage) -> Tiling | None:
     return replace(tiling, content=False) if tiling.content else None
 
 
+T = TypeVar("T")
 ANYTHING = Limits()
 LEAST_SHARE = 192  # px a side; smaller tiles are not worth dividing between processes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages, layers, device and precision of a render, the tiling of each stage, and the memory it needs.
+    """The stages, layers, device and precision of a render, how each stage fits into memory, and what it needs.
 
     `padding` is what the encoder sees beyond the border; None: what its architecture says.
     """
@@ -153,6 +159,7 @@ class Plan:
     precision: torch.dtype
     limits: Limits
     tilings: tuple[Tiling, ...]
+    histories: tuple[History, ...]
     memory: int  # bytes, estimated
 
     def place(self, encoder: Encoder) -> Encoder:
@@ -168,19 +175,29 @@ class Plan:
         """Return the tiling of a stage."""
         return self.tilings[self.stages.index(stage)]
 
-    def describe_smaller_tiles(self, planned: Plan) -> Iterator[str]:
+    def history(self, stage: Stage) -> History:
+        """Return the history that L-BFGS keeps in a stage."""
+        return self.histories[self.stages.index(stage)]
+
+    def describe(self, stage: Stage) -> str:
+        """Describe how a stage is computed."""
+        tiling, history = self.tiling(stage), self.history(stage)
+        return str(tiling) if history == FULL else f"{tiling}, {history}"
+
+    def describe_changes(self, planned: Plan) -> Iterator[str]:
         """Describe the stages that did not fit in memory as planned."""
         for stage in self.stages:
-            if self.tiling(stage) != planned.tiling(stage):
-                yield f"not enough memory at {max(stage.size)} px: computed in {self.tiling(stage)}"
+            if self.describe(stage) != planned.describe(stage):
+                yield f"not enough memory at {max(stage.size)} px: computed in {self.describe(stage)}"
 
     def shrink(self, stage: Stage) -> Plan | None:
-        """Plan smaller tiles for a stage that did not fit in memory; None if there are none."""
-        smaller = shrink_tiling(self.tiling(stage), stage)
-        pairs = zip(self.stages, self.tilings, strict=True)
-        if smaller is None:
-            return None
-        return replace(self, tilings=tuple(smaller if one == stage else tiling for one, tiling in pairs))
+        """Plan smaller tiles, or else a shorter history, for a stage that did not fit in memory; None: none is left."""
+        index = self.stages.index(stage)
+        if smaller := shrink_tiling(self.tilings[index], stage):
+            return replace(self, tilings=_replace_at(self.tilings, index, smaller))
+        known = (FULL, *SHORTER)
+        left = known[known.index(self.histories[index]) + 1 :]
+        return replace(self, histories=_replace_at(self.histories, index, left[0])) if left else None
 
 
 def make_plan(
@@ -198,8 +215,9 @@ def make_plan(
         scene, encoder.architecture, style=style_layers, content=content_layers, itemsize=precision.itemsize
     )
     limit = limits.memory or divide_memory(measure_memory(chosen))
-    tilings = tuple(_choose_tiling(needs, stage, tile=limits.tile, limit=limit) for stage in scene.stages)
-    memory = max(needs.estimate(stage, tiling) for stage, tiling in zip(scene.stages, tilings, strict=True))
+    chosen_ways = [_choose_way(needs, stage, tile=limits.tile, limit=limit) for stage in scene.stages]
+    memory = max(needs.estimate(stage, *way) for stage, way in zip(scene.stages, chosen_ways, strict=True))
+    tilings, histories = zip(*chosen_ways, strict=True)
     return Plan(
         stages=scene.stages,
         style_layers=style_layers,
@@ -210,6 +228,7 @@ def make_plan(
         precision=precision,
         limits=limits,
         tilings=tilings,
+        histories=histories,
         memory=memory,
     )
 
@@ -225,12 +244,20 @@ def _choose_padding(recipe: Recipe) -> Padding | None:
     return "zeros" if recipe.format == 1 else "replicate"
 
 
-def _choose_tiling(needs: Needs, stage: Stage, *, tile: int | str, limit: int) -> Tiling:
-    """Choose the tiling of a stage within `limit` bytes; raises GuidedStyleError if none fits."""
+def _replace_at(values: tuple[T, ...], index: int, value: T) -> tuple[T, ...]:
+    return (*values[:index], value, *values[index + 1 :])
+
+
+def _choose_way(needs: Needs, stage: Stage, *, tile: int | str, limit: int) -> tuple[Tiling, History]:
+    """Choose the tiling and the history of a stage within `limit` bytes; raises GuidedStyleError if none fit.
+
+    Where the full history fits in any tiles it is kept: how much memory is free then does not change it.
+    """
     whole = [] if isinstance(tile, int) else [Tiling(_share_side(stage))]
     sides = {"off": (), "auto": SIDES}[tile] if isinstance(tile, str) else (tile,)
     tiled = [Tiling(side, content=content) for content in (True, False) for side in sides]
-    return _fit(needs, stage, [*whole, *tiled], limit=limit)
+    histories = (FULL, *SHORTER) if needs.pair else (FULL,)
+    return _fit(needs, stage, list(product(histories, [*whole, *tiled])), limit=limit)
 
 
 def _share_side(stage: Stage) -> int | None:
@@ -239,11 +266,11 @@ def _share_side(stage: Stage) -> int | None:
     return side if count_processes() > 1 and side >= LEAST_SHARE else None
 
 
-def _fit(needs: Needs, stage: Stage, tilings: Sequence[Tiling], *, limit: int) -> Tiling:
-    """Choose the first tiling that fits; raises GuidedStyleError if none does."""
-    if found := choose_tiling(needs, stage, tilings, limit=limit):
+def _fit(needs: Needs, stage: Stage, ways: Sequence[tuple[History, Tiling]], *, limit: int) -> tuple[Tiling, History]:
+    """Choose the first history and tiling that fit; raises GuidedStyleError if none do."""
+    if found := choose_tiling(needs, stage, ways, limit=limit):
         return found
-    least = min(needs.estimate(stage, tiling) for tiling in tilings)
+    least = min(needs.estimate(stage, tiling, history) for history, tiling in ways)
     rule = f"the render needs at least {least / 2**30:.2f} GiB, and {limit / 2**30:.2f} GiB are available"
     remedy = "choose a smaller size (--size), solver.method: sgd, which needs least, or raise --max-memory"
     raise GuidedStyleError.of("size", rule, remedy)

@@ -15,6 +15,7 @@ from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.objective.canvas import Canvas, resize
 from guidedstyle.engine.plan import Plan
+from guidedstyle.engine.solvers.lbfgs import History
 from guidedstyle.engine.solvers.minimise import Ending, EndReason, State, Step
 from guidedstyle.io.images.reading import fit_size
 from guidedstyle.losses.terms import Losses
@@ -64,6 +65,7 @@ class Snapshot:
     image: Tensor
     state: State | None
     tilings: tuple[Tiling, ...]
+    histories: tuple[History, ...]
     precision: torch.dtype
     history: LossHistory
     seconds: float
@@ -71,7 +73,7 @@ class Snapshot:
     @classmethod
     def of_image(cls, image: Tensor, plan: Plan) -> Snapshot:
         """Start the first stage of a plan from an image (1, 3, h, w)."""
-        return cls((), image, None, plan.tilings, plan.precision, LossHistory.stack([], []), 0.0)
+        return cls((), image, None, plan.tilings, plan.histories, plan.precision, LossHistory.stack([], []), 0.0)
 
 
 @dataclass
@@ -119,6 +121,7 @@ class Progress:
             image=step.image,
             state=step.state_dict(),
             tilings=self.plan.tilings,
+            histories=self.plan.histories,
             precision=self.plan.precision,
             history=self.history,
             seconds=self.seconds,

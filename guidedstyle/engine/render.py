@@ -113,7 +113,6 @@ class _Solver:
         before = sum(earlier.steps for earlier in progress.plan.stages[:index])
 
         def on_step(step: Step[Losses]) -> bool:
-            step = replace(step, losses=step.losses.detach())
             progress.stages.append(index)
             progress.losses.append(step.losses)
             return all_agree(self.on_update(Update(index, before + step.number, step, objective.canvas, progress)))
@@ -126,6 +125,7 @@ class _Solver:
             on_step=on_step,
             learning_rate=solver.learning_rate,
             tolerance=solver.tolerance,
+            history=progress.plan.history(stage),
             state=progress.state,
         )
         progress.endings.append(ending)
@@ -133,8 +133,8 @@ class _Solver:
 
 
 def collect_warnings(progress: Progress, planned: Plan) -> Iterator[str]:
-    """Report stages that were computed in smaller tiles than planned, and those that diverged."""
-    yield from progress.plan.describe_smaller_tiles(planned)
+    """Report stages that were not computed as planned, and those that diverged."""
+    yield from progress.plan.describe_changes(planned)
     for stage, ending in zip(progress.plan.stages, progress.endings, strict=False):
         if ending.reason in (EndReason.DIVERGED, EndReason.NOT_FINITE):
             hint = "the best image so far is kept; a smaller solver.learning_rate or smaller strengths may help"

@@ -16,7 +16,7 @@ from guidedstyle.device.distributed import count_processes
 from guidedstyle.device.transfer import fetch
 from guidedstyle.encoders.architecture import Architecture, Layer
 from guidedstyle.encoders.encoder import Encoder, Features
-from guidedstyle.encoders.passes import AddGradient
+from guidedstyle.encoders.passes import IMAGE, AddGradient, Reader
 from guidedstyle.losses.gram import STATISTICS
 from guidedstyle.losses.guides import Guides
 from guidedstyle.losses.propagation import halve_shape
@@ -54,24 +54,24 @@ class GuidedStatistic:
     metric: Tensor | None = None
 
     def read(self, features: Tensor, tile: Tile, number: int) -> tuple[Tensor, AddGradient]:
-        """Compute a tile's summand: (R, C, C), (R, C), or (R, C + 1, C); its guides are 0 outside of the tile."""
-        guides, statistic = self.guides[number], STATISTICS[self.statistic]
-        if self.metric is None:
-            return statistic.read(features, guides)
-        seen = functional.conv2d(features, self.metric[:, :, None, None])
-        sums, add = statistic.read(seen, guides)
-        return sums, partial(_add_seen, seen, self.metric, add)
+        """Compute a tile's summand: (R, C, C), (R, C), or (R, C + 1, C)."""
+        own, guides = tile.take_own(features, self.layer), self.guides[number]
+        seen = own if self.metric is None else functional.conv2d(own, self.metric[:, :, None, None])
+        sums, add_to_seen = STATISTICS[self.statistic].read(seen, guides)
+
+        def add(outer: Tensor, gradient: Tensor) -> None:
+            gradient = tile.take_own(gradient, self.layer)
+            if self.metric is None:
+                add_to_seen(outer, gradient)
+            else:
+                add_to_seen(outer, back := torch.zeros_like(seen))
+                gradient.add_(functional.conv2d(back, self.metric.T[:, :, None, None]))
+
+        return sums, add
 
     def finish(self, sums: Tensor) -> Tensor:
         """Compute the statistic (R, C, C) or (R, C) from the sums over all tiles."""
         return STATISTICS[self.statistic].finish(sums)
-
-
-def _add_seen(seen: Tensor, metric: Tensor, add: AddGradient, outer: Tensor, gradient: Tensor) -> None:
-    """Add the gradient of features as `seen` under a metric to that of the features."""
-    back = torch.zeros_like(seen)
-    add(outer, back)
-    gradient.add_(functional.conv2d(back, metric.T[:, :, None, None]))
 
 
 def measure_octave(
@@ -81,18 +81,19 @@ def measure_octave(
     quantities: Sequence[Summable],
     *,
     kept: int = 0,
+    whole: Sequence[Reader] = (),
     measure_coarser: MeasureImage | None = None,
 ) -> Sequence[Tensor]:
     """Sum quantities over the tiles of an octave (1, 3, H, W) of an image; see `sum_tiles` for the other parameters."""
+    alone = len(tiles) == 1  # then all add to the gradient of one pass
 
     def measure(window: Tensor, number: int) -> Sequence[Tensor]:
-        return encoder.measure(
-            window, [(one.layer.name, partial(one.read, tile=tiles[number], number=number)) for one in quantities]
-        )
+        readers = [(one.layer.name, partial(one.read, tile=tiles[number], number=number)) for one in quantities]
+        return encoder.measure(window, readers + [(IMAGE, reader) for reader in whole if alone])
 
-    if not quantities:
-        return measure_coarser(image) if measure_coarser else []
-    return sum_tiles(image, tiles, measure, kept=kept, measure_coarser=measure_coarser)
+    if alone or not (quantities or whole):
+        return [*measure(image, 0), *(measure_coarser(image) if measure_coarser else ())]
+    return sum_tiles(image, tiles, measure, kept=kept, whole=whole, measure_coarser=measure_coarser)
 
 
 def build_octaves(image: Tensor, count: int) -> list[Tensor]:

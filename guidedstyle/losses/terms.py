@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import functional
 
 from guidedstyle.encoders.architecture import Layer
@@ -186,6 +184,26 @@ def add_variation_gradient(image: Tensor, factors: Tensor, gradient: Tensor) -> 
 FRAME, ALONG = 4, 15  # px across and along the border
 
 
+@dataclass(frozen=True, eq=False)
+class FrameTerm:
+    """The frame of a whole image, where `weights` (h, w) are 1: see `measure_frame`."""
+
+    weights: Tensor
+
+    def read(self, image: Tensor) -> tuple[Tensor, AddGradient]:
+        """Measure the frame of an image (1, C, h, w), and how to add its gradient: to the border alone."""
+        border = [one.requires_grad_() for one in _take_border(image.detach())]
+        with torch.enable_grad():
+            frame = _measure_border(border, self.weights) / image.numel()
+
+        def add(outer: Tensor, gradient: Tensor) -> None:
+            rows, columns = torch.autograd.grad(frame, border, outer)
+            _add_rows(rows, gradient)
+            _add_rows(columns, gradient.mT)
+
+        return frame.detach(), add
+
+
 def measure_frame(image: Tensor, weights: Tensor) -> Tensor:
     """Measure how much of a frame an image (1, C, h, w) has where `weights` (h, w) are 1: a scalar, 0 for none.
 
@@ -194,39 +212,25 @@ def measure_frame(image: Tensor, weights: Tensor) -> Tensor:
     ALONG px; strokes average out. The squares are summed over the border and divided by the number of pixels, so that
     they weigh as much as the style of the same pixels.
     """
-    shares = _take_border(weights[None, None])
-    lines = [_measure_lines(*both) for both in zip(_take_border(image), shares, strict=True)]
-    return (lines[0] + lines[1]) / image.numel()
+    return _measure_border(_take_border(image), weights) / image.numel()
 
 
-def _take_border(image: Tensor) -> tuple[Tensor, Tensor]:
+def _take_border(image: Tensor) -> list[Tensor]:
     """Take the outermost rows (2, C, d, w) of an image (1, C, h, w), the outermost first, and columns (2, C, d, h)."""
-    rows, columns = _Border.apply(image)
-    return rows, columns
+    return [torch.cat([one[:, :, : FRAME + 1], one[:, :, -FRAME - 1 :].flip(2)]) for one in (image, image.mT)]
 
 
-class _Border(Function):
-    """Takes the border; the gradient is written to it alone, which that of slicing would not be."""
-
-    @staticmethod
-    def forward(ctx: Any, image: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(image)
-        across, down = (_turn(one) for one in (image, image.mT))
-        return torch.cat(across), torch.cat(down)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        gradient = torch.zeros_like(ctx.saved_tensors[0])
-        for one, added in zip((gradient, gradient.mT), gradients, strict=True):
-            count = added.shape[2]
-            one[:, :, :count] += added[:1]
-            one[:, :, -count:] += added[1:].flip(2)
-        return gradient
+def _add_rows(rows: Tensor, image: Tensor) -> None:
+    """Add rows as `_take_border` takes them."""
+    count = rows.shape[2]
+    image[:, :, :count] += rows[:1]
+    image[:, :, -count:] += rows[1:].flip(2)
 
 
-def _turn(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the outermost rows above and below, the outermost of each first."""
-    return image[:, :, : FRAME + 1], image[:, :, -FRAME - 1 :].flip(2)
+def _measure_border(border: Sequence[Tensor], weights: Tensor) -> Tensor:
+    shares = _take_border(weights[None, None])
+    lines = [_measure_lines(*both) for both in zip(border, shares, strict=True)]
+    return lines[0] + lines[1]
 
 
 def _measure_lines(rows: Tensor, weights: Tensor) -> Tensor:

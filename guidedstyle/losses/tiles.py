@@ -13,6 +13,7 @@ from torch.autograd import Function
 
 from guidedstyle.device.distributed import is_first, sum_over_processes, take_slice
 from guidedstyle.encoders.architecture import Layer
+from guidedstyle.encoders.passes import Reader
 from guidedstyle.types import Shape, Size
 
 
@@ -23,11 +24,6 @@ class Tile:
     own: tuple[slice, slice]
     window: tuple[slice, slice]
     shape: Shape  # of the image, in px
-
-    @property
-    def whole(self) -> bool:
-        """Whether the tile is the whole image."""
-        return all(side == slice(0, length) for side, length in zip(self.own, self.shape, strict=True))
 
     def cut(self, image: Tensor) -> Tensor:
         """Cut the window out of an image (..., H, W)."""
@@ -83,18 +79,18 @@ def sum_tiles(
     measure: MeasureTile,
     *,
     kept: int = 0,
+    whole: Sequence[Reader] = (),
     measure_coarser: MeasureImage | None = None,
 ) -> Sequence[Tensor]:
     """Sum what `measure` returns for each tile of an image (1, C, H, W), with the exact gradient.
 
     With more than one tile, the forward pass computes only the sums. The backward pass computes each tile again and
     sends the gradient of the sums through it, so that the graph of a single tile is in memory at a time. The graphs of
-    the first `kept` tiles stay in memory instead. Processes share the tiles. The results of `measure_coarser`, for the
-    coarser octaves of the image, follow the sums; both add to one gradient in place.
+    the first `kept` tiles stay in memory instead. Processes share the tiles. What readers read of the `whole` image
+    follows the sums, and then the results of `measure_coarser`, for the coarser octaves of the image; all add to one
+    gradient in place.
     """
-    if len(tiles) == 1:
-        return [*measure(image, 0), *(measure_coarser(image) if measure_coarser else ())]
-    sums: tuple[Tensor, ...] = _SumTiles.apply(image, tiles, measure, kept, measure_coarser)
+    sums: tuple[Tensor, ...] = _SumTiles.apply(image, tiles, measure, kept, whole, measure_coarser)
     return sums
 
 
@@ -106,12 +102,14 @@ class _SumTiles(Function):
         tiles: Sequence[Tile],
         measure: MeasureTile,
         kept: int,
+        whole: Sequence[Reader],
         measure_coarser: MeasureImage | None,
     ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(image)
         ctx.tiles, ctx.measure, ctx.rows, ctx.graphs = tiles, measure, take_slice(split_rows(tiles)), {}
         differentiable = ctx.needs_input_grad[0]
         ctx.coarse = _measure_coarser(image, measure_coarser, differentiable)
+        ctx.whole = [reader(image) for reader in whole]
         share = [number for row in ctx.rows for number in row]
         totals: list[Tensor] = []
         for number in share:
@@ -122,13 +120,15 @@ class _SumTiles(Function):
                 ctx.graphs[number] = window, sums
             totals = _accumulate(totals, sums)
         added = [total.to(torch.promote_types(image.dtype, torch.float32)) for total in sum_over_processes(totals)]
-        return (*added, *(one.detach() for one in ctx.coarse[1]))
+        return (*added, *(found for found, _ in ctx.whole), *(one.detach() for one in ctx.coarse[1]))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (image,), (leaf, coarse) = ctx.saved_tensors, ctx.coarse
-        count = len(gradients) - len(coarse)
-        gradient = _differentiate_coarse(coarse, leaf, gradients[count:])
+        count = len(gradients) - len(ctx.whole) - len(coarse)
+        gradient = _differentiate_coarse(coarse, leaf, gradients[count + len(ctx.whole) :])
+        for (_, add), outer in zip(ctx.whole if is_first() else (), gradients[count:], strict=False):
+            add(outer, gradient)
         for row in ctx.rows:
             down = ctx.tiles[row[0]].window[0]
             band = torch.zeros_like(image[:, :, down])
@@ -138,7 +138,7 @@ class _SumTiles(Function):
                 (back,) = torch.autograd.grad(sums, window, gradients[:count])
                 band[..., ctx.tiles[number].window[1]].add_(back)
             gradient[:, :, down].add_(band)
-        return sum_over_processes([gradient])[0], None, None, None, None
+        return sum_over_processes([gradient])[0], None, None, None, None, None
 
 
 def split_rows(tiles: Sequence[Tile]) -> list[list[int]]:

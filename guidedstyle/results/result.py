@@ -137,7 +137,7 @@ def summarise_losses(scene: Scene, losses: Losses) -> LossSummary:
 def _summarise_plan(plan: Plan) -> PlanSummary:
     device = torch.cuda.get_device_name(plan.device) if plan.device.type == "cuda" else platform.machine()
     stages = tuple(
-        StageSummary(size=stage.size, steps=stage.steps, octaves=stage.octaves, computed=str(plan.tiling(stage)))
+        StageSummary(size=stage.size, steps=stage.steps, octaves=stage.octaves, computed=plan.describe(stage))
         for stage in plan.stages
     )
     return PlanSummary(

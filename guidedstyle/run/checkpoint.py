@@ -15,6 +15,7 @@ from guidedstyle.device.distributed import count_processes
 from guidedstyle.device.precision import PRECISIONS, name_precision
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import LossHistory, Snapshot, Update
+from guidedstyle.engine.solvers.lbfgs import History
 from guidedstyle.engine.solvers.minimise import OPTIMISERS, Ending, EndReason, State
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory
 from guidedstyle.io.files import atomic_write
@@ -26,7 +27,7 @@ from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import Every, Throttle
 from guidedstyle.scene.scene import Scene
 
-FORMAT = 2  # increase it whenever a key, including one of an optimiser's state_dict, is added, renamed or removed
+FORMAT = 3  # increase it whenever a key, including one of an optimiser's state_dict, is added, renamed or removed
 MOST_SHOWN = 6  # differences
 START_OVER = "leave --resume out to start over"
 END_REASONS = {  # of format 1, for scales that were finished
@@ -80,6 +81,7 @@ def write_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
             "image": snapshot.image,
             "state": snapshot.state,
             "tilings": [asdict(tiling) for tiling in snapshot.tilings],
+            "histories": [asdict(history) for history in snapshot.histories],
             "precision": name_precision(snapshot.precision),
             "history": dict(vars(snapshot.history)),
             "seconds": snapshot.seconds,
@@ -126,7 +128,7 @@ def _parse(data: dict[str, Any]) -> Checkpoint:
     identity, machine = dict(data["identity"]), dict(data["machine"])
     if data["format"] == 1:
         identity["recipe"] = KEYS_SINCE_FORMAT_1 | identity["recipe"]
-    parse = {1: _parse_format_1, FORMAT: _parse_snapshot}[data["format"]]
+    parse = _parse_snapshot if data["format"] == FORMAT else _parse_image
     snapshot = parse(data["snapshot"], identity["stages"])
     return Checkpoint(identity, machine, int(data["threads"]), int(data["steps"]), snapshot, data["format"])
 
@@ -141,9 +143,10 @@ def _parse_snapshot(data: dict[str, Any], stages: Sequence[tuple[int, int, int]]
     return _make_snapshot(data, stages, endings=endings, state=state, history=history)
 
 
-def _parse_format_1(data: dict[str, Any], stages: Sequence[tuple[int, int, int]]) -> Snapshot:
-    """Parse the image so far; the optimiser's state was stored under the names of attributes that have changed."""
-    endings = tuple(Ending(ending["steps"], END_REASONS[ending["reason"]]) for ending in data["endings"])
+def _parse_image(data: dict[str, Any], stages: Sequence[tuple[int, int, int]]) -> Snapshot:
+    """Parse the image so far of an older format; the optimiser's state was stored under names that have changed."""
+    reasons = END_REASONS | {reason.value: reason for reason in EndReason}
+    endings = tuple(Ending(ending["steps"], reasons[ending["reason"]]) for ending in data["endings"])
     return _make_snapshot(data, stages, endings=endings, state=None, history=LossHistory.stack([], []))
 
 
@@ -163,6 +166,7 @@ def _make_snapshot(
         image=_check_image(data["image"], stages[len(endings)]),
         state=state,
         tilings=tuple(Tiling(**tiling) for tiling in data["tilings"]),
+        histories=tuple(History(**history) for history in data.get("histories", [{}] * len(stages))),
         precision=PRECISIONS[data["precision"]],
         history=history,
         seconds=data["seconds"],
@@ -222,7 +226,7 @@ def resume(file: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], plan
     if changed:
         warning = f"{note}; the image will differ slightly, as this has changed: {_list(changed)}"
         return Resumption(plan, snapshot, warning=warning, threads=threads, steps=checkpoint.steps)
-    plan = replace(plan, tilings=snapshot.tilings)
+    plan = replace(plan, tilings=snapshot.tilings, histories=snapshot.histories)
     return Resumption(plan, snapshot, note=note, threads=threads, steps=checkpoint.steps)
 
 

@@ -111,7 +111,7 @@ def print_plan(plan: Plan, seconds: float | None) -> None:
     console.print(f"device  {plan.device}, {name_precision(plan.precision)}, about {plan.memory / 2**20:,.0f} MiB")
     cut = [stage for stage in plan.stages if (plan.tiling(stage).side or max(stage.size)) < max(stage.size)]
     if cut:
-        console.print(f"tiles   {'; '.join(f'{max(stage.size)} px in {plan.tiling(stage)}' for stage in cut)}")
+        console.print(f"tiles   {'; '.join(f'{max(stage.size)} px in {plan.describe(stage)}' for stage in cut)}")
     print_time(seconds)
 
 

@@ -115,6 +115,8 @@ class Canvas:
     def styled(self) -> Tensor:
         """The weights (h, w) of all regions with a style that is painted."""
         found = [region.index for region in self.regions if region.style and region.controls.strength]
+        if self.covered and found == self.painted:
+            return self.weights.new_ones(()).expand_as(self.weights[0])  # takes no memory
         return self.weights[found].sum(0).clamp(max=1)
 
     @cached_property

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from guidedstyle.device.transfer import send
-from guidedstyle.encoders.architecture import Architecture, Layer
+from guidedstyle.encoders.architecture import Architecture
 from guidedstyle.engine.objective.canvas import Canvas
 from guidedstyle.engine.plan import Plan
 from guidedstyle.losses.guides import Guides, make_guides
@@ -64,9 +64,10 @@ class GuideBuilder:
     def _guide(
         self, weights: Array, key: OctaveLayer, modes: Sequence[Propagation], tiles: Sequence[Tile]
     ) -> Sequence[Guides]:
-        """Make the guides of weights (R, H, W) in the window of every tile; they are 0 outside of the tile."""
+        """Make the guides of weights (R, H, W) in every tile."""
         layer, grid_weights = self.architecture.layers[key[1]], torch.from_numpy(self._propagate(weights, key, modes))
-        return [make_guides(_take_window(grid_weights, tile, layer)).to(self.plan.device) for tile in tiles]
+        own = (grid_weights[(slice(None), *tile.positions(layer))] for tile in tiles)
+        return [make_guides(part).to(self.plan.device) for part in own]
 
     def weigh_content(self, layer: str) -> Tensor:
         """Return the grid weights (R, h, w) of the painted regions at a layer of the finest octave."""
@@ -76,13 +77,3 @@ class GuideBuilder:
 
     def _propagate(self, weights: Array, key: OctaveLayer, modes: Sequence[Propagation]) -> Array:
         return propagate(weights, self.architecture.layers[key[1]], octave=key[0], modes=modes)
-
-
-def _take_window(grid_weights: Tensor, tile: Tile, layer: Layer) -> Tensor:
-    """Take a tile's own weights, on the grid of its window."""
-    if tile.whole:
-        return grid_weights
-    height, width = (side.stop - side.start for side in tile.window)
-    window = grid_weights.new_zeros(len(grid_weights), *layer.grid((height, width)))
-    tile.take_own(window[None], layer)[0] = grid_weights[(slice(None), *tile.positions(layer))]
-    return window

@@ -22,10 +22,10 @@ from guidedstyle.losses.terms import (
     PUBLISHED_CONTENT,
     TOTAL_VARIATION_WEIGHT,
     ContentTerm,
+    FrameTerm,
     Losses,
     StyleTerm,
     TotalVariationTerm,
-    measure_frame,
     measure_style,
     weigh_distances,
 )
@@ -39,10 +39,11 @@ Term = StyleTerm | ContentTerm | TotalVariationTerm
 
 @dataclass(frozen=True)
 class Octave:
-    """The tiles of one octave of the image, and the terms that are measured there."""
+    """The tiles of one octave of the image, the terms that are measured there, and the `frame` of the whole of it."""
 
     tiles: Sequence[Tile]
     terms: Sequence[Term]
+    frame: Sequence[FrameTerm] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,6 @@ class Objective:
         statistics: StatisticsCache | None = None,
     ) -> None:
         self.encoder, self.plan, self.stage = encoder, plan, stage
-        self.counts_frame = plan.padding == "replicate"  # where the published border is departed from
         self.canvas = Canvas.at_size(scene, stage.size, plan.device)
         cache = StatisticsCache() if statistics is None else statistics
         self.target_builder = TargetBuilder(scene, encoder, plan, stage, self.canvas, cache)
@@ -111,17 +111,20 @@ class Objective:
             self.style_weights = weigh_distances(self.style_terms, none)
             self.content_terms = self._make_content_terms()
         self.total_variation = TotalVariationTerm(self.canvas.smoothness_map)
+        departs = plan.padding == "replicate"  # from the published border
+        self.frame = [FrameTerm(self.canvas.styled)] if departs else []
         self.octaves = self._gather()
 
     def _gather(self) -> list[Octave]:
-        """Gather the terms of each octave; total variation with the finest, unless the encoder sees other colours."""
-        fine: list[Term] = [*self.content_terms]
-        fine += [self.total_variation] if self.canvas.kept_chroma is None else []
+        """Gather the terms of each octave; those of the image itself unless the encoder sees other colours."""
+        itself = self.canvas.kept_chroma is None
+        fine: list[Term] = [*self.content_terms, *([self.total_variation] if itself else [])]
         count = max([1, *(term.octave + 1 for term in self.style_terms)])
         return [
             Octave(
                 self.target_builder.guide_builder.tiles[octave],
                 [*(term for term in self.style_terms if term.octave == octave), *([] if octave else fine)],
+                self.frame if itself and octave == 0 else [],
             )
             for octave in range(count)
         ]
@@ -137,7 +140,8 @@ class Objective:
     def _measure(self, composed: Tensor, image: Tensor) -> Losses:
         sums = self._sum_terms(self.canvas.show(composed, image), self.octaves)
         if self.canvas.kept_chroma is not None:
-            sums |= self._sum_terms(composed, [Octave(self.octaves[0].tiles, [self.total_variation])])
+            itself = Octave(self.octaves[0].tiles, [self.total_variation], self.frame)
+            sums |= self._sum_terms(composed, [itself])
         parts = measure_style(self.style_terms, self.style_weights, [sums[term] for term in self.style_terms])
         style = self.weights.parts @ parts
         content = torch.zeros_like(self.weights.content)
@@ -146,13 +150,13 @@ class Objective:
         per_region = self.weights.style * style + self.weights.content * content
         variation = sums[self.total_variation]
         total = self.weights.balance @ per_region + TOTAL_VARIATION_WEIGHT * variation[0]
-        if self.counts_frame:
-            total = total + FRAME_WEIGHT * measure_frame(composed, self.canvas.styled)
+        for frame in self.frame:
+            total = total + FRAME_WEIGHT * sums[frame]
         return Losses(total, style, content, variation[1])
 
-    def _sum_terms(self, image: Tensor, octaves: Sequence[Octave]) -> dict[Term, Tensor]:
+    def _sum_terms(self, image: Tensor, octaves: Sequence[Octave]) -> dict[Term | FrameTerm, Tensor]:
         """Sum the terms of octaves over an image, by term."""
-        terms = [term for octave in octaves for term in octave.terms]
+        terms = [term for octave in octaves for term in (*octave.terms, *octave.frame)]
         return dict(zip(terms, self._measure_octaves(image, octaves), strict=True))
 
     def _measure_octaves(self, image: Tensor, octaves: Sequence[Octave]) -> Sequence[Tensor]:
@@ -169,6 +173,7 @@ class Objective:
             octave.tiles,
             octave.terms,
             kept=kept,
+            whole=[frame.read for frame in octave.frame],
             measure_coarser=measure_coarser if coarser else None,
         )
 

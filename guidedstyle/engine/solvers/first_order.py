@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from guidedstyle.engine.solvers.lbfgs import JUMP
+from guidedstyle.engine.solvers.lbfgs import FULL, JUMP, History
 
 ADAM_RATE, ADAM_BETAS, ADAM_EPSILON = 0.03, (0.9, 0.99), 1e-8  # learning rates are in units of the pixels' range
 SGD_RATE, SGD_MOMENTUM, SGD_LIMIT = 0.01, 0.9, 0.3
@@ -42,8 +42,8 @@ class Optimiser(Protocol):
 class OptimiserClass(Protocol):
     """Makes an optimiser for a number of steps; without a learning rate it uses its own."""
 
-    def __call__(self, image: Tensor, *, learning_rate: float | None, steps: int) -> Optimiser:
-        """Make an optimiser that starts from `image`."""
+    def __call__(self, image: Tensor, *, learning_rate: float | None, steps: int, history: History = FULL) -> Optimiser:
+        """Make an optimiser that starts from `image`; first-order ones keep no `history`."""
 
 
 class _Safeguarded:
@@ -98,7 +98,7 @@ class _Safeguarded:
 class Adam(_Safeguarded):
     """Adam (Kingma & Ba 2015, arXiv:1412.6980); the learning rate falls to a tenth along a cosine."""
 
-    def __init__(self, image: Tensor, *, learning_rate: float | None, steps: int) -> None:
+    def __init__(self, image: Tensor, *, learning_rate: float | None, steps: int, history: History = FULL) -> None:
         super().__init__(image, learning_rate or ADAM_RATE)
         self.steps, self.count = steps, 0
         self.mean, self.square = torch.zeros_like(image), torch.zeros_like(image)  # moving averages of the gradient
@@ -127,7 +127,7 @@ class Adam(_Safeguarded):
 class Sgd(_Safeguarded):
     """Gradient descent with Nesterov momentum; the gradient's root mean square is limited to SGD_LIMIT."""
 
-    def __init__(self, image: Tensor, *, learning_rate: float | None, steps: int) -> None:
+    def __init__(self, image: Tensor, *, learning_rate: float | None, steps: int, history: History = FULL) -> None:
         super().__init__(image, learning_rate or SGD_RATE)
         self.momentum = torch.zeros_like(image)
 

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-HISTORY = 10  # pairs (s, y) that are remembered
 FIRST_STEP = 0.02  # mean change of a pixel by the first step
 TRUST_RADIUS = 2.5  # times the first step: the largest mean change of a pixel by a step
 JUMP = 2.0  # a loss above this many times the smallest loss so far counts as a jump
 MIN_CURVATURE = 1e-10  # pairs with a smaller s y are ignored
+CHUNK, LARGE_CHUNK = 2**16, 2**24  # values of each pair that are converted at a time: for a cache, on a GPU
+
+
+@dataclass(frozen=True)
+class History:
+    """How many pairs (s, y) of changes of image and gradient L-BFGS remembers, and in how many bits each value.
+
+    Fewer pairs take more steps to the same loss. In 16 bits are the pairs and the gradient before the last step, in
+    bfloat16, and the best image, in float16; the sums and the image that moves are in float32 always.
+    """
+
+    pairs: int = 10
+    bits: int = 32
+
+    def __str__(self) -> str:
+        return f"L-BFGS with {self.pairs} pairs in {self.bits} bits"
+
+
+FULL = History()
+SHORTER = (History(10, 16), History(5, 16), History(3, 16))  # where the full one does not fit
 
 
 class Lbfgs:
@@ -23,30 +43,38 @@ class Lbfgs:
     gradient are evaluated, `best` the best image so far.
     """
 
-    def __init__(self, image: Tensor, *, learning_rate: float | None, steps: int) -> None:
-        self.image = self.best = image
+    def __init__(self, image: Tensor, *, learning_rate: float | None, steps: int, history: History = FULL) -> None:
+        self.image = image
+        self.stored = image.to(torch.float16 if history.bits == 16 else image.dtype, copy=True)  # the best image
         self.trust_radius = image.new_tensor(TRUST_RADIUS * max(learning_rate or FIRST_STEP, FIRST_STEP))
         self.first_step = image.new_tensor(learning_rate or FIRST_STEP)
         self.least_loss = image.new_tensor(float("inf"))
-        self.previous: tuple[Tensor, Tensor] | None = None  # image and gradient
+        self.gradient: Tensor | None = None  # before the last step
         self.returned = image.new_tensor(False, dtype=torch.bool)  # the last step returned to the best image
-        self.history = _History(image, min(HISTORY, steps))
+        self.history = _History(image, replace(history, pairs=min(history.pairs, steps)))
 
     def step(self, loss: Tensor, gradient: Tensor) -> None:
         """Take a step from the loss () and its gradient at `image`; overwrites the gradient."""
         better, jumped = loss < self.least_loss, ~(loss <= JUMP * self.least_loss)
-        self.best = torch.where(better, self.image, self.best)
+        torch.where(better, self.image.to(self.stored.dtype), self.stored, out=self.stored)
         self.least_loss = torch.where(better, loss, self.least_loss)
         self.first_step = torch.where(jumped, self.first_step / 2, self.first_step)
         gradient.masked_fill_(jumped, 0)  # it is not used, and may be NaN
-        if self.previous:
-            image, before = self.previous
-            self.history.add(self.image - image, gradient - before, ~self.returned)
-        scale = self.first_step / gradient.abs().mean().clamp(min=torch.finfo(gradient.dtype).tiny)
-        direction = self.history.apply_inverse_hessian(gradient, scale)
-        moved = (self.image - self._limit(direction)).clamp_(0, 1)
-        self.previous, self.returned = (self.image, gradient), jumped
-        self.image = torch.where(jumped, self.best, moved)
+        if self.gradient is not None:
+            self.history.end_pair(gradient, self.gradient, ~self.returned)
+        self.gradient = gradient.to(self.history.vectors.dtype)
+        buffer = None if self.gradient is gradient else gradient
+        direction = self.history.apply_inverse_hessian(gradient, self.first_step / _mean_size(gradient), out=buffer)
+        moved = self._limit(direction).neg_().add_(self.image).clamp_(0, 1)
+        for own, best in self.history.split(moved, self.stored):
+            torch.where(jumped, best.to(own.dtype), own, out=own)
+        self.history.begin_pair(moved, self.image)
+        self.image, self.returned = moved, jumped
+
+    @property
+    def best(self) -> Tensor:
+        """The best image so far."""
+        return self.stored.to(self.image.dtype)
 
     def settle(self, measure: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the best image; its loss is known."""
@@ -54,28 +82,33 @@ class Lbfgs:
 
     def _limit(self, change: Tensor) -> Tensor:
         """Limit a step to the trust radius: the curvature of the first pair may be wrong for most pixels."""
-        mean = change.abs().mean().clamp(min=torch.finfo(change.dtype).tiny)
-        return change * (self.trust_radius / mean).clamp(max=1)
+        return change.mul_((self.trust_radius / _mean_size(change)).clamp(max=1))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain data and tensors; the tensors are not copied."""
+        """Return the state as plain data and tensors; the tensors are not copied, and change with the next step."""
         return {
             "image": self.image,
-            "best": self.best,
+            "stored": self.stored,
             "trust_radius": self.trust_radius,
             "first_step": self.first_step,
             "least_loss": self.least_loss,
-            "previous": self.previous,
+            "gradient": self.gradient,
             "returned": self.returned,
             "history": self.history.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state that `state_dict` returned."""
-        self.image, self.best = state["image"], state["best"]
+        self.image, self.stored = state["image"], state["stored"]
         self.trust_radius, self.first_step = state["trust_radius"], state["first_step"]
-        self.least_loss, self.previous, self.returned = state["least_loss"], state["previous"], state["returned"]
+        self.least_loss, self.gradient, self.returned = state["least_loss"], state["gradient"], state["returned"]
         self.history.load_state_dict(state["history"])
+
+
+def _mean_size(change: Tensor) -> Tensor:
+    """Compute the mean absolute value; at least the smallest number, as it divides."""
+    size: Tensor = torch.linalg.vector_norm(change, 1) / change.numel()
+    return size.clamp(min=torch.finfo(change.dtype).tiny)
 
 
 class _History:
@@ -83,14 +116,16 @@ class _History:
 
     The compact form of the inverse Hessian (Byrd, Nocedal & Schnabel 1994, eq. 3.1) reads each vector twice a step. A
     pair with almost no or negative curvature counts as a pair of zeros, as does one whose products overflow: the
-    relative loss of a flat style image is huge.
+    relative loss of a flat style image is huge. In fewer bits than the image has, pairs are what they are rounded to,
+    and their products are those of the rounded ones.
     """
 
-    def __init__(self, like: Tensor, length: int) -> None:
-        self.vectors = like.new_empty(length, 2, like.numel())  # s and y of each pair
-        self.count = 0  # of all pairs that were ever added
-        self.sy, self.yy = like.new_zeros(2, length, length)  # s_i y_j and y_i y_j
-        self.valid = like.new_zeros(length, dtype=torch.bool)
+    def __init__(self, like: Tensor, size: History) -> None:
+        dtype = torch.bfloat16 if size.bits == 16 else like.dtype
+        self.vectors = like.new_empty(size.pairs, 2, like.numel(), dtype=dtype)  # s and y of each pair
+        self.count = 0  # of all pairs that were ever ended
+        self.sy, self.yy = like.new_zeros(2, size.pairs, size.pairs)  # s_i y_j and y_i y_j
+        self.valid = like.new_zeros(size.pairs, dtype=torch.bool)
         self.gamma = like.new_ones(())
 
     @property
@@ -99,29 +134,55 @@ class _History:
         length = len(self.vectors)
         return torch.arange(max(0, self.count - length), self.count, device=self.vectors.device) % length
 
-    def add(self, s: Tensor, y: Tensor, consecutive: Tensor) -> None:
-        """Replace the oldest pair by a new one, and discard all others unless it is consecutive to them."""
+    def split(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Split tensors (..., N), or images of N values, where values are converted: a chunk at a time."""
+        count = self.vectors.shape[2]
+        flat = [one if one.shape[-1] == count else one.view(-1) for one in tensors]
+        if self.vectors.dtype == self.sy.dtype:
+            return iter([tuple(flat)])
+        length = CHUNK if self.vectors.device.type == "cpu" else LARGE_CHUNK
+        return zip(*(one.split(length, -1) for one in flat), strict=True)
+
+    def begin_pair(self, image: Tensor, before: Tensor) -> None:
+        """Replace the s of the oldest pair by the change of the image."""
+        for s, new, old in self.split(self.vectors[self.count % len(self.vectors), 0], image, before):
+            torch.sub(new, old, out=s)
+
+    def end_pair(self, gradient: Tensor, before: Tensor, consecutive: Tensor) -> None:
+        """Replace the y of the oldest pair; discards all others unless the pair is consecutive to them."""
         index, self.count = self.count % len(self.vectors), self.count + 1
-        self.vectors[index, 0], self.vectors[index, 1] = s.flatten(), y.flatten()
-        known = self.vectors[: self.count].view(-1, y.numel())
-        sy, yy = (known @ y.flatten()).view(-1, 2).T
+        for y, new, old in self.split(self.vectors[index, 1], gradient, before):
+            torch.sub(new, old, out=y)
+        sy, yy = self._multiply(self.vectors[index, 1]).T
         count = len(sy)
         self.sy[:count, index], self.yy[:count, index], self.yy[index, :count] = sy, yy, yy
         self.valid = self.valid & consecutive
         self.valid[index] = consecutive & (sy[index] > MIN_CURVATURE) & sy.isfinite().all() & yy.isfinite().all()
         self.gamma = torch.where(self.valid[index], sy[index] / yy[index], self.gamma)
 
-    def apply_inverse_hessian(self, gradient: Tensor, scale: Tensor) -> Tensor:
-        """Multiply a gradient by the inverse Hessian; by `scale` () while there is no pair."""
+    def apply_inverse_hessian(self, gradient: Tensor, scale: Tensor, *, out: Tensor | None) -> Tensor:
+        """Multiply a gradient by the inverse Hessian, into `out`; by `scale` () while there is no pair."""
         order = self.order
         if not len(order):
-            return scale * gradient
-        known = self.vectors[: len(order)].view(-1, gradient.numel())
+            return torch.mul(gradient, scale, out=out)
         gamma = torch.where(self.valid.any(), self.gamma, scale)
-        p, q = (known @ gradient.flatten()).view(-1, 2).T
-        coefficients = known.new_empty(len(order), 2)
+        p, q = self._multiply(gradient).T
+        coefficients = gradient.new_empty(len(order), 2)
         coefficients[order, 0], coefficients[order, 1] = self._solve(p[order], q[order], gamma, order)
-        return torch.addmv(gradient.flatten() * gamma, known.T, coefficients.flatten()).view_as(gradient)
+        product = torch.mul(gradient, gamma, out=out)
+        for known, part in self.split(self._known, product):
+            part.addmv_(known.to(part.dtype).T, coefficients.flatten())
+        return product
+
+    @property
+    def _known(self) -> Tensor:
+        """The s and y (P * 2, N) of all pairs, one after the other."""
+        return self.vectors[: self.count].flatten(0, 1)
+
+    def _multiply(self, vector: Tensor) -> Tensor:
+        """Multiply every s and y by a vector of N values: (P, 2)."""
+        dtype, chunks = self.sy.dtype, self.split(self._known, vector)
+        return torch.stack([known.to(dtype) @ part.to(dtype) for known, part in chunks]).sum(0).view(-1, 2)
 
     def _solve(self, p: Tensor, q: Tensor, gamma: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the coefficients of each s and y in H g from p = S^T g and q = Y^T g."""

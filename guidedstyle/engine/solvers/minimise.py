@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf, isfinite
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from guidedstyle.device.transfer import send
 from guidedstyle.engine.solvers.first_order import Adam, Optimiser, OptimiserClass, Sgd
-from guidedstyle.engine.solvers.lbfgs import JUMP, Lbfgs
+from guidedstyle.engine.solvers.lbfgs import FULL, JUMP, History, Lbfgs
 from guidedstyle.types import SolverMethod
 
 OPTIMISERS: dict[SolverMethod, OptimiserClass] = {"lbfgs": Lbfgs, "adam": Adam, "sgd": Sgd}
@@ -68,6 +68,9 @@ class HasTotal(Protocol):
     def total(self) -> Tensor:
         """The loss to be minimised, a scalar."""
 
+    def detach(self) -> Self:
+        """Return the numbers without the graph, which would keep the image alive."""
+
 
 L = TypeVar("L", bound=HasTotal)
 Objective = Callable[[Tensor], L]
@@ -105,16 +108,19 @@ def minimise(
     on_step: Callable[[Step[L]], bool] = lambda step: True,
     learning_rate: float | None = None,
     tolerance: float = 0.0,
+    history: History = FULL,
     state: State | None = None,
 ) -> tuple[Tensor, Ending]:
     """Minimise `objective` from `start` (1, 3, H, W) within [0, 1]; returns the best image and how the solve ended.
 
-    `method` is a key of OPTIMISERS; `learning_rate` is in units of the pixels' range. Calls `on_step` after each step.
+    `method` is a key of OPTIMISERS; `learning_rate` is in units of the pixels' range. L-BFGS keeps a `history`, or that
+    of a `state`. Calls `on_step` after each step.
     Ends after `steps`, when PATIENCE steps have lowered the loss by less than the fraction `tolerance`, when `on_step`
     returns False, or when the loss is not finite. The losses are checked every PATIENCE steps only, so that a GPU need
     not wait for the host. With the `state_dict` of a step as `state` it continues after that step, to the same bits.
     """
-    optimiser, totals = OPTIMISERS[method](start, learning_rate=learning_rate, steps=steps), list[Tensor]()
+    optimiser = OPTIMISERS[method](start, learning_rate=learning_rate, steps=steps, history=history)
+    totals = list[Tensor]()
     del start  # every copy of a large image counts
     if state:
         state = _move_state(state, optimiser.image.device)
@@ -122,9 +128,11 @@ def minimise(
         totals += state["totals"]
     while not (reason := _find_reason(totals, steps, tolerance)):
         losses, gradient = _differentiate(objective, optimiser.image)
-        totals.append(losses.total.detach())
+        totals.append(losses.total)
         optimiser.step(totals[-1], gradient)
-        if not on_step(Step(len(totals), losses, optimiser, totals)):
+        goes_on = on_step(Step(len(totals), losses, optimiser, totals))
+        del gradient  # the optimiser may keep it in fewer bits
+        if not goes_on:
             reason = EndReason.INTERRUPTED
             break
     with torch.no_grad():
@@ -161,4 +169,4 @@ def _differentiate(objective: Objective[L], image: Tensor) -> tuple[L, Tensor]:
     image = image.detach().requires_grad_()
     losses = objective(image)
     (gradient,) = torch.autograd.grad(losses.total * image.numel(), image)
-    return losses, gradient
+    return losses.detach(), gradient

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from guidedstyle.engine.solvers.first_order import ADAM_BETAS, SGD_MOMENTUM, Adam, Sgd
-from guidedstyle.engine.solvers.lbfgs import FIRST_STEP, HISTORY, TRUST_RADIUS, Lbfgs
+from guidedstyle.engine.solvers.lbfgs import FIRST_STEP, FULL, TRUST_RADIUS, Lbfgs
 from guidedstyle.engine.solvers.minimise import PATIENCE, minimise
 from guidedstyle.types import SolverMethod
 
@@ -69,12 +69,12 @@ def test_lbfgs_limits_its_steps_to_the_trust_radius() -> None:
 def test_lbfgs_takes_the_steps_of_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     """For more steps than pairs are stored; in units in which PyTorch's first step is the same."""
     monkeypatch.setattr("guidedstyle.engine.solvers.lbfgs.TRUST_RADIUS", 1e9)  # PyTorch's has no limit
-    start, steps = 0.4 + 0.2 * draw(1), HISTORY + 8
+    start, steps = 0.4 + 0.2 * draw(1), FULL.pairs + 8
     image = start.clone().requires_grad_()
     first = 0.001
     unit = first * image.numel()
     scaled = (start / unit).requires_grad_()
-    optimiser = torch.optim.LBFGS([scaled], max_iter=1, history_size=HISTORY, tolerance_grad=0, tolerance_change=0)
+    optimiser = torch.optim.LBFGS([scaled], max_iter=1, history_size=FULL.pairs, tolerance_grad=0, tolerance_change=0)
     expected = []
     for _ in range(steps):
         optimiser.zero_grad()
@@ -129,6 +129,10 @@ def test_between_two_checks_of_the_losses_nothing_waits_for_the_host(method: str
     class Loss:
         def __init__(self, image: Tensor) -> None:
             self.total = bowl(image)
+
+        def detach(self) -> Loss:
+            self.total = self.total.detach()
+            return self
 
     counts = []
 
