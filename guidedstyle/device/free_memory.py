@@ -25,11 +25,17 @@ def keep_freed_memory(*, large_blocks: bool = True) -> None:
     is short and images are large, `large_blocks` False returns large blocks: the gaps they leave would not fit
     other blocks. Other C libraries have no such setting and need none.
     """
+    trim_memory()
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
-        library.malloc_trim(0)
         library.mallopt(M_MMAP_MAX, 0 if large_blocks else 2**16)
         library.mallopt(M_MMAP_THRESHOLD, LARGE)
         library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1 if large_blocks else LARGE)
+
+
+def trim_memory() -> None:
+    """Return freed memory to the system: what one size left in small pieces is no use to the next one."""
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
+        library.malloc_trim(0)
 
 
 class _Version(NamedTuple):

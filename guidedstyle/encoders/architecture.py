@@ -63,6 +63,11 @@ class Fork:
 Block = Convolution | Pooling | Fork
 
 
+def is_max_pooling(block: Block | None) -> bool:
+    """Whether a block, if any, takes the largest of each window."""
+    return isinstance(block, Pooling) and block.kind == "max"
+
+
 @dataclass(frozen=True)
 class Layer:
     """Features of a network: what can be known of them before anything is computed.

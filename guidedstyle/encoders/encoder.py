@@ -22,6 +22,7 @@ from guidedstyle.encoders.architecture import (
     Layer,
     Normalisation,
     Pooling,
+    is_max_pooling,
 )
 from guidedstyle.encoders.passes import (
     IMAGE,
@@ -168,7 +169,7 @@ class ConvEncoder(nn.Module):
         for block, following in zip(blocks, (*blocks[1:], None), strict=True):
             match block:
                 case Convolution():
-                    late = block.layer not in requested and _is_max_pooling(following)
+                    late = block.layer not in requested and is_max_pooling(following)
                     step = chain(*self._convolve(block), *([] if late else [rectify]))
                 case Pooling():
                     step = chain(partial(pool, kind=block.kind, window=block.window), *([rectify] if late else []))
@@ -232,10 +233,6 @@ class ConvEncoder(nn.Module):
         for tensor in fetch([one.detach().float() for one in (*self.parameters(), self.mean, self.std)]):
             key.update(tensor.contiguous().numpy().data)
         return key.hexdigest()
-
-
-def _is_max_pooling(block: Block | None) -> bool:
-    return isinstance(block, Pooling) and block.kind == "max"
 
 
 def _make_convolution(block: Convolution, before: int, padding: Padding) -> nn.Module:

@@ -12,7 +12,7 @@ from torch import Tensor
 from guidedstyle.device.transfer import fetch, send
 from guidedstyle.engine.objective.canvas import Canvas, resize
 from guidedstyle.engine.objective.colour import Matrix, find_transport
-from guidedstyle.engine.objective.targets import draw_style_image
+from guidedstyle.engine.objective.targets import draw_style_image, size_style_image
 from guidedstyle.losses.statistics import build_octaves, halve_image
 from guidedstyle.masks.compositing import Part
 from guidedstyle.recipe.controls import Controls
@@ -20,6 +20,7 @@ from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Array
 
 MOST_BANDS = 4
+CHUNK = 2**22  # pixels that are measured at a time
 SMALLEST = 12  # px of the shortest side of what is left without the bands
 RIDGE = 1e-6  # added to covariances: that of a flat image has no inverse
 LEAST_GAIN, MOST_GAIN = 1 / 20, 8.0  # of what is left without the bands
@@ -33,24 +34,25 @@ def make_matched_image(scene: Scene, canvas: Canvas) -> Tensor:
     styles, and what is left without the bands also gets the mean: x' = A (x - m) + m', where A is the optimal
     transport between Gaussians, which moves colours least. Regions fade into each other in each band over about its
     wavelength, so that no seam is seen. Where a region has no style, is kept, or has `colour: content`, the content is
-    unchanged. On a canvas, noise takes the place of the content.
+    unchanged. On a canvas, noise takes the place of the content. The image is a copy that may be overwritten.
     """
     content = canvas.content if scene.recipe.content else draw_noise(scene.recipe.solver.seed, canvas.content)
     parts = [part for part in canvas.parts if weigh_colours(canvas.controls[part.region]) > 0]
     if not parts:
-        return content
+        return content.clone()
     styles = _StyleLevels(scene, canvas, parts)
     levels = split(content, styles.bands)
     weights = [build_octaves(_place(part.weights, content), len(levels)) for part in parts]
     moments = _measure_levels(levels, weights)
     for number, level in enumerate(levels):
         last = number == styles.bands
+        levels[number] = level.clone()
         for index, part in enumerate(parts):
             target = mix_moments([one[number] for one in styles.of(part)], [share for share in part.mix if share])
             most = MOST_GAIN if last else BAND_GAINS[min(number, 1)]
             change, shift = match_moments(moments[number][index], target, most=most, last=last)
             share = weigh_colours(canvas.controls[part.region])
-            levels[number] = _add_change(levels[number], level, share * weights[index][number], change, shift)
+            _add_change(levels[number], level, share * weights[index][number], change, shift)
     return join(levels)
 
 
@@ -70,10 +72,15 @@ def weigh_colours(controls: Controls) -> float:
     return 1 - controls.colour_strength if controls.colour.content else 1.0
 
 
-def _add_change(to: Tensor, level: Tensor, weights: Tensor, change: Matrix, shift: Matrix) -> Tensor:
-    """Add weights (1, 1, h, w) times the change of a level (1, 3, h, w) by a map to another one."""
+def _add_change(to: Tensor, level: Tensor, weights: Tensor, change: Matrix, shift: Matrix) -> None:
+    """Add weights (1, 1, h, w) times the change of a level (1, 3, h, w) by a map to another one, in place.
+
+    Channel by channel: a large image is changed at the size of the output, where every copy counts.
+    """
     matrix, offset = (send(torch.from_numpy(one).to(level.dtype), level.device) for one in (change - np.eye(3), shift))
-    return to + weights * (torch.einsum("ij,bjhw->bihw", matrix, level) + offset.view(1, 3, 1, 1))
+    for channel in range(3):
+        mixed = torch.tensordot(matrix[channel], level[0], 1).add_(offset[channel])
+        to[0, channel].addcmul_(weights[0, 0], mixed)
 
 
 def split(image: Tensor, bands: int) -> list[Tensor]:
@@ -81,17 +88,18 @@ def split(image: Tensor, bands: int) -> list[Tensor]:
     levels = []
     for _ in range(bands):
         half = halve_image(image)
-        levels.append(image - resize(half, (image.shape[3], image.shape[2])))
+        coarse = resize(half, (image.shape[3], image.shape[2]))
+        levels.append(torch.sub(image, coarse, out=coarse))
         image = half
     return [*levels, image]
 
 
 def join(levels: Sequence[Tensor]) -> Tensor:
-    """Join what `split` returned to an image (1, 3, h, w), clipped to [0, 1] at every level."""
+    """Join what `split` returned, overwriting it, to an image (1, 3, h, w), clipped to [0, 1] at every level."""
     *bands, image = levels
     for band in reversed(bands):
-        image = resize(image, (band.shape[3], band.shape[2])) + band
-    return image.clamp(0, 1)
+        image = band.add_(resize(image, (band.shape[3], band.shape[2])))
+    return image.clamp_(0, 1)
 
 
 @dataclass(frozen=True)
@@ -113,11 +121,13 @@ def _sum_moments(image: Tensor, weights: Tensor) -> Tensor:
     Colours are measured from their plain mean: the covariance of an almost flat image would be lost in float32.
     """
     colours, weight = image[0].flatten(1), weights.flatten()
-    weight = weight / weight.sum().clamp(min=1e-12)
-    centre = colours.mean(1, keepdim=True)
-    offsets = colours - centre
-    weighted = offsets * weight
-    return torch.cat([weighted.sum(1, keepdim=True), weighted @ offsets.T, centre], 1)
+    centre, total = colours.mean(1, keepdim=True), weight.sum().clamp(min=1e-12)
+    found = torch.zeros_like(centre).repeat(1, 4)
+    for part, share in zip(colours.split(CHUNK, 1), weight.split(CHUNK), strict=True):
+        offsets = part - centre
+        weighted = offsets * (share / total)
+        found += torch.cat([weighted.sum(1, keepdim=True), weighted @ offsets.T], 1)
+    return torch.cat([found, centre], 1)
 
 
 def _read_moments(sums: Tensor) -> Moments:
@@ -160,11 +170,10 @@ class _StyleLevels:
     def __init__(self, scene: Scene, canvas: Canvas, parts: Sequence[Part]) -> None:
         self.canvas = canvas
         used = dict.fromkeys((part.region, name) for part in parts for name in self._name(part))
-        self.images = {key: draw_style_image(scene, canvas, *key, grey=False) for key in used}
-        shapes = [canvas.content.shape[2:], *(image.shape[2:] for image, _ in self.images.values())]
-        self.bands = min(min(MOST_BANDS, (min(shape) // SMALLEST).bit_length() - 1) for shape in shapes)
+        sizes = [canvas.content.shape[2:], *(size_style_image(scene, canvas, *key) for key in used)]
+        self.bands = min(min(MOST_BANDS, (min(size) // SMALLEST).bit_length() - 1) for size in sizes)
         self.bands = max(0, self.bands)
-        self.moments = {key: self._measure(*arrays) for key, arrays in self.images.items()}
+        self.moments = {key: self._measure(*draw_style_image(scene, canvas, *key, grey=False)) for key in used}
 
     def of(self, part: Part) -> list[list[Moments]]:
         """Return the moments of each style of a part, level by level."""

@@ -15,7 +15,7 @@ from guidedstyle.device.distributed import count_processes, divide_memory
 from guidedstyle.device.environment import Limits, check_device, refuse_device
 from guidedstyle.device.free_memory import measure_memory
 from guidedstyle.device.precision import choose_precision
-from guidedstyle.encoders.architecture import Architecture, Convolution, Pooling
+from guidedstyle.encoders.architecture import Architecture, Convolution, is_max_pooling
 from guidedstyle.encoders.encoder import Described, Encoder
 from guidedstyle.engine.solvers.lbfgs import FULL, SHORTER, History
 from guidedstyle.errors import GuidedStyleError
@@ -29,12 +29,13 @@ from guidedstyle.types import Array, Padding, Size, SolverMethod
 # Measured on CPUs with glibc, whose fragmented free memory counts as used.
 RUNTIME = 700 * 2**20  # bytes that torch and its libraries take
 SHAPES = 100 * 2**20  # bytes of kernels for tiles of several shapes
-SPREAD, KEPT = 1.55, 0.9  # bytes per byte of features for the backward pass: while computed, and while stored
+PASSING = 10.0  # times the largest layer: features and gradients that are there only while layers are computed
 PIXEL = 12  # bytes of three float32
 GUIDES = 10 * 4 / 3  # bytes of two indices of int32 for every position of three grids
 SIDES = (1024, 512, 256, 128)  # px
 INDEX = 8  # bytes of an index of max pooling
-STATE: dict[SolverMethod, float] = {"lbfgs": 9, "adam": 7, "sgd": 5.8}  # images that a step holds, besides a history
+HALVED = 0.5  # images less, where L-BFGS keeps the best one in 16 bits
+STATE: dict[SolverMethod, float] = {"lbfgs": 4.8, "adam": 6, "sgd": 4.8}  # images that a step holds, besides pairs
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Needs:
     pair: float  # of a pair of L-BFGS in 32 bits
     fixed: float  # of style images and of the content image's own pixels, in bytes in all
     features: float  # stored for the backward pass
+    passing: float  # of features and gradients while layers are computed
     content: float  # the content image's features
     halo: int  # px around a tile
 
@@ -54,13 +56,16 @@ class Needs:
         pixels, octaves = math.prod(stage.size), sum(0.25**octave for octave in range(stage.octaves))
         guides = GUIDES * _share_mixed(self.weights, stage, tiling)
         pairs = self.pair * min(history.pairs, stage.steps) * history.bits / 32
-        images = self.images + guides + pairs + self.content * tiling.content
-        computed = SPREAD * octaves * pixels
+        halved = HALVED * PIXEL * (history.bits < 32)
+        images = self.images - halved + guides + pairs + self.content * tiling.content
+        kept, passing = octaves * pixels, pixels
         if tiling.side:
-            window = min(pixels, (tiling.side + 2 * self.halo) ** 2)
-            computed = SPREAD * window + KEPT * tiling.kept * octaves * pixels
+            passing = min(pixels, (tiling.side + 2 * self.halo) ** 2)
+            around = passing / min(pixels, tiling.side**2)
+            whole = sum(0.25**octave for octave in range(1, stage.octaves) if max(stage.size) >> octave <= tiling.side)
+            kept = passing + tiling.kept * octaves * pixels * around + (1 - tiling.kept) * whole * pixels
         runtime = RUNTIME + (SHAPES if tiling.side else 0)
-        return round(runtime + self.fixed + images * pixels + self.features * computed)
+        return round(runtime + self.fixed + images * pixels + self.features * kept + self.passing * passing)
 
 
 def find_needs(
@@ -75,6 +80,7 @@ def find_needs(
         pair=2 * PIXEL if recipe.solver.method == "lbfgs" else 0,
         fixed=sum(_measure_style_images(scene)) + _measure_original(scene),
         features=_count_features(architecture, read, guided=style if count > 1 else (), itemsize=itemsize),
+        passing=PASSING * _find_largest(architecture) * itemsize,
         content=sum(layer.channels / layer.stride**2 for layer in kept) * itemsize,
         halo=max([architecture.layers[name].receptive_field // 2 for name in read], default=0),
     )
@@ -88,17 +94,25 @@ def _share_mixed(weights: Array, stage: Stage, tiling: Tiling) -> float:
 
 
 def _count_features(architecture: Architecture, read: Set[str], *, guided: Sequence[str], itemsize: int) -> float:
-    """Count the bytes per pixel stored for the backward pass: features, indices of max pooling, rows of guides."""
-    total, missing = 0.0, set(read)
-    for block, _, layer in architecture.trace():
+    """Count the bytes per pixel stored for the backward pass: features, indices of max pooling, rows of guides.
+
+    Before max pooling only the indices are needed, unless the features are read.
+    """
+    total, missing, traced = 0.0, set(read), list(architecture.trace())
+    for (block, _, layer), following in zip(traced, [*(one for one, _, _ in traced[1:]), None], strict=True):
         if not missing:
             break
-        copies = 1 + (layer.name in guided)
-        rank = block.rank if isinstance(block, Convolution) and block.rank else 0
-        indices = layer.channels * INDEX if isinstance(block, Pooling) and block.kind == "max" else 0
-        total += ((copies * layer.channels + rank) * itemsize + indices) / layer.stride**2
+        stored = layer.name in read or not (isinstance(block, Convolution) and is_max_pooling(following))
+        copies = stored + (layer.name in guided)
+        indices = layer.channels * INDEX if is_max_pooling(block) else 0
+        total += (copies * layer.channels * itemsize + indices) / layer.stride**2
         missing.discard(layer.name)
     return total
+
+
+def _find_largest(architecture: Architecture) -> float:
+    """Find the most values per pixel that a layer has."""
+    return max(layer.channels / layer.stride**2 for _, _, layer in architecture.trace())
 
 
 def _measure_style_images(scene: Scene) -> Iterator[float]:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from guidedstyle.device.distributed import all_agree
-from guidedstyle.device.free_memory import free_memory
+from guidedstyle.device.free_memory import free_memory, trim_memory
 from guidedstyle.device.threads import sharing_cores
 from guidedstyle.encoders.encoder import Encoder
 from guidedstyle.engine.cache import StatisticsCache
@@ -106,9 +107,18 @@ class _Solver:
             del progress.losses[known:], progress.stages[known:]
             free_memory(progress.plan.device)
 
+    def _prepare(self, stage: Stage) -> tuple[Objective, list[Tensor]]:
+        """Make the objective of a stage, and the image that it starts from, alone in a list."""
+        trim = trim_memory if self.progress.plan.tiling(stage).side else lambda: None  # memory is short
+        trim()
+        objective = Objective(self.scene, self.encoder, self.progress.plan, stage, statistics=self.statistics)
+        start = [enlarge(self.progress.image, self.scene, objective.canvas)]
+        trim()
+        return objective, start
+
     def _attempt(self, stage: Stage) -> Objective:
         progress, solver = self.progress, self.scene.recipe.solver
-        objective = Objective(self.scene, self.encoder, progress.plan, stage, statistics=self.statistics)
+        objective, start = self._prepare(stage)
         index = progress.plan.stages.index(stage)
         before = sum(earlier.steps for earlier in progress.plan.stages[:index])
 
@@ -119,7 +129,7 @@ class _Solver:
 
         progress.image, ending = minimise(
             objective,
-            enlarge(progress.image, self.scene, objective.canvas),
+            start.pop(),  # nothing here keeps it
             method=solver.method,
             steps=stage.steps,
             on_step=on_step,

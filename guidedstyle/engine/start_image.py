@@ -44,9 +44,11 @@ def enlarge(image: Tensor, scene: Scene, canvas: Canvas) -> Tensor:
     if coarse == (width, height) or not any(shares):
         return larger
     matched = make_matched_image(scene, canvas)
-    band = matched - resize(resize(matched, coarse), (width, height))
-    weights = torch.tensordot(torch.tensor(shares).to(canvas.weights), canvas.weights[canvas.painted], 1)
-    return larger.addcmul(weights, band).clamp_(0, 1)
+    band = matched.sub_(resize(resize(matched, coarse), (width, height)))
+    weights = torch.zeros_like(canvas.weights[0])
+    for index, share in zip(canvas.painted, shares, strict=True):
+        weights.add_(canvas.weights[index], alpha=share)
+    return larger.addcmul_(weights, band).clamp_(0, 1)
 
 
 def _share_matched(canvas: Canvas) -> list[float]:

@@ -7,6 +7,7 @@ import statistics
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import SIDES, find_needs, make_plan
 from guidedstyle.engine.progress import Update
 from guidedstyle.engine.render import render
+from guidedstyle.engine.solvers.lbfgs import FULL, SHORTER, History
 from guidedstyle.evaluation.rates import Task, count_operations, measure_matrix_rate, time_in_turns
 from guidedstyle.losses.statistics import build_octaves
 from guidedstyle.losses.tiles import Tiling
@@ -179,11 +181,14 @@ class Bench:
             scene, self.encoder.architecture, style=layers[0], content=layers[1], itemsize=precision.itemsize
         )
 
-        def estimate(size: int, tiling: Tiling) -> int:
-            return needs.estimate(replace(scene.stages[-1], size=(size, size)), tiling)
+        stage, tiles = replace(scene.stages[-1], steps=FULL.pairs), Tiling(SIDES[1], content=False)
+        ways = {"whole": (Tiling(), FULL), "in tiles": (tiles, FULL), f"in tiles, {SHORTER[-1]}": (tiles, SHORTER[-1])}
 
-        for name, tiling in (("whole", Tiling()), ("in tiles", Tiling(SIDES[1], content=False))):
-            size = find_largest(estimate, tiling, free)
+        def estimate(side: int, tiling: Tiling, history: History) -> int:
+            return needs.estimate(replace(stage, size=(side, side)), tiling, history)
+
+        for name, (tiling, history) in ways.items():
+            size = find_largest(partial(estimate, tiling=tiling, history=history), free)
             yield Line(f"largest square that fits {name}", f"{size} px", f"of {free / 2**30:.1f} GiB free")
         yield Line("peak memory of this run", f"{measure_peak(self.plan.device) / 2**30:.2f} GiB")
 
@@ -236,10 +241,10 @@ def make_scene(count: int, size: int) -> Scene:
     return Scene(recipe, content, style_images, weights, (np.ones(1, np.float32),) * count, (size, size), shares)
 
 
-def find_largest(estimate: Callable[[int, Tiling], int], tiling: Tiling, free: int) -> int:
+def find_largest(estimate: Callable[[int], int], free: int) -> int:
     """Find the side of the largest square, in multiples of 64 px, whose estimate is at most `free` bytes."""
     sizes = range(64, LARGEST_SIZE, 64)
-    return sizes[max(0, bisect_right(sizes, free, key=lambda size: estimate(size, tiling)) - 1)]
+    return sizes[max(0, bisect_right(sizes, free, key=estimate) - 1)]
 
 
 def _read_nothing(features: Tensor) -> tuple[Tensor, AddGradient]:

@@ -109,7 +109,8 @@ class _SumTiles(Function):
         ctx.tiles, ctx.measure, ctx.rows, ctx.graphs = tiles, measure, take_slice(split_rows(tiles)), {}
         differentiable = ctx.needs_input_grad[0]
         ctx.coarse = _measure_coarser(image, measure_coarser, differentiable)
-        ctx.whole = [reader(image) for reader in whole]
+        read = [reader(image) for reader in whole]
+        ctx.adders = [add for _, add in read]  # without what was read: an output that its own node keeps is not freed
         share = [number for row in ctx.rows for number in row]
         totals: list[Tensor] = []
         for number in share:
@@ -120,14 +121,14 @@ class _SumTiles(Function):
                 ctx.graphs[number] = window, sums
             totals = _accumulate(totals, sums)
         added = [total.to(torch.promote_types(image.dtype, torch.float32)) for total in sum_over_processes(totals)]
-        return (*added, *(found for found, _ in ctx.whole), *(one.detach() for one in ctx.coarse[1]))
+        return (*added, *(found for found, _ in read), *(one.detach() for one in ctx.coarse[1]))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (image,), (leaf, coarse) = ctx.saved_tensors, ctx.coarse
-        count = len(gradients) - len(ctx.whole) - len(coarse)
-        gradient = _differentiate_coarse(coarse, leaf, gradients[count + len(ctx.whole) :])
-        for (_, add), outer in zip(ctx.whole if is_first() else (), gradients[count:], strict=False):
+        count = len(gradients) - len(ctx.adders) - len(coarse)
+        gradient = _differentiate_coarse(coarse, leaf, gradients[count + len(ctx.adders) :])
+        for add, outer in zip(ctx.adders if is_first() else (), gradients[count:], strict=False):
             add(outer, gradient)
         for row in ctx.rows:
             down = ctx.tiles[row[0]].window[0]

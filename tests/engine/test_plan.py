@@ -16,6 +16,7 @@ import guidedstyle
 from guidedstyle.device.environment import Limits, read_limits
 from guidedstyle.engine.plan import SIDES, make_plan
 from guidedstyle.engine.progress import load_encoder
+from guidedstyle.engine.solvers.lbfgs import FULL, SHORTER
 from guidedstyle.errors import GuidedStyleError, is_out_of_memory
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.recipe.loading.loader import read_recipe, wrap_recipe
@@ -130,13 +131,32 @@ def test_a_render_that_does_not_fit_is_an_error_with_its_needs(project: Path) ->
 def test_shrinking_ends_at_the_smallest_tiles(project: Path) -> None:
     scene = open_large(project)
     plan = make_plan(scene, load_encoder(scene.recipe.encoder), "cpu", limits=Limits(memory=2000 * MIB))
-    stage, others, seen = plan.stages[-1], plan.tilings[:-1], []
+    stage, others, seen = plan.stages[-1], (plan.tilings[:-1], plan.histories[:-1]), []
     while plan:
-        seen.append(plan.tiling(stage))
-        assert plan.tilings[:-1] == others
+        seen.append((plan.tiling(stage), plan.history(stage)))
+        assert (plan.tilings[:-1], plan.histories[:-1]) == others
         plan = plan.shrink(stage)
     assert len(set(seen)) == len(seen) > 3
-    assert seen[-1] == Tiling(SIDES[-1], content=False)
+    assert [one for one in seen if one[1] != FULL] == [(Tiling(SIDES[-1], content=False), one) for one in SHORTER]
+
+
+def test_a_full_history_is_kept_wherever_it_fits(project: Path) -> None:
+    """In small tiles if need be: how much memory is free decides its bits only where it does not fit at all."""
+    recipe = guidedstyle.load_recipe(write_large(project, 2000), {"solver.steps": 400})
+    scene, encoder, found = open_scene(wrap_recipe(recipe)), load_encoder(recipe.encoder), []
+    for memory in range(4000, 1000, -50):
+        try:
+            plan = make_plan(scene, encoder, "cpu", limits=Limits(memory=memory * MIB))
+        except GuidedStyleError:
+            break
+        assert plan.memory <= memory * MIB
+        found.append((plan.histories[-1], plan.tilings[-1].side or 10_000))
+    histories = [history for history, _ in found]
+    assert set(histories) == {FULL, *SHORTER}
+    assert histories == sorted(histories, key=[FULL, *SHORTER].index)
+    assert found[histories.index(SHORTER[0]) - 1] == (FULL, SIDES[-1])
+    first_order = open_scene(wrap_recipe(guidedstyle.load_recipe(project / "large.yaml", {"solver.method": "adam"})))
+    assert set(make_plan(first_order, encoder, "cpu", limits=Limits(memory=1600 * MIB)).histories) == {FULL}
 
 
 LIMITED = """

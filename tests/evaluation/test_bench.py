@@ -11,7 +11,6 @@ import pytest
 
 from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.evaluation.bench import REGIONS, Bench, find_largest, make_scene
-from guidedstyle.losses.tiles import Tiling
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +55,7 @@ def test_scene_of_a_benchmark_is_covered_by_its_regions() -> None:
 
 
 def test_largest_square_is_the_last_that_fits() -> None:
-    size = find_largest(lambda side, tiling: 100 * side**2, Tiling(), 10**9)
+    size = find_largest(lambda side: 100 * side**2, 10**9)
     assert 100 * size**2 <= 10**9 < 100 * (size + 64) ** 2
 
 

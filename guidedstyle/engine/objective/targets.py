@@ -26,7 +26,7 @@ from guidedstyle.masks.compositing import Part
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.recipe.values import parse_colour
 from guidedstyle.scene.scene import Scene, Stage
-from guidedstyle.types import Array, Propagation, Statistic
+from guidedstyle.types import Array, Propagation, Size, Statistic
 
 
 @dataclass
@@ -200,13 +200,19 @@ def _find_distinct(tensors: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
     return torch.stack(list(distinct.values())), [order.index(id(one)) for one in tensors]
 
 
+def size_style_image(scene: Scene, canvas: Canvas, number: int, name: str) -> Size:
+    """Return the (width, height) at which a style image is seen by a painted region."""
+    region = canvas.regions[number]
+    return scene.style_images[name].fit(scene.recipe.scale(name, region.style[name]) * max(canvas.content.shape[2:]))
+
+
 def draw_style_image(scene: Scene, canvas: Canvas, number: int, name: str, *, grey: bool = True) -> tuple[Array, Array]:
     """Draw a style image (1, 3, h, w) and its mask (1, h, w) for a painted region: in its size and its colours.
 
     Not `grey`, it keeps its own colours where the content image's chroma is kept.
     """
     region, style_image = canvas.regions[number], scene.style_images[name]
-    size = style_image.fit(scene.recipe.scale(name, region.style[name]) * max(canvas.content.shape[2:]))
+    size = size_style_image(scene, canvas, number, name)
     image = resize(torch.from_numpy(style_image.image), size).numpy()
     mask = resize_layers(style_image.mask[None], size).numpy()
     if not recolours(region.controls) or (region.controls.colour.content and not grey):

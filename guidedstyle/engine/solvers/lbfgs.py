@@ -13,15 +13,15 @@ FIRST_STEP = 0.02  # mean change of a pixel by the first step
 TRUST_RADIUS = 2.5  # times the first step: the largest mean change of a pixel by a step
 JUMP = 2.0  # a loss above this many times the smallest loss so far counts as a jump
 MIN_CURVATURE = 1e-10  # pairs with a smaller s y are ignored
-CHUNK, LARGE_CHUNK = 2**16, 2**24  # values of each pair that are converted at a time: for a cache, on a GPU
+CHUNK, LARGE_CHUNK = 2**16, 2**24  # values of each image and pair that are computed at a time: on a CPU, a GPU
 
 
 @dataclass(frozen=True)
 class History:
     """How many pairs (s, y) of changes of image and gradient L-BFGS remembers, and in how many bits each value.
 
-    Fewer pairs take more steps to the same loss. In 16 bits are the pairs and the gradient before the last step, in
-    bfloat16, and the best image, in float16; the sums and the image that moves are in float32 always.
+    Fewer pairs take more steps to the same loss. In 16 bits are the pairs, in bfloat16, and the best image, in float16;
+    the sums and the image that moves are in float32 always.
     """
 
     pairs: int = 10
@@ -49,7 +49,6 @@ class Lbfgs:
         self.trust_radius = image.new_tensor(TRUST_RADIUS * max(learning_rate or FIRST_STEP, FIRST_STEP))
         self.first_step = image.new_tensor(learning_rate or FIRST_STEP)
         self.least_loss = image.new_tensor(float("inf"))
-        self.gradient: Tensor | None = None  # before the last step
         self.returned = image.new_tensor(False, dtype=torch.bool)  # the last step returned to the best image
         self.history = _History(image, replace(history, pairs=min(history.pairs, steps)))
 
@@ -60,11 +59,8 @@ class Lbfgs:
         self.least_loss = torch.where(better, loss, self.least_loss)
         self.first_step = torch.where(jumped, self.first_step / 2, self.first_step)
         gradient.masked_fill_(jumped, 0)  # it is not used, and may be NaN
-        if self.gradient is not None:
-            self.history.end_pair(gradient, self.gradient, ~self.returned)
-        self.gradient = gradient.to(self.history.vectors.dtype)
-        buffer = None if self.gradient is gradient else gradient
-        direction = self.history.apply_inverse_hessian(gradient, self.first_step / _mean_size(gradient), out=buffer)
+        self.history.end_pair(gradient, ~self.returned)
+        direction = self.history.turn(gradient, self.first_step / _mean_size(gradient))
         moved = self._limit(direction).neg_().add_(self.image).clamp_(0, 1)
         for own, best in self.history.split(moved, self.stored):
             torch.where(jumped, best.to(own.dtype), own, out=own)
@@ -92,7 +88,6 @@ class Lbfgs:
             "trust_radius": self.trust_radius,
             "first_step": self.first_step,
             "least_loss": self.least_loss,
-            "gradient": self.gradient,
             "returned": self.returned,
             "history": self.history.state_dict(),
         }
@@ -101,7 +96,7 @@ class Lbfgs:
         """Continue from a state that `state_dict` returned."""
         self.image, self.stored = state["image"], state["stored"]
         self.trust_radius, self.first_step = state["trust_radius"], state["first_step"]
-        self.least_loss, self.gradient, self.returned = state["least_loss"], state["gradient"], state["returned"]
+        self.least_loss, self.returned = state["least_loss"], state["returned"]
         self.history.load_state_dict(state["history"])
 
 
@@ -118,12 +113,15 @@ class _History:
     pair with almost no or negative curvature counts as a pair of zeros, as does one whose products overflow: the
     relative loss of a flat style image is huge. In fewer bits than the image has, pairs are what they are rounded to,
     and their products are those of the rounded ones.
+
+    The pair that was begun, of which there is one after the first step, is in the place of the oldest one: its s, and
+    the gradient from which its y will be measured.
     """
 
     def __init__(self, like: Tensor, size: History) -> None:
         dtype = torch.bfloat16 if size.bits == 16 else like.dtype
         self.vectors = like.new_empty(size.pairs, 2, like.numel(), dtype=dtype)  # s and y of each pair
-        self.count = 0  # of all pairs that were ever ended
+        self.count = -1  # of all pairs that were ever ended; none was begun
         self.sy, self.yy = like.new_zeros(2, size.pairs, size.pairs)  # s_i y_j and y_i y_j
         self.valid = like.new_zeros(size.pairs, dtype=torch.bool)
         self.gamma = like.new_ones(())
@@ -135,24 +133,24 @@ class _History:
         return torch.arange(max(0, self.count - length), self.count, device=self.vectors.device) % length
 
     def split(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        """Split tensors (..., N), or images of N values, where values are converted: a chunk at a time."""
+        """Split tensors (..., N), or images of N values, into chunks that fit into a cache."""
         count = self.vectors.shape[2]
-        flat = [one if one.shape[-1] == count else one.view(-1) for one in tensors]
-        if self.vectors.dtype == self.sy.dtype:
-            return iter([tuple(flat)])
         length = CHUNK if self.vectors.device.type == "cpu" else LARGE_CHUNK
+        flat = (one if one.shape[-1] == count else one.view(-1) for one in tensors)
         return zip(*(one.split(length, -1) for one in flat), strict=True)
 
     def begin_pair(self, image: Tensor, before: Tensor) -> None:
-        """Replace the s of the oldest pair by the change of the image."""
-        for s, new, old in self.split(self.vectors[self.count % len(self.vectors), 0], image, before):
+        """Set s, the change of the image."""
+        for s, new, old in self.split(self._begun[0], image, before):
             torch.sub(new, old, out=s)
 
-    def end_pair(self, gradient: Tensor, before: Tensor, consecutive: Tensor) -> None:
-        """Replace the y of the oldest pair; discards all others unless the pair is consecutive to them."""
+    def end_pair(self, gradient: Tensor, consecutive: Tensor) -> None:
+        """Set y, the change of the gradient; discards all other pairs unless this one is consecutive to them."""
         index, self.count = self.count % len(self.vectors), self.count + 1
-        for y, new, old in self.split(self.vectors[index, 1], gradient, before):
-            torch.sub(new, old, out=y)
+        if not self.count:
+            return
+        for y, new in self.split(self.vectors[index, 1], gradient):
+            torch.sub(new, y, out=y)
         sy, yy = self._multiply(self.vectors[index, 1]).T
         count = len(sy)
         self.sy[:count, index], self.yy[:count, index], self.yy[index, :count] = sy, yy, yy
@@ -160,24 +158,32 @@ class _History:
         self.valid[index] = consecutive & (sy[index] > MIN_CURVATURE) & sy.isfinite().all() & yy.isfinite().all()
         self.gamma = torch.where(self.valid[index], sy[index] / yy[index], self.gamma)
 
-    def apply_inverse_hessian(self, gradient: Tensor, scale: Tensor, *, out: Tensor | None) -> Tensor:
-        """Multiply a gradient by the inverse Hessian, into `out`; by `scale` () while there is no pair."""
+    def turn(self, gradient: Tensor, scale: Tensor) -> Tensor:
+        """Multiply a gradient by the inverse Hessian, in place, or by `scale` () while there is no pair.
+
+        The gradient itself replaces the y of the oldest pair, chunk by chunk, when that has done its part.
+        """
         order = self.order
-        if not len(order):
-            return torch.mul(gradient, scale, out=out)
-        gamma = torch.where(self.valid.any(), self.gamma, scale)
-        p, q = self._multiply(gradient).T
-        coefficients = gradient.new_empty(len(order), 2)
-        coefficients[order, 0], coefficients[order, 1] = self._solve(p[order], q[order], gamma, order)
-        product = torch.mul(gradient, gamma, out=out)
-        for known, part in self.split(self._known, product):
-            part.addmv_(known.to(part.dtype).T, coefficients.flatten())
-        return product
+        factor, coefficients = scale, gradient.new_empty(len(order), 2)
+        if len(order):
+            factor = torch.where(self.valid.any(), self.gamma, scale)
+            p, q = self._multiply(gradient).T
+            coefficients[order, 0], coefficients[order, 1] = self._solve(p[order], q[order], factor, order)
+        for known, y, part in self.split(self._known, self._begun[1], gradient):
+            turned = torch.mul(part, factor).addmv_(known.to(part.dtype).T, coefficients.flatten())
+            y.copy_(part)
+            part.copy_(turned)
+        return gradient
+
+    @property
+    def _begun(self) -> Tensor:
+        """The s and y (2, N) of the pair that was begun."""
+        return self.vectors[self.count % len(self.vectors)]
 
     @property
     def _known(self) -> Tensor:
         """The s and y (P * 2, N) of all pairs, one after the other."""
-        return self.vectors[: self.count].flatten(0, 1)
+        return self.vectors[: min(self.count, len(self.vectors))].flatten(0, 1)
 
     def _multiply(self, vector: Tensor) -> Tensor:
         """Multiply every s and y by a vector of N values: (P, 2)."""

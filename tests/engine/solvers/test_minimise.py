@@ -143,7 +143,7 @@ def test_a_loss_that_only_rises_has_diverged_and_returns_the_start(method: str) 
 
 KEYS = {"image", "least_loss"}
 STATE_KEYS = {
-    "lbfgs": KEYS | {"stored", "trust_radius", "first_step", "gradient", "returned", "history"},
+    "lbfgs": KEYS | {"stored", "trust_radius", "first_step", "returned", "history"},
     "adam": KEYS | {"stored", "learning_rate", "recovering", "count", "mean", "square"},
     "sgd": KEYS | {"stored", "learning_rate", "recovering", "momentum"},
 }
