@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from support.cases import DATA, WEIGHTS, needs_data, vgg19, write_recipe
 from support.images import draw_image
+from torch.profiler import ProfilerActivity, profile
 
 from guidedstyle.encoders.architecture import Layer, Window
 from guidedstyle.encoders.vgg import LITE, VGG19
@@ -124,6 +126,28 @@ def test_sums_and_their_gradient_are_those_of_the_whole_image() -> None:
         weights = [torch.rand_like(term) for term in expected]
         gradients = [torch.autograd.grad(terms, at, weights)[0] for terms, at in ((found, one), (expected, other))]
         torch.testing.assert_close(*gradients)
+
+
+def test_a_step_in_tiles_is_freed_without_a_garbage_collector(project: Path) -> None:
+    """A node that keeps its own output keeps a whole image, until Python happens to look for cycles."""
+    scene = open_three(project)
+    encoder = load_encoder(scene.recipe.encoder)
+    plan = tile(make_plan(scene, encoder, "cpu"), Tiling(64, 0.5))
+    objective = Objective(scene, encoder.move(plan.device, plan.precision, plan.padding), plan, plan.stages[-1])
+    differentiate_once(objective, torch.rand(1, 3, *scene.size[::-1]))  # fills what is computed once
+    gc.collect()
+    gc.disable()
+    try:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as measured:
+            differentiate_once(objective, torch.rand(1, 3, *scene.size[::-1]))
+    finally:
+        gc.enable()
+    left = sum(event.self_cpu_memory_usage for event in measured.key_averages())
+    assert left < 3 * scene.size[0] * scene.size[1]
+
+
+def differentiate_once(objective: Objective, image: torch.Tensor) -> None:
+    torch.autograd.grad(objective(image.requires_grad_()).total, image)
 
 
 SETTINGS = [
