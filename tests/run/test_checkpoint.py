@@ -28,6 +28,7 @@ from guidedstyle.device.environment import Limits
 from guidedstyle.device.precision import name_precision
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Rendering, Snapshot, Update
+from guidedstyle.engine.solvers.lbfgs import History
 from guidedstyle.engine.solvers.minimise import EndReason
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.paths import CACHE_VARIABLE, name_checkpoint
@@ -103,6 +104,27 @@ def test_a_render_resumed_from_any_checkpoint_ends_with_the_same_bits(
         assert np.array_equal(again.image, whole.image)
         assert torch.equal(again.history.total, whole.history.total)
         assert again.endings == whole.endings
+
+
+def test_a_short_history_is_taken_up_wherever_a_render_resumes(project: Path) -> None:
+    """It was planned where memory was short; that there is more of it now changes no bit."""
+    scene = open_project(project, size=256, solver__steps=20, solver__sizes=2)
+    renderer = Renderer("cpu")
+    plan = replace(renderer.plan(scene), histories=(History(3, 16),) * 2)
+    checkpointer = make_checkpointer(scene, plan)
+    whole = renderer.render(scene, plan, lambda update: True).rendering
+
+    def stop(update: Update) -> bool:
+        checkpointer.save(update, force=True)
+        return update.done < 14
+
+    renderer.render(scene, plan, stop)
+    resumption = load(scene)
+    assert resumption.plan.histories == plan.histories != renderer.plan(scene).histories
+    assert resumption.snapshot
+    again = renderer.render(scene, resumption.plan, lambda update: True, snapshot=resumption.snapshot).rendering
+    assert np.array_equal(again.image, whole.image)
+    assert [again.plan.describe(stage) for stage in plan.stages] == ["whole, L-BFGS with 3 pairs in 16 bits"] * 2
 
 
 def test_a_scale_that_converged_when_it_was_stopped_takes_no_more_steps(project: Path) -> None:
@@ -606,6 +628,29 @@ def test_a_checkpoint_of_format_1_starts_the_scale_over_from_the_image_so_far(pr
     rule = "recipe.png.state was written by an older version of guidedstyle (format 1)"
     assert rule in resumption.warning
     assert f"{width} px starts over from the image so far" in resumption.warning
+    check_starts_over(resumption, image, scene)
+
+
+def test_a_checkpoint_of_format_2_starts_the_scale_over_from_the_image_so_far(project: Path) -> None:
+    """Its L-BFGS kept the last image and gradient apart, and it says nothing of histories."""
+    scene, renderer, file = open_project(project, solver__sizes=1), Renderer("cpu"), project / "recipe.png.state"
+    checkpointer = make_checkpointer(scene, plan := renderer.plan(scene))
+
+    def stop(update: Update) -> bool:
+        checkpointer.save(update, force=True)
+        return update.done < 2
+
+    renderer.render(scene, plan, stop)
+    data = torch.load(file, weights_only=True)
+    image = data["snapshot"]["image"]
+    assert data["format"] == FORMAT == 3
+    data["format"] = 2
+    del data["snapshot"]["histories"]
+    optimiser = data["snapshot"]["state"]["optimiser"]
+    optimiser |= {"best": optimiser.pop("stored"), "previous": (image, image)}
+    torch.save(data, file)
+    resumption = load(scene)
+    assert "recipe.png.state was written by an older version of guidedstyle (format 2)" in resumption.warning
     check_starts_over(resumption, image, scene)
 
 
