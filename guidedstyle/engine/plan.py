@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import TypeVar
 
 import torch
@@ -55,7 +54,7 @@ class Needs:
         """Estimate the bytes that a stage needs."""
         pixels, octaves = math.prod(stage.size), sum(0.25**octave for octave in range(stage.octaves))
         guides = GUIDES * _share_mixed(self.weights, stage, tiling)
-        pairs = self.pair * min(history.pairs, stage.steps) * history.bits / 32
+        pairs = self.pair * history.count_bits(stage.steps) / 32
         halved = HALVED * PIXEL * (history.bits < 32)
         images = self.images - halved + guides + pairs + self.content * tiling.content
         kept, passing = octaves * pixels, pixels
@@ -128,14 +127,14 @@ def _measure_original(scene: Scene) -> float:
     return each * math.prod(scene.size)
 
 
-def choose_tiling(
-    needs: Needs, stage: Stage, ways: Iterable[tuple[History, Tiling]], *, limit: float
+def choose_way(
+    needs: Needs, stage: Stage, ways: Iterable[tuple[Tiling, History]], *, limit: float
 ) -> tuple[Tiling, History] | None:
-    """Choose the first history and tiling of a stage that fit within `limit` bytes; None if none do.
+    """Choose the first tiling and history of a stage that fit within `limit` bytes; None if none do.
 
     The memory that is left stores the graphs of tiles, which then need not be computed twice.
     """
-    for history, tiling in ways:
+    for tiling, history in ways:
         if (taken := needs.estimate(stage, tiling, history)) <= limit:
             each = needs.estimate(stage, replace(tiling, kept=1.0), history) - taken
             kept = min(1.0, (limit - taken) / each) if tiling.side else tiling.kept
@@ -174,6 +173,7 @@ class Plan:
     limits: Limits
     tilings: tuple[Tiling, ...]
     histories: tuple[History, ...]
+    shorter: tuple[History, ...]  # that may be tried where memory runs out
     memory: int  # bytes, estimated
 
     def place(self, encoder: Encoder) -> Encoder:
@@ -198,6 +198,11 @@ class Plan:
         tiling, history = self.tiling(stage), self.history(stage)
         return str(tiling) if history == FULL else f"{tiling}, {history}"
 
+    def is_short(self, stage: Stage) -> bool:
+        """Whether memory is too short to compute a stage whole, with the full history."""
+        side = self.tiling(stage).side
+        return self.history(stage) != FULL or (side is not None and side < max(stage.size))
+
     def describe_changes(self, planned: Plan) -> Iterator[str]:
         """Describe the stages that did not fit in memory as planned."""
         for stage in self.stages:
@@ -209,8 +214,8 @@ class Plan:
         index = self.stages.index(stage)
         if smaller := shrink_tiling(self.tilings[index], stage):
             return replace(self, tilings=_replace_at(self.tilings, index, smaller))
-        known = (FULL, *SHORTER)
-        left = known[known.index(self.histories[index]) + 1 :]
+        taken = self.histories[index].count_bits(stage.steps)
+        left = [one for one in self.shorter if one.count_bits(stage.steps) < taken]
         return replace(self, histories=_replace_at(self.histories, index, left[0])) if left else None
 
 
@@ -243,6 +248,7 @@ def make_plan(
         limits=limits,
         tilings=tilings,
         histories=histories,
+        shorter=SHORTER if needs.pair else (),
         memory=memory,
     )
 
@@ -271,7 +277,8 @@ def _choose_way(needs: Needs, stage: Stage, *, tile: int | str, limit: int) -> t
     sides = {"off": (), "auto": SIDES}[tile] if isinstance(tile, str) else (tile,)
     tiled = [Tiling(side, content=content) for content in (True, False) for side in sides]
     histories = (FULL, *SHORTER) if needs.pair else (FULL,)
-    return _fit(needs, stage, list(product(histories, [*whole, *tiled])), limit=limit)
+    ways = [(tiling, history) for history in histories for tiling in (*whole, *tiled)]
+    return _fit(needs, stage, ways, limit=limit)
 
 
 def _share_side(stage: Stage) -> int | None:
@@ -280,11 +287,11 @@ def _share_side(stage: Stage) -> int | None:
     return side if count_processes() > 1 and side >= LEAST_SHARE else None
 
 
-def _fit(needs: Needs, stage: Stage, ways: Sequence[tuple[History, Tiling]], *, limit: int) -> tuple[Tiling, History]:
-    """Choose the first history and tiling that fit; raises GuidedStyleError if none do."""
-    if found := choose_tiling(needs, stage, ways, limit=limit):
+def _fit(needs: Needs, stage: Stage, ways: Sequence[tuple[Tiling, History]], *, limit: int) -> tuple[Tiling, History]:
+    """Choose the first tiling and history that fit; raises GuidedStyleError if none do."""
+    if found := choose_way(needs, stage, ways, limit=limit):
         return found
-    least = min(needs.estimate(stage, tiling, history) for history, tiling in ways)
+    least = min(needs.estimate(stage, *way) for way in ways)
     rule = f"the render needs at least {least / 2**30:.2f} GiB, and {limit / 2**30:.2f} GiB are available"
     remedy = "choose a smaller size (--size), solver.method: sgd, which needs least, or raise --max-memory"
     raise GuidedStyleError.of("size", rule, remedy)

@@ -91,9 +91,10 @@ def measure_octave(
         readers = [(one.layer.name, partial(one.read, tile=tiles[number], number=number)) for one in quantities]
         return encoder.measure(window, readers + [(IMAGE, reader) for reader in whole if alone])
 
-    if alone or not (quantities or whole):
-        return [*measure(image, 0), *(measure_coarser(image) if measure_coarser else ())]
-    return sum_tiles(image, tiles, measure, kept=kept, whole=whole, measure_coarser=measure_coarser)
+    if not (quantities or whole):
+        return measure_coarser(image) if measure_coarser else []
+    left = () if alone else whole
+    return sum_tiles(image, tiles, measure, kept=kept, whole=left, measure_coarser=measure_coarser)
 
 
 def build_octaves(image: Tensor, count: int) -> list[Tensor]:

@@ -1,6 +1,6 @@
 """Loss terms: style, content, total variation and frame.
 
-Each term is computed from sums over the tiles of an image: `collect` computes the summand of one tile. Only the frame
+Each term is computed from sums over the tiles of an image: `read` computes the summand of one tile. Only the frame
 is measured on the whole image, of which it reads the border.
 """
 
@@ -150,7 +150,7 @@ class TotalVariationTerm:
         """Compute the weighted and the unweighted summand (2,) of a tile, and how to add the gradient of both."""
         weights, count = self.smoothness[tile.own], self.smoothness.numel()
         variation = tile.take_own(total_variation(features)[None, None], PIXELS)[0, 0]
-        sums = torch.stack([torch.dot(weights.flatten(), variation.flatten()), variation.sum()]) / count
+        sums = torch.stack([(weights * variation).sum(), variation.sum()]) / count
 
         def add(outer: Tensor, gradient: Tensor) -> None:
             factors = torch.zeros_like(features[0, 0])

@@ -88,8 +88,10 @@ def sum_tiles(
     sends the gradient of the sums through it, so that the graph of a single tile is in memory at a time. The graphs of
     the first `kept` tiles stay in memory instead. Processes share the tiles. What readers read of the `whole` image
     follows the sums, and then the results of `measure_coarser`, for the coarser octaves of the image; all add to one
-    gradient in place.
+    gradient in place. A single tile is the whole image: `measure` reads all of it.
     """
+    if len(tiles) == 1:
+        return [*measure(image, 0), *(measure_coarser(image) if measure_coarser else ())]
     sums: tuple[Tensor, ...] = _SumTiles.apply(image, tiles, measure, kept, whole, measure_coarser)
     return sums
 

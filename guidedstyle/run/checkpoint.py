@@ -128,7 +128,7 @@ def _parse(data: dict[str, Any]) -> Checkpoint:
     identity, machine = dict(data["identity"]), dict(data["machine"])
     if data["format"] == 1:
         identity["recipe"] = KEYS_SINCE_FORMAT_1 | identity["recipe"]
-    parse = _parse_snapshot if data["format"] == FORMAT else _parse_image
+    parse = {1: _parse_image, 2: _parse_image, FORMAT: _parse_snapshot}[data["format"]]
     snapshot = parse(data["snapshot"], identity["stages"])
     return Checkpoint(identity, machine, int(data["threads"]), int(data["steps"]), snapshot, data["format"])
 
@@ -147,6 +147,7 @@ def _parse_image(data: dict[str, Any], stages: Sequence[tuple[int, int, int]]) -
     """Parse the image so far of an older format; the optimiser's state was stored under names that have changed."""
     reasons = END_REASONS | {reason.value: reason for reason in EndReason}
     endings = tuple(Ending(ending["steps"], reasons[ending["reason"]]) for ending in data["endings"])
+    data = data | {"histories": [{}] * len(stages)}
     return _make_snapshot(data, stages, endings=endings, state=None, history=LossHistory.stack([], []))
 
 
@@ -159,14 +160,14 @@ def _make_snapshot(
     history: LossHistory,
 ) -> Snapshot:
     """Make a snapshot from what is the same in all formats; raises ValueError if it does not fit the scales."""
-    if len(data["tilings"]) != len(stages):
-        raise ValueError("tilings and scales differ in number")
+    if {len(data["tilings"]), len(data["histories"])} != {len(stages)}:
+        raise ValueError("tilings, histories and scales differ in number")
     return Snapshot(
         endings=endings,
         image=_check_image(data["image"], stages[len(endings)]),
         state=state,
         tilings=tuple(Tiling(**tiling) for tiling in data["tilings"]),
-        histories=tuple(History(**history) for history in data.get("histories", [{}] * len(stages))),
+        histories=tuple(History(**history) for history in data["histories"]),
         precision=PRECISIONS[data["precision"]],
         history=history,
         seconds=data["seconds"],
@@ -223,6 +224,8 @@ def resume(file: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], plan
         return _start_stage_over(f"changed since {done}: {_list(changed)}", checkpoint, plan)
     changed += list_differences(checkpoint.machine, describe_machine(plan))
     note, threads, snapshot = f"resumes from {done}", checkpoint.threads, checkpoint.snapshot
+    begun = len(snapshot.endings) + 1  # the history of the scale in progress is that of the optimiser's state
+    plan = replace(plan, histories=snapshot.histories[:begun] + plan.histories[begun:])
     if changed:
         warning = f"{note}; the image will differ slightly, as this has changed: {_list(changed)}"
         return Resumption(plan, snapshot, warning=warning, threads=threads, steps=checkpoint.steps)

@@ -56,6 +56,15 @@ def test_two_processes_render_the_same_image_as_one(project: Path, method: str) 
     assert both.stdout.count("device") == 1
 
 
+def test_processes_each_compute_what_is_too_small_to_share(project: Path) -> None:
+    """A single tile at every size: the processes compute the same image, from the smallest size on."""
+    small = ("guidedstyle", "render", "recipe.yaml", "--size", 96, "--steps", 6)
+    alone = run_module(*small, "-o", "one.png", folder=project)
+    both = run_module(*START, *small, "-o", "two.png", folder=project)
+    assert (alone.returncode, both.returncode) == (0, 0), alone.stderr + both.stderr
+    assert np.abs(read_pixels(project / "one.png") - read_pixels(project / "two.png")).max() <= 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="outputs are not locked there")
 def test_all_processes_refuse_an_output_that_another_render_writes(project: Path) -> None:
     with lock_output(project / "recipe.png"):

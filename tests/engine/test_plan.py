@@ -140,6 +140,17 @@ def test_shrinking_ends_at_the_smallest_tiles(project: Path) -> None:
     assert [one for one in seen if one[1] != FULL] == [(Tiling(SIDES[-1], content=False), one) for one in SHORTER]
 
 
+def test_first_order_optimisers_have_no_history_to_shrink(project: Path) -> None:
+    write_large(project, 1000)
+    recipe = guidedstyle.load_recipe(project / "large.yaml", {"solver.method": "adam"})
+    plan = make_plan(open_scene(wrap_recipe(recipe)), load_encoder(recipe.encoder), "cpu", limits=Limits(tile=128))
+    stage = plan.stages[-1]
+    last = plan
+    while plan:
+        last, plan = plan, plan.shrink(stage)
+    assert "L-BFGS" not in last.describe(stage)
+
+
 def test_a_full_history_is_kept_wherever_it_fits(project: Path) -> None:
     """In small tiles if need be: how much memory is free decides its bits only where it does not fit at all."""
     recipe = guidedstyle.load_recipe(write_large(project, 2000), {"solver.steps": 400})

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import get_args
+
 import pytest
 import torch
 from support.grams import aim_at, guide, weigh
 
+from guidedstyle.encoders.passes import IMAGE, Reader, read_frozen
 from guidedstyle.losses import terms
 from guidedstyle.losses.gram import guided_grams
-from guidedstyle.losses.guides import Guides
-from guidedstyle.losses.terms import StyleTerm, content_losses, total_variation, weigh_distances
+from guidedstyle.losses.guides import Guides, make_guides
+from guidedstyle.losses.statistics import PIXELS, GuidedStatistic
+from guidedstyle.losses.terms import (
+    ContentTerm,
+    FrameTerm,
+    StyleTerm,
+    TotalVariationTerm,
+    content_losses,
+    measure_frame,
+    total_variation,
+    weigh_distances,
+)
+from guidedstyle.losses.tiles import Tile
+from guidedstyle.types import Statistic
 
 GRID = (5, 6)
 
@@ -35,6 +51,54 @@ def test_gradients_are_the_numerical_ones() -> None:
     assert torch.autograd.gradcheck(lambda f: measure_style(f, style), features)
     assert torch.autograd.gradcheck(total_variation, features)
     assert torch.autograd.gradcheck(lambda f: content_losses(f - target, cells, 2.0), features)
+
+
+def check_gradient(reader: Reader, image: torch.Tensor) -> None:
+    """Compare the gradient that a reader adds with central differences, for a sum with weights that differ."""
+
+    def measure(one: torch.Tensor) -> torch.Tensor:
+        (found,) = read_frozen(one, [], [(IMAGE, reader)])
+        return (found * torch.arange(1, 1 + found.numel()).view_as(found) / found.numel()).sum()
+
+    (gradient,) = torch.autograd.grad(measure(one := image.clone().requires_grad_()), one)
+    steps = 1e-6 * torch.eye(image.numel(), dtype=image.dtype).view(-1, *image.shape)
+    expected = [float(measure(image + step) - measure(image - step)) / 2e-6 for step in steps]
+    torch.testing.assert_close(gradient.flatten(), torch.tensor(expected, dtype=image.dtype), rtol=1e-6, atol=1e-8)
+
+
+WINDOW, WHOLE = (slice(1, 6), slice(0, 7)), (7, 9)  # of a tile that is not at every border
+TILES = [
+    Tile((slice(0, 7), slice(0, 9)), (slice(0, 7), slice(0, 9)), WHOLE),
+    Tile((slice(2, 5), slice(0, 6)), WINDOW, WHOLE),
+]
+
+
+@pytest.mark.parametrize("tile", TILES, ids=["whole", "tile"])
+def test_gradients_that_readers_add_are_the_numerical_ones(tile: Tile) -> None:
+    """Of every term, also where a tile is less than its window, and to a gradient that is there already."""
+    window = draw(1, 3, *WHOLE)[(..., *tile.window)].clone()
+    down, across = (side.stop - side.start for side in tile.own)
+    weights, target = draw(2, *WHOLE, seed=4), draw(1, 3, down, across, seed=3)
+    content = ContentTerm(PIXELS, lambda number: target, weights, 2.0, torch.ones(2))
+    variation = TotalVariationTerm(draw(*WHOLE, seed=5))
+    guides = make_guides(draw(2, down, across, seed=6) / 60)
+    style = [GuidedStatistic(PIXELS, kind, [guides]) for kind in get_args(Statistic)]
+    seen = GuidedStatistic(PIXELS, "gram", [guides], draw(3, 3, seed=7))
+    for term in (content, variation, *style, seen):
+        check_gradient(partial(term.read, tile=tile, number=0), window)
+    window.requires_grad_()
+    both = [(IMAGE, partial(term.read, tile=tile, number=0)) for term in (content, variation)]
+    found = torch.autograd.grad(sum(one.sum() for one in read_frozen(window, [], both)), window)[0]
+    apart = [torch.autograd.grad(read_frozen(window, [], [one])[0].sum(), window)[0] for one in both]
+    torch.testing.assert_close(found, apart[0] + apart[1])
+
+
+@pytest.mark.parametrize("size", [(9, 30), (3, 20), (2, 2)])
+def test_the_gradient_of_a_frame_is_the_numerical_one(size: tuple[int, int]) -> None:
+    """Where the image is smaller than the frame is deep, too."""
+    image, term = draw(1, 3, *size), FrameTerm(draw(*size, seed=1))
+    torch.testing.assert_close(term.read(image)[0], measure_frame(image, term.weights))
+    check_gradient(term.read, image)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1, 255])

@@ -125,6 +125,9 @@ def test_a_short_history_is_taken_up_wherever_a_render_resumes(project: Path) ->
     again = renderer.render(scene, resumption.plan, lambda update: True, snapshot=resumption.snapshot).rendering
     assert np.array_equal(again.image, whole.image)
     assert [again.plan.describe(stage) for stage in plan.stages] == ["whole, L-BFGS with 3 pairs in 16 bits"] * 2
+    elsewhere = load(scene, Limits(96))
+    assert elsewhere.warning
+    assert elsewhere.plan.histories == plan.histories  # that of the size in progress is the state's
 
 
 def test_a_scale_that_converged_when_it_was_stopped_takes_no_more_steps(project: Path) -> None:
@@ -696,24 +699,24 @@ def list_keys(data: object, path: str = "") -> set[str]:
     return {key for name, value in data.items() for key in list_keys(value, f"{path}.{name}")}
 
 
-KEYS_OF_FORMAT_2 = {
+KEYS_OF_FORMAT_3 = {
     "": "format machine.device machine.processes machine.tile machine.max_memory threads steps",
-    "snapshot": "endings image tilings precision seconds state.totals",
+    "snapshot": "endings image tilings histories precision seconds state.totals",
     "snapshot.history": "stages total style content smoothness",
 }
-OPTIMISER_KEYS_OF_FORMAT_2 = {
-    "lbfgs": "image best trust_radius first_step least_loss previous returned "
+OPTIMISER_KEYS_OF_FORMAT_3 = {
+    "lbfgs": "image stored trust_radius first_step least_loss returned "
     "history.vectors history.count history.sy history.yy history.valid history.gamma",
     "adam": "image learning_rate stored least_loss recovering count mean square",
     "sgd": "image learning_rate stored least_loss recovering momentum",
 }
 
 
-@pytest.mark.parametrize("method", OPTIMISER_KEYS_OF_FORMAT_2)
+@pytest.mark.parametrize("method", OPTIMISER_KEYS_OF_FORMAT_3)
 def test_other_keys_need_another_format(project: Path, method: str) -> None:
     """If this fails, increase FORMAT and write down its keys: older checkpoints cannot be resumed exactly."""
     data = torch.load(interrupt(open_project(project, solver__method=method)), weights_only=True)
-    expected = KEYS_OF_FORMAT_2 | {"snapshot.state.optimiser": OPTIMISER_KEYS_OF_FORMAT_2[method]}
+    expected = KEYS_OF_FORMAT_3 | {"snapshot.state.optimiser": OPTIMISER_KEYS_OF_FORMAT_3[method]}
     keys = {f"{'.' * bool(path)}{path}.{key}" for path, names in expected.items() for key in names.split()}
-    assert FORMAT == 2
+    assert FORMAT == 3
     assert {key for key in list_keys(data) if not key.startswith(".identity")} == keys

@@ -109,9 +109,9 @@ def print_plan(plan: Plan, seconds: float | None) -> None:
     console.print(f"style   {', '.join(plan.style_layers) or 'none'} over {plan.stages[-1].octaves} octaves")
     console.print(f"content {', '.join(plan.content_layers) or 'none'}")
     console.print(f"device  {plan.device}, {name_precision(plan.precision)}, about {plan.memory / 2**20:,.0f} MiB")
-    cut = [stage for stage in plan.stages if (plan.tiling(stage).side or max(stage.size)) < max(stage.size)]
+    cut = [stage for stage in plan.stages if plan.is_short(stage)]
     if cut:
-        console.print(f"tiles   {'; '.join(f'{max(stage.size)} px in {plan.describe(stage)}' for stage in cut)}")
+        console.print(f"memory  {'; '.join(f'{max(stage.size)} px: {plan.describe(stage)}' for stage in cut)}")
     print_time(seconds)
 
 

@@ -13,19 +13,23 @@ FIRST_STEP = 0.02  # mean change of a pixel by the first step
 TRUST_RADIUS = 2.5  # times the first step: the largest mean change of a pixel by a step
 JUMP = 2.0  # a loss above this many times the smallest loss so far counts as a jump
 MIN_CURVATURE = 1e-10  # pairs with a smaller s y are ignored
-CHUNK, LARGE_CHUNK = 2**16, 2**24  # values of each image and pair that are computed at a time: on a CPU, a GPU
+CHUNK, LARGE_CHUNK = 2**16, 2**22  # values of each image and pair that are computed at a time: on a CPU, a GPU
 
 
 @dataclass(frozen=True)
 class History:
     """How many pairs (s, y) of changes of image and gradient L-BFGS remembers, and in how many bits each value.
 
-    Fewer pairs take more steps to the same loss. In 16 bits are the pairs, in bfloat16, and the best image, in float16;
-    the sums and the image that moves are in float32 always.
+    Fewer pairs take more steps to the same loss. In 16 bits are the pairs and the gradient before the last step, in
+    bfloat16, and the best image, in float16; the sums and the image that moves are in float32 always.
     """
 
     pairs: int = 10
     bits: int = 32
+
+    def count_bits(self, steps: int) -> int:
+        """Count the bits of all pairs, per value of the image, of a solve of `steps`."""
+        return min(self.pairs, steps) * self.bits
 
     def __str__(self) -> str:
         return f"L-BFGS with {self.pairs} pairs in {self.bits} bits"
@@ -44,8 +48,8 @@ class Lbfgs:
     """
 
     def __init__(self, image: Tensor, *, learning_rate: float | None, steps: int, history: History = FULL) -> None:
-        self.image = image
-        self.stored = image.to(torch.float16 if history.bits == 16 else image.dtype, copy=True)  # the best image
+        self.image = image.contiguous()
+        self.stored = self.image.to(torch.float16 if history.bits == 16 else image.dtype, copy=True)  # the best image
         self.trust_radius = image.new_tensor(TRUST_RADIUS * max(learning_rate or FIRST_STEP, FIRST_STEP))
         self.first_step = image.new_tensor(learning_rate or FIRST_STEP)
         self.least_loss = image.new_tensor(float("inf"))
@@ -102,8 +106,13 @@ class Lbfgs:
 
 def _mean_size(change: Tensor) -> Tensor:
     """Compute the mean absolute value; at least the smallest number, as it divides."""
-    size: Tensor = torch.linalg.vector_norm(change, 1) / change.numel()
-    return size.clamp(min=torch.finfo(change.dtype).tiny)
+    sums = torch.stack([part.abs().sum() for part in change.view(-1).split(_choose_chunk(change.device))])
+    return (sums.sum() / change.numel()).clamp(min=torch.finfo(change.dtype).tiny)
+
+
+def _choose_chunk(device: torch.device) -> int:
+    """Choose how many values are computed at a time, so that no copy of a large image is made."""
+    return CHUNK if device.type == "cpu" else LARGE_CHUNK
 
 
 class _History:
@@ -111,8 +120,9 @@ class _History:
 
     The compact form of the inverse Hessian (Byrd, Nocedal & Schnabel 1994, eq. 3.1) reads each vector twice a step. A
     pair with almost no or negative curvature counts as a pair of zeros, as does one whose products overflow: the
-    relative loss of a flat style image is huge. In fewer bits than the image has, pairs are what they are rounded to,
-    and their products are those of the rounded ones.
+    relative loss of a flat style image is huge. In fewer bits than the image has, products are those of the rounded
+    pairs. A y is then as precise as the gradients that it is the difference of: after 60 steps the loss is higher by
+    0.3 %, after 150 by 0.2 % (six pairs of images, 256 px).
 
     The pair that was begun, of which there is one after the first step, is in the place of the oldest one: its s, and
     the gradient from which its y will be measured.
@@ -135,7 +145,7 @@ class _History:
     def split(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """Split tensors (..., N), or images of N values, into chunks that fit into a cache."""
         count = self.vectors.shape[2]
-        length = CHUNK if self.vectors.device.type == "cpu" else LARGE_CHUNK
+        length = _choose_chunk(self.vectors.device)
         flat = (one if one.shape[-1] == count else one.view(-1) for one in tensors)
         return zip(*(one.split(length, -1) for one in flat), strict=True)
 

@@ -131,7 +131,7 @@ def minimise(
         totals.append(losses.total)
         optimiser.step(totals[-1], gradient)
         goes_on = on_step(Step(len(totals), losses, optimiser, totals))
-        del gradient  # the optimiser may keep it in fewer bits
+        del gradient  # L-BFGS has made its image of it, or keeps it in fewer bits
         if not goes_on:
             reason = EndReason.INTERRUPTED
             break
