@@ -173,6 +173,7 @@ def make_checkpoints() -> Iterator[bytes]:
         "image": image,
         "state": {"optimiser": optimiser, "totals": torch.ones(2)},
         "tilings": [{"side": None, "kept": 0.0, "content": True}] * 2,
+        "histories": [{"pairs": 10, "bits": 32}] * 2,
         "precision": "float32",
         "history": history,
         "seconds": 1.5,
