@@ -119,13 +119,13 @@ def test_an_interrupted_sweep_continues(small: Path) -> None:
 def test_style_images_are_measured_once_for_all_variants(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each further variant encodes the same as the first, except the style image at every octave."""
     encoded: list[tuple[int, ...]] = []
-    encode = ConvEncoder.encode
+    for name in ("encode", "measure"):
 
-    def count(self: ConvEncoder, image, layers):
-        encoded.append(tuple(image.shape[2:]))
-        return encode(self, image, layers)
+        def count(self: ConvEncoder, image, read, original=getattr(ConvEncoder, name)):
+            encoded.append(tuple(image.shape[2:]))
+            return original(self, image, read)
 
-    monkeypatch.setattr(ConvEncoder, "encode", count)
+        monkeypatch.setattr(ConvEncoder, name, count)
     (small / "out").mkdir()
     axes = [parse_axis("content_strength=1,2,4")]
     variants = make_variants(small / "small.yaml", axes, (), folder=small / "out")
