@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 from support.commands import run
 from support.processes import spawn, wait_for
+from torch import Tensor
 
 from guidedstyle.app.render import Renderer
 from guidedstyle.app.sweep import Sweep
@@ -116,16 +118,21 @@ def test_an_interrupted_sweep_continues(small: Path) -> None:
     assert len(table(small / "small-sweep")) == 2
 
 
+def note_shapes(method: Callable[..., object], shapes: list[tuple[int, ...]]) -> Callable[..., object]:
+    """Note the shape of each image that a method of an encoder is called with."""
+
+    def note(self: ConvEncoder, image: Tensor, *read: object) -> object:
+        shapes.append(tuple(image.shape[2:]))
+        return method(self, image, *read)
+
+    return note
+
+
 def test_style_images_are_measured_once_for_all_variants(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each further variant encodes the same as the first, except the style image at every octave."""
     encoded: list[tuple[int, ...]] = []
     for name in ("encode", "measure"):
-
-        def count(self: ConvEncoder, image, read, original=getattr(ConvEncoder, name)):
-            encoded.append(tuple(image.shape[2:]))
-            return original(self, image, read)
-
-        monkeypatch.setattr(ConvEncoder, name, count)
+        monkeypatch.setattr(ConvEncoder, name, note_shapes(getattr(ConvEncoder, name), encoded))
     (small / "out").mkdir()
     axes = [parse_axis("content_strength=1,2,4")]
     variants = make_variants(small / "small.yaml", axes, (), folder=small / "out")
