@@ -13,7 +13,7 @@ FIRST_STEP = 0.02  # mean change of a pixel by the first step
 TRUST_RADIUS = 2.5  # times the first step: the largest mean change of a pixel by a step
 JUMP = 2.0  # a loss above this many times the smallest loss so far counts as a jump
 MIN_CURVATURE = 1e-10  # pairs with a smaller s y are ignored
-CHUNK, LARGE_CHUNK = 2**16, 2**22  # values of each image and pair that are computed at a time: on a CPU, a GPU
+CHUNK, LARGE_CHUNK = 2**20, 2**22  # values of each image and pair that are computed at a time: on a CPU, a GPU
 
 
 @dataclass(frozen=True)
