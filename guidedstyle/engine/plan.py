@@ -45,7 +45,7 @@ class Needs:
     weights: Array  # of regions (R + 1, h, w), at any size
     pair: float  # of a pair of L-BFGS in 32 bits
     fixed: float  # of style images and of the content image's own pixels, in bytes in all
-    features: float  # stored for the backward pass
+    features: float  # stored for the backward pass, with their difference to the content image's
     passing: float  # of features and gradients while layers are computed
     content: float  # the content image's features
     halo: int  # px around a tile
@@ -73,14 +73,15 @@ def find_needs(
     """Find what a scene needs with these style and content layers and features of `itemsize` bytes."""
     recipe, count = scene.recipe, len(scene.recipe.regions)
     kept, read = [architecture.layers[name] for name in content], {*style, *content}
+    error = sum(layer.channels / layer.stride**2 for layer in kept) * itemsize  # as large as the features
     return Needs(
         images=PIXEL * STATE[recipe.solver.method] + 4 * (count + 1),
         weights=scene.weights,
         pair=2 * PIXEL if recipe.solver.method == "lbfgs" else 0,
         fixed=sum(_measure_style_images(scene)) + _measure_original(scene),
-        features=_count_features(architecture, read, guided=style if count > 1 else (), itemsize=itemsize),
+        features=_count_features(architecture, read, guided=style if count > 1 else (), itemsize=itemsize) + error,
         passing=PASSING * _find_largest(architecture) * itemsize,
-        content=sum(layer.channels / layer.stride**2 for layer in kept) * itemsize,
+        content=error,
         halo=max([architecture.layers[name].receptive_field // 2 for name in read], default=0),
     )
 
