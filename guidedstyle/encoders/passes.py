@@ -17,7 +17,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from guidedstyle.encoders.architecture import Window
+from guidedstyle.encoders.architecture import Layer, Window
 
 Backward = Callable[[Tensor], Tensor]  # from the gradient of what came out to that of what came in
 Step = Callable[[Tensor], tuple[Tensor, Backward]]
@@ -25,7 +25,7 @@ Steps = Sequence[tuple[str, Step]]  # with the names of the layers that they end
 AddGradient = Callable[[Tensor, Tensor], None]  # the gradient of what was read, in place, to that of the features
 Reader = Callable[[Tensor], tuple[Tensor, AddGradient]]  # of features
 Readers = Sequence[tuple[str, Reader]]  # each with the layer that it reads
-IMAGE = "pixels"  # the layer of the image itself
+IMAGE = Layer().name  # of the image itself
 
 
 class PaddedConvolution(nn.Conv2d):

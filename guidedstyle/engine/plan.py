@@ -50,6 +50,11 @@ class Needs:
     content: float  # the content image's features
     halo: int  # px around a tile
 
+    @property
+    def shorter(self) -> tuple[History, ...]:
+        """The shorter histories there are: none where there are no pairs."""
+        return SHORTER if self.pair else ()
+
     def estimate(self, stage: Stage, tiling: Tiling, history: History = FULL) -> int:
         """Estimate the bytes that a stage needs."""
         pixels, octaves = math.prod(stage.size), sum(0.25**octave for octave in range(stage.octaves))
@@ -249,7 +254,7 @@ def make_plan(
         limits=limits,
         tilings=tilings,
         histories=histories,
-        shorter=SHORTER if needs.pair else (),
+        shorter=needs.shorter,
         memory=memory,
     )
 
@@ -277,8 +282,7 @@ def _choose_way(needs: Needs, stage: Stage, *, tile: int | str, limit: int) -> t
     whole = [] if isinstance(tile, int) else [Tiling(_share_side(stage))]
     sides = {"off": (), "auto": SIDES}[tile] if isinstance(tile, str) else (tile,)
     tiled = [Tiling(side, content=content) for content in (True, False) for side in sides]
-    histories = (FULL, *SHORTER) if needs.pair else (FULL,)
-    ways = [(tiling, history) for history in histories for tiling in (*whole, *tiled)]
+    ways = [(tiling, history) for history in (FULL, *needs.shorter) for tiling in (*whole, *tiled)]
     return _fit(needs, stage, ways, limit=limit)
 
 

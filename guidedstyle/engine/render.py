@@ -107,18 +107,21 @@ class _Solver:
             del progress.losses[known:], progress.stages[known:]
             free_memory(progress.plan.device)
 
-    def _prepare(self, stage: Stage) -> tuple[Objective, list[Tensor]]:
-        """Make the objective of a stage, and the image that it starts from, alone in a list."""
-        trim = trim_memory if self.progress.plan.tiling(stage).side else lambda: None  # memory is short
-        trim()
-        objective = Objective(self.scene, self.encoder, self.progress.plan, stage, statistics=self.statistics)
-        start = [enlarge(self.progress.image, self.scene, objective.canvas)]
-        trim()
-        return objective, start
+    def _make_start(self, objective: Objective) -> Tensor:
+        """Make the image that a stage starts from."""
+        start = enlarge(self.progress.image, self.scene, objective.canvas)
+        self._trim(objective.stage)
+        return start
+
+    def _trim(self, stage: Stage) -> None:
+        """Return freed memory to the system where memory is short."""
+        if self.progress.plan.tiling(stage).side:
+            trim_memory()
 
     def _attempt(self, stage: Stage) -> Objective:
         progress, solver = self.progress, self.scene.recipe.solver
-        objective, start = self._prepare(stage)
+        self._trim(stage)
+        objective = Objective(self.scene, self.encoder, progress.plan, stage, statistics=self.statistics)
         index = progress.plan.stages.index(stage)
         before = sum(earlier.steps for earlier in progress.plan.stages[:index])
 
@@ -129,7 +132,7 @@ class _Solver:
 
         progress.image, ending = minimise(
             objective,
-            start.pop(),  # nothing here keeps it
+            self._make_start(objective),  # nothing here keeps it
             method=solver.method,
             steps=stage.steps,
             on_step=on_step,

@@ -224,9 +224,9 @@ def resume(file: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], plan
         return _start_stage_over(f"changed since {done}: {_list(changed)}", checkpoint, plan)
     changed += list_differences(checkpoint.machine, describe_machine(plan))
     note, threads, snapshot = f"resumes from {done}", checkpoint.threads, checkpoint.snapshot
-    begun = len(snapshot.endings) + 1  # the history of the scale in progress is that of the optimiser's state
-    plan = replace(plan, histories=snapshot.histories[:begun] + plan.histories[begun:])
     if changed:
+        begun = len(snapshot.endings) + 1  # the history of the scale in progress is that of the optimiser's state
+        plan = replace(plan, histories=snapshot.histories[:begun] + plan.histories[begun:])
         warning = f"{note}; the image will differ slightly, as this has changed: {_list(changed)}"
         return Resumption(plan, snapshot, warning=warning, threads=threads, steps=checkpoint.steps)
     plan = replace(plan, tilings=snapshot.tilings, histories=snapshot.histories)
