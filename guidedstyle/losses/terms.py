@@ -18,7 +18,7 @@ from guidedstyle.encoders.passes import AddGradient
 from guidedstyle.losses.gram import squared_norms
 from guidedstyle.losses.propagation import OctaveLayer
 from guidedstyle.losses.statistics import PIXELS, TINY, GuidedStatistic
-from guidedstyle.losses.tiles import Tile
+from guidedstyle.losses.tiles import Tile, differentiate
 
 # What strength 1, content_strength 1 and smoothness 1 stand for.
 CONTENT_WEIGHTS = {1: 0.03, 2: 0.0225}  # by the format of recipes: as much is kept from a matched start by less
@@ -197,7 +197,7 @@ class FrameTerm:
             frame = _measure_border(border, self.weights) / image.numel()
 
         def add(outer: Tensor, gradient: Tensor) -> None:
-            rows, columns = torch.autograd.grad(frame, border, outer)
+            rows, columns = differentiate([frame], border, [outer])
             _add_rows(rows, gradient)
             _add_rows(columns, gradient.mT)
 
