@@ -7,20 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from guidedstyle.device.transfer import fetch, send
 from guidedstyle.engine.objective.canvas import Canvas, resize
 from guidedstyle.engine.objective.colour import Matrix, find_transport
-from guidedstyle.engine.objective.targets import draw_style_image, size_style_image
+from guidedstyle.engine.objective.targets import draw_style_image, recolours, size_style_image
 from guidedstyle.losses.statistics import build_octaves, halve_image
 from guidedstyle.masks.compositing import Part
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.scene.scene import Scene
-from guidedstyle.types import Array
 
 MOST_BANDS = 4
 CHUNK = 2**22  # pixels that are measured at a time
+SPREAD = 3  # positions: weights reach at most this far when they are halved
 SMALLEST = 12  # px of the shortest side of what is left without the bands
 RIDGE = 1e-6  # added to covariances: that of a flat image has no inverse
 LEAST_GAIN, MOST_GAIN = 1 / 20, 8.0  # of what is left without the bands
@@ -42,7 +43,7 @@ def make_matched_image(scene: Scene, canvas: Canvas) -> Tensor:
         return content.clone()
     styles = _StyleLevels(scene, canvas, parts)
     levels = split(content, styles.bands)
-    weights = [build_octaves(_place(part.weights, content), len(levels)) for part in parts]
+    weights = [PartWeights.of(part, content, len(levels)) for part in parts]
     moments = _measure_levels(levels, weights)
     for number, level in enumerate(levels):
         last = number == styles.bands
@@ -51,14 +52,39 @@ def make_matched_image(scene: Scene, canvas: Canvas) -> Tensor:
             target = mix_moments([one[number] for one in styles.of(part)], [share for share in part.mix if share])
             most = MOST_GAIN if last else BAND_GAINS[min(number, 1)]
             change, shift = match_moments(moments[number][index], target, most=most, last=last)
-            share = weigh_colours(canvas.controls[part.region])
-            _add_change(levels[number], level, share * weights[index][number], change, shift)
+            share, (box, own) = weigh_colours(canvas.controls[part.region]), weights[index].at(number)
+            _add_change(levels[number][box], level[box], share * own, change, shift)
     return join(levels)
 
 
-def _place(weights: Array, like: Tensor) -> Tensor:
-    """Return weights (h, w) as (1, 1, h, w), in the data type of an image and on its device."""
-    return send(torch.from_numpy(weights)[None, None].to(like.dtype), like.device)
+@dataclass(frozen=True)
+class PartWeights:
+    """The weights of a part at each level, and the rows and columns at the finest one outside which they are 0."""
+
+    levels: Sequence[Tensor]
+    box: tuple[slice, slice]
+
+    @classmethod
+    def of(cls, part: Part, like: Tensor, count: int) -> PartWeights:
+        """Halve the weights repeatedly, in the data type of an image and on its device."""
+        finest = send(torch.from_numpy(part.weights)[None, None].to(like.dtype), like.device)
+        rows, columns = (np.flatnonzero(part.weights.any(axis)) for axis in (1, 0))
+        return cls(build_octaves(finest, count), (_span(rows), _span(columns)))
+
+    def at(self, number: int) -> tuple[tuple[slice, ...], Tensor]:
+        """Return a box (1, 3, h, w) of a level outside which the weights are 0, and the weights (1, 1, h, w) in it."""
+        rows, columns = (_halve(one, number) for one in self.box)
+        box = (slice(None), slice(None), rows, columns)
+        return box, self.levels[number][box]
+
+
+def _halve(side: slice, times: int) -> slice:
+    """Halve a range of positions repeatedly, with the positions that weights spread to meanwhile."""
+    return slice(max(0, (side.start >> times) - SPREAD), (side.stop >> times) + SPREAD)
+
+
+def _span(indices: NDArray[np.intp]) -> slice:
+    return slice(int(indices[0]), int(indices[-1]) + 1) if len(indices) else slice(0, 0)
 
 
 def draw_noise(seed: int, like: Tensor) -> Tensor:
@@ -120,12 +146,12 @@ def _sum_moments(image: Tensor, weights: Tensor) -> Tensor:
 
     Colours are measured from their plain mean: the covariance of an almost flat image would be lost in float32.
     """
-    colours, weight = image[0].flatten(1), weights.flatten()
-    centre, total = colours.mean(1, keepdim=True), weight.sum().clamp(min=1e-12)
+    rows = max(1, CHUNK // max(1, image.shape[3]))
+    centre, total = image[0].mean((1, 2))[:, None], weights.sum().clamp(min=1e-12)
     found = torch.zeros_like(centre).repeat(1, 4)
-    for part, share in zip(colours.split(CHUNK, 1), weight.split(CHUNK), strict=True):
-        offsets = part - centre
-        weighted = offsets * (share / total)
+    for part, share in zip(image[0].split(rows, 1), weights[0].split(rows, 1), strict=True):
+        offsets = part.flatten(1) - centre
+        weighted = offsets * (share.flatten(1) / total)
         found += torch.cat([weighted.sum(1, keepdim=True), weighted @ offsets.T], 1)
     return torch.cat([found, centre], 1)
 
@@ -136,9 +162,10 @@ def _read_moments(sums: Tensor) -> Moments:
     return Moments(mean + middle, second - np.outer(mean, mean))
 
 
-def _measure_levels(levels: Sequence[Tensor], weights: Sequence[Sequence[Tensor]]) -> list[list[Moments]]:
+def _measure_levels(levels: Sequence[Tensor], weights: Sequence[PartWeights]) -> list[list[Moments]]:
     """Measure the moments of each level under the weights of each part there; the device is waited for once."""
-    sums = [_sum_moments(level, one[number]) for number, level in enumerate(levels) for one in weights]
+    boxes = [(level, *one.at(number)) for number, level in enumerate(levels) for one in weights]
+    sums = [_sum_moments(level[box], own) for level, box, own in boxes]
     found = [_read_moments(one) for one in fetch(sums)]
     return [found[start : start + len(weights)] for start in range(0, len(found), len(weights))]
 
@@ -168,16 +195,25 @@ class _StyleLevels:
     """The moments of the style images that parts of a canvas use, level by level."""
 
     def __init__(self, scene: Scene, canvas: Canvas, parts: Sequence[Part]) -> None:
-        self.canvas = canvas
+        self.scene, self.canvas, self.measured = scene, canvas, dict[tuple[object, ...], list[Moments]]()
         used = dict.fromkeys((part.region, name) for part in parts for name in self._name(part))
         sizes = [canvas.content.shape[2:], *(size_style_image(scene, canvas, *key) for key in used)]
         self.bands = min(min(MOST_BANDS, (min(size) // SMALLEST).bit_length() - 1) for size in sizes)
         self.bands = max(0, self.bands)
-        self.moments = {key: self._measure(*draw_style_image(scene, canvas, *key, grey=False)) for key in used}
 
     def of(self, part: Part) -> list[list[Moments]]:
         """Return the moments of each style of a part, level by level."""
-        return [self.moments[part.region, name] for name in self._name(part)]
+        return [self._find(part.region, name) for name in self._name(part)]
+
+    def _find(self, region: int, name: str) -> list[Moments]:
+        """Find the moments of a style; regions that take its own colours share what was measured."""
+        controls = self.canvas.controls[region]
+        owner = region if recolours(controls) and not controls.colour.content else None
+        known = (name, size_style_image(self.scene, self.canvas, region, name), owner)
+        if known not in self.measured:
+            drawn = draw_style_image(self.scene, self.canvas, region, name, grey=False)
+            self.measured[known] = self._measure(*drawn)
+        return self.measured[known]
 
     def _name(self, part: Part) -> list[str]:
         """Name the styles that a part uses."""

@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 
 from guidedstyle.encoders.weights import load_by_name
-from guidedstyle.engine.matched_image import join, make_matched_image, measure_moments, split
+from guidedstyle.engine.matched_image import PartWeights, join, make_matched_image, measure_moments, split
 from guidedstyle.engine.objective.canvas import Canvas, resize
 from guidedstyle.engine.start_image import enlarge, make_start
+from guidedstyle.masks.compositing import Part
 from guidedstyle.recipe.loading.loader import read_source
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
@@ -244,3 +245,20 @@ def test_a_style_made_of_two_starts_from_its_coarse_image(project: Path) -> None
     (synthesis,) = seen
     canvas = Canvas.at_size(synthesis, synthesis.size, torch.device("cpu"))
     assert torch.equal(make_start(synthesis, canvas), canvas.content)
+
+
+@pytest.mark.parametrize("shape", [(97, 131), (160, 96), (31, 400)])
+def test_the_box_of_a_part_holds_all_its_weights_at_every_level(shape: tuple[int, int]) -> None:
+    """Halving spreads weights; one pixel anywhere, and areas up to the border."""
+    noise, like = np.random.default_rng(0), torch.zeros(1, 3, *shape)
+    for _ in range(40):
+        weights = np.zeros(shape, np.float32)
+        top, left = (int(noise.integers(0, side)) for side in shape)
+        weights[top : top + int(noise.integers(1, 60)), left : left + int(noise.integers(1, 60))] = 1
+        own = PartWeights.of(Part(0, weights, (1.0,)), like, 5)
+        for number, level in enumerate(own.levels):
+            box, _ = own.at(number)
+            outside = level.clone()
+            outside[box] = 0
+            assert level.any()
+            assert not outside.any()
