@@ -5,7 +5,13 @@ from __future__ import annotations
 from guidedstyle.encoders import squeezenet, vgg
 from guidedstyle.encoders.architecture import Architecture, Embedded
 
-FAMILIES = (vgg.LITE, vgg.VGG19, squeezenet.SQUEEZENET)  # in the order in which they are offered, the default first
+FAMILIES = (  # in the order in which they are offered, the default first
+    vgg.LITE,
+    vgg.VGG19,
+    vgg.VGG16,
+    squeezenet.SQUEEZENET,
+    squeezenet.SQUEEZENET_1_1,
+)
 
 _KNOWN = {architecture.name: architecture for architecture in FAMILIES}
 

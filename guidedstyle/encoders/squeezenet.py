@@ -1,8 +1,8 @@
-"""SqueezeNet 1.0 (Iandola et al. 2016, arXiv:1602.07360): forks, odd kernels, and pooling with incomplete windows."""
+"""SqueezeNet 1.0 (Iandola et al. 2016, arXiv:1602.07360) and 1.1: forks, and pooling with incomplete windows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from guidedstyle.encoders.architecture import (
     Architecture,
@@ -15,34 +15,47 @@ from guidedstyle.encoders.architecture import (
     Window,
 )
 from guidedstyle.encoders.vgg import IMAGENET
+from guidedstyle.types import Convention
 
 ORIGINAL = Normalisation((123 / 255, 117 / 255, 104 / 255), (1 / 255,) * 3)  # 0..255 minus the mean
-# By torchvision's numbers in `features`: the channels of each fire's squeeze, and of each of its two expansions.
-FIRES = {3: (16, 64), 4: (16, 64), 5: (32, 128), 7: (32, 128), 8: (48, 192), 9: (48, 192), 10: (64, 256), 12: (64, 256)}
-POOLINGS = (2, 6, 11)
+INPUTS: Mapping[Convention, Normalisation] = {"torchvision": IMAGENET, "original": ORIGINAL}
+# The channels of the squeeze of fire2 to fire9, and of each of its two expansions.
+FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
 
 
-def _list_blocks() -> Iterator[Block]:
-    """List the blocks under torchvision's keys; layers have the names of the paper, fire2 to fire9."""
-    yield Convolution(96, "features.0", Window(7, 2), layer="relu1")
-    fires = iter(range(2, 10))
-    for number in range(2, 13):
-        if number in POOLINGS:
+def _list_blocks(first: Convolution, poolings: Collection[int]) -> Iterator[Block]:
+    """List the blocks; `poolings` are those numbers in torchvision's `features` where the others are fires.
+
+    Keys are torchvision's. Layers have the names of the paper, fire2 to fire9; relu1 is its conv1 after ReLU.
+    """
+    yield first
+    fires = iter(enumerate(FIRES, 2))
+    for number in range(2, 2 + len(FIRES) + len(poolings)):
+        if number in poolings:
             yield Pooling("max", Window(3, 2, ceil=True))
         else:
-            squeeze, expand = FIRES[number]
+            fire, (squeeze, expand) = next(fires)
             yield Convolution(squeeze, f"features.{number}.squeeze", Window(1))
             narrow = Convolution(expand, f"features.{number}.expand1x1", Window(1))
             wide = Convolution(expand, f"features.{number}.expand3x3", Window(3, padding=1))
-            yield Fork(((narrow,), (wide,)), layer=f"fire{next(fires)}")
+            yield Fork(((narrow,), (wide,)), layer=f"fire{fire}")
 
 
 SQUEEZENET = Architecture(
     name="squeezenet",
-    blocks=tuple(_list_blocks()),
-    inputs={"torchvision": IMAGENET, "original": ORIGINAL},
+    blocks=tuple(_list_blocks(Convolution(96, "features.0", Window(7, 2), layer="relu1"), (2, 6, 11))),
+    inputs=INPUTS,
     style_layers=("relu1", "fire2", "fire3", "fire4"),
     content_layer="fire3",
     fine_layers=("relu1", "fire2"),
     source=Download("https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth", "torchvision", "5 MB"),
+)
+SQUEEZENET_1_1 = Architecture(
+    name="squeezenet1_1",
+    blocks=tuple(_list_blocks(Convolution(64, "features.0", Window(3, 2), layer="relu1"), (2, 5, 8))),
+    inputs=INPUTS,
+    style_layers=("relu1", "fire3", "fire4", "fire5"),
+    content_layer="fire2",
+    fine_layers=("relu1", "fire3"),
+    source=Download("https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth", "torchvision", "5 MB"),
 )

@@ -1,4 +1,4 @@
-"""VGG-19 (Simonyan & Zisserman 2014, arXiv:1409.1556) and `lite`, a small network of its shape."""
+"""VGG-19 and VGG-16 (Simonyan & Zisserman 2014, arXiv:1409.1556), and `lite`, a small network of their shape."""
 
 from __future__ import annotations
 
@@ -62,6 +62,14 @@ VGG19 = make_vgg(
     "vgg19",
     ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4),
     source=Download("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "torchvision", "550 MB"),
+)
+VGG16 = make_vgg(  # with the layers of Johnson et al. 2016, arXiv:1603.08155
+    "vgg16",
+    ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3),
+    style_layers=("relu1_2", "relu2_2", "relu3_3", "relu4_3"),
+    content_layer="relu2_2",
+    fine_layers=("relu1_2", "relu2_2", "relu3_3"),
+    source=Download("https://download.pytorch.org/models/vgg16-397923af.pth", "torchvision", "530 MB"),
 )
 LITE = make_vgg(
     "lite",

@@ -5,7 +5,8 @@ Grid weights of a region say how much of each feature position is its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ def propagate(weights: Array, layer: Layer, *, octave: int, modes: Sequence[Prop
     for index, mode in enumerate(modes):
         region = weights[index : index + 1]
         covered = cover_grid(region, grid, layer, image=image, mode=mode)[0]
-        found[index] = covered if mode == "simple" or covered.max() >= MOSTLY else average_to_grid(region, grid)[0]
+        found[index] = covered if mode != "inside" or covered.max() >= MOSTLY else average_to_grid(region, grid)[0]
     return normalise(found)
 
 
@@ -36,11 +37,12 @@ def cover_grid(weights: Array, grid: Shape, layer: Layer, *, image: Shape, mode:
     """Compute how much of each position of a grid belongs to each region (R, H, W): (R, h, w) in [0, 1].
 
     `image` is the (height, width) of the octave. `simple` averages the weights over a position's area, `inside`
-    takes the least weight in its receptive field.
+    takes the least weight in its receptive field, and `all` the greatest.
     """
     if mode == "simple":
         return average_to_grid(weights, grid)
-    return erode_to_grid(average_to_grid(weights, image), grid, layer)
+    morph_to_grid = erode_to_grid if mode == "inside" else dilate_to_grid
+    return morph_to_grid(average_to_grid(weights, image), grid, layer)
 
 
 def average_to_grid(weights: Array, grid: Shape) -> Array:
@@ -63,10 +65,19 @@ def erode_to_grid(weights: Array, grid: Shape, layer: Layer) -> Array:
 
     Pixels beyond the image's border are ignored.
     """
+    return _morph_to_grid(weights, grid, layer, cv2.erode)
+
+
+def dilate_to_grid(weights: Array, grid: Shape, layer: Layer) -> Array:
+    """Take the greatest weight (R, H, W) within the receptive field of every position, as `erode_to_grid` the least."""
+    return _morph_to_grid(weights, grid, layer, cv2.dilate)
+
+
+def _morph_to_grid(weights: Array, grid: Shape, layer: Layer, morph: Callable[..., Any]) -> Array:
     anchor = (-layer.field_start, -layer.field_start)
     kernel = np.ones((layer.receptive_field, layer.receptive_field), np.uint8)
-    eroded: Array = np.stack([cv2.erode(region, kernel, anchor=anchor) for region in weights])
-    positions: Array = eroded[:, :: layer.stride, :: layer.stride][:, : grid[0], : grid[1]]
+    found: Array = np.stack([morph(region, kernel, anchor=anchor) for region in weights])
+    positions: Array = found[:, :: layer.stride, :: layer.stride][:, : grid[0], : grid[1]]
     return positions
 
 

@@ -86,7 +86,8 @@ class Controls(Model):
     smoothness: Weight = Field(1.0, description="weight of the total variation", json_schema_extra=unit("times"))
     guides: Propagation = Field(
         "simple",
-        description="a region's features: `simple`, by area; `inside`, only those whose receptive field lies inside it",
+        description="a region's features: `simple`, by area; `inside`, only those whose receptive field lies inside "
+        "it; `all`, those whose receptive field touches it",
     )
     statistics: Statistic = Field(
         "gram", description="statistics of the features to match: `gram` (Gram matrix), `mean` or `covariance`"

@@ -76,7 +76,7 @@ def measure_coverage(scene: Scene) -> Coverage:
     for name, style_image in scene.style_images.items():
         users = recipe.users(name)
         if recipe.styles[name].mask and users:
-            strictest = min(users, key=lambda controls: controls.guides)  # inside, if any region uses it
+            strictest = next((one for one in users if one.guides == "inside"), users[0])
             size = style_image.fit(recipe.largest_scale(name) * max(scene.size))
             style_images[name] = _measure_coverage(
                 style_image.mask, size, sizes, architecture=architecture, controls=strictest
@@ -147,10 +147,10 @@ def _describe_coverage(scene: Scene, coverage: Coverage) -> Iterator[str]:
             continue
         if (most := weights.max()) < MOSTLY:
             yield f"{region.name} is at most {most:.0%} opaque: it takes most of its style from the regions around it"
-        elif controls.guides == "simple":
-            yield from _describe_thinness(region.name, found[: scene.stages[-1].octaves])
-        else:
+        elif controls.guides == "inside":
             yield from _describe_fall_back(region.name, found)
+        else:
+            yield from _describe_thinness(region.name, found[: scene.stages[-1].octaves])
     for name, found in coverage.style_images.items():
         if any(controls.guides == "inside" for controls in scene.recipe.users(name)):
             yield from _describe_fall_back(f"the mask of style {name}", found)

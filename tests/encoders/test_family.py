@@ -18,9 +18,9 @@ from support.cases import SQUEEZENET_WEIGHTS, needs_data
 from guidedstyle.app.api import check, load_recipe
 from guidedstyle.encoders.architecture import Architecture, Block, Download, Fork, Layer, Pooling, Window
 from guidedstyle.encoders.encoder import ConvEncoder
-from guidedstyle.encoders.registry import list_encoders, register, unregister
-from guidedstyle.encoders.squeezenet import SQUEEZENET
-from guidedstyle.encoders.vgg import IMAGENET, LITE, VGG19
+from guidedstyle.encoders.registry import find_architecture, list_encoders, register, unregister
+from guidedstyle.encoders.squeezenet import SQUEEZENET, SQUEEZENET_1_1
+from guidedstyle.encoders.vgg import IMAGENET, LITE, VGG16, VGG19
 from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import Plan, make_plan
@@ -35,7 +35,7 @@ from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
 
 SIZES = [(64, 64), (65, 67), (97, 83), (40, 133), (110, 111)]
-WHOLE = LITE, VGG19, SQUEEZENET, ALEXNET
+WHOLE = LITE, VGG19, VGG16, SQUEEZENET, SQUEEZENET_1_1, ALEXNET
 
 
 @pytest.fixture
@@ -123,18 +123,26 @@ def test_a_pooling_counts_its_windows_as_torch_does(kernel: int, stride: int, pa
         assert Window(kernel, stride, padding, ceil).count(length) == pooled.shape[2], length
 
 
-def test_the_described_network_is_torchvisions(weights: Path) -> None:
-    from torchvision.models import squeezenet1_0
+@pytest.mark.parametrize(
+    ("name", "model", "lasts"),
+    [
+        ("squeezenet", "squeezenet1_0", {"relu1": 1, "fire2": 3, "fire5": 7, "fire9": 12}),
+        ("squeezenet1_1", "squeezenet1_1", {"relu1": 1, "fire2": 3, "fire3": 4, "fire5": 7, "fire9": 12}),
+        ("vgg16", "vgg16", {"relu1_2": 3, "relu2_2": 8, "relu3_3": 15, "relu4_3": 22, "relu5_3": 29}),
+    ],
+)
+def test_a_described_network_is_torchvisions(name: str, model: str, lasts: dict[str, int], tmp_path: Path) -> None:
+    from torchvision import models
 
-    mine = load_by_name("squeezenet", weights, "torchvision")
-    theirs = squeezenet1_0(weights=None).eval()
+    mine = load_by_name(name, write_weights(find_architecture(name), tmp_path), "torchvision").double()
+    theirs = getattr(models, model)(weights=None).eval().double()
     theirs.load_state_dict(mine.state_dict(), strict=False)
-    image = torch.rand(1, 3, 97, 83, generator=torch.Generator().manual_seed(0))
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET.mean, IMAGENET.std))
-    for name, last in {"relu1": 1, "fire2": 3, "fire5": 7, "fire9": 12}.items():
+    image = torch.rand(1, 3, 97, 83, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    mean, std = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (IMAGENET.mean, IMAGENET.std))
+    for name, last in lasts.items():
         with torch.no_grad():
             expected = theirs.features[: last + 1]((image - mean) / std)
-        torch.testing.assert_close(mine.encode(image, [name])[name], expected)
+        torch.testing.assert_close(mine.encode(image, [name])[name], expected, rtol=1.3e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(277, 203), (200, 130)])
@@ -240,7 +248,7 @@ def test_an_image_too_small_for_a_layer_is_refused_with_the_layer(project: Path,
 
 
 def test_recipes_know_encoders_by_their_names(project: Path, weights: Path) -> None:
-    assert list_encoders() == ["lite", "vgg19", "squeezenet"]
+    assert list_encoders() == ["lite", "vgg19", "vgg16", "squeezenet", "squeezenet1_1"]
     assert make_schema()["$defs"]["EncoderChoice"]["properties"]["name"]["enum"] == list_encoders()
     open_small(project, weights)
     recipe = load_recipe(project / "squeezenet.yaml")
@@ -248,7 +256,9 @@ def test_recipes_know_encoders_by_their_names(project: Path, weights: Path) -> N
     assert check(recipe).size == (96, 64)
     with pytest.raises(GuidedStyleError, match=r"squeezenet has no layer 'relu1_1'[^\0]*use relu1 to fire9"):
         load_recipe(project / "squeezenet.yaml", {"style_layers": "relu1_1"})
-    with pytest.raises(GuidedStyleError, match="name must be 'lite', 'vgg19' or 'squeezenet'"):
+    with pytest.raises(
+        GuidedStyleError, match="name must be 'lite', 'vgg19', 'vgg16', 'squeezenet' or 'squeezenet1_1'"
+    ):
         load_recipe(project / "squeezenet.yaml", {"encoder.name": "alexnet"})
 
 
@@ -274,10 +284,17 @@ def test_an_encoder_without_weights_of_its_own_asks_for_a_file() -> None:
 
 def test_the_download_is_named_by_its_hash_as_torchvisions() -> None:
     """A file of that hash says by itself which input it expects."""
-    from torchvision.models import SqueezeNet1_0_Weights
+    from torchvision.models import SqueezeNet1_0_Weights, SqueezeNet1_1_Weights, VGG16_Weights, VGG19_Weights
 
-    assert isinstance(SQUEEZENET.source, Download)
-    assert SQUEEZENET.source.url == SqueezeNet1_0_Weights.DEFAULT.url
+    published = (
+        (SQUEEZENET, SqueezeNet1_0_Weights),
+        (SQUEEZENET_1_1, SqueezeNet1_1_Weights),
+        (VGG16, VGG16_Weights),
+        (VGG19, VGG19_Weights),
+    )
+    for architecture, weights in published:
+        assert isinstance(architecture.source, Download)
+        assert architecture.source.url == weights.DEFAULT.url
     assert SQUEEZENET.source.digest == "b66bff10"
 
 

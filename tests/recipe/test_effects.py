@@ -90,7 +90,7 @@ IDLE = {  # the recipe, and its only warning
     ),
     "a convention of an encoder that has one": (
         SMALL + "encoder: {convention: original}\n",
-        "a.yaml:3: encoder.convention: it has no effect: lite has only one convention (remove convention, or set name: vgg19 or squeezenet)",
+        "a.yaml:3: encoder.convention: it has no effect: lite has only one convention (remove convention, or set name: vgg19 or vgg16 or squeezenet or squeezenet1_1)",
     ),
 }  # fmt: skip
 

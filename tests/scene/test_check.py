@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -56,13 +57,19 @@ def aim(scene: Scene, stage: int = -1) -> Objective:
 
 
 def find_least(weights: np.ndarray, grid: tuple[int, int], layer: Layer) -> np.ndarray:
-    """Find the least weight (R, H, W) in the receptive field of every position, one by one: (R, h, w)."""
+    return find_in_fields(weights, grid, layer, np.min)
+
+
+def find_in_fields(
+    weights: np.ndarray, grid: tuple[int, int], layer: Layer, choose: Callable[..., np.ndarray]
+) -> np.ndarray:
+    """Choose a weight (R, H, W) in the receptive field of every position, one by one: (R, h, w)."""
     found = np.empty((len(weights), *grid))
     reach = (layer.receptive_field - layer.stride) // 2
     for row, column in np.ndindex(*grid):
         top, left = row * layer.stride - reach, column * layer.stride - reach
         bottom, right = top + layer.receptive_field, left + layer.receptive_field
-        found[:, row, column] = weights[:, max(top, 0) : bottom, max(left, 0) : right].min((1, 2))
+        found[:, row, column] = choose(weights[:, max(top, 0) : bottom, max(left, 0) : right], axis=(1, 2))
     return found
 
 
@@ -85,6 +92,17 @@ def test_convention_inside_asks_for_the_whole_receptive_field(height: int, width
         assert (erode_to_grid(weights, grid, layer) == find_least(weights, grid, layer)).all(), name
 
 
+@pytest.mark.parametrize("name", LITE.style_layers)
+def test_convention_all_asks_for_any_pixel_of_the_receptive_field(name: str) -> None:
+    weights = np.zeros((2, 60, 80), np.float32)
+    weights[0, 31, 43], weights[1, 7:9] = 1, 0.75
+    layer = LITE.layers[name]
+    grid = layer.grid((60, 80))
+    found = cover_grid(weights, grid, layer, image=(60, 80), mode="all")
+    assert (found == find_in_fields(weights, grid, layer, np.max)).all()
+    assert found.max() == 1
+
+
 def test_halves_are_rounded_down_to_at_least_a_pixel() -> None:
     assert [halve_shape((37, 5), octave) for octave in range(5)] == [(37, 5), (18, 2), (9, 1), (4, 1), (2, 1)]
     assert halve_shape((5, 37), 4) == (1, 2)
@@ -104,13 +122,15 @@ def test_cells_are_averages_between_the_least_and_the_most_weight() -> None:
 
 def test_every_region_has_its_own_kind_of_guides_which_sum_to_1() -> None:
     """At the second octave, where a pixel is the average of four; `inside` needs half of a position to hold it."""
-    weights, layer = np.zeros((4, 96, 128), np.float32), LITE.layers["relu2_1"]
+    weights, layer = np.zeros((5, 96, 128), np.float32), LITE.layers["relu2_1"]
     weights[:2, :, :72] = np.random.default_rng(0).uniform(0.6, 1, (96, 72))
     weights[2, 20:70, 30:100] = MOSTLY
     weights[3, 20:70, 30:100] = MOSTLY - 0.01
-    found = propagate(weights, layer, octave=1, modes=["simple", "inside", "inside", "inside"])
-    simple, inside = average_blocks(weights, 4), find_least(average_blocks(weights, 2), (24, 32), layer)
-    expected = np.stack([simple[0], inside[1], inside[2], simple[3]])
+    weights[4, 40:42, 50:52] = MOSTLY - 0.01  # however faint: only `inside` falls back
+    found = propagate(weights, layer, octave=1, modes=["simple", "inside", "inside", "inside", "all"])
+    simple, octave = average_blocks(weights, 4), average_blocks(weights, 2)
+    inside, touched = (find_in_fields(octave, (24, 32), layer, choose) for choose in (np.min, np.max))
+    expected = np.stack([simple[0], inside[1], inside[2], simple[3], touched[4]])
     np.testing.assert_allclose(found, expected / expected.sum((1, 2), keepdims=True), rtol=1e-5, atol=1e-7)
     assert found.dtype == np.float32
 
@@ -137,7 +157,7 @@ def load_encoder_once() -> torch.nn.Module:
     return load_encoder(EncoderChoice()).float()
 
 
-@pytest.mark.parametrize("guides", ["simple", "inside"])
+@pytest.mark.parametrize("guides", ["simple", "inside", "all"])
 @pytest.mark.parametrize("width", [1, 6, 40])
 def test_a_thin_line_always_has_guides_targets_and_losses(tmp_path: Path, width: int, guides: str) -> None:
     """At every size, octave and layer its guides sum to 1, and its target and loss are finite and not zero."""
@@ -154,7 +174,7 @@ def test_a_thin_line_always_has_guides_targets_and_losses(tmp_path: Path, width:
             assert sum_squares(term.statistic.guides[0]).tolist() == pytest.approx([1, 1], abs=1e-4)
 
 
-@pytest.mark.parametrize("guides", ["simple", "inside"])
+@pytest.mark.parametrize("guides", ["simple", "inside", "all"])
 def test_a_thin_line_is_painted(tmp_path: Path, guides: str) -> None:
     file, scene = open_line(tmp_path, 6, guides)
     image = paint(file).image
@@ -191,7 +211,7 @@ def test_the_coverage_and_warnings_of_a_thin_line(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("guides", ["simple", "inside"])
+@pytest.mark.parametrize("guides", ["simple", "inside", "all"])
 @pytest.mark.parametrize("width", [3, 6, 14, 30, 60, 120])
 def test_the_coverage_is_that_of_the_engine(tmp_path: Path, width: int, guides: str) -> None:
     """At every stage: the guides are those of `simple` exactly where it says that `inside` falls back."""
@@ -208,7 +228,8 @@ def test_the_coverage_is_that_of_the_engine(tmp_path: Path, width: int, guides: 
                 assert (cells.max() >= MOSTLY) == (name in coverage.covered)
                 weighed = propagate(weights, layer, octave=octave, modes=[guides])
                 simple = propagate(weights, layer, octave=octave, modes=["simple"])
-                assert (weighed == simple).all() == (guides == "simple" or name in coverage.lost)
+                falls_back = guides == "inside" and name in coverage.lost
+                assert (weighed == simple).all() == (guides == "simple" or falls_back)
 
 
 def test_a_faint_region_is_not_called_thin(tmp_path: Path) -> None:
@@ -272,10 +293,10 @@ def count_positions(guides: Guides) -> tuple[int, ...]:
     return tuple(int(counts[guides.owners == region].sum()) for region in range(len(guides.scales)))
 
 
-def test_a_region_can_set_inside_guides_of_its_own(tmp_path: Path) -> None:
-    """On the output too: no position near its border is counted."""
+def test_a_region_can_set_guides_of_its_own(tmp_path: Path) -> None:
+    """On the output too: no position near its border is counted, or all whose field of 24 px touches it."""
     counts = {}
-    for guides in ("simple", "inside"):
+    for guides in ("simple", "inside", "all"):
         _, scene = open_line(tmp_path, 120, guides)
         objective = aim(scene)
         terms = {term.key: term for term in objective.style_terms}
@@ -283,6 +304,7 @@ def test_a_region_can_set_inside_guides_of_its_own(tmp_path: Path) -> None:
     cells = 400 // 4
     assert counts["simple"] == (300 // 4 * cells - 120 // 4 * cells, 120 // 4 * cells)
     assert counts["inside"] == (counts["simple"][0], (120 - 24) // 4 * cells)
+    assert counts["all"] == (counts["simple"][0], (120 + 24) // 4 * cells)
 
 
 def test_hard_masks_that_fit_together_leave_no_gap(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class GuideBuilder:
         modes = [self.canvas.controls[part.region].guides for part in parts]
         octave, layer = key[0], self.architecture.layers[key[1]]
         grid = layer.grid(halve_shape((self.stage.size[1], self.stage.size[0]), octave))
-        known = (octave, layer.name if "inside" in modes else (grid, layer.stride, layer.centre), *indices)
+        known = (octave, (grid, layer.stride, layer.centre) if {*modes} == {"simple"} else layer.name, *indices)
         if known not in self.known:
             weights = parts[0].weights[None] if len(parts) == 1 else np.stack([part.weights for part in parts])
             self.known[known] = self._guide(weights, key, modes, self.tiles[octave])
