@@ -77,8 +77,8 @@ class Lbfgs:
         return self.stored.to(self.image.dtype)
 
     def settle(self, measure: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return the best image; its loss is known."""
-        return self.best
+        """Return the image after the last step, whose loss no step has shown yet, or the best one if that is better."""
+        return torch.where(measure(self.image) < self.least_loss, self.image, self.best)
 
     def _limit(self, change: Tensor) -> Tensor:
         """Limit a step to the trust radius: the curvature of the first pair may be wrong for most pixels."""
