@@ -21,6 +21,7 @@ QUICK = tuple(
     Setting(key, value, "guidedstyle watch") for key, value in (("size", QUICK_SIZE), ("solver.steps", QUICK_STEPS))
 )
 
+DRAFT: Mapping[str, str | None] = {"solver.steps": None, "solver.sizes": None, "method": "draft"}  # None: left out
 QUICK_COLOURS = {"style": "style", "match": "match", "keep": "content"}  # of `quick`: words of the key `colour`
 
 
@@ -123,6 +124,7 @@ Tile = Annotated[
 ]
 MaxMemory = Annotated[str | None, typer.Option(metavar="GIB", help="Memory limit in GiB; default: the free memory.")]
 Encoder = Annotated[str | None, typer.Option(help=f"{', '.join(ENCODERS)}.", autocompletion=offer(*ENCODERS))]
+Draft = Annotated[bool, typer.Option("--draft", help="Take a few steps only: a look in about half a second.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. regions.sky.strength=2.")]
 PROFILES, SUBSAMPLINGS = get_args(ProfileChoice), get_args(Subsampling)
 Profile = Annotated[
@@ -183,13 +185,15 @@ def collect_settings(
     steps: int | None = None,
     seed: int | None = None,
     encoder: str | None = None,
+    draft: bool = False,
     save: Mapping[str, object] = MappingProxyType({}),
 ) -> list[Setting]:
     """Collect the keys of the recipe that the command line sets; those of `save` are given by their flags."""
     from guidedstyle.recipe.loading.settings import parse_setting
 
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
-    found = [parse_setting(setting) for setting in settings or ()]
+    found = [Setting(key, value, "--draft") for key, value in DRAFT.items() if draft]
+    found += [parse_setting(setting) for setting in settings or ()]
     found += [Setting(key, value, f"--{key.split('.')[-1]}") for key, value in flags.items() if value is not None]
     found += [
         Setting(f"save.{flag.removeprefix('keep-')}", value, f"--{flag}")

@@ -101,6 +101,7 @@ def render_command(
     tile: options.Tile = "auto",
     max_memory: options.MaxMemory = None,
     encoder: options.Encoder = None,
+    draft: options.Draft = False,
     settings: options.Settings = None,
     sandbox: options.Sandbox = False,
     resume: options.Resume = False,
@@ -130,7 +131,7 @@ def render_command(
     from guidedstyle.run.options import read_render_options
 
     save = {"profile": profile, "depth": depth, "quality": quality, "subsampling": subsampling, "keep-gps": keep_gps}
-    given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder, save=save)
+    given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder, draft=draft, save=save)
     limits, masks = read_limits(tile, max_memory), MaskStore()
     render_options = read_render_options(
         preview_every=preview_every,
@@ -203,6 +204,7 @@ def sweep_command(
     tile: options.Tile = "auto",
     max_memory: options.MaxMemory = None,
     encoder: options.Encoder = None,
+    draft: options.Draft = False,
     settings: options.Settings = None,
     sandbox: options.Sandbox = False,
     overwrite: options.Overwrite = False,
@@ -223,7 +225,7 @@ def sweep_command(
 
     limits, masks = read_limits(tile, max_memory), MaskStore()
     axes, folder = [parse_axis(axis) for axis in vary], output or name_sweep(recipe)
-    given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder)
+    given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder, draft=draft)
     check_folder_path(folder, "--output")
     variants = make_variants(recipe, axes, given, folder=folder, sandbox=sandbox)
     works = check_variants(variants, masks)

@@ -253,7 +253,8 @@ class Recipe(Controls):
     )
     method: Method = Field(
         "octaves",
-        description="`octaves`: shallow layers at several octaves; `classic`: deep layers at one, published settings",
+        description="`octaves`: shallow layers at several octaves; `draft`: the same in a few steps; "
+        "`classic`: deep layers at one, published settings",
     )
     encoder: EncoderChoice = Field(
         EncoderChoice(),

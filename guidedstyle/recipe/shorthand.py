@@ -155,6 +155,8 @@ CLASSIC = {  # Gatys et al. 2016 and the authors' own code
     "init": "content",
     "solver": {"method": "lbfgs", "steps": 500, "sizes": 1, "tolerance": 0.0},
 }
+DRAFT = {"solver": {"steps": 7, "sizes": 2, "tolerance": 0.0}}  # the nearest to the styles in about half a second
+PRESETS: Mapping[str, Mapping[str, Any]] = {"classic": CLASSIC, "draft": DRAFT}  # by `method`
 
 
 def expand(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,8 +164,9 @@ def expand(data: Mapping[str, Any]) -> dict[str, Any]:
     found = combine_styles(expand_style(data))
     if found.get("canvas"):
         found = CANVAS | found
-    if found.get("method") == "classic":
-        found = _fill_in(found, CLASSIC)
+    method = found.get("method")
+    if isinstance(method, str):
+        found = _fill_in(found, PRESETS.get(method, {}))
     for pattern, shorthand in SHORTHAND.items():
         found = _expand_all(found, pattern, shorthand.expand)
     return found

@@ -76,6 +76,16 @@ def test_what_no_region_covers_is_bit_identical(project: Path) -> None:
     assert (pixels(project / "photo.png")[:, 48:] == pixels(project / "part.png")[:, 48:]).all()
 
 
+def test_a_draft_takes_fewer_steps_than_the_recipe_asks_for(project: Path) -> None:
+    """The steps of the recipe give way to --draft, but not those of the command."""
+    file = project / "recipe.yaml"
+    file.write_text(file.read_text().replace("{steps: 4}", "{steps: 90, sizes: 1}"))
+    for arguments, steps in (((), "90 steps"), (("--draft",), "5 steps"), (("--draft", "--steps", 3), "2 steps")):
+        done = run("render", "recipe.yaml", "--dry-run", "--size", 512, *arguments, folder=project)
+        assert f"({steps})" in done.stdout
+        assert done.returncode == 0
+
+
 def test_dry_run_prints_the_plan_and_writes_nothing(project: Path) -> None:
     before = files(project)
     done = run("render", "recipe.yaml", "--dry-run", "--size", 512, "--steps", 70, folder=project)

@@ -350,3 +350,30 @@ def test_controls_change_their_region_alone(encoder: Encoder, tmp_path: Path, me
         print(method, change, f"changed {there:.4f}, elsewhere {elsewhere:.4f}")
         assert there > 0.01
         assert elsewhere < LEAK[method]
+
+
+def test_a_draft_gives_every_region_its_own_style(encoder: Encoder, tmp_path: Path) -> None:
+    """With the embedded encoder, judged by VGG-19: far nearer to the own painting than to the other, as is no mix."""
+    scene = open_(tmp_path, **two_regions({}, method="draft", size=256, encoder="lite", solver={}))
+    assert [stage.steps for stage in scene.stages] == [5, 2]
+    lite = load_encoder(scene.recipe.encoder)
+    image = render(scene, lite, make_plan(scene, lite, "cpu")).image
+    targets = [measure(encoder, read(file, 256)) for file in (STARRY, WHEAT)]
+    for part, own, other in ((slice(0, 128), *targets), (slice(128, 256), *reversed(targets))):
+        found = measure(encoder, image, part=part)
+        assert compare(found, other) > 3 * compare(found, own)
+
+
+def test_a_draft_of_a_mix_is_nearest_to_the_mix(encoder: Encoder, tmp_path: Path) -> None:
+    scene = open_(
+        tmp_path,
+        content=TUBINGEN,
+        styles={"starry": str(STARRY), "candy": str(CANDY)},
+        style={"starry": 1, "candy": 1},
+        **{"method": "draft", "size": 256, "encoder": "lite", "solver": {}},
+    )
+    lite = load_encoder(scene.recipe.encoder)
+    found = measure(encoder, render(scene, lite, make_plan(scene, lite, "cpu")).image)
+    starry, candy = (measure(encoder, read(file, 256)) for file in (STARRY, CANDY))
+    mixed = {place: (starry[place] + candy[place]) / 2 for place in starry}
+    assert compare(found, mixed) < 0.6 * min(compare(found, starry), compare(found, candy))

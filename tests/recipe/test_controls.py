@@ -98,6 +98,14 @@ regions:
     assert (("init", "file"), project / "photo.png") in list(list_files(recipe))
 
 
+def test_a_draft_takes_a_few_steps_unless_the_recipe_gives_them(project: Path) -> None:
+    text = "content: photo.png\nstyle: ink.png\nmethod: draft\n"
+    solver = load(project, text).solver
+    assert (solver.steps, solver.sizes, solver.tolerance) == (7, 2, 0)
+    solver = load(project, text + "solver: {steps: 12, seed: 3}\n").solver
+    assert (solver.steps, solver.sizes, solver.seed) == (12, 2, 3)
+
+
 def test_classic_has_the_published_settings_as_defaults(project: Path) -> None:
     text = "content: photo.png\nstyle: ink.png\nmethod: classic\n"
     recipe = load(project, text)
