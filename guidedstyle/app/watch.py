@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +22,7 @@ from guidedstyle.io.ownership import protect
 from guidedstyle.io.paths import name_watched
 from guidedstyle.recipe.inputs import list_files
 from guidedstyle.recipe.loading.loader import Reading, default_output, read_recipe
+from guidedstyle.recipe.shorthand import DRAFT
 from guidedstyle.results.result import Result
 from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import Every
@@ -104,14 +106,21 @@ class Watcher:
         protect([preview], overwrite=self.overwrite)
         previews = Previews(preview, size=scene.size, every=OFTEN, overwrite=self.overwrite)
 
+        def show_first(show: Callable[[], object]) -> None:
+            show()
+            self._report_fixed([*scene.warnings])
+            first.append(time.monotonic() - began)
+
         def watch(update: Update) -> bool:
             if update.done and not first:
-                previews.write(update)
-                self._report_fixed([*scene.warnings])
-                first.append(time.monotonic() - began)
-            previews(update)
-            return not self.stop.is_set() and not self._is_saved()
+                show_first(partial(previews.write, update))
+            if not draft or update.stage == len(plan.stages) - 1:  # what comes before is coarser than the draft
+                previews(update)
+            return self._goes_on()
 
+        draft = None if snapshot else self._draft(scene)
+        if draft:
+            show_first(partial(save_image, draft.picture, preview, overwrite=self.overwrite))
         result = self.renderer.render(scene, plan, watch, snapshot=snapshot, reporter=self.reporter)
         if len(result.rendering.endings) == len(plan.stages):
             self.last = result
@@ -121,6 +130,18 @@ class Watcher:
                 self.reporter.warned(note)
             whole, loss = time.monotonic() - began, float(result.rendering.losses.total)
             self.reporter.previewed(preview, first=first[0], whole=whole, loss=loss)
+
+    def _draft(self, scene: Scene) -> Result | None:
+        """Render a draft to look at meanwhile; None: the recipe asks for no more steps, or it was stopped."""
+        solver = scene.recipe.solver.model_copy(update={"method": "lbfgs", "learning_rate": None, **DRAFT["solver"]})
+        if scene.recipe.method == "classic" or solver.most_steps >= scene.recipe.solver.most_steps:
+            return None
+        draft = replace(scene, recipe=scene.recipe.model_copy(update={"solver": solver}))
+        result = self.renderer.render(draft, self.renderer.plan(draft), lambda _: self._goes_on())
+        return result if result.rendering.finished else None
+
+    def _goes_on(self) -> bool:
+        return not self.stop.is_set() and not self._is_saved()
 
     def _report_fixed(self, warnings: Sequence[str]) -> None:
         """Report the errors of before that are mended; a layer that is still empty may have become a warning."""

@@ -18,6 +18,7 @@ import yaml
 from PIL import Image
 from support.images import draw_image
 
+from guidedstyle.app.api import load_recipe, render
 from guidedstyle.app.render import Renderer
 from guidedstyle.app.watch import Watcher
 from guidedstyle.cli.options import QUICK
@@ -135,6 +136,18 @@ def test_it_says_at_once_what_it_watches_and_shows_progress_with_the_time(projec
     assert re.fullmatch(r"\d\d:\d\d:\d\d  open recipe.watch.png: .* after every save; Ctrl-C ends\n", second)
     assert "20 left" not in session.wait_for("step ")
     assert re.match(r"\d\d:\d\d:\d\d  recipe.watch.png  first after", session.wait_for("complete after"))
+
+
+def test_the_first_image_is_a_draft_of_the_final_size(project: Path, session: Session) -> None:
+    while not (project / "recipe.watch.png").exists():
+        assert session.process.poll() is None
+        time.sleep(0.01)
+    first = read_preview(project).astype(float)
+    session.wait_for("complete after")
+    draft = render(load_recipe(project / "recipe.yaml", {"size": 160, "method": "draft", "solver": None}))
+    assert draft
+    assert abs(first - np.asarray(draft.picture)).max() <= 1
+    assert abs(read_preview(project) - first).mean() > 1
 
 
 def test_every_save_of_the_mask_leads_to_a_new_preview(project: Path, session: Session) -> None:
