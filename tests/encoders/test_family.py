@@ -13,7 +13,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 from support.alexnet import ALEXNET
-from support.cases import SQUEEZENET_WEIGHTS, needs_data
+from support.cases import DATA, SQUEEZENET_WEIGHTS, needs_data
 
 from guidedstyle.app.api import check, load_recipe
 from guidedstyle.encoders.architecture import Architecture, Block, Download, Fork, Layer, Pooling, Window
@@ -26,6 +26,7 @@ from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import Plan, make_plan
 from guidedstyle.engine.render import render
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.images.reading import read_image, to_array
 from guidedstyle.losses.propagation import erode_to_grid
 from guidedstyle.losses.statistics import tile_octave
 from guidedstyle.losses.tiles import Tiling
@@ -315,3 +316,29 @@ def test_the_real_network_renders(project: Path) -> None:
     rendering = render(scene, encoder, tile_plan(make_plan(scene, encoder, "cpu"), Tiling()))
     assert rendering.finished
     assert float(rendering.losses.total) < 0.9 * float(rendering.history.total[0])
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("photo", "names"),
+    [
+        ("images/adain_sailboat.jpg", {"schooner", "yawl"}),
+        ("images/gor_lion.jpg", {"lion"}),
+        ("images/gor_taj_mahal.jpg", {"mosque"}),
+        ("images/nspt_golden_gate.jpg", {"suspension bridge"}),
+        ("cases/pair10_content.png", {"cab"}),
+        ("cases/pair29_content.png", {"sports car"}),
+    ],
+)
+def test_the_real_network_names_photographs_in_its_first_three(photo: str, names: set[str]) -> None:
+    """Through the classifier of its weights, which reads the deepest layer."""
+    from safetensors.torch import load_file
+    from torchvision.models import SqueezeNet1_0_Weights
+
+    encoder, state = load_by_name("squeezenet", SQUEEZENET_WEIGHTS, "original"), load_file(SQUEEZENET_WEIGHTS)
+    image = read_image(DATA / photo, 341)
+    features = encoder.encode(torch.from_numpy(to_array(image)), ["fire9"])["fire9"]
+    classifier = (state[f"classifier.1.{key}"].float() for key in ("weight", "bias"))
+    scores = torch.relu(torch.nn.functional.conv2d(features, *classifier)).mean((0, 2, 3))
+    found = [SqueezeNet1_0_Weights.DEFAULT.meta["categories"][index] for index in scores.topk(3).indices]
+    assert names & set(found), found
