@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:  # the command line needs the words below and must start without numpy
@@ -40,6 +42,7 @@ Statistic = Literal["gram", "mean", "covariance"]
 ColourMethod = Literal["symmetric", "pca", "cholesky", "histogram"]
 Balance = Literal["area", "equal"]
 LayerOpacity = Literal["count", "ignore"]  # of a layered document: whether it counts in a mask
+DRAFT: Mapping[str, float] = MappingProxyType({"steps": 7, "sizes": 2, "tolerance": 0.0})  # keys of `solver`
 Flip = Literal["horizontal", "vertical", "both"]
 ProfileName = Literal["sRGB", "Display P3"]  # colour spaces that images are converted to
 ProfileChoice = Literal["keep", ProfileName]

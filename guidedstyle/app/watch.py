@@ -15,14 +15,13 @@ import torch
 from guidedstyle.app.render import Renderer
 from guidedstyle.engine.plan import Plan
 from guidedstyle.engine.progress import Snapshot, Update
-from guidedstyle.errors import Problem, StoppedEarlyError, explain_error
+from guidedstyle.errors import GuidedStyleError, Problem, StoppedEarlyError, explain_error
 from guidedstyle.io.files import make_folder
 from guidedstyle.io.images.writing import save_image
 from guidedstyle.io.ownership import protect
 from guidedstyle.io.paths import name_watched
 from guidedstyle.recipe.inputs import list_files
 from guidedstyle.recipe.loading.loader import Reading, default_output, read_recipe
-from guidedstyle.recipe.shorthand import DRAFT
 from guidedstyle.results.result import Result
 from guidedstyle.run.interrupts import StopRequest
 from guidedstyle.run.options import Every
@@ -31,7 +30,7 @@ from guidedstyle.run.reporter import SILENT, Reporter
 from guidedstyle.scene.check import collect_warnings, measure_coverage
 from guidedstyle.scene.opening import open_scene
 from guidedstyle.scene.scene import Scene
-from guidedstyle.types import Setting
+from guidedstyle.types import DRAFT, Setting
 
 TICK = 0.05  # seconds between two looks at the files: on network disks the system reports no changes
 OFTEN = Every(seconds=0.5)  # between previews
@@ -132,12 +131,22 @@ class Watcher:
             self.reporter.previewed(preview, first=first[0], whole=whole, loss=loss)
 
     def _draft(self, scene: Scene) -> Result | None:
-        """Render a draft to look at meanwhile; None: the recipe asks for no more steps, or it was stopped."""
-        solver = scene.recipe.solver.model_copy(update={"method": "lbfgs", "learning_rate": None, **DRAFT["solver"]})
-        if scene.recipe.method == "classic" or solver.most_steps >= scene.recipe.solver.most_steps:
+        """Render a draft to look at meanwhile; None: the recipe asks for no more steps, or a draft does not fit.
+
+        Raises StoppedEarlyError when a file is saved meanwhile.
+        """
+        own = scene.recipe.solver
+        solver = own.model_copy(update={"method": "lbfgs", "learning_rate": None, **DRAFT, "sizes": own.sizes or 2})
+        if scene.recipe.method == "classic" or solver.most_steps >= own.most_steps:
             return None
         draft = replace(scene, recipe=scene.recipe.model_copy(update={"solver": solver}))
-        result = self.renderer.render(draft, self.renderer.plan(draft), lambda _: self._goes_on())
+        try:
+            plan = self.renderer.plan(draft)
+        except GuidedStyleError:  # the recipe's own way may fit all the same
+            return None
+        result = self.renderer.render(draft, plan, lambda _: self._goes_on())
+        if not self._goes_on():
+            raise StoppedEarlyError
         return result if result.rendering.finished else None
 
     def _goes_on(self) -> bool:

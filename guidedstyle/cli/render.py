@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -143,6 +144,8 @@ def render_command(
         overwrite=overwrite,
     )
     orders = list_orders(recipes, contents or (), output)
+    if draft and not output:  # the finished image and its checkpoint stay
+        orders = [replace(order, output=(order.output or order.recipe).with_suffix(".draft.png")) for order in orders]
     if output and orders[0].output != output:  # it is a folder
         check_folder_path(output, "--output")
     jobs = protect_outputs(make_jobs(orders, given, sandbox=sandbox, masks=masks), render_options)
@@ -224,7 +227,7 @@ def sweep_command(
     from guidedstyle.run.speeds import estimate_works
 
     limits, masks = read_limits(tile, max_memory), MaskStore()
-    axes, folder = [parse_axis(axis) for axis in vary], output or name_sweep(recipe)
+    axes, folder = [parse_axis(axis) for axis in vary], output or name_sweep(recipe, draft=draft)
     given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder, draft=draft)
     check_folder_path(folder, "--output")
     variants = make_variants(recipe, axes, given, folder=folder, sandbox=sandbox)

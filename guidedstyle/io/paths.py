@@ -66,9 +66,9 @@ def list_frames(folder: Path) -> list[Path]:
     )
 
 
-def name_sweep(recipe: Path) -> Path:
-    """Return the default folder of a recipe's sweep."""
-    return recipe.parent / f"{recipe.stem}-sweep"
+def name_sweep(recipe: Path, *, draft: bool = False) -> Path:
+    """Return the default folder of a recipe's sweep, or of one of drafts."""
+    return recipe.parent / f"{recipe.stem}-sweep{'-draft' if draft else ''}"
 
 
 def list_output_files(output: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from guidedstyle.encoders.registry import list_encoders
 from guidedstyle.recipe.controls import OCTAVES
 from guidedstyle.recipe.mask import COMBINATIONS, Mask
 from guidedstyle.recipe.values import compose
-from guidedstyle.types import KeyPath
+from guidedstyle.types import DRAFT, KeyPath
 
 Pattern = tuple[str | type, ...]  # of key paths; `str` is any name, `int` any entry of a list
 
@@ -155,8 +155,7 @@ CLASSIC = {  # Gatys et al. 2016 and the authors' own code
     "init": "content",
     "solver": {"method": "lbfgs", "steps": 500, "sizes": 1, "tolerance": 0.0},
 }
-DRAFT = {"solver": {"steps": 7, "sizes": 2, "tolerance": 0.0}}  # the nearest to the styles in about half a second
-PRESETS: Mapping[str, Mapping[str, Any]] = {"classic": CLASSIC, "draft": DRAFT}  # by `method`
+PRESETS: Mapping[str, Mapping[str, Any]] = {"classic": CLASSIC, "draft": {"solver": {**DRAFT}}}  # by `method`
 
 
 def expand(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from guidedstyle.scene.scene import CHECK_SIZE, Scene
 from guidedstyle.types import Array, Propagation, Size
 
 REMEDY = re.compile(r"(.*\S) \(([^()]+)\)", re.DOTALL)  # a warning that ends with its remedy
+STRICTNESS: tuple[Propagation, ...] = ("inside", "simple", "all")  # the guides that cover least first
 LENIENT = "change the recipe or the file, or leave --strict out if it is meant so"
 
 
@@ -34,8 +35,8 @@ LENIENT = "change the recipe or the file, or leave --strict out if it is meant s
 class LayerCoverage:
     """The style layers used for a region at one size of the image, and those of them at which the region is covered.
 
-    A region is covered at a layer if at least one position belongs mostly to it: by area, or for `inside` guides with
-    its whole receptive field. Where it is not, `inside` guides fall back to `simple` ones.
+    A region is covered at a layer if at least one position belongs mostly to it: by area, for `inside` guides with its
+    whole receptive field, for `all` with any part of it. Where it is not, `inside` guides fall back to `simple` ones.
     """
 
     longest: int  # px, of the image at this size
@@ -76,7 +77,7 @@ def measure_coverage(scene: Scene) -> Coverage:
     for name, style_image in scene.style_images.items():
         users = recipe.users(name)
         if recipe.styles[name].mask and users:
-            strictest = next((one for one in users if one.guides == "inside"), users[0])
+            strictest = min(users, key=lambda controls: STRICTNESS.index(controls.guides))
             size = style_image.fit(recipe.largest_scale(name) * max(scene.size))
             style_images[name] = _measure_coverage(
                 style_image.mask, size, sizes, architecture=architecture, controls=strictest

@@ -76,10 +76,20 @@ def test_what_no_region_covers_is_bit_identical(project: Path) -> None:
     assert (pixels(project / "photo.png")[:, 48:] == pixels(project / "part.png")[:, 48:]).all()
 
 
+def test_a_draft_leaves_the_finished_image_and_its_checkpoint_alone(project: Path) -> None:
+    kept = {project / f"recipe.png{suffix}": suffix.encode() for suffix in ("", ".state")}
+    for file, content in kept.items():
+        file.write_bytes(content)
+    done = run("render", "recipe.yaml", "--draft", "--size", 64, folder=project)
+    assert done.returncode == 0
+    assert (project / "recipe.draft.png").is_file()
+    assert {file: file.read_bytes() for file in kept} == kept
+
+
 def test_a_draft_takes_fewer_steps_than_the_recipe_asks_for(project: Path) -> None:
-    """The steps of the recipe give way to --draft, but not those of the command."""
+    """The solver of the recipe gives way to --draft, but not the steps of the command."""
     file = project / "recipe.yaml"
-    file.write_text(file.read_text().replace("{steps: 4}", "{steps: 90, sizes: 1}"))
+    file.write_text(file.read_text().replace("{steps: 4}", "{steps: 90, sizes: 1, method: adam}"))
     for arguments, steps in (((), "90 steps"), (("--draft",), "5 steps"), (("--draft", "--steps", 3), "2 steps")):
         done = run("render", "recipe.yaml", "--dry-run", "--size", 512, *arguments, folder=project)
         assert f"({steps})" in done.stdout
@@ -216,7 +226,7 @@ def test_the_output_is_never_half_written(project: Path) -> None:
     [
         ("re", {"render"}),
         ("render --js", {"--json-progress"}),
-        ("render a.yaml --encoder v", {"vgg19"}),
+        ("render a.yaml --encoder v", {"vgg19", "vgg16"}),
         ("sweep a.yaml --device ", {"auto", "cpu", "cuda", "mps"}),
     ],
 )
