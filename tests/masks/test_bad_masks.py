@@ -607,7 +607,7 @@ RECIPES = {  # whole recipes, and all their errors
     ),
     "guides": (
         HEAD + "regions:\n  - {name: a, mask: left.png, guides: outside, style: ink}\n",
-        "a.yaml:4: regions[0].guides: 'outside' is not one of the choices | guides must be 'simple' or 'inside'",
+        "a.yaml:4: regions[0].guides: 'outside' is not one of the choices | guides must be 'simple', 'inside' or 'all'",
     ),
     "border": (
         HEAD + "regions:\n  - {name: a, mask: left.png, border: x, style: ink}\n",
