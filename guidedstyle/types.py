@@ -42,7 +42,9 @@ Statistic = Literal["gram", "mean", "covariance"]
 ColourMethod = Literal["symmetric", "pca", "cholesky", "histogram"]
 Balance = Literal["area", "equal"]
 LayerOpacity = Literal["count", "ignore"]  # of a layered document: whether it counts in a mask
-DRAFT: Mapping[str, float] = MappingProxyType({"steps": 7, "sizes": 2, "tolerance": 0.0})  # keys of `solver`
+DRAFT: Mapping[str, str | float | None] = MappingProxyType(  # keys of `solver`; None: the default
+    {"method": "lbfgs", "steps": 7, "sizes": 2, "learning_rate": None, "tolerance": 0.0}
+)
 Flip = Literal["horizontal", "vertical", "both"]
 ProfileName = Literal["sRGB", "Display P3"]  # colour spaces that images are converted to
 ProfileChoice = Literal["keep", ProfileName]

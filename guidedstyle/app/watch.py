@@ -136,7 +136,7 @@ class Watcher:
         Raises StoppedEarlyError when a file is saved meanwhile.
         """
         own = scene.recipe.solver
-        solver = own.model_copy(update={"method": "lbfgs", "learning_rate": None, **DRAFT, "sizes": own.sizes or 2})
+        solver = own.model_copy(update=dict(DRAFT))
         if scene.recipe.method == "classic" or solver.most_steps >= own.most_steps:
             return None
         draft = replace(scene, recipe=scene.recipe.model_copy(update={"solver": solver}))

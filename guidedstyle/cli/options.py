@@ -21,7 +21,6 @@ QUICK = tuple(
     Setting(key, value, "guidedstyle watch") for key, value in (("size", QUICK_SIZE), ("solver.steps", QUICK_STEPS))
 )
 
-DRAFT_SOLVER: Mapping[str, float | None] = {"method": None, "learning_rate": None, **DRAFT}  # None: the default
 QUICK_COLOURS = {"style": "style", "match": "match", "keep": "content"}  # of `quick`: words of the key `colour`
 
 
@@ -124,9 +123,7 @@ Tile = Annotated[
 ]
 MaxMemory = Annotated[str | None, typer.Option(metavar="GIB", help="Memory limit in GiB; default: the free memory.")]
 Encoder = Annotated[str | None, typer.Option(help=f"{', '.join(ENCODERS)}.", autocompletion=offer(*ENCODERS))]
-Draft = Annotated[
-    bool, typer.Option("--draft", help="A few steps only, to look at; NAME.draft.png unless -o is given.")
-]
+Draft = Annotated[bool, typer.Option("--draft", help="Take a few steps only, to look at, into an output of its own.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. regions.sky.strength=2.")]
 PROFILES, SUBSAMPLINGS = get_args(ProfileChoice), get_args(Subsampling)
 Profile = Annotated[
@@ -194,7 +191,7 @@ def collect_settings(
     from guidedstyle.recipe.loading.settings import parse_setting
 
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
-    found = [Setting(f"solver.{key}", value, "--draft") for key, value in DRAFT_SOLVER.items() if draft]
+    found = [Setting(f"solver.{key}", value, "--draft") for key, value in DRAFT.items() if draft]
     found += [parse_setting(setting) for setting in settings or ()]
     found += [Setting(key, value, f"--{key.split('.')[-1]}") for key, value in flags.items() if value is not None]
     found += [

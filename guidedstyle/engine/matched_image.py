@@ -44,14 +44,13 @@ def make_matched_image(scene: Scene, canvas: Canvas) -> Tensor:
     styles = _StyleLevels(scene, canvas, parts)
     levels = split(content, styles.bands)
     weights = [PartWeights.of(part, content, len(levels)) for part in parts]
-    moments = _measure_levels(levels, weights)
+    moments, targets = _measure_levels(levels, weights), [styles.mix(part) for part in parts]
     for number, level in enumerate(levels):
         last = number == styles.bands
         levels[number] = level.clone()
         for index, part in enumerate(parts):
-            target = mix_moments([one[number] for one in styles.of(part)], [share for share in part.mix if share])
             most = MOST_GAIN if last else BAND_GAINS[min(number, 1)]
-            change, shift = match_moments(moments[number][index], target, most=most, last=last)
+            change, shift = match_moments(moments[number][index], targets[index][number], most=most, last=last)
             share, (box, own) = weigh_colours(canvas.controls[part.region]), weights[index].at(number)
             _add_change(levels[number][box], level[box], share * own, change, shift)
     return join(levels)
@@ -201,14 +200,14 @@ class _StyleLevels:
         self.bands = min(min(MOST_BANDS, (min(size) // SMALLEST).bit_length() - 1) for size in sizes)
         self.bands = max(0, self.bands)
 
-    def of(self, part: Part) -> list[list[Moments]]:
-        """Return the moments of each style of a part, level by level."""
-        return [self._find(part.region, name) for name in self._name(part)]
+    def mix(self, part: Part) -> list[Moments]:
+        """Mix the moments of the styles of a part, level by level."""
+        found, shares = [self._find(part.region, name) for name in self._name(part)], [one for one in part.mix if one]
+        return [mix_moments(level, shares) for level in zip(*found, strict=True)]
 
     def _find(self, region: int, name: str) -> list[Moments]:
         """Find the moments of a style; regions that take its own colours share what was measured."""
-        controls = self.canvas.controls[region]
-        owner = region if recolours(controls) and not controls.colour.content else None
+        owner = region if recolours(self.canvas.controls[region], grey=False) else None
         known = (name, size_style_image(self.scene, self.canvas, region, name), owner)
         if known not in self.measured:
             drawn = draw_style_image(self.scene, self.canvas, region, name, grey=False)

@@ -155,7 +155,10 @@ CLASSIC = {  # Gatys et al. 2016 and the authors' own code
     "init": "content",
     "solver": {"method": "lbfgs", "steps": 500, "sizes": 1, "tolerance": 0.0},
 }
-PRESETS: Mapping[str, Mapping[str, Any]] = {"classic": CLASSIC, "draft": {"solver": {**DRAFT}}}  # by `method`
+PRESETS: Mapping[str, Mapping[str, Any]] = {  # by `method`
+    "classic": CLASSIC,
+    "draft": {"solver": {key: value for key, value in DRAFT.items() if value is not None}},
+}
 
 
 def expand(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,8 +24,13 @@ from guidedstyle.app.render import Renderer
 from guidedstyle.app.watch import Watcher
 from guidedstyle.cli.options import QUICK
 from guidedstyle.cli.terminal.reporters import WatchReporter
+from guidedstyle.engine.plan import Plan
+from guidedstyle.engine.progress import OnUpdate, Update
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.images.reading import read_image
+from guidedstyle.results.result import Result
+from guidedstyle.run.interrupts import StopRequest
+from guidedstyle.scene.scene import Scene
 from guidedstyle.types import Setting
 
 pytestmark = pytest.mark.slow
@@ -148,6 +154,37 @@ def test_the_first_image_is_a_draft_of_the_final_size(project: Path, session: Se
     assert draft
     assert abs(first - np.asarray(draft.picture)).max() <= 1
     assert abs(read_preview(project) - first).mean() > 1
+
+
+class CountingRenderer(Renderer):
+    """Counts the renders it begins, by their recipe's strength, and saves another recipe during the first one."""
+
+    def __init__(self, file: Path, new: str, stop: StopRequest) -> None:
+        super().__init__("cpu")
+        self.file, self.new, self.stop, self.seen = file, new, stop, list[tuple[float, bool]]()
+
+    def render(self, scene: Scene, plan: Plan, on_update: OnUpdate = lambda update: True, **keys: Any) -> Result:
+        def save(update: Update) -> bool:
+            if len(self.seen) == 0 and update.done == 2:
+                self.file.write_text(self.new)
+            return on_update(update)
+
+        result = super().render(scene, plan, save, **keys)
+        self.seen.append((scene.recipe.strength, result.rendering.finished))
+        if len(self.seen) == 3:
+            self.stop.set()
+        return result
+
+
+def test_a_save_during_the_draft_starts_over_at_once(project: Path) -> None:
+    """The recipe of before is not rendered any further, and its preview is not written."""
+    draw_image(*SIZE, 1).save(project / "photo.png")
+    file, stop = project / "recipe.yaml", StopRequest()
+    text = file.read_text().replace("{steps: 4}", "{steps: 20}")
+    file.write_text(text)
+    renderer = CountingRenderer(file, text + "strength: 2\n", stop)
+    Watcher(file, [Setting("size", 160, "test")], renderer, stop=stop).run()
+    assert renderer.seen == [(1.0, False), (2.0, True), (2.0, True)]
 
 
 def test_every_save_of_the_mask_leads_to_a_new_preview(project: Path, session: Session) -> None:

@@ -353,7 +353,7 @@ def test_controls_change_their_region_alone(encoder: Encoder, tmp_path: Path, me
 
 
 def test_a_draft_gives_every_region_its_own_style(encoder: Encoder, tmp_path: Path) -> None:
-    """With the embedded encoder, judged by VGG-19: far nearer to the own painting than to the other, as is no mix."""
+    """With the embedded encoder, judged by VGG-19: far nearer to its own painting than to the other."""
     scene = open_(tmp_path, **two_regions({}, method="draft", size=256, encoder="lite", solver={}))
     assert [stage.steps for stage in scene.stages] == [5, 2]
     lite = load_encoder(scene.recipe.encoder)

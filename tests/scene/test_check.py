@@ -248,6 +248,19 @@ def test_the_fall_back_of_a_style_images_mask_is_a_warning(tmp_path: Path) -> No
     assert warning.startswith("the mask of style oil is too narrow for inside guides at ")
 
 
+@pytest.mark.parametrize(("one", "other"), [("simple", "all"), ("inside", "all"), ("inside", "simple")])
+def test_the_strictest_guides_decide_how_a_shared_style_is_covered(tmp_path: Path, one: str, other: str) -> None:
+    """Whatever the order of its regions."""
+    file, _ = open_line(tmp_path, 40, one)
+    text = file.read_text().replace("oil: oil.png", "oil: {image: oil.png, mask: {rectangle: [0, 0, 0.01, 1]}}")
+    text, found = text.replace("style: ink", f"style: oil, guides: {other}").replace("ink: ink.png, ", ""), []
+    for written in (text, text.replace(one, "?").replace(other, one).replace("?", other)):
+        file.write_text(written)
+        found.append([str(each) for each in measure_coverage(open_scene(read_recipe(file))).style_images["oil"]])
+    assert found[0] == found[1]
+    assert found[0][-1] != "all"
+
+
 def test_a_seam_at_half_opacity_keeps_its_weight_at_every_octave(tmp_path: Path) -> None:
     """Two soft masks that meet: in every cell of every grid their weights sum to 1."""
     ramp = np.tile(np.clip(np.linspace(-1, 2, PHOTO[0]), 0, 1), (PHOTO[1], 1)).astype(np.float32)

@@ -215,15 +215,16 @@ def draw_style_image(scene: Scene, canvas: Canvas, number: int, name: str, *, gr
     size = size_style_image(scene, canvas, number, name)
     image = resize(torch.from_numpy(style_image.image), size).numpy()
     mask = resize_layers(style_image.mask[None], size).numpy()
-    if not recolours(region.controls) or (region.controls.colour.content and not grey):
+    if not recolours(region.controls, grey=grey):
         return image, mask
     swatch = take_swatch(canvas.pixels, canvas.region_weights[region.index])
     return recolour(image, mask[0], region.controls, swatch), mask
 
 
-def recolours(controls: Controls) -> bool:
-    """Whether a region's style images get other colours than their own."""
-    return not controls.colour.style and controls.colour_strength > 0
+def recolours(controls: Controls, *, grey: bool = True) -> bool:
+    """Whether a region's style images get other colours than their own; not `grey`, unless they would be grey."""
+    changed = not controls.colour.style and (grey or not controls.colour.content)
+    return changed and controls.colour_strength > 0
 
 
 def recolour(image: Array, mask: Array, controls: Controls, region: Swatch) -> Array:
