@@ -1,16 +1,19 @@
-"""Write files atomically, lock outputs, check folders."""
+"""Write files atomically, hash them, lock outputs, check folders."""
 
 from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import os
 import secrets
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from stat import S_ISREG
 
@@ -21,6 +24,8 @@ MOST_BYTES = 2**24  # of a record
 TEMPORARY_SUFFIX = ".part"
 TEMPORARY = set[Path]()  # files to delete before this process exits
 LOST = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EROFS)  # what was written is not on the disk
+MOST_HASHES = 1024  # kept in memory
+SETTLED = 50_000_000  # ns after a change; a second change before that may leave the times of a file as they are
 ATTEMPTS = 10  # to lock a file that others delete; shares without lasting file numbers never confirm a lock
 
 
@@ -38,6 +43,25 @@ def read_small_file(file: Path, most: int) -> bytes:
     if status.st_size > most:
         raise OSError(errno.EFBIG, f"{status.st_size:,} bytes are too many", str(file))
     return file.read_bytes()
+
+
+def hash_file(file: Path) -> str:
+    """Return the SHA-256 of a file; it is read once, and again only after it has changed."""
+    status = file.stat()
+    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < SETTLED:
+        return _hash(file)
+    return _hash_once(file, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+
+
+@lru_cache(MOST_HASHES)
+def _hash_once(file: Path, status: tuple[int, ...]) -> str:
+    """Hash a file; `status` changes with its content."""
+    return _hash(file)
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as stream:
+        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
 @contextmanager

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +13,12 @@ from pydantic_core import from_json
 
 from guidedstyle.device.environment import list_versions
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import MOST_BYTES, atomic_write, read_small_file
+from guidedstyle.io.files import MOST_BYTES, atomic_write, hash_file, read_small_file
 from guidedstyle.io.ownership import hash_content, protect
 from guidedstyle.io.paths import name_record
 from guidedstyle.recipe.inputs import list_files
 from guidedstyle.recipe.loading.loader import dump_recipe
 from guidedstyle.recipe.model import Recipe
-
-MOST_HASHES = 1024  # kept in memory
-SETTLED = 50_000_000  # ns after a change; a second change before that may leave the times of a file as they are
 
 
 class _Frozen(BaseModel):
@@ -142,25 +136,6 @@ def identify_recipe(recipe: Recipe) -> Identity:
     """Identify a recipe and its files as they are now; raises OSError where a file cannot be read."""
     inputs = {".".join(map(str, path)): hash_file(file) for path, file in list_files(recipe)}
     return Identity(recipe=dump_recipe(recipe.resolve(), recipe.output.parent), inputs=inputs, versions=list_versions())
-
-
-def hash_file(file: Path) -> str:
-    """Return the SHA-256 of a file; it is read once, and again only after it has changed."""
-    status = file.stat()
-    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < SETTLED:
-        return _hash(file)
-    return _hash_once(file, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-
-
-@lru_cache(MOST_HASHES)
-def _hash_once(file: Path, status: tuple[int, ...]) -> str:
-    """Hash a file; `status` changes with its content."""
-    return _hash(file)
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as stream:
-        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
 def find_record(recipe: Recipe) -> Record | None:

@@ -15,7 +15,7 @@ from support.counting import counting_decodes, counting_hashes
 from guidedstyle.cli.main import app
 from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.io.layered.photoshop import write_photoshop
-from guidedstyle.results.record import SETTLED
+from guidedstyle.io.files import SETTLED
 
 RECIPE = """
 content: photo.png

@@ -13,8 +13,9 @@ import pytest
 import guidedstyle
 from guidedstyle.device.precision import name_precision
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.files import SETTLED, hash_file
 from guidedstyle.recipe import model
-from guidedstyle.results.record import SETTLED, Identity, Record, find_record, hash_file, read_record
+from guidedstyle.results.record import Identity, Record, find_record, read_record
 
 TEXTURE = "canvas: [32, 32]\nstyle: ink.png\nsolver: {method: sgd, sizes: 1}\n"
 EARLIEST = {  # as the first version wrote it
