@@ -21,6 +21,8 @@ from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.io.files import MOST_BYTES, atomic_write, read_small_file
 from guidedstyle.io.paths import SHEET, name_record
 
+CHECKPOINT_KEYS = (b"identity", b"student", b"descent")  # of a render, of trainings
+NETWORK_KEY = "guidedstyle.network"  # of the card of a style network, in the metadata of its file
 RECIPE_KEY = "guidedstyle recipe"  # of the PNG's text that carries the recipe
 TABLE_KEY = "guidedstyle table"  # of a sheet's text that carries the digest of the table beside it
 DIGEST_KEY = "digest"  # of a record
@@ -242,7 +244,9 @@ def _is_json(file: Path) -> bool:
 def _is_checkpoint(file: Path) -> bool:
     with file.open("rb") as stream:
         head = stream.read(CHECKPOINT_HEAD)
-    return b"data.pkl" in head and any(key in head for key in (b"identity", b"student"))  # of a render, of a training
+    return b"data.pkl" in head and any(
+        key in head for key in (b"identity", b"student", b"descent")
+    )  # of a render, of a training
 
 
 def _is_weights(file: Path) -> bool:
@@ -250,7 +254,12 @@ def _is_weights(file: Path) -> bool:
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         head = json.loads(stream.read(min(length, MOST_BYTES)))
-    return "for guidedstyle" in head.get("__metadata__", {}).get("what", "")
+    notes = head.get("__metadata__", {}) if isinstance(head, dict) else {}
+    return "for guidedstyle" in notes.get("what", "") or NETWORK_KEY in notes
+
+
+def _is_exported(file: Path) -> bool:
+    return NETWORK_KEY.encode() in file.read_bytes()
 
 
 def _is_table(file: Path) -> bool:
@@ -273,6 +282,7 @@ _RECOGNISED: dict[str, Callable[[Path], bool]] = {
     ".old": _is_checkpoint,
     ".ckpt": _is_checkpoint,
     ".safetensors": _is_weights,
+    ".onnx": _is_exported,
     ".csv": _is_table,
     ".lock": _is_lock,
 }
