@@ -88,7 +88,7 @@ class Watcher:
     def read(self) -> Reading:
         """Read the recipe, its size and steps lowered to the limits; what was set for this session counts."""
         reading = read_recipe(self.recipe, self.settings, self.sandbox)
-        own = {"size": reading.recipe.size or np.inf, "solver.steps": reading.recipe.solver.most_steps}
+        own = {"size": reading.recipe.size or np.inf, "solver.steps": reading.recipe.most_steps}
         limits = [limit for limit in self.limits if own[limit.key] > cast(int, limit.value)]
         return read_recipe(self.recipe, [*limits, *self.settings], self.sandbox) if limits else reading
 
@@ -128,16 +128,15 @@ class Watcher:
             for note in collect_warnings(scene, measure_coverage(scene)):
                 self.reporter.warned(note)
             whole, loss = time.monotonic() - began, float(result.rendering.losses.total)
-            self.reporter.previewed(preview, first=first[0], whole=whole, loss=loss)
+            self.reporter.previewed(preview, first=min([*first, whole]), whole=whole, loss=loss)
 
     def _draft(self, scene: Scene) -> Result | None:
         """Render a draft to look at meanwhile; None: the recipe asks for no more steps, or a draft does not fit.
 
         Raises StoppedEarlyError when a file is saved meanwhile.
         """
-        own = scene.recipe.solver
-        solver = own.model_copy(update=dict(DRAFT))
-        if scene.recipe.method == "classic" or solver.most_steps >= own.most_steps:
+        solver = scene.recipe.solver.model_copy(update=dict(DRAFT))
+        if scene.recipe.method == "classic" or solver.most_steps >= scene.recipe.most_steps:
             return None
         draft = replace(scene, recipe=scene.recipe.model_copy(update={"solver": solver}))
         try:
@@ -160,9 +159,12 @@ class Watcher:
         self.problems = ()
 
     def _warm(self, scene: Scene, plan: Plan) -> tuple[Plan, Snapshot | None]:
-        """Start from the last preview, at the final size only, if the content image is the same."""
+        """Start from the last preview, at the final size only, if the content image is the same.
+
+        What a network paints is as soon painted anew.
+        """
         last = self.last
-        if not last or not np.array_equal(scene.content, last.scene.content):
+        if scene.recipe.network or not last or not np.array_equal(scene.content, last.scene.content):
             return plan, None
         stages = (replace(plan.stages[-1], steps=min(WARM_STEPS, scene.recipe.solver.most_steps)),)
         plan = replace(plan, stages=stages, tilings=plan.tilings[-1:], histories=plan.histories[-1:])

@@ -124,6 +124,9 @@ Tile = Annotated[
 MaxMemory = Annotated[str | None, typer.Option(metavar="GIB", help="Memory limit in GiB; default: the free memory.")]
 Encoder = Annotated[str | None, typer.Option(help=f"{', '.join(ENCODERS)}.", autocompletion=offer(*ENCODERS))]
 Draft = Annotated[bool, typer.Option("--draft", help="Take a few steps only, to look at, into an output of its own.")]
+Fast = Annotated[
+    Path | None, typer.Option("--fast", help="Paint in one pass with this network, as the recipe's key `network`.")
+]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. regions.sky.strength=2.")]
 PROFILES, SUBSAMPLINGS = get_args(ProfileChoice), get_args(Subsampling)
 Profile = Annotated[
@@ -185,6 +188,7 @@ def collect_settings(
     seed: int | None = None,
     encoder: str | None = None,
     draft: bool = False,
+    fast: Path | None = None,
     save: Mapping[str, object] = MappingProxyType({}),
 ) -> list[Setting]:
     """Collect the keys of the recipe that the command line sets; those of `save` are given by their flags."""
@@ -194,6 +198,7 @@ def collect_settings(
     found = [Setting(f"solver.{key}", value, "--draft") for key, value in DRAFT.items() if draft]
     found += [parse_setting(setting) for setting in settings or ()]
     found += [Setting(key, value, f"--{key.split('.')[-1]}") for key, value in flags.items() if value is not None]
+    found += [Setting("network", str(fast.absolute()), "--fast")] if fast else []
     found += [
         Setting(f"save.{flag.removeprefix('keep-')}", value, f"--{flag}")
         for flag, value in save.items()

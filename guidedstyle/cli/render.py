@@ -103,6 +103,7 @@ def render_command(
     max_memory: options.MaxMemory = None,
     encoder: options.Encoder = None,
     draft: options.Draft = False,
+    fast: options.Fast = None,
     settings: options.Settings = None,
     sandbox: options.Sandbox = False,
     resume: options.Resume = False,
@@ -132,7 +133,9 @@ def render_command(
     from guidedstyle.run.options import read_render_options
 
     save = {"profile": profile, "depth": depth, "quality": quality, "subsampling": subsampling, "keep-gps": keep_gps}
-    given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder, draft=draft, save=save)
+    given = collect_settings(
+        settings, size=size, steps=steps, seed=seed, encoder=encoder, draft=draft, fast=fast, save=save
+    )
     limits, masks = read_limits(tile, max_memory), MaskStore()
     render_options = read_render_options(
         preview_every=preview_every,
@@ -208,6 +211,7 @@ def sweep_command(
     max_memory: options.MaxMemory = None,
     encoder: options.Encoder = None,
     draft: options.Draft = False,
+    fast: options.Fast = None,
     settings: options.Settings = None,
     sandbox: options.Sandbox = False,
     overwrite: options.Overwrite = False,
@@ -228,7 +232,7 @@ def sweep_command(
 
     limits, masks = read_limits(tile, max_memory), MaskStore()
     axes, folder = [parse_axis(axis) for axis in vary], output or name_sweep(recipe, draft=draft)
-    given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder, draft=draft)
+    given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder, draft=draft, fast=fast)
     check_folder_path(folder, "--output")
     variants = make_variants(recipe, axes, given, folder=folder, sandbox=sandbox)
     works = check_variants(variants, masks)
@@ -282,6 +286,7 @@ def watch_command(
     seed: options.Seed = None,
     device: options.Device = "auto",
     encoder: options.Encoder = None,
+    fast: options.Fast = None,
     settings: options.Settings = None,
     sandbox: options.Sandbox = False,
     overwrite: options.Overwrite = False,
@@ -291,7 +296,7 @@ def watch_command(
 
     if recipe.exists() and not recipe.is_file():  # watch waits for a recipe that does not exist yet
         raise GuidedStyleError.of(recipe, "it is not a file", "name a recipe (.yaml)")
-    given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder)
+    given = collect_settings(settings, size=size, steps=steps, seed=seed, encoder=encoder, fast=fast)
     check_settings(recipe, given)
     from guidedstyle.app.render import Renderer
     from guidedstyle.app.watch import Watcher

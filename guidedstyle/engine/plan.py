@@ -21,6 +21,8 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.losses.propagation import halve_shape
 from guidedstyle.losses.tiles import Tiling
 from guidedstyle.masks.compositing import ROUNDING
+from guidedstyle.networks.card import Card
+from guidedstyle.networks.painting import estimate_memory
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.scene import Scene, Stage
 from guidedstyle.types import Array, Padding, Size, SolverMethod
@@ -177,6 +179,7 @@ class Plan:
     device: torch.device
     precision: torch.dtype
     limits: Limits
+    limit: int  # bytes that there are
     tilings: tuple[Tiling, ...]
     histories: tuple[History, ...]
     shorter: tuple[History, ...]  # that may be tried where memory runs out
@@ -242,6 +245,8 @@ def make_plan(
     limit = limits.memory or divide_memory(measure_memory(chosen))
     chosen_ways = [_choose_way(needs, stage, tile=limits.tile, limit=limit) for stage in scene.stages]
     memory = max(needs.estimate(stage, *way) for stage, way in zip(scene.stages, chosen_ways, strict=True))
+    if scene.card:
+        memory = max(memory, min(limit, _estimate_painting(scene, scene.card, precision)))
     tilings, histories = zip(*chosen_ways, strict=True)
     return Plan(
         stages=scene.stages,
@@ -252,11 +257,18 @@ def make_plan(
         device=chosen,
         precision=precision,
         limits=limits,
+        limit=limit,
         tilings=tilings,
         histories=histories,
         shorter=needs.shorter,
         memory=memory,
     )
+
+
+def _estimate_painting(scene: Scene, card: Card, precision: torch.dtype) -> int:
+    """Estimate the bytes that a network needs to paint the image as a whole."""
+    regions, itemsize = len(scene.painted), precision.itemsize
+    return RUNTIME + estimate_memory(card.width, scene.stages[0].size, regions=regions, itemsize=itemsize)
 
 
 def _choose_padding(recipe: Recipe) -> Padding | None:

@@ -198,8 +198,8 @@ class Rendering:
 
     @property
     def reason(self) -> str:
-        """Why the render ended, in words, with the number of all steps."""
-        return f"{self.end_reason.phrase} ({self.steps})"
+        """Why the render ended, in words, with the number of all steps, if there are any."""
+        return "painted in one pass" if not self.steps else f"{self.end_reason.phrase} ({self.steps})"
 
 
 def load_encoder(choice: EncoderChoice) -> Encoder:

@@ -20,7 +20,7 @@ from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import Plan, make_plan
 from guidedstyle.engine.progress import OnUpdate, Progress, Rendering, Snapshot, Update
 from guidedstyle.engine.solvers.minimise import EndReason, Step, minimise
-from guidedstyle.engine.start_image import enlarge, make_start
+from guidedstyle.engine.start_image import enlarge, make_start, paint_start
 from guidedstyle.errors import StoppedEarlyError, is_out_of_memory
 from guidedstyle.losses.terms import Losses
 from guidedstyle.scene.scene import Scene, Stage, StyleImage
@@ -46,7 +46,8 @@ def render(
     began = time.monotonic()
     encoder = plan.place(encoder)
     scene = replace(scene, style_images=make_style_images_for(scene, encoder, plan, on_update=on_update))
-    progress = Progress.resume(snapshot or _start(scene, plan), plan, began)
+    start, warnings = (snapshot, []) if snapshot else _start(scene, plan)
+    progress = Progress.resume(start, plan, began)
     solver = _Solver(scene, encoder, progress, on_update, StatisticsCache() if statistics is None else statistics)
     objective = solver.solve_stages()
     with torch.no_grad():
@@ -63,13 +64,15 @@ def render(
         history=progress.history,
         endings=tuple(progress.endings),
         seconds=progress.seconds,
-        notes=tuple(collect_warnings(progress, plan)),
+        notes=(*warnings, *collect_warnings(progress, plan)),
     )
 
 
-def _start(scene: Scene, plan: Plan) -> Snapshot:
-    """Start the first stage from the image that the recipe's `init` describes."""
-    return Snapshot.of_image(make_start(scene, Canvas.at_size(scene, plan.stages[0].size, plan.device)), plan)
+def _start(scene: Scene, plan: Plan) -> tuple[Snapshot, list[str]]:
+    """Start the first stage from the image that the recipe's `init` describes, or a network paints; with warnings."""
+    canvas = Canvas.at_size(scene, plan.stages[0].size, plan.device)
+    image, warnings = paint_start(scene, canvas, plan) if scene.recipe.network else (make_start(scene, canvas), [])
+    return Snapshot.of_image(image, plan), warnings
 
 
 @dataclass(frozen=True)

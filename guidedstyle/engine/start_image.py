@@ -1,19 +1,28 @@
-"""The image that the optimisation starts from, and what it gains at each larger size."""
+"""The image that the optimisation starts from, and what it gains at each larger size.
+
+With a network it is what the network paints, which need not be optimised any more.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from guidedstyle.device.transfer import send
 from guidedstyle.engine.matched_image import draw_noise, make_matched_image
 from guidedstyle.engine.objective.canvas import Canvas, resize
+from guidedstyle.engine.objective.colour import take_swatch
+from guidedstyle.engine.objective.targets import recolour, recolours
+from guidedstyle.engine.plan import RUNTIME, Plan
+from guidedstyle.networks.files import load_network
+from guidedstyle.networks.painting import paint
 from guidedstyle.recipe.controls import Start
 from guidedstyle.scene.original import read_original
-from guidedstyle.scene.scene import Scene
+from guidedstyle.scene.scene import NEGLIGIBLE, Scene
 
 CONTENT = Start(content=1.0)
 
@@ -86,3 +95,41 @@ def _tile_style_image(scene: Scene, canvas: Canvas, index: int) -> Tensor:
     missing = [(0, max(0, needed - there)) for needed, there in zip((height, width), image.shape[1:], strict=True)]
     laid = np.pad(image, [(0, 0), *missing], mode="symmetric")[:, :height, :width]
     return torch.from_numpy(np.ascontiguousarray(laid))[None].to(canvas.content.device)
+
+
+def paint_start(scene: Scene, canvas: Canvas, plan: Plan) -> tuple[Tensor, list[str]]:
+    """Paint the content image (1, 3, h, w) of a canvas with the network of a scene, in one pass; with warnings.
+
+    Of a region's controls, those of colour count, and `strength`, up to 1, which blends the paint with the content.
+    """
+    assert scene.recipe.network  # narrows the type
+    network, _ = load_network(scene.recipe.network)
+    network = network.to(plan.device).compute_in(plan.precision)
+    if not (parts := canvas.parts):
+        return canvas.content, []
+    weights = send(torch.from_numpy(np.stack([part.weights for part in parts])), plan.device)
+    mixes = torch.tensor([_order_mix(network.styles, canvas.regions[part.region].style, part.mix) for part in parts])
+    content = canvas.content.contiguous(memory_format=torch.channels_last)
+    painted = paint(network, content, weights, mixes.to(plan.device), limit=plan.limit - RUNTIME)
+    coloured = _recolour(painted.image, canvas)
+    strengths = torch.tensor([min(1.0, canvas.controls[part.region].strength) for part in parts])
+    share = torch.tensordot(strengths.to(weights), weights, 1)
+    opacity = torch.where(canvas.paint[0, 0] > NEGLIGIBLE, share / canvas.paint[0, 0].clamp(min=NEGLIGIBLE), 1.0)
+    return torch.lerp(canvas.content, coloured, opacity.clamp(max=1)), painted.warnings
+
+
+def _order_mix(styles: Sequence[str], names: Iterable[str], shares: Iterable[float]) -> list[float]:
+    """Order the shares of a region's styles as a network orders its own."""
+    mix = dict(zip(names, shares, strict=True))
+    return [mix.get(style, 0.0) for style in styles]
+
+
+def _recolour(painted: Tensor, canvas: Canvas) -> Tensor:
+    """Recolour what a network has painted in each region as the region's style images would be recoloured."""
+    found, pixels = painted.clone(), painted.cpu().numpy()
+    for region in canvas.regions:
+        if recolours(region.controls):
+            weights = canvas.region_weights[region.index]
+            changed = recolour(pixels, weights, region.controls, take_swatch(canvas.pixels, weights))
+            found += canvas.weights[region.index] * (send(torch.from_numpy(changed), painted.device) - painted)
+    return found.clamp_(0, 1)

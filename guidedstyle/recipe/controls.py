@@ -71,7 +71,8 @@ class Start(Terse):
         return self.matched + self.content + self.noise + self.style + self.image
 
 
-NEW_DEFAULTS: tuple[tuple[str, Any], ...] = (("opacity", 1.0), ("save", {}))  # of a recipe and its regions
+# Of a recipe and its regions.
+NEW_DEFAULTS: tuple[tuple[str, Any], ...] = (("opacity", 1.0), ("save", {}), ("network", None))
 
 
 class Controls(Model):

@@ -69,6 +69,8 @@ def list_files(recipe: Recipe) -> Iterator[tuple[KeyPath, Path]]:
             yield (*path, "file"), start.file
     if recipe.encoder.weights:
         yield ("encoder", "weights"), recipe.encoder.weights
+    if recipe.network:
+        yield ("network",), recipe.network
 
 
 def find_spelled(file: Path) -> Path:

@@ -261,6 +261,11 @@ class Recipe(Controls):
         description=f"{', '.join(f'`{name}`' for name in list_encoders())}, or {{name, weights, convention}}",
         json_schema_extra=unit("a name, or keys"),
     )
+    network: RecipePath | None = Field(
+        None,
+        description="file of a style network: paints the image in one pass, in styles that it was trained for; "
+        "`solver.steps`, then 0 by default, refine what it paints",
+    )
     styles: dict[Name, StyleChoice] = Field(
         {},
         max_length=MOST_STYLES,
@@ -297,9 +302,19 @@ class Recipe(Controls):
         """The controls of each region, those of the whole image where it has none of its own."""
         return tuple(region.over(self) for region in self.regions)
 
+    @property
+    def most_steps(self) -> int:
+        """The steps of the render: by default those of the solver's method, or none after a network."""
+        return self.solver.steps or 0 if self.network else self.solver.most_steps
+
+    @property
+    def most_sizes(self) -> int | None:
+        """The most sizes of the render: what a network has painted is refined at its own size, by default."""
+        return self.solver.sizes or (1 if self.network else None)
+
     def resolve(self, precision: Precision | None = None) -> Recipe:
         """Write out the number of steps, and the `precision` that was used: later defaults do not change the recipe."""
-        solver = self.solver.model_copy(update={"steps": self.solver.most_steps})
+        solver = self.solver.model_copy(update={"steps": self.most_steps or None})
         return self.model_copy(update={"solver": solver, "precision": precision or self.precision})
 
     def users(self, name: str) -> list[Controls]:

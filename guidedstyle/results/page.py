@@ -150,6 +150,8 @@ def _plot_distributions(scene: Scene, result: Array) -> Iterator[Plot]:
 def _plot_losses(scene: Scene, rendering: Rendering) -> Iterator[Plot]:
     """Plot every loss term, and where there are several regions, style and content of each."""
     curves = rendering.history
+    if not len(curves.stages):
+        return  # a network painted it
     stages, sizes = curves.stages.numpy(), [max(stage.size) for stage in rendering.plan.stages]
     plots = {"Every term": _trace_terms(curves)}
     if curves.style.shape[1] > 1:

@@ -19,10 +19,12 @@ from guidedstyle.masks.files import MaskStore
 from guidedstyle.masks.geometry import resize_mask
 from guidedstyle.masks.labels import find_palettes
 from guidedstyle.masks.reader import MaskReader
+from guidedstyle.networks.card import Card, read_card
 from guidedstyle.recipe.inputs import list_starts
 from guidedstyle.recipe.loading.loader import Reading
 from guidedstyle.recipe.mask import Mask
 from guidedstyle.recipe.values import measure_length
+from guidedstyle.scene.network import find_unknown_styles
 from guidedstyle.scene.original import Original, read_original
 from guidedstyle.scene.scene import CHECK_SIZE, NEGLIGIBLE, NEGLIGIBLE_SHARE, Scene, StyleImage, turn_style_image
 from guidedstyle.types import Array, KeyPath, Size
@@ -92,6 +94,7 @@ def open_scene(reading: Reading, largest: int | None = None, *, masks: MaskStore
     style_images = _open_style_images(opener, max(working))
     layout = _open_regions(opener, original.frame if original else None, working)
     _check_starts(opener)
+    card = _open_card(opener)
     if opener.problems or original is None or layout is None:
         raise GuidedStyleError(opener.problems)
     scene = Scene(
@@ -101,6 +104,7 @@ def open_scene(reading: Reading, largest: int | None = None, *, masks: MaskStore
         *(layout.weights, layout.mixes, original.frame.size, layout.shares, layout.overlaps),
         original=original,
         unnamed_pixels=opener.masks.unnamed_pixels,
+        card=card,
         opening_warnings=(*reading.document.warnings, *opener.doubts, *opener.masks.warnings),
     )
     _check_octaves(opener, scene)
@@ -133,6 +137,17 @@ def _check_starts(opener: Opener) -> None:
     for path, start in list_starts(opener.reading.recipe):
         if file := start.file:
             opener.read_framed((*path, "file"), file, CHECK_SIZE)
+
+
+def _open_card(opener: Opener) -> Card | None:
+    """Read the card of the recipe's network, if there is one, and check that it knows the styles."""
+    recipe = opener.reading.recipe
+    if not (file := recipe.network):
+        return None
+    card = opener.attempt(("network",), lambda: read_card(file))
+    for path, rule, remedy in find_unknown_styles(recipe, card) if card else ():
+        opener.report(path, rule, remedy)
+    return card
 
 
 def _check_octaves(opener: Opener, scene: Scene) -> None:

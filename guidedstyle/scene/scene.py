@@ -11,7 +11,9 @@ import numpy as np
 
 from guidedstyle.io.images.reading import SMALLEST_SIDE, fit_size
 from guidedstyle.losses.propagation import SMALLEST_OCTAVE, count_octaves
+from guidedstyle.networks.card import Card
 from guidedstyle.recipe.model import Recipe, StyleChoice
+from guidedstyle.scene.network import describe_departures
 from guidedstyle.scene.original import Original
 from guidedstyle.types import Array, Size
 
@@ -74,6 +76,7 @@ class Scene:
     overlaps: tuple[float, ...] = ()
     unnamed_pixels: int = 0  # of colours that no mask names
     original: Original | None = None
+    card: Card | None = None  # of the recipe's network
     opening_warnings: tuple[str, ...] = ()  # about the recipe and its masks
 
     @property
@@ -90,8 +93,8 @@ class Scene:
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages of the render, from coarse to fine."""
-        solver, most = self.recipe.solver, max(len(controls.octaves) for controls in self.recipe.controls)
-        return plan_stages(self.size, solver.most_steps, most, solver.sizes)
+        recipe, most = self.recipe, max(len(controls.octaves) for controls in self.recipe.controls)
+        return plan_stages(self.size, recipe.most_steps, most, recipe.most_sizes)
 
     @property
     def warnings(self) -> Iterator[str]:
@@ -102,6 +105,8 @@ class Scene:
         pairs = zip(self.recipe.regions, self.recipe.controls, strict=True)
         if not any(controls.opacity for region, controls in pairs if not region.keep):
             yield "opacity is 0 in every region: the result will be the content image"
+        if self.card:
+            yield from describe_departures(self.recipe, self.card, self.size)
         for name, style_image in self.style_images.items():
             longest = self.recipe.largest_scale(name) * style_image.extent * max(self.size)
             if longest > 2 * max(style_image.size):

@@ -67,6 +67,7 @@ VALUES: dict[str, list[str]] = {  # by flag, and by command and flag where it me
     "--device": ["", "gpu", "cpu:1", "meta", "cuda:", "cuda:x", "CPU", "cuda:1000"],
     "--tile": ["", "x", "0", "63", "8193", "-64", "1.5", "nan", "٦٤٠"],
     "--max-memory": [*NO_NUMBERS, "0", "-1", "1e300"],
+    "--fast": ["", "gone.safetensors", "empty", "a.yaml", "photo.png"],
     "--encoder": ["", "resnet", "vgg", "3"],
     "--set": [setting for setting in NO_SETTINGS if setting != "size="],
     "--preview-every": NO_INTERVAL,
@@ -88,6 +89,7 @@ VALUES: dict[str, list[str]] = {  # by flag, and by command and flag where it me
     "--largest": [*NO_WHOLE, "511", "16385"],
     "--repeats": [*NO_WHOLE, "2"],
     "--weights": ["", "gone.pth", "empty"],
+    "watch --fast": ["", "gone.safetensors", "empty"],  # it waits for others to be mended
     "sweep --output": ["a.yaml", "a.yaml/out"],
     "mask new --output": NO_DOCUMENTS,
     "mask suggest --output": NO_DOCUMENTS,

@@ -227,6 +227,7 @@ recipes = keys(
         weights=files,
         convention=words_of(Convention),
     ),
+    network=files,
     styles=st.dictionaries(names, styles, max_size=3),
     masks=files
     | keys(

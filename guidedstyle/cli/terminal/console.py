@@ -17,7 +17,7 @@ from guidedstyle.recipe.loading.document import write_yaml
 from guidedstyle.results.comparison import ComparedImage, Comparison, Source
 from guidedstyle.run.speeds import write_duration
 from guidedstyle.scene.check import LayerCoverage, collect_warnings, describe_controls, measure_coverage
-from guidedstyle.scene.scene import Scene
+from guidedstyle.scene.scene import Scene, Stage
 
 if TYPE_CHECKING:
     from guidedstyle.engine.plan import Plan
@@ -103,7 +103,7 @@ def print_plan(plan: Plan, seconds: float | None) -> None:
     """Print the plan of a render, and about how many seconds it will take, None if that is unknown."""
     from guidedstyle.device.precision import name_precision  # a plan needs torch, the other texts do not
 
-    stages = ", ".join(f"{stage.size[0]} x {stage.size[1]} ({stage.steps} steps)" for stage in plan.stages)
+    stages = ", ".join(f"{stage.size[0]} x {stage.size[1]} ({_count_steps(stage)})" for stage in plan.stages)
     console = _console()
     console.print(f"sizes   {stages}")
     console.print(f"style   {', '.join(plan.style_layers) or 'none'} over {plan.stages[-1].octaves} octaves")
@@ -113,6 +113,10 @@ def print_plan(plan: Plan, seconds: float | None) -> None:
     if cut:
         console.print(f"memory  {'; '.join(f'{max(stage.size)} px: {plan.describe(stage)}' for stage in cut)}")
     print_time(seconds)
+
+
+def _count_steps(stage: Stage) -> str:
+    return f"{stage.steps} steps" if stage.steps else "in one pass"
 
 
 def print_bench(lines: Iterable[Line], title: str) -> None:

@@ -33,11 +33,14 @@ def find_keys_without_effect(recipe: Recipe) -> Iterator[Violation]:
     yield from _find_unused_convention(recipe)
 
 
+UNUSED_STYLE = "no region uses the style"
+
+
 def _find_unused_styles(recipe: Recipe) -> Iterator[Violation]:
     used = {name for region in recipe.regions for name in region.style}
     used |= {part for name in used & recipe.styles.keys() for part in recipe.styles[name].parts}
     for name in (name for name in recipe.styles if recipe.regions and name not in used):
-        yield ("styles", name), f"no region uses the style {name!r}", "give it to a region, or remove it"
+        yield ("styles", name), f"{UNUSED_STYLE} {name!r}", "give it to a region, or remove it"
 
 
 def _find_in_kept(path: KeyPath, region: Region) -> Iterator[Violation]:
