@@ -15,9 +15,10 @@ from typer.core import TyperGroup
 from guidedstyle import __version__
 from guidedstyle.cli import options
 from guidedstyle.cli.render import render_app
-from guidedstyle.cli.research import evaluate_app, train_app
+from guidedstyle.cli.research import evaluate_app
 from guidedstyle.cli.terminal.messages import print_count, print_error
 from guidedstyle.cli.tools import mask_app, tools_app
+from guidedstyle.cli.train import networks_app, train_app
 from guidedstyle.errors import ExitCode, GuidedStyleError, RenderFailedError, find_error_code, has_long_name
 
 HELP = """Paint where each style goes, write down how strongly, and get the image.
@@ -56,6 +57,7 @@ app.add_typer(render_app)
 app.add_typer(tools_app)
 app.add_typer(mask_app, name="mask", rich_help_panel=options.FIRST)
 app.add_typer(train_app, name="train", rich_help_panel=options.RESEARCH)
+app.add_typer(networks_app)
 app.add_typer(evaluate_app)
 
 

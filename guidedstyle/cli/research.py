@@ -1,8 +1,7 @@
-"""Commands for research: train an encoder, compare encoders."""
+"""Commands for research: compare encoders."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,114 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from guidedstyle.cli import options
-from guidedstyle.errors import ExitCode, GuidedStyleError
+from guidedstyle.errors import GuidedStyleError
 
 if TYPE_CHECKING:
-    from guidedstyle.training.distil import Progress, Training
-
-PRINT_EVERY = 25  # steps
-
-train_app = typer.Typer(no_args_is_help=True)
-
-
-@train_app.callback()
-def train() -> None:
-    """Train networks of your own.
-
-    Example: guidedstyle train distil --images photos --teacher vgg19.pth --out mine.safetensors
-    """  # a callback keeps `distil` a sub-command while it is the only one
-
-
-@train_app.command("distil")
-def distil_command(
-    images: Annotated[list[Path], typer.Option(help="A folder of images to train on; can be repeated.")],
-    teacher: options.Teacher,
-    out: Annotated[Path, typer.Option(help="The weights to write (.safetensors); checkpoints go next to them.")],
-    convention: options.TeacherConvention = None,
-    hold_out: Annotated[
-        list[str] | None, typer.Option(help="Leave out images with this text in their names; can be repeated.")
-    ] = None,
-    steps: Annotated[
-        int, typer.Option(parser=options.whole_number("--steps", 1), metavar="NUMBER", help="Training steps in all.")
-    ] = 4200,
-    stills: Annotated[
-        int, typer.Option(parser=options.whole_number("--stills", 1), metavar="NUMBER", help="Crops for the reduction.")
-    ] = 600,
-    seed: Annotated[int, typer.Option(help="Seed of the random crops.")] = 0,
-    device: options.Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint next to --out.")] = False,
-    overwrite: options.Overwrite = False,
-) -> None:
-    """Train an encoder like lite on images of your own, to replace VGG-19. Ctrl-C saves a checkpoint.
-
-    Example: guidedstyle train distil --images photos --teacher vgg19.pth --out mine.safetensors
-    """
-    from guidedstyle.run.interrupts import interruptible
-    from guidedstyle.training.distil import (
-        CARD,
-        SAVE_EVERY,
-        describe_teacher,
-        name_checkpoint,
-        prepare_training,
-        save_checkpoint,
-        save_weights,
-    )
-
-    training = prepare_training(
-        images,
-        teacher,
-        out,
-        convention=options.read_convention(convention),
-        hold_out=hold_out or (),
-        steps=steps,
-        stills=stills,
-        seed=seed,
-        device=device,
-        resume=resume,
-        overwrite=overwrite,
-    )
-    card = CARD | {"teacher": describe_teacher(teacher)}
-
-    def save() -> None:
-        save_checkpoint(training, name_checkpoint(out))
-        save_weights(training, out, card)
-
-    with interruptible(lambda text: typer.echo(text, err=True)) as stop:
-        log = TrainingLog(training)
-        for progress in training.run():
-            log.add(progress)
-            if stop.is_set():
-                break
-            if progress.step % SAVE_EVERY == 0:
-                save()
-        save()
-    if stop.is_set():
-        typer.echo(f"Interrupted at step {training.step}. --resume continues from there.")
-        raise typer.Exit(ExitCode.INTERRUPTED)
-    typer.echo(f"Wrote {out}.")
-
-
-class TrainingLog:
-    """Print a line every few steps: the mean errors since the last line, and the time left."""
-
-    def __init__(self, training: Training) -> None:
-        self.steps, self.first_step, self.started = training.steps, training.step, time.monotonic()
-        self.rows: list[list[float]] = []
-        layers = " ".join(f"{layer:>8}" for layer in training.student.heads)
-        typer.echo(f"{len(training.crops.images)} images\n{'step':>6}  features {layers}  Grams {layers}  left")
-
-    def add(self, progress: Progress) -> None:
-        """Add the errors of a step."""
-        self.rows.append([*progress.features.values(), *progress.grams.values()])
-        if progress.step % PRINT_EVERY:
-            return
-        means = [f"{sum(column) / len(self.rows):8.4f}" for column in zip(*self.rows, strict=True)]
-        self.rows, half = [], len(means) // 2
-        pace = (time.monotonic() - self.started) / (progress.step - self.first_step)
-        features, grams = " ".join(means[:half]), " ".join(means[half:])
-        left = f"{pace * (self.steps - progress.step) / 60:.0f} min"
-        typer.echo(f"{progress.step:6}           {features}        {grams}  {left}")
-
+    pass
 
 evaluate_app = typer.Typer()
 

@@ -1,4 +1,4 @@
-"""Images, random crops and a pool of optimised images to train on."""
+"""What networks are trained on: images, random crops, a pool of optimised images, and random regions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from guidedstyle.errors import GuidedStyleError, Problem
 from guidedstyle.io.images.reading import read_image
@@ -17,6 +18,7 @@ CROP = 96  # px
 MAX_SIZE = 2048  # px; larger images are reduced, since all are held in memory
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MAX_AGE = 80  # steps before an image is replaced by a fresh crop
+MOST_REGIONS = 3  # of a crop
 STEP_SIZE = 0.02
 MOMENTUM = 0.8
 
@@ -45,23 +47,41 @@ def find_images(folders: Sequence[Path], hold_out: Sequence[str] = ()) -> list[P
     return kept
 
 
-class Crops:
-    """Cut random crops of varying size, contrast and colour; equal seeds give equal crops."""
+def _read_images(files: Sequence[Path], longest: int) -> list[Image.Image]:
+    images, problems = list[Image.Image](), list[Problem]()
+    for file in files:
+        try:
+            images.append(read_image(file, longest, enlarge=False))
+        except GuidedStyleError as error:
+            problems += error.problems
+    if problems:
+        raise GuidedStyleError(problems)
+    return images
 
-    def __init__(self, files: Sequence[Path], seed: int) -> None:
-        self.images = [read_image(file, MAX_SIZE, enlarge=False) for file in files]
-        self.random = random.Random(seed)
+
+class Crops:
+    """Cut random crops of varying size, contrast and colour; equal seeds give equal crops.
+
+    A crop of `side` px shows up to `widest` times as much of an image of at most `longest` px a side. Raises
+    GuidedStyleError with all files that cannot be read.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], seed: int, *, side: int = CROP, widest: float = 4, longest: int = MAX_SIZE
+    ) -> None:
+        self.images = _read_images(files, longest)
+        self.random, self.side, self.widest = random.Random(seed), side, widest
 
     def cut(self, count: int) -> Tensor:
-        """Cut `count` crops: (count, 3, CROP, CROP) in [0, 1]."""
+        """Cut `count` crops: (count, 3, side, side) in [0, 1]."""
         return torch.stack([self._vary(self._cut(self.random.choice(self.images))) for _ in range(count)])
 
     def _cut(self, image: Image.Image) -> Tensor:
-        side = min(int(CROP * self.random.uniform(1, 4)), *image.size)
-        left, top = (self.random.randint(0, size - side) for size in image.size)
-        crop = image.resize((CROP, CROP), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
+        shown = min(int(self.side * self.random.uniform(1, self.widest)), *image.size)
+        left, top = (self.random.randint(0, size - shown) for size in image.size)
+        crop = image.resize((self.side,) * 2, Image.Resampling.BICUBIC, (left, top, left + shown, top + shown))
         pixels = torch.frombuffer(bytearray(crop.tobytes()), dtype=torch.uint8)
-        return pixels.view(CROP, CROP, 3).permute(2, 0, 1) / 255
+        return pixels.view(self.side, self.side, 3).permute(2, 0, 1) / 255
 
     def _vary(self, crop: Tensor) -> Tensor:
         crop = crop.flip(2) if self.random.random() < 0.5 else crop
@@ -112,3 +132,54 @@ class Pool:
         """Restore a state."""
         self.images, self.styles = state["images"], state["styles"]
         self.velocity, self.steps_left = state["velocity"], state["steps_left"]
+
+
+class Layouts:
+    """Draws regions and mixes: half of the batches have one region, and 60 % of regions one style."""
+
+    def __init__(self, styles: Sequence[int], count: int, seed: int) -> None:
+        """Draw `styles` among `count` of a network."""
+        self.styles, self.count = list(styles), count
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def draw(self, images: int, side: int) -> tuple[Tensor, Tensor]:
+        """Draw weights (B, R, side, side), which sum to 1, and mixes (B, R, S)."""
+        regions = 1 if self._draw() < 0.5 else self._choose(2, MOST_REGIONS)
+        weights = torch.stack([self._draw_regions(regions, side) for _ in range(images)])
+        mixes = torch.stack([self._draw_mix() for _ in range(images * regions)])
+        return weights, mixes.view(images, regions, -1)
+
+    def draw_noise(self, shape: Sequence[int]) -> Tensor:
+        """Draw normal noise."""
+        return self._draw(*shape, normal=True)
+
+    def draw_origin(self, step: int, count: int) -> tuple[int, int]:
+        """Draw where a network's noise begins, in `count` steps of `step` px: it must not learn it by heart."""
+        return step * self._choose(0, count - 1), step * self._choose(0, count - 1)
+
+    def _draw_regions(self, regions: int, side: int) -> Tensor:
+        """Draw the weights (R, side, side) of soft or hard regions: blobs, or stripes in any direction."""
+        edges = torch.linspace(-1, 1, side)
+        if self._draw() < 0.5:
+            coarse = self._draw(1, regions, self._choose(2, 4), self._choose(2, 4), normal=True)
+            fields = functional.interpolate(coarse, (side, side), mode="bicubic")[0]
+        else:
+            angles = 2 * torch.pi * self._draw(regions, 1, 1)
+            fields = angles.cos() * edges + angles.sin() * edges[:, None] + 0.3 * self._draw(regions, 1, 1, normal=True)
+        hardness = (4.0, 20.0, 1000.0)[self._choose(0, 2)]
+        return (hardness * fields).softmax(0)
+
+    def _draw_mix(self) -> Tensor:
+        """Draw the shares (S,) of styles in a region: of one alone, or of all."""
+        shares, own = torch.zeros(self.count), torch.tensor(self.styles)
+        if self._draw() < 0.6:
+            shares[own[self._choose(0, len(own) - 1)]] = 1
+        else:
+            shares[own] = self._draw(len(own)).clamp(min=1e-6).log().neg().square()  # mostly one or two of them
+        return shares / shares.sum()
+
+    def _draw(self, *shape: int, normal: bool = False) -> Tensor:
+        return (torch.randn if normal else torch.rand)(shape, generator=self.generator)
+
+    def _choose(self, least: int, most: int) -> int:
+        return int(torch.randint(least, most + 1, (), generator=self.generator))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +13,6 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel
 
 from guidedstyle.device.precision import choose_precision
 from guidedstyle.device.threads import sharing_cores
@@ -25,17 +21,16 @@ from guidedstyle.encoders.vgg import IMAGENET, LITE
 from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.plan import choose_device
 from guidedstyle.errors import GuidedStyleError
-from guidedstyle.io.files import atomic_write, make_folder, write_file
+from guidedstyle.io.files import make_folder, write_file
 from guidedstyle.io.ownership import protect
 from guidedstyle.training.data import Crops, Pool, find_images
+from guidedstyle.training.descent import Descent, load_checkpoint, name_checkpoint
 from guidedstyle.training.reduction import Heads, reduce, reduce_to_metric
 from guidedstyle.types import Convention
 
-FORMAT = 2  # of checkpoints
+FORMAT = 3  # of checkpoints
 BATCH = 8  # crops per step; as many images are optimised, and as many crops are their style images
 LEARNING_RATE = 5e-4
-WARM_UP = 200  # steps
-DECAY = 0.998  # of the moving average of the weights
 GRAM_WEIGHT = 5.0
 MAX_NORM = 0.3  # of the gradient
 SAVE_EVERY = 200  # steps
@@ -85,12 +80,10 @@ class Training:
         precision: torch.dtype,
     ) -> None:
         self.student = student.to(device)
-        self.average = AveragedModel(self.student, avg_fn=average_weights).requires_grad_(False)
+        self.descent = Descent(self.student, steps=steps, learning_rate=LEARNING_RATE, most_norm=MAX_NORM)
         self.teacher = teacher.to(device, precision).to(memory_format=torch.channels_last)
         self.crops, self.pool, self.steps, self.step = crops, Pool(crops, BATCH), steps, 0
         self.device, self.precision = device, precision
-        self.optimiser = torch.optim.Adam(self.student.parameters(), lr=LEARNING_RATE)
-        self.scheduler = LambdaLR(self.optimiser, lambda step: schedule(step, steps))
 
     def run(self) -> Iterator[Progress]:
         """Train to the last step; yields the errors of each step."""
@@ -108,17 +101,9 @@ class Training:
         features = {layer: feature_error(found[layer], truth[layer]) for layer in found}
         grams = {layer: gram_error(found[layer], truth[layer]) for layer in found}
         feature_loss, gram_loss = (torch.stack(list(errors.values())).sum() for errors in (features, grams))
-        self._descend(feature_loss + GRAM_WEIGHT * gram_loss)
+        self.descent.descend(feature_loss + GRAM_WEIGHT * gram_loss)
         self._advance_pool({layer: compute_grams(value.detach()[-BATCH:]) for layer, value in found.items()})
         return _to_floats(features), _to_floats(grams)
-
-    def _descend(self, loss: Tensor) -> None:
-        self.optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.student.parameters(), MAX_NORM)
-        self.optimiser.step()
-        self.scheduler.step()
-        self.average.update_parameters(self.student)
 
     def _advance_pool(self, targets: dict[str, Tensor]) -> None:
         def measure(images: Tensor) -> Tensor:
@@ -132,10 +117,7 @@ class Training:
         """Return everything that `load_state_dict` needs to continue."""
         return {
             "format": FORMAT,
-            "student": self.student.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
+            "descent": self.descent.state_dict(),
             "pool": self.pool.state_dict(),
             "random": self.crops.random.getstate(),
             "step": self.step,
@@ -145,23 +127,10 @@ class Training:
         """Restore a state; raises ValueError for one of another format."""
         if state.get("format") != FORMAT:
             raise ValueError(f"its format is {state.get('format', 1)}, not {FORMAT}")
-        self.student.load_state_dict(state["student"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.scheduler.load_state_dict(state["scheduler"])
+        self.descent.load_state_dict(state["descent"])
         self.pool.load_state_dict(state["pool"])
         self.crops.random.setstate(state["random"])
         self.step = state["step"]
-
-
-def average_weights(average: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
-    """Move the average towards a new value, faster during the first updates."""
-    return average.lerp(value, 1 - min(DECAY, (1 + int(count)) / (10 + int(count))))
-
-
-def schedule(step: int, steps: int) -> float:
-    """Return the factor of the learning rate: a linear warm-up times half a cosine."""
-    return min(1, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
 
 
 def compute_grams(features: Tensor) -> Tensor:
@@ -240,29 +209,9 @@ def prepare_training(
     return training
 
 
-def name_checkpoint(out: Path) -> Path:
-    """Name the checkpoint next to a file of weights."""
-    return out.with_suffix(".ckpt")
-
-
-def load_checkpoint(training: Training, file: Path) -> None:
-    """Restore a training run; raises GuidedStyleError where the file is not one of its checkpoints."""
-    try:  # on the CPU first, where the pool is
-        training.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    except (OSError, pickle.UnpicklingError, EOFError, RuntimeError, KeyError, ValueError) as error:
-        rule = f"{file} is not a checkpoint of this training ({str(error).splitlines()[0]})"
-        raise GuidedStyleError.of("--resume", rule, "start without --resume") from error
-
-
-def save_checkpoint(training: Training, file: Path) -> None:
-    """Save the state of a training run atomically."""
-    with atomic_write(file) as part:
-        torch.save(training.state_dict(), part)
-
-
 def save_weights(training: Training, file: Path, card: dict[str, str]) -> None:
     """Write the averaged student's weights and metrics in half precision, with `card` as metadata."""
-    student = cast(Student, training.average.module)
+    student = cast(Student, training.descent.average.module)
     state: dict[str, Tensor] = dict(student.encoder.state_dict())
     state |= {f"metric.{layer}": reduce_to_metric(head.detach().cpu()) for layer, head in student.heads.items()}
     card = card | {"training": f"{training.step} steps on crops of {len(training.crops.images)} images"}

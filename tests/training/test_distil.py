@@ -20,19 +20,8 @@ from guidedstyle.encoders.vgg import IMAGENET, LITE, make_vgg
 from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.training.data import Crops, find_images
-from guidedstyle.training.distil import (
-    DECAY,
-    LEARNING_RATE,
-    Student,
-    Training,
-    average_weights,
-    compute_grams,
-    feature_error,
-    gram_error,
-    load_checkpoint,
-    save_checkpoint,
-    schedule,
-)
+from guidedstyle.training.descent import DECAY, average_weights, load_checkpoint, save_checkpoint, schedule
+from guidedstyle.training.distil import LEARNING_RATE, Student, Training, compute_grams, feature_error, gram_error
 
 pytestmark = pytest.mark.slow
 
@@ -84,21 +73,21 @@ def test_resumed_training_ends_like_an_uninterrupted_one(tmp_path: Path, images:
     resumed = start_training(images, 4)
     load_checkpoint(resumed, tmp_path / "half.ckpt")
     assert [progress.step for progress in resumed.run()] == [3, 4]
-    for key, value in whole.average.state_dict().items():
-        torch.testing.assert_close(resumed.average.state_dict()[key], value, rtol=0, atol=0)
+    for key, value in whole.descent.average.state_dict().items():
+        torch.testing.assert_close(resumed.descent.average.state_dict()[key], value, rtol=0, atol=0)
 
 
 def test_each_step_uses_its_learning_rate_and_moves_the_average(images: Path) -> None:
     training, history = start_training(images, 3), list[list[torch.Tensor]]()
     for progress in training.run():
-        (group,) = training.optimiser.param_groups
+        (group,) = training.descent.optimisers[0].param_groups
         assert group["lr"] == pytest.approx(LEARNING_RATE * schedule(progress.step, 3))
         history.append([value.detach().clone() for value in training.student.parameters()])
     expected = history[0]
     for number, values in enumerate(history[1:], 1):
         decay = min(DECAY, (1 + number) / (10 + number))
         expected = [decay * mean + (1 - decay) * value for mean, value in zip(expected, values, strict=True)]
-    torch.testing.assert_close(list(training.average.module.parameters()), expected)
+    torch.testing.assert_close(list(training.descent.average.module.parameters()), expected)
 
 
 def test_average_slows_down_to_its_decay() -> None:
