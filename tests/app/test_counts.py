@@ -13,9 +13,9 @@ from PIL import Image
 from support.counting import counting_decodes, counting_hashes
 
 from guidedstyle.cli.main import app
+from guidedstyle.io.files import SETTLED
 from guidedstyle.io.layered.openraster import write_openraster
 from guidedstyle.io.layered.photoshop import write_photoshop
-from guidedstyle.io.files import SETTLED
 
 RECIPE = """
 content: photo.png
