@@ -195,7 +195,8 @@ def collect_settings(
     from guidedstyle.recipe.loading.settings import parse_setting
 
     flags = {"size": size, "solver.steps": steps, "solver.seed": seed, "encoder": encoder}
-    found = [Setting(f"solver.{key}", value, "--draft") for key, value in DRAFT.items() if draft]
+    found = [Setting("solver.steps", None, "--fast")] if fast else []  # the recipe's are those without a network
+    found += [Setting(f"solver.{key}", value, "--draft") for key, value in DRAFT.items() if draft]
     found += [parse_setting(setting) for setting in settings or ()]
     found += [Setting(key, value, f"--{key.split('.')[-1]}") for key, value in flags.items() if value is not None]
     found += [Setting("network", str(fast.absolute()), "--fast")] if fast else []

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from guidedstyle.cli import options
 from guidedstyle.errors import GuidedStyleError
-
-if TYPE_CHECKING:
-    pass
 
 evaluate_app = typer.Typer()
 

@@ -127,7 +127,9 @@ def fast_command(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(parser=options.read_number("--minutes"), metavar="NUMBER", help="Train for about so long."),
+        typer.Option(
+            parser=options.read_number("--minutes"), metavar="NUMBER", help="Train for about so many minutes."
+        ),
     ] = None,
     steps: Annotated[
         int, typer.Option(parser=options.whole_number("--steps", 1), metavar="NUMBER", help="Training steps in all.")

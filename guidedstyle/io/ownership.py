@@ -244,9 +244,7 @@ def _is_json(file: Path) -> bool:
 def _is_checkpoint(file: Path) -> bool:
     with file.open("rb") as stream:
         head = stream.read(CHECKPOINT_HEAD)
-    return b"data.pkl" in head and any(
-        key in head for key in (b"identity", b"student", b"descent")
-    )  # of a render, of a training
+    return b"data.pkl" in head and any(key in head for key in CHECKPOINT_KEYS)
 
 
 def _is_weights(file: Path) -> bool:
@@ -254,7 +252,9 @@ def _is_weights(file: Path) -> bool:
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         head = json.loads(stream.read(min(length, MOST_BYTES)))
-    notes = head.get("__metadata__", {}) if isinstance(head, dict) else {}
+    notes = head.get("__metadata__") if isinstance(head, dict) else None
+    if not isinstance(notes, dict):
+        return False
     return "for guidedstyle" in notes.get("what", "") or NETWORK_KEY in notes
 
 

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.ownership import NETWORK_KEY
@@ -29,8 +29,8 @@ class Card(BaseModel):
 
     format: int = FORMAT
     styles: tuple[str, ...]
-    width: int
-    size: int
+    width: int = Field(ge=4, le=128)
+    size: int = Field(ge=1)
     encoder: str
     recipe: dict[str, Any]
     inputs: dict[str, str]
@@ -41,9 +41,10 @@ class Card(BaseModel):
     base: Card | None = None
 
     def describe_style(self, name: str) -> dict[str, Any]:
-        """Return the keys of a style that it was trained with, besides its image's file."""
-        found = self.recipe.get("styles", {}).get(name, {})
-        return {key: value for key, value in found.items() if key != "image"}
+        """Return the keys of a style that it was trained with."""
+        styles = self.recipe.get("styles")
+        found = styles.get(name) if isinstance(styles, dict) else None
+        return found if isinstance(found, dict) else {}
 
 
 def read_card(file: Path) -> Card:
@@ -58,7 +59,7 @@ def read_card(file: Path) -> Card:
         text = header.get("__metadata__", {}).get(NETWORK_KEY)
     except OSError as error:
         raise refuse(file, f"it cannot be read ({error.strerror})") from error
-    except (struct.error, ValueError, AttributeError, RecursionError) as error:
+    except (struct.error, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise refuse(file, f"it is damaged, or no {SUFFIX} file") from error
     if text is None:
         raise refuse(file, "it holds no style network")
@@ -70,7 +71,7 @@ def _parse(text: str, file: Path) -> Card:
         if (version := json.loads(text).get("format")) != FORMAT:
             raise refuse(file, f"its format is {version}, and this version reads {FORMAT}")
         return Card.model_validate_json(text)
-    except (ValidationError, ValueError, AttributeError) as error:
+    except (ValidationError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise refuse(file, "its card is damaged") from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
@@ -22,7 +23,8 @@ def save_network(network: StyleNetwork, card: Card, file: Path) -> None:
 def load_network(file: Path) -> tuple[StyleNetwork, Card]:
     """Load a network and its card, in float32; raises GuidedStyleError where it cannot be read or is damaged."""
     card = read_card(file)
-    network = StyleNetwork(card.styles, width=card.width)
+    with torch.random.fork_rng(devices=[]):  # the weights that it draws are replaced
+        network = StyleNetwork(card.styles, width=card.width)
     try:
         network.load_state_dict({key: value.float() for key, value in load_file(file).items()})
     except (OSError, SafetensorError, RuntimeError) as error:

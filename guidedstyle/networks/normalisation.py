@@ -26,11 +26,13 @@ Place = tuple[int, int]  # (row, column) in px
 class Layout:
     """Which styles are where: the weights (B, R, h, w) of regions on the grid of each stride, and mixes (B, R, S).
 
-    Weights sum to 1 at every position, mixes to 1 in every region. `origin` is the place of the first pixel, where the
-    noise is concerned. `factors` are used where there are any, and are noted where there are none.
+    Statistics are those of `weights`; `shares` sum to 1 at every position, also where no region has weight. Mixes sum
+    to 1 in every region. `origin` is the place of the first pixel, where the noise is concerned. `factors` are used
+    where there are any, and are noted where there are none.
     """
 
-    grids: dict[int, Tensor]
+    weights: dict[int, Tensor]
+    shares: dict[int, Tensor]
     mixes: Tensor
     origin: Place
     factors: Factors
@@ -42,8 +44,12 @@ class Layout:
         """Make it from the weights (B, R, H, W) of regions; where all are 0, every region counts equally."""
         sums = regions.sum(1, keepdim=True)
         shares = torch.where(sums > EPSILON, regions / sums.clamp(min=EPSILON), 1 / regions.shape[1])
-        grids = {stride: shares if stride == 1 else functional.avg_pool2d(shares, stride) for stride in strides}
-        return cls(grids, mixes / mixes.sum(2, keepdim=True), origin, {} if factors is None else factors)
+        own, filled = _pool(regions, strides), _pool(shares, strides)
+        return cls(own, filled, mixes / mixes.sum(2, keepdim=True), origin, {} if factors is None else factors)
+
+
+def _pool(weights: Tensor, strides: Sequence[int]) -> dict[int, Tensor]:
+    return {stride: weights if stride == 1 else functional.avg_pool2d(weights, stride) for stride in strides}
 
 
 class StyleNormalisation(nn.Module):
@@ -64,11 +70,10 @@ class StyleNormalisation(nn.Module):
 
     def forward(self, x: Tensor, layout: Layout, stride: int, noise: Tensor) -> Tensor:
         """Normalise features (B, C, h, w) on the grid of a stride; `noise` (K, PERIOD, PERIOD) repeats."""
-        weights = layout.grids[stride]
         if self not in layout.factors:
-            layout.factors[self] = self._find_factors(x, weights, layout.mixes)
+            layout.factors[self] = self._find_factors(x, layout.weights[stride], layout.mixes)
         row, column = (place // stride for place in layout.origin)
-        return self._apply_factors(x, weights, layout.factors[self], noise, (row, column))
+        return self._apply_factors(x, layout.shares[stride], layout.factors[self], noise, (row, column))
 
     def _find_factors(self, x: Tensor, weights: Tensor, mixes: Tensor) -> tuple[Tensor, Tensor]:
         """Find what features are multiplied by in each region, (B, R, C), and what is added then.
@@ -93,8 +98,9 @@ class StyleNormalisation(nn.Module):
             part, here = x[:, :, rows], weights[:, :, rows]
             grains = repeat_noise(own, (origin[0] + (rows.start or 0), origin[1]), part.shape[2:])
             carriers = (here[:, :, None] * grains).flatten(1, 2)
-            multiplied = spread(scales, here)
-            return torch.addcmul(spread(added.flatten(1, 2), carriers).to(x), part, multiplied.to(x))
+            # In the precision of the factors: in fewer bits a calm region's mean would not cancel.
+            added_here = spread(added.flatten(1, 2), carriers)
+            return torch.addcmul(added_here, part.to(added_here), spread(scales, here)).to(x)
 
         return join_bands(apply, x.shape[2], x.shape[1] * x.shape[3])
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from guidedstyle.device.free_memory import free_memory
+from guidedstyle.errors import is_out_of_memory
 from guidedstyle.networks.normalisation import Factors
 from guidedstyle.networks.transformer import HALO, StyleNetwork
 
@@ -49,12 +51,25 @@ def paint(
         shape = content.shape[2:]
         taken = estimate_memory(network.width, shape, regions=len(weights), itemsize=network.precision.itemsize)
         if taken <= limit:
-            return Painting(network(content, regions, mixes).contiguous(), [])
+            if (whole := _try_whole(network, content, regions, mixes)) is not None:
+                return Painting(whole, [])
+            limit = taken / 2
         passing = min(MOST_PASSING, PASSING * math.prod(shape))
         factor = min(1.0, max((max(0, limit - passing) / (taken - passing)) ** 0.5, LEAST / max(shape)))
         reduced = [_reduce(one, factor) for one in (content, regions)]
         painted = _paint_tiles(network, content, regions, mixes, reduced)
         return Painting(painted, [_describe(network, reduced, mixes)])
+
+
+def _try_whole(network: StyleNetwork, content: Tensor, regions: Tensor, mixes: Tensor) -> Tensor | None:
+    """Paint an image as a whole; None: there is not enough memory after all."""
+    try:
+        return network(content, regions, mixes).contiguous()  # type: ignore[no-any-return]
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+    free_memory(content.device)
+    return None
 
 
 def _reduce(image: Tensor, factor: float) -> Tensor:

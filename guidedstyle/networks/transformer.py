@@ -198,10 +198,10 @@ class StyleNetwork(nn.Module):
         return x
 
     def compute_in(self, precision: torch.dtype) -> StyleNetwork:
-        """Compute convolutions in a precision from now on; weights and statistics keep theirs."""
+        """Compute convolutions in a precision from now on; weights, statistics and the drawing keep theirs."""
         self.precision = precision
         for module in self.modules():
-            if isinstance(module, Convolution):
+            if isinstance(module, Convolution) and module is not self.colours.convolution:
                 module.precision = precision
         return self
 

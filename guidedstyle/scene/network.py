@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from guidedstyle.io.files import hash_file
 from guidedstyle.networks.card import Card
 from guidedstyle.recipe.controls import Controls
+from guidedstyle.recipe.inputs import list_files
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.types import Size, Violation
 
 # Keys that say what is optimised: a network was trained for one value of each.
-OPTIMISED = (
-    *("content_strength", "smoothness", "guides", "statistics", "style_layers", "content_layers", "octaves"),
-    "init",
-)
+OPTIMISED = ("content_strength", "smoothness", "guides", "statistics", "style_layers", "content_layers", "octaves")
+FILES = ("image", "file")  # keys of files, which are compared by their content
 LARGER = 1.5  # times the size that a network was trained for: strokes then look smaller than asked for
 
 
@@ -41,28 +41,43 @@ def describe_departures(recipe: Recipe, card: Card, size: Size) -> Iterator[str]
         return  # what is optimised counts
     ratio = max(size) / card.size
     if max(ratio, 1 / ratio) > LARGER:
-        other = f"{ratio:.1f} times finer" if ratio > 1 else f"{1 / ratio:.1f} times coarser"
-        yield f"the network was trained for images of {card.size} px: strokes will be {other} than the recipe says"
+        other = f"{ratio:.1f} times smaller" if ratio > 1 else f"{1 / ratio:.1f} times larger"
+        yield f"the network was trained for images of {card.size} px: strokes will look {other} than asked for"
     painted = [one for region, one in zip(recipe.regions, recipe.controls, strict=True) if region.mix]
-    if changed := [key for key in OPTIMISED if any(_departs(one, key) for one in painted)]:
-        yield f"{', '.join(changed)}: no effect, as a network paints the image (solver.steps refine it by them)"
+    if changed := [key for key in OPTIMISED if any(_departs(one, card, key) for one in painted)]:
+        yield f"{', '.join(changed)}: the network was trained with others (set solver.steps to refine by these)"
     if any(one.strength > 1 for one in painted):
-        yield "strength above 1 has no more effect than 1, as a network paints the image (solver.steps refine it by it)"
+        yield "strength above 1 has no more effect than 1 with a network (set solver.steps to refine by it)"
 
 
-def _departs(controls: Controls, key: str) -> bool:
-    return bool(getattr(controls, key) != Controls.model_fields[key].default)
+def _departs(controls: Controls, card: Card, key: str) -> bool:
+    """Whether a control is not the one that a network was trained with."""
+    own = Recipe.model_construct(**{key: getattr(controls, key)}).model_dump(mode="json", include={key}).get(key)
+    return bool(own != card.recipe.get(key, Recipe().model_dump(mode="json").get(key)))
 
 
 def _describe_style(recipe: Recipe, card: Card, name: str) -> Iterator[str]:
     """Describe how a style differs from the one that a network was trained for."""
-    style, key = recipe.styles[name], f"styles.{name}.image"
-    if style.image and card.inputs.get(key) != hash_file(style.image):
+    names = [name, *recipe.styles[name].parts]
+    files = {
+        ".".join(map(str, path)): file for path, file in list_files(recipe) if path[0] == "styles" and path[1] in names
+    }
+    if any(card.inputs.get(key) != hash_file(file) for key, file in files.items()):
         yield f"the network was trained on another image for the style {name}, and paints as that one"
-    own = style.model_dump(mode="json", exclude={"image"}, exclude_none=True)
-    trained = card.describe_style(name)
-    different = sorted(one for one in own.keys() | trained.keys() if own.get(one) != trained.get(one))
-    scales = any(region.mix[name].scale for region in recipe.regions if name in region.mix)
-    if different or scales:
-        keys = ", ".join(different or ["scale"])
+    different = sorted(key for one in names for key in _compare(recipe, card, one))
+    if different or any(region.mix[name].scale for region in recipe.regions if name in region.mix):
+        keys = ", ".join(dict.fromkeys(different)) or "scale"
         yield f"the network was trained with another {keys} of the style {name}, and paints with that (train it anew)"
+
+
+def _compare(recipe: Recipe, card: Card, name: str) -> Iterator[str]:
+    """Compare the keys of a style with those that a network was trained with, except for files."""
+    own = _drop_files(recipe.styles[name].model_dump(mode="json", exclude_none=True))
+    trained = _drop_files(card.describe_style(name))
+    yield from (key for key in own.keys() | trained.keys() if own.get(key) != trained.get(key))
+
+
+def _drop_files(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _drop_files(value) for key, value in data.items() if key not in FILES and value is not None}
+    return [_drop_files(one) for one in data] if isinstance(data, list) else data

@@ -23,6 +23,7 @@ from guidedstyle.losses.terms import CONTENT_WEIGHTS, TOTAL_VARIATION_WEIGHT, re
 from guidedstyle.recipe.controls import Controls
 from guidedstyle.recipe.model import FORMAT
 
+CONTENT_WEIGHT = 4 * CONTENT_WEIGHTS[FORMAT]  # a render starts from the content, and needs less to keep its drawing
 LEAST = 1e-3  # added to losses before their logarithm
 CONTENT: OctaveLayer = (0, "")  # of what all content layers read
 
@@ -80,10 +81,10 @@ class Criterion:
         """Weigh losses to the scalar that is minimised: the mean over images of each region's logarithm, by its area.
 
         With the logarithm every region and every image counts alike, however far it is from its styles, so that no
-        weight depends on the paintings or photographs.
+        weight depends on the paintings or photographs. `strength` does not count: it blends what is painted.
         """
         controls, areas = self.controls, regions.mean((2, 3))
-        region = controls.strength * losses.style + CONTENT_WEIGHTS[FORMAT] * controls.content_strength * losses.content
+        region = losses.style + CONTENT_WEIGHT * controls.content_strength * losses.content
         variation = TOTAL_VARIATION_WEIGHT * controls.smoothness * losses.variation
         logarithms = torch.log(region + variation[:, None] + LEAST)
         return (areas / areas.sum(1, keepdim=True) * logarithms).sum(1).mean()

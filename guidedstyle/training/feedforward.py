@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
@@ -27,13 +27,14 @@ from guidedstyle.networks.files import load_network, save_network
 from guidedstyle.networks.normalisation import PERIOD
 from guidedstyle.networks.painting import paint
 from guidedstyle.networks.transformer import COARSEST, WIDTH, StyleNetwork
+from guidedstyle.recipe.inputs import find_overwritten, identify, list_given
 from guidedstyle.recipe.loading.effects import UNUSED_STYLE
 from guidedstyle.recipe.loading.loader import read_recipe
 from guidedstyle.recipe.model import Recipe
 from guidedstyle.results.record import identify_recipe
 from guidedstyle.results.sheets import arrange, make_sheet
-from guidedstyle.scene.check import Check, check_reading
-from guidedstyle.scene.scene import Scene
+from guidedstyle.scene.opening import open_scene
+from guidedstyle.scene.scene import CHECK_SIZE, Scene
 from guidedstyle.training.criterion import Batch, Criterion
 from guidedstyle.training.data import Crops, Layouts, find_images
 from guidedstyle.training.descent import Descent, load_checkpoint, name_checkpoint, save_checkpoint
@@ -50,7 +51,7 @@ NOISE = 0.02  # of pixels, in half of the batches: small changes from frame to f
 STEPS = 16_000
 SAVE_EVERY = 500  # steps
 SIZE = 512  # px: longest side of images for which strokes have their size, where the recipe has none
-SHEET = 320  # px
+SHEET = 512  # px
 FEW_IMAGES, MOST_IMAGES = 20, 2000
 TIMED = (5, 25)  # steps between which the pace is measured
 
@@ -69,7 +70,8 @@ class Training:
     """A training run whose state can be saved and restored.
 
     `added` are the indices of the styles that are trained alone, in a network whose other weights stay as they are;
-    None: all are trained. `minutes` choose the number of `steps`, once, by the pace of the first ones.
+    None: all are trained. `minutes` choose the number of `steps`, once, by the pace of the first ones. Only states of
+    the same `identity` are restored.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class Training:
         added: Sequence[int] | None = None,
         seed: int = 0,
         precision: torch.dtype = torch.float32,
+        identity: str = "",
     ) -> None:
+        self.identity = identity
         self.network, self.criterion, self.crops = network.compute_in(precision), criterion, crops
         self.step, self.minutes = 0, minutes
         if added is not None:
@@ -137,7 +141,7 @@ class Training:
         """Return everything that `load_state_dict` needs to continue."""
         return {
             "format": FORMAT,
-            "styles": self.network.styles,
+            "identity": self.identity,
             "descent": self.descent.state_dict(),
             "crops": self.crops.random.getstate(),
             "layouts": self.layouts.generator.get_state(),
@@ -147,11 +151,11 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state; raises ValueError for one of another format, or of other styles."""
+        """Restore a state; raises ValueError for one of another format or identity."""
         if state.get("format") != FORMAT:
             raise ValueError(f"its format is {state.get('format')}, not {FORMAT}")
-        if tuple(state["styles"]) != self.network.styles:
-            raise ValueError(f"its styles are {', '.join(state['styles'])}")
+        if state["identity"] != self.identity:
+            raise ValueError("its recipe, images, base or seed are others")
         self.descent.load_state_dict(state["descent"])
         self.crops.random.setstate(state["crops"])
         self.layouts.generator.set_state(state["layouts"])
@@ -179,7 +183,7 @@ class Run:
 
 def name_sheet(out: Path) -> Path:
     """Name the sheet next to a network."""
-    return out.with_suffix(".png")
+    return out.with_suffix(".sheet.png")
 
 
 @torch.no_grad()
@@ -232,15 +236,22 @@ def prepare_run(
 
     Training begins with the network `base`, or adds styles to the network `add_to`, whose other weights stay as they
     are; without one, the network has `width` channels. `images` are folders of photographs; files with one of
-    `hold_out` in their names are left out. Raises GuidedStyleError with all that is wrong before anything is computed.
+    `hold_out` in their names are left out. Raises GuidedStyleError where anything is wrong, before the first step.
     """
     _check_choices(out, base, add_to, width, minutes)
-    protect([out, name_checkpoint(out), name_sheet(out)], overwrite=overwrite)
-    files = find_images(images, hold_out)
-    check = check_reading(read_recipe(recipe, [*settings, Setting("network", None, "train fast")]))
-    beginning = _begin(_name_styles(check.scene.recipe), base, add_to, width=width or WIDTH, seed=seed)
-    crops = Crops(files[:: -(-len(files) // MOST_IMAGES)], seed, side=CROP, widest=WIDEST, longest=LONGEST)
-    criterion, plan = _make_criterion(check.scene, beginning, device)
+    files, written = find_images(images, hold_out), [out, name_checkpoint(out), name_sheet(out)]
+    reading = read_recipe(recipe, [*settings, Setting("network", None, "train fast")])
+    scene = open_scene(reading, max(CHECK_SIZE, reading.recipe.size or 0))
+    given = [("the recipe", recipe), *list_given(scene.recipe), *((f"the image {file}", file) for file in files)]
+    if overwritten := find_overwritten(identify(given), written):
+        raise GuidedStyleError.of("--output", overwritten, "choose another name")
+    protect(written, overwrite=overwrite)
+    if resume and not name_checkpoint(out).exists():
+        raise GuidedStyleError.of("--resume", f"there is no {name_checkpoint(out)}", "start without --resume")
+    beginning = _begin(_name_styles(scene.recipe), base, add_to, width=width or WIDTH, seed=seed)
+    crops = Crops(choose_evenly(files, MOST_IMAGES), seed, side=CROP, widest=WIDEST, longest=LONGEST)
+    card = _make_card(scene, beginning, images=len(crops.images), seed=seed)
+    criterion, plan = _make_criterion(scene, beginning, device)
     training = Training(
         beginning.network.to(plan.device),
         criterion,
@@ -250,12 +261,18 @@ def prepare_run(
         added=beginning.added,
         seed=seed,
         precision=plan.precision,
+        identity=card.model_dump_json(exclude={"versions"}),
     )
     make_folder(out.parent, "--output")
     if resume:
         load_checkpoint(training, name_checkpoint(out))
-    card = _make_card(check.scene, beginning, images=len(files), seed=seed)
-    return Run(training, card, check.scene, out, tuple(_warn(check, len(files))))
+    return Run(training, card, scene, out, tuple(_warn(scene, beginning, len(files))))
+
+
+def choose_evenly(files: Sequence[Path], most: int) -> list[Path]:
+    """Choose at most so many files, evenly among all."""
+    count = min(len(files), most)
+    return [files[index * len(files) // count] for index in range(count)]
 
 
 def _check_choices(out: Path, base: Path | None, add_to: Path | None, width: int | None, minutes: float | None) -> None:
@@ -324,8 +341,11 @@ def _make_card(scene: Scene, beginning: Beginning, *, images: int, seed: int) ->
     identity, network, base = identify_recipe(scene.recipe), beginning.network, beginning.base
     recipe, inputs = identity.recipe, identity.inputs
     if base and beginning.added is not None:
-        kept = {name: one for name, one in base.recipe.get("styles", {}).items() if name in base.styles}
-        recipe, inputs = recipe | {"styles": recipe["styles"] | kept}, inputs | base.inputs
+        kept = _name_kept(base)
+        styles = {name: one for name, one in base.recipe["styles"].items() if name in kept}
+        recipe = recipe | {"styles": recipe["styles"] | styles}
+        others = {key: one for key, one in inputs.items() if not _is_of(key, kept)}
+        inputs = others | {key: one for key, one in base.inputs.items() if _is_of(key, kept)}
     return Card(
         styles=network.styles,
         width=network.width,
@@ -341,9 +361,23 @@ def _make_card(scene: Scene, beginning: Beginning, *, images: int, seed: int) ->
     )
 
 
-def _warn(check: Check, images: int) -> Iterator[str]:
+def _name_kept(base: Card) -> set[str]:
+    """Name the styles of a base, and those that they are made of."""
+    parts = {base.describe_style(name).get(key) for name in base.styles for key in ("fine", "coarse")}
+    return {*base.styles, *(part for part in parts if part)}
+
+
+def _is_of(key: str, styles: Iterable[str]) -> bool:
+    """Whether a file, by its key path, belongs to one of some styles."""
+    return any(key.startswith(f"styles.{name}.") for name in styles)
+
+
+def _warn(scene: Scene, beginning: Beginning, images: int) -> Iterator[str]:
     """Warn of what may not be as intended."""
-    yield from (warning for warning in check.scene.opening_warnings if UNUSED_STYLE not in warning)
+    yield from (warning for warning in scene.warnings if UNUSED_STYLE not in warning)
+    if beginning.base and beginning.added is not None:
+        known = [name for name in _name_styles(scene.recipe) if name in beginning.base.styles]
+        yield from (f"the network knows the style {name} already: it stays as it is" for name in known)
     if images < FEW_IMAGES:
         yield f"{images} images are few: the network will paint what they show, and little else (a few hundred do)"
     if images > MOST_IMAGES:

@@ -51,6 +51,7 @@ def test_the_base_is_part_of_the_card(file: Path) -> None:
         ((2**40).to_bytes(8, "little") + b"{}", "it holds no style network"),
         ((2).to_bytes(8, "little") + b"[]", "it is damaged, or no .safetensors file"),
         ((2).to_bytes(8, "little") + b"{}", "it holds no style network"),
+        ((21).to_bytes(8, "little") + b'{"__metadata__":null}', "it is damaged, or no .safetensors file"),
     ],
 )
 def test_other_files_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
@@ -67,6 +68,10 @@ def test_other_files_are_refused(content: bytes, message: str, tmp_path: Path) -
         ("{", "its card is damaged"),
         ("[]", "its card is damaged"),
         ('{"format": 1}', "its card is damaged"),
+        ("7", "its card is damaged"),
+        ("[" * 100_000, "its card is damaged"),
+        (make_card(STYLES).model_dump_json().replace('"width":4', '"width":-1'), "its card is damaged"),
+        (make_card(STYLES).model_dump_json().replace('"width":4', '"width":4000'), "its card is damaged"),
         ('{"format": 7}', "its format is 7, and this version reads 1"),
     ],
 )

@@ -77,7 +77,7 @@ def test_soft_regions_are_averaged_by_their_weights() -> None:
 def test_gradient_is_that_of_central_differences() -> None:
     weights, mixes = draw_tensor(1, 2, 3, 4).softmax(1).double(), draw_tensor(1, 2, 3).softmax(2).double()
     module, noise = make_normalisation(2, 3, noise=True).double(), draw_tensor(CHANNELS, PERIOD, PERIOD).double()
-    layout = Layout({1: weights}, mixes, (0, 0), {})
+    layout = Layout({1: weights}, {1: weights}, mixes, (0, 0), {})
 
     def normalise(x: Tensor, *own: Tensor) -> Tensor:
         layout.factors.clear()
@@ -111,10 +111,27 @@ def test_bands_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_uncovered_positions_belong_to_all_regions_equally() -> None:
     weights = torch.zeros(1, 2, 2, 2)
     weights[0, 0, 0, 0], weights[0, 1, 0, 1] = 0.5, 0.25
-    shares = make_layout(weights, torch.ones(1, 2, 1)).grids[1]
+    shares = make_layout(weights, torch.ones(1, 2, 1)).shares[1]
     assert shares[0, :, 0, 0].tolist() == [1, 0]
     assert shares[0, :, 0, 1].tolist() == [0, 1]
     assert (shares[0, :, 1] == 0.5).all()
+
+
+def test_positions_of_no_region_do_not_count_in_statistics() -> None:
+    x, module, weights = draw_tensor(1, 3, 4, 6), make_normalisation(3, 1), torch.zeros(1, 1, 4, 6)
+    weights[..., :3] = 1
+    alone = module(x[..., :3], make_layout(torch.ones(1, 1, 4, 3), torch.ones(1, 1, 1)), 1, NONE)
+    x[..., 3:] = 100
+    torch.testing.assert_close(module(x, make_layout(weights, torch.ones(1, 1, 1)), 1, NONE)[..., :3], alone)
+
+
+def test_calm_features_are_normalised_in_full_precision() -> None:
+    x, module = (5 + 0.05 * draw_tensor(1, 3, 20, 20)).bfloat16(), make_normalisation(3, 1)
+    layout = make_layout(torch.ones(1, 1, 20, 20), torch.ones(1, 1, 1))
+    found = module(x, layout, 1, NONE)
+    assert found.dtype == torch.bfloat16
+    exact = module(x.float(), make_layout(torch.ones(1, 1, 20, 20), torch.ones(1, 1, 1)), 1, NONE)
+    torch.testing.assert_close(found.float(), exact, rtol=0.01, atol=0.01)
 
 
 def test_moments_are_those_of_float64_where_values_are_far_from_zero() -> None:

@@ -47,3 +47,21 @@ def test_sides_are_covered_once_and_windows_begin_on_the_coarsest_grid() -> None
         for window, own in pairs:
             assert window.start % COARSEST == 0
             assert (window.start, window.stop) == (max(0, own.start - HALO), min(length, own.stop + HALO))
+
+
+def test_an_image_that_does_not_fit_after_all_is_painted_in_tiles(
+    network: StyleNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, regions, forward = torch.rand(1, 3, 300, 600), torch.ones(1, 300, 600), network.forward
+
+    def fail_whole(content: torch.Tensor, *others: torch.Tensor, **options: object) -> torch.Tensor:
+        if content.shape[3] == 600 and not options:
+            raise RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory"
+            )
+        return forward(content, *others, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(network, "forward", fail_whole)
+    found = paint(network, image, regions, torch.tensor([[1.0, 0]]))
+    assert "not enough memory" in found.warnings[0]
+    assert found.image.shape == image.shape

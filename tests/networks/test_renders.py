@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from support.commands import files, run
 from support.images import draw_image
@@ -19,11 +21,13 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.io.files import hash_file
 from guidedstyle.networks.files import save_network
 from guidedstyle.networks.painting import paint
+from guidedstyle.results.record import identify_recipe
 from guidedstyle.types import Array
 
 STYLES = ("wax", "oil", "ink")
 RECIPE = """
 content: photo.png
+content_strength: 2
 network: net.safetensors
 precision: float32
 styles: {ink: ink.png, oil: oil.png}
@@ -40,7 +44,7 @@ def recipe(tmp_path: Path) -> Path:
     Image.fromarray(np.uint8(255 * (np.indices((64, 96))[1] < 48))).save(tmp_path / "left.png")
     inputs = {f"styles.{name}.image": hash_file(tmp_path / f"{name}.png") for name in ("ink", "oil")}
     styles = {name: {"image": f"{name}.png", "scale": 1.0, "rotate": 0.0} for name in ("ink", "oil")}
-    card = make_card(STYLES, size=96, inputs=inputs, recipe={"styles": styles})
+    card = make_card(STYLES, size=96, inputs=inputs, recipe={"styles": styles, "content_strength": 2.0})
     save_network(make_network(STYLES), card, tmp_path / "net.safetensors")
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     return tmp_path / "recipe.yaml"
@@ -153,8 +157,9 @@ def test_unknown_styles_are_told_before_the_work(recipe: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "warning"),
     [
-        ({"size": 192}, "the network was trained for images of 96 px: strokes will be 2.0 times finer"),
-        ({"octaves": "fine", "guides": "inside"}, "guides, octaves: no effect, as a network paints the image"),
+        ({"size": 192}, "the network was trained for images of 96 px: strokes will look 2.0 times smaller"),
+        ({"octaves": "fine", "guides": "inside"}, "guides, octaves: the network was trained with others"),
+        ({"content_strength": 1}, "content_strength: the network was trained with others"),
         ({"regions.left.strength": 3}, "strength above 1 has no more effect than 1"),
         ({"styles.ink.scale": 2}, "the network was trained with another scale of the style ink"),
         ({"styles.ink.image": "oil.png"}, "the network was trained on another image for the style ink"),
@@ -166,9 +171,61 @@ def test_departures_are_warnings(settings: dict[str, object], warning: str, reci
     assert any(warning in one for one in found), found
 
 
+def test_masks_and_parts_of_styles_count_by_their_content(recipe: Path) -> None:
+    folder = recipe.parent
+    styles = {"oil": {"image": "oil.png", "mask": {"file": "left.png"}}, "ink": {"fine": "oil", "coarse": "dots"}}
+    draw_image(96, 64, 5).save(folder / "dots.png")
+    styles["dots"] = {"image": "dots.png"}
+    (folder / "recipe.yaml").write_text(json.dumps({**yaml.safe_load(RECIPE), "styles": styles}))
+    reading = guidedstyle.load_recipe(recipe)
+    identity = identify_recipe(reading.model_copy(update={"network": None}))
+    card = make_card(STYLES, size=96, inputs=identity.inputs, recipe=identity.recipe)
+    save_network(make_network(STYLES), card, folder / "net.safetensors")
+    (folder / "elsewhere").mkdir()
+    moved = guidedstyle.load_recipe(recipe, {"output": str(folder / "elsewhere" / "out.png")})
+    assert not [one for one in guidedstyle.check(moved).warnings if "network" in one]
+    draw_image(96, 64, 6).save(folder / "dots.png")
+    found = guidedstyle.check(guidedstyle.load_recipe(recipe)).warnings
+    assert [one for one in found if "another image for the style ink" in one]
+    Image.fromarray(np.uint8(255 * (np.indices((64, 96))[1] < 50))).save(folder / "left.png")
+    found = guidedstyle.check(guidedstyle.load_recipe(recipe)).warnings
+    assert [one for one in found if "another image for the style oil" in one]
+
+
+def test_kept_pixels_move_no_paint(recipe: Path) -> None:
+    regions = [{"name": "right", "mask": "rest", "style": "oil"}]
+    regions += [{"name": "left", "mask": "left.png", "keep": True, "border": 0}]
+    before = render(recipe, regions=regions).image
+    with Image.open(recipe.parent / "photo.png") as photo:
+        pixels = np.array(photo)
+    pixels[:, :8] = 255 - pixels[:, :8]
+    Image.fromarray(pixels).save(recipe.parent / "photo.png")
+    after = render(recipe, regions=regions).image
+    whole = [render(recipe, regions=[{"name": "all", "mask": "all", "style": "oil"}]).image]
+    Image.fromarray(255 - pixels).save(recipe.parent / "photo.png")
+    whole.append(render(recipe, regions=[{"name": "all", "mask": "all", "style": "oil"}]).image)
+    assert np.abs(before - after)[..., 56:].mean() < 0.2 * np.abs(whole[0] - whole[1])[..., 56:].mean()
+
+
+def test_reports_show_what_was_painted_in_one_pass(recipe: Path) -> None:
+    done = run("render", "recipe.yaml", "--report", "page.html", "--timelapse", "film.gif", folder=recipe.parent)
+    assert done.returncode == 0, done.stderr
+    assert "painted in one pass in" in (recipe.parent / "page.html").read_text()
+    assert (recipe.parent / "film.gif").exists()
+
+
+def test_the_steps_of_a_recipe_do_not_count_with_the_flag(recipe: Path) -> None:
+    (recipe.parent / "steps.yaml").write_text(RECIPE.replace("network: net.safetensors", "solver: {steps: 30}"))
+    done = run("render", "steps.yaml", "--fast", "net.safetensors", "--dry-run", folder=recipe.parent)
+    assert "(in one pass)" in done.stdout
+    done = run("render", "steps.yaml", "--fast", "net.safetensors", "--steps", "3", "--dry-run", folder=recipe.parent)
+    assert "(3 steps)" in done.stdout
+
+
 def test_short_memory_is_noted_in_the_record(recipe: Path) -> None:
     done = run("render", "recipe.yaml", "--max-memory", "1", "--size", "512", folder=recipe.parent)
     assert done.returncode == 0, done.stderr
     assert "those of" not in done.stderr
     done = run("render", "recipe.yaml", "--max-memory", "1", "--size", "1536", folder=recipe.parent)
     assert "not enough memory for the statistics of the whole image" in done.stdout + done.stderr
+    assert "not enough memory for the statistics of the whole image" in (recipe.parent / "recipe.png.json").read_text()

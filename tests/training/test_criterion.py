@@ -14,11 +14,11 @@ from guidedstyle.encoders.encoder import ConvEncoder
 from guidedstyle.encoders.weights import load_by_name
 from guidedstyle.engine.objective.objective import Objective
 from guidedstyle.engine.plan import make_plan
-from guidedstyle.losses.terms import CONTENT_WEIGHTS, TOTAL_VARIATION_WEIGHT
+from guidedstyle.losses.terms import TOTAL_VARIATION_WEIGHT
 from guidedstyle.recipe.loading.loader import read_mapping
-from guidedstyle.recipe.model import FORMAT, Recipe
+from guidedstyle.recipe.model import Recipe
 from guidedstyle.scene.opening import open_scene
-from guidedstyle.training.criterion import LEAST, Batch, Criterion, measure_variation
+from guidedstyle.training.criterion import CONTENT_WEIGHT, LEAST, Batch, Criterion, measure_variation
 
 SIDE = 96
 
@@ -98,7 +98,7 @@ def test_the_loss_is_the_mean_of_logarithms_by_area(encoder: ConvEncoder) -> Non
     regions[0, 0, :24], regions[0, 1, 24:] = 1, 1
     batch = Batch(to_tensor(SIDE, SIDE, 1), regions, torch.eye(2)[None])
     losses = criterion(to_tensor(SIDE, SIDE, 2), batch)
-    each = 2 * losses.style + 3 * CONTENT_WEIGHTS[FORMAT] * losses.content
+    each = losses.style + 3 * CONTENT_WEIGHT * losses.content
     each = torch.log(each + 4 * TOTAL_VARIATION_WEIGHT * losses.variation + LEAST)[0]
     assert float(criterion.weigh(losses, regions)) == pytest.approx(float(0.25 * each[0] + 0.75 * each[1]), rel=1e-5)
 

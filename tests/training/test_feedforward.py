@@ -20,8 +20,8 @@ from guidedstyle.errors import GuidedStyleError
 from guidedstyle.networks.card import read_card
 from guidedstyle.networks.files import load_network
 from guidedstyle.training.data import Layouts
-from guidedstyle.training.descent import load_checkpoint, name_checkpoint, save_checkpoint
-from guidedstyle.training.feedforward import LEARNING_RATE, TIMED, Run, Training, prepare_run
+from guidedstyle.training.descent import name_checkpoint, save_checkpoint, schedule
+from guidedstyle.training.feedforward import LEARNING_RATE, TIMED, Run, Training, choose_evenly, prepare_run
 
 pytestmark = pytest.mark.slow
 
@@ -100,7 +100,8 @@ def test_minutes_choose_the_number_of_steps_once(recipe: Path) -> None:
         training.step = step
         training._choose_steps(0.5 if step <= TIMED[1] else 100.0)
     assert training.steps == 120
-    assert training.descent.schedulers[0].get_last_lr()[0] <= LEARNING_RATE
+    take(training, 1)
+    assert training.descent.schedulers[0].get_last_lr()[0] == pytest.approx(LEARNING_RATE * schedule(1, 120))
 
 
 def test_added_styles_leave_all_others_to_the_bit(recipe: Path) -> None:
@@ -129,6 +130,7 @@ def test_added_styles_leave_all_others_to_the_bit(recipe: Path) -> None:
             new += float((weights[2] - old.mean(0)).abs().sum())
     assert new > 0
     assert card.base == read_card(recipe.parent / "out.safetensors")
+    assert "the network knows the style ink already: it stays as it is" in second.notes
     assert card.recipe["styles"]["oil"]["scale"] == 0.5
     assert {"styles.wax.image", "styles.oil.image"} <= card.inputs.keys()
     assert card.steps == 7
@@ -162,11 +164,11 @@ def test_the_command_writes_a_network_its_card_a_sheet_and_a_checkpoint(recipe: 
     card = read_card(recipe.parent / "styles.safetensors")
     assert (card.styles, card.width, card.size, card.images, card.steps) == (("ink", "oil"), 4, 160, 3, 2)
     assert card.recipe["styles"]["oil"]["image"] == "oil.png"
-    with Image.open(recipe.parent / "styles.png") as sheet:
+    with Image.open(recipe.parent / "styles.sheet.png") as sheet:
         assert sheet.width > 3 * 160
     again = command(recipe.parent, *options, "--resume")
     assert again.returncode == 0, again.stderr
-    (recipe.parent / "styles.png").write_bytes(b"mine")
+    (recipe.parent / "styles.sheet.png").write_bytes(b"mine")
     refused = command(recipe.parent, *options)
     assert refused.returncode == 2
     assert "guidedstyle did not make it" in refused.stderr
@@ -206,7 +208,8 @@ def test_a_killed_training_resumes_to_the_bit(recipe: Path) -> None:
         ({"--minutes": "0"}, "0.0 is no length of time"),
         ({"--minutes": "soon"}, "'soon' is not a number"),
         ({"--width": "2"}, "'2' is not a whole number from 4 to 128"),
-        ({"--resume": None}, "out.ckpt is not a checkpoint of this training"),
+        ({"--resume": None}, "--resume: there is no out.ckpt"),
+        ({"output": "ink.sheet.safetensors"}, "ink.sheet.sheet.png would overwrite styles.ink.image"),
         ({"--encoder": "vgg11"}, "vgg11"),
     ],
 )
@@ -219,6 +222,9 @@ def test_what_is_wrong_is_told_before_the_work(change: dict[str, str | None], me
     flags = {key: value for key, value in change.items() if key.startswith("--")}
     images, output = change.get("images", "images"), change.get("output", "out.safetensors")
     extra = [part for pair in flags.items() for part in pair if part]
+    if "sheet" in str(output):
+        (folder / "ink.png").rename(folder / "ink.sheet.sheet.png")
+        (folder / "recipe.yaml").write_text(RECIPE.replace("ink.png", "ink.sheet.sheet.png"))
     done = command(folder, "--images", images, "-o", output, *extra)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
@@ -226,9 +232,30 @@ def test_what_is_wrong_is_told_before_the_work(change: dict[str, str | None], me
     assert not (folder / "out.safetensors").exists()
 
 
-def test_checkpoints_of_other_styles_are_refused(recipe: Path) -> None:
-    run_ = prepare(recipe)
-    save_checkpoint(run_.training, recipe.parent / "other.ckpt")
-    recipe.write_text(RECIPE.replace("oil:", "wax:"))
-    with pytest.raises(GuidedStyleError, match="its styles are ink, oil"):
-        load_checkpoint(prepare(recipe).training, recipe.parent / "other.ckpt")
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [("oil.png, scale: 0.5", {}), ("size: 160", {}), ("", {"seed": 4}), ("", {"hold_out": ["0"]})],
+)
+def test_checkpoints_of_other_recipes_images_and_seeds_are_refused(
+    change: str, options: dict[str, object], recipe: Path
+) -> None:
+    save_checkpoint(prepare(recipe).training, recipe.parent / "out.ckpt")
+    prepare(recipe, resume=True)
+    recipe.write_text(RECIPE.replace(change, {"oil": "wax.png, scale: 0.5", "siz": "size: 150", "": ""}[change[:3]]))
+    with pytest.raises(GuidedStyleError, match="its recipe, images, base or seed are others"):
+        prepare(recipe, resume=True, **options)
+
+
+def test_large_style_images_are_read_at_the_size_of_their_strokes(recipe: Path) -> None:
+    draw_image(1500, 1200, 5).save(recipe.parent / "ink.png")
+    recipe.write_text(RECIPE.replace("size: 160", "size: 1400"))
+    scene = prepare(recipe).scene
+    assert max(scene.style_images["ink"].image.shape) == 1400
+    draw_image(200, 100, 5).save(recipe.parent / "ink.png")
+    assert any("style ink is enlarged 7.0 times" in note for note in prepare(recipe).notes)
+
+
+def test_images_are_chosen_evenly() -> None:
+    files = [Path(f"{number}.jpg") for number in range(11)]
+    assert choose_evenly(files, 20) == files
+    assert [file.stem for file in choose_evenly(files, 5)] == ["0", "2", "4", "6", "8"]
