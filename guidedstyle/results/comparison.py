@@ -24,7 +24,7 @@ from guidedstyle.recipe.values import is_too_long
 from guidedstyle.results.record import Identity, Record, read_record
 from guidedstyle.results.sheets import CELL, Cell, arrange, make_sheet
 
-FILE_KEYS = {"content", "image", "file", "weights"}  # whose text values are file names in a written recipe
+FILE_KEYS = {"content", "image", "file", "weights", "network"}  # whose text values are file names in a written recipe
 RESULTS = ("total", "smoothness", "regions", "steps", "seconds", "reason")
 MACHINE = {"device", "precision", "threads", "processes"}
 

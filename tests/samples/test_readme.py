@@ -16,11 +16,13 @@ from PIL import Image, ImageDraw
 from programs.write_key_tables import read_table, split_table
 from support.commands import run
 from support.images import draw_image
+from support.networks import make_card, make_network
 
 import guidedstyle
 from guidedstyle.cli.main import app
 from guidedstyle.io.layered.base import CONTENT_LAYER
 from guidedstyle.io.layered.openraster import write_openraster
+from guidedstyle.networks.files import save_network
 from guidedstyle.recipe.schema import list_keys, write_table
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +95,8 @@ def folder(tmp_path: Path) -> Path:
     )
     for name in ("poster", "a", "b"):
         (tmp_path / f"{name}.yaml").write_text("content: photo.jpg\nstyle: ink.jpg\n")
+    styles = ("ink", "strokes")
+    save_network(make_network(styles), make_card(styles), tmp_path / "styles.safetensors")
     for name in ("recipes", "masks"):
         shutil.copytree(ROOT / name, tmp_path / name)
     return tmp_path
@@ -130,10 +134,10 @@ def test_commands_run(page: str, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_examples_in_help_run(folder: Path) -> None:
-    """In the order of the commands; those that need VGG-19 or run until Ctrl-C are left out."""
+    """In the order of the commands; those that need VGG-19, train for an hour or run until Ctrl-C are left out."""
     for name, command in list_commands(typer.main.get_command(app)):
         (example,) = re.findall(r"Example: guidedstyle (.*)", command.help)
-        if name not in ("train", "train distil", "evaluate", "watch", "mask"):
+        if name not in ("train", "train distil", "train fast", "evaluate", "watch", "mask"):
             words = next(split_commands(example))
             done = run(*words, *SMALL.get(words[0], ()), folder=folder)
             assert done.returncode == 0, (words, done.stderr)
