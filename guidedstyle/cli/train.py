@@ -1,23 +1,32 @@
-"""Commands that train networks."""
+"""Commands that train networks, and one that exports them."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Protocol
 
 import typer
 
 from guidedstyle.cli import options
 from guidedstyle.errors import ExitCode
 
-if TYPE_CHECKING:
-    from guidedstyle.training import feedforward
-    from guidedstyle.training.distil import Progress, Training
-
 PRINT_EVERY = 25  # steps
+COLUMN = 8  # characters, at least
 
 train_app = typer.Typer(no_args_is_help=True)
+networks_app = typer.Typer()
+
+Images = Annotated[list[Path], typer.Option(help="A folder of images to train on; can be repeated.")]
+HoldOut = Annotated[
+    list[str] | None, typer.Option(help="Leave out images with this text in their names; can be repeated.")
+]
+TrainingSteps = Annotated[
+    int | None,
+    typer.Option(parser=options.whole_number("--steps", 1), metavar="NUMBER", help="Training steps in all."),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint next to the file to write.")]
 
 
 @train_app.callback()
@@ -30,31 +39,26 @@ def train() -> None:
 
 @train_app.command("distil")
 def distil_command(
-    images: Annotated[list[Path], typer.Option(help="A folder of images to train on; can be repeated.")],
+    images: Images,
     teacher: options.Teacher,
     out: Annotated[Path, typer.Option(help="The weights to write (.safetensors); checkpoints go next to them.")],
     convention: options.TeacherConvention = None,
-    hold_out: Annotated[
-        list[str] | None, typer.Option(help="Leave out images with this text in their names; can be repeated.")
-    ] = None,
-    steps: Annotated[
-        int, typer.Option(parser=options.whole_number("--steps", 1), metavar="NUMBER", help="Training steps in all.")
-    ] = 4200,
+    hold_out: HoldOut = None,
+    steps: TrainingSteps = None,
     stills: Annotated[
         int, typer.Option(parser=options.whole_number("--stills", 1), metavar="NUMBER", help="Crops for the reduction.")
     ] = 600,
     seed: Annotated[int, typer.Option(help="Seed of the random crops.")] = 0,
     device: options.Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint next to --out.")] = False,
+    resume: Resume = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Train an encoder like lite on images of your own, to replace VGG-19. Ctrl-C saves a checkpoint.
 
     Example: guidedstyle train distil --images photos --teacher vgg19.pth --out mine.safetensors
     """
-    from guidedstyle.run.interrupts import interruptible
     from guidedstyle.training.descent import name_checkpoint, save_checkpoint
-    from guidedstyle.training.distil import CARD, SAVE_EVERY, describe_teacher, prepare_training, save_weights
+    from guidedstyle.training.distil import CARD, SAVE_EVERY, STEPS, describe_teacher, prepare_training, save_weights
 
     training = prepare_training(
         images,
@@ -62,7 +66,7 @@ def distil_command(
         out,
         convention=options.read_convention(convention),
         hold_out=hold_out or (),
-        steps=steps,
+        steps=steps or STEPS,
         stills=stills,
         seed=seed,
         device=device,
@@ -75,53 +79,19 @@ def distil_command(
         save_checkpoint(training, name_checkpoint(out))
         save_weights(training, out, card)
 
-    with interruptible(lambda text: typer.echo(text, err=True)) as stop:
-        log = TrainingLog(training)
-        for progress in training.run():
-            log.add(progress)
-            if stop.is_set():
-                break
-            if progress.step % SAVE_EVERY == 0:
-                save()
-        save()
-    if stop.is_set():
-        typer.echo(f"Interrupted at step {training.step}. --resume continues from there.")
-        raise typer.Exit(ExitCode.INTERRUPTED)
+    heading = f"{len(training.crops.images)} images; errors of features, and of Gram matrices (G)"
+    run_training(training, save, every=SAVE_EVERY, out=out, heading=heading)
     typer.echo(f"Wrote {out}.")
-
-
-class TrainingLog:
-    """Print a line every few steps: the mean errors since the last line, and the time left."""
-
-    def __init__(self, training: Training) -> None:
-        self.steps, self.first_step, self.started = training.steps, training.step, time.monotonic()
-        self.rows: list[list[float]] = []
-        layers = " ".join(f"{layer:>8}" for layer in training.student.heads)
-        typer.echo(f"{len(training.crops.images)} images\n{'step':>6}  features {layers}  Grams {layers}  left")
-
-    def add(self, progress: Progress) -> None:
-        """Add the errors of a step."""
-        self.rows.append([*progress.features.values(), *progress.grams.values()])
-        if progress.step % PRINT_EVERY:
-            return
-        means = [f"{sum(column) / len(self.rows):8.4f}" for column in zip(*self.rows, strict=True)]
-        self.rows, half = [], len(means) // 2
-        pace = (time.monotonic() - self.started) / (progress.step - self.first_step)
-        features, grams = " ".join(means[:half]), " ".join(means[half:])
-        left = f"{pace * (self.steps - progress.step) / 60:.0f} min"
-        typer.echo(f"{progress.step:6}           {features}        {grams}  {left}")
 
 
 @train_app.command("fast")
 def fast_command(
     recipe: options.RecipeFile,
-    images: Annotated[list[Path], typer.Option(help="A folder of photographs to train on; can be repeated.")],
+    images: Images,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The network to write (.safetensors); its files go next to it.")
     ],
-    base: Annotated[
-        Path | None, typer.Option(help="Begin with this network, of any styles: the same quality in less time.")
-    ] = None,
+    base: Annotated[Path | None, typer.Option(help="Begin with the weights of this network, of any styles.")] = None,
     add_to: Annotated[
         Path | None, typer.Option(help="Add the recipe's new styles to this network, whose other styles stay.")
     ] = None,
@@ -131,9 +101,7 @@ def fast_command(
             parser=options.read_number("--minutes"), metavar="NUMBER", help="Train for about so many minutes."
         ),
     ] = None,
-    steps: Annotated[
-        int, typer.Option(parser=options.whole_number("--steps", 1), metavar="NUMBER", help="Training steps in all.")
-    ] = 16_000,
+    steps: TrainingSteps = None,
     width: Annotated[
         int | None,
         typer.Option(
@@ -142,15 +110,13 @@ def fast_command(
             help="Channels of the first layer; default: 16, half of what was published.",
         ),
     ] = None,
-    hold_out: Annotated[
-        list[str] | None, typer.Option(help="Leave out images with this text in their names; can be repeated.")
-    ] = None,
+    hold_out: HoldOut = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, crops and regions.")] = 0,
     size: options.Size = None,
     encoder: options.Encoder = None,
     device: options.Device = "auto",
     settings: options.Settings = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint next to the output.")] = False,
+    resume: Resume = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Train a network that paints the styles of a recipe in one pass. Ctrl-C saves a checkpoint.
@@ -158,8 +124,7 @@ def fast_command(
     Example: guidedstyle train fast recipe.yaml --images photos --minutes 60 -o styles.safetensors
     """
     from guidedstyle.device.free_memory import keep_freed_memory
-    from guidedstyle.run.interrupts import interruptible
-    from guidedstyle.training.feedforward import SAVE_EVERY, name_sheet, prepare_run
+    from guidedstyle.training.feedforward import SAVE_EVERY, STEPS, name_sheet, prepare_run
 
     keep_freed_memory()
     run = prepare_run(
@@ -171,7 +136,7 @@ def fast_command(
         base=base,
         add_to=add_to,
         width=width,
-        steps=steps,
+        steps=steps or STEPS,
         minutes=minutes,
         seed=seed,
         device=device,
@@ -180,22 +145,79 @@ def fast_command(
     )
     for note in run.notes:
         typer.echo(f"warning: {note}", err=True)
-    with interruptible(lambda text: typer.echo(text, err=True)) as stop:
-        log = FastLog(run)
-        for progress in run.training.run():
-            log.add(progress)
-            if stop.is_set():
-                break
-            if progress.step % SAVE_EVERY == 0:
-                run.save()
-        run.save()
-    if stop.is_set():
-        typer.echo(f"Interrupted at step {run.training.step}. --resume continues from there.")
-        raise typer.Exit(ExitCode.INTERRUPTED)
+    heading = f"{run.card.images} images; styles: {', '.join(run.card.styles)}"
+    run_training(run.training, run.save, every=SAVE_EVERY, out=output, heading=heading)
     typer.echo(f"{output}  {name_sheet(output)}")
 
 
-networks_app = typer.Typer()
+class Progress(Protocol):
+    """A step that was taken, and its losses or errors by name."""
+
+    @property
+    def step(self) -> int:
+        """The number of the step, from 1."""
+
+    @property
+    def values(self) -> Mapping[str, float]:
+        """What is printed of it."""
+
+
+class Trainable(Protocol):
+    """A training run."""
+
+    step: int
+
+    @property
+    def steps(self) -> int:
+        """The number of steps in all."""
+
+    def run(self) -> Iterator[Progress]:
+        """Train to the last step."""
+
+
+def run_training(training: Trainable, save: Callable[[], None], *, every: int, out: Path, heading: str) -> None:
+    """Train to the end and save `every` so many steps; after Ctrl-C save, and exit.
+
+    Raises GuidedStyleError where another process trains into the same file.
+    """
+    from guidedstyle.io.files import lock_output
+    from guidedstyle.run.interrupts import interruptible
+
+    with lock_output(out), interruptible(lambda text: typer.echo(text, err=True)) as stop:
+        typer.echo(heading)
+        log = TrainingLog(training)
+        for progress in training.run():
+            log.add(progress)
+            if stop.is_set() or progress.step == training.steps:
+                break
+            if progress.step % every == 0:
+                save()
+        save()
+    if stop.is_set():
+        typer.echo(f"Interrupted at step {training.step}. --resume continues from there.")
+        raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+class TrainingLog:
+    """Print a line every few steps: the means since the last line, and the time left."""
+
+    def __init__(self, training: Trainable) -> None:
+        self.training, self.first_step, self.started = training, training.step, time.monotonic()
+        self.rows: list[Sequence[float]] = []
+
+    def add(self, progress: Progress) -> None:
+        """Add a step."""
+        names = [f"{name:>{COLUMN}}" for name in progress.values]
+        if not self.rows and progress.step == self.first_step + 1:
+            typer.echo(f"{'step':>6}  {'  '.join(names)}  left")
+        self.rows.append([*progress.values.values()])
+        if progress.step % PRINT_EVERY:
+            return
+        means = [sum(column) / len(self.rows) for column in zip(*self.rows, strict=True)]
+        numbers = "  ".join(f"{mean:{len(name)}.4f}" for name, mean in zip(names, means, strict=True))
+        pace = (time.monotonic() - self.started) / (progress.step - self.first_step)
+        self.rows = []
+        typer.echo(f"{progress.step:6}  {numbers}  {pace * (self.training.steps - progress.step) / 60:.0f} min")
 
 
 @networks_app.command("export", rich_help_panel=options.RESEARCH)
@@ -211,25 +233,4 @@ def export_command(
     from guidedstyle.networks.export import export_network
 
     export_network(network, output, overwrite=overwrite)
-    typer.echo(f"{output}")
-
-
-class FastLog:
-    """Print a line every few steps: the mean losses since the last line, and the time left."""
-
-    def __init__(self, run: feedforward.Run) -> None:
-        self.training, self.first_step, self.started = run.training, run.training.step, time.monotonic()
-        self.rows: list[tuple[float, float, float]] = []
-        names = ", ".join(run.training.network.styles)
-        typer.echo(f"{run.card.images} images; styles: {names}\n{'step':>6}    loss   style  content  left")
-
-    def add(self, progress: feedforward.Progress) -> None:
-        """Add the losses of a step."""
-        self.rows.append((progress.loss, progress.style, progress.content))
-        if progress.step % PRINT_EVERY:
-            return
-        loss, style, content = (sum(column) / len(self.rows) for column in zip(*self.rows, strict=True))
-        self.rows = []
-        pace = (time.monotonic() - self.started) / (progress.step - self.first_step)
-        left = f"{pace * (self.training.steps - progress.step) / 60:.0f} min"
-        typer.echo(f"{progress.step:6}  {loss:6.3f}  {style:6.4f}  {content:7.4f}  {left}")
+    typer.echo(output)

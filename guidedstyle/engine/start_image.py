@@ -103,10 +103,10 @@ def paint_start(scene: Scene, canvas: Canvas, plan: Plan) -> tuple[Tensor, list[
     Of a region's controls, those of colour count, and `strength`, up to 1, which blends the paint with the content.
     """
     assert scene.recipe.network  # narrows the type
-    network, _ = load_network(scene.recipe.network)
-    network = network.to(plan.device).compute_in(plan.precision)
     if not (parts := canvas.parts):
         return canvas.content, []
+    network, _ = load_network(scene.recipe.network)
+    network = network.to(plan.device).compute_in(plan.precision)
     weights = send(torch.from_numpy(np.stack([part.weights for part in parts])), plan.device)
     mixes = torch.tensor([_order_mix(network.styles, canvas.regions[part.region].style, part.mix) for part in parts])
     content = canvas.content.contiguous(memory_format=torch.channels_last)

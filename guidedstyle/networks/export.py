@@ -38,9 +38,9 @@ def export_network(source: Path, out: Path, *, overwrite: bool = False) -> None:
     """Write a style network as ONNX.
 
     Its inputs are `image` (1, 3, H, W), RGB in sRGB from 0 to 1, `masks` (R, H, W), the weights of regions, and `mixes`
-    (R, S), the shares of styles in each; its output is `painted`, as `image`. H, W and R are free. The card is in the
-    metadata. Raises GuidedStyleError where the source is no network, where a library is missing, and, unless
-    `overwrite`, where a file of someone else would be replaced.
+    (R, S), the shares of styles in each; its output is `painted`, as `image`. H and W, 16 at least, and R, up to 64,
+    are free. The card is in the metadata. Raises GuidedStyleError where the source is no network, where a library is
+    missing, and, unless `overwrite`, where a file of someone else would be replaced.
     """
     if out.suffix != SUFFIX:
         raise GuidedStyleError.of("--output", f"{out} is not an {SUFFIX} file", f"choose a name ending in {SUFFIX}")

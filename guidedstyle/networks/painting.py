@@ -34,7 +34,11 @@ class Painting:
 def estimate_memory(width: int, size: Sequence[int], *, regions: int, itemsize: int) -> int:
     """Estimate the bytes that painting an image of (width, height) takes, as a whole, with a network of some width."""
     pixels = math.prod(size)
-    return min(MOST_PASSING, PASSING * pixels) + round(pixels * (VALUES * width * itemsize + PIXEL + REGION * regions))
+    return _estimate_passing(size) + round(pixels * (VALUES * width * itemsize + PIXEL + REGION * regions))
+
+
+def _estimate_passing(size: Sequence[int]) -> int:
+    return min(MOST_PASSING, PASSING * math.prod(size))
 
 
 def paint(
@@ -54,7 +58,7 @@ def paint(
             if (whole := _try_whole(network, content, regions, mixes)) is not None:
                 return Painting(whole, [])
             limit = taken / 2
-        passing = min(MOST_PASSING, PASSING * math.prod(shape))
+        passing = _estimate_passing(shape)
         factor = min(1.0, max((max(0, limit - passing) / (taken - passing)) ** 0.5, LEAST / max(shape)))
         reduced = [_reduce(one, factor) for one in (content, regions)]
         painted = _paint_tiles(network, content, regions, mixes, reduced)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -205,11 +205,11 @@ class StyleNetwork(nn.Module):
                 module.precision = precision
         return self
 
-    def list_style_weights(self) -> Iterator[nn.Parameter]:
-        """List the weights (S, ...) of which each style has its own."""
-        for module in self.modules():
-            if isinstance(module, StyleNormalisation):
-                yield from module.parameters()
+    @property
+    def style_weights(self) -> dict[str, nn.Parameter]:
+        """The weights (S, ...) of which each style has its own, by name."""
+        modules = {name: module for name, module in self.named_modules() if isinstance(module, StyleNormalisation)}
+        return {f"{name}.{key}": own for name, module in modules.items() for key, own in module.named_parameters()}
 
     def list_matrices(self) -> list[nn.Parameter]:
         """List the kernels of all convolutions but those that make colours."""
@@ -221,21 +221,16 @@ class StyleNetwork(nn.Module):
         other = StyleNetwork(styles, width=self.width)
         state = self.state_dict()
         rows = [self.styles.index(style) if style in self.styles else None for style in styles]
-        for name, own in zip(self._name_style_weights(), self.list_style_weights(), strict=True):
+        for name, own in self.style_weights.items():
             mean = own.detach().mean(0)
             state[name] = torch.stack([mean if row is None else own.detach()[row] for row in rows])
         other.load_state_dict(state)
         return other
 
-    def _name_style_weights(self) -> Iterator[str]:
-        for name, module in self.named_modules():
-            if isinstance(module, StyleNormalisation):
-                yield from (f"{name}.{one}" for one, _ in module.named_parameters())
-
     def train_only(self, styles: Sequence[int]) -> None:
         """Train the scales, shifts and noise of some styles; all other weights stay as they are."""
         self.requires_grad_(False)
-        for weights in self.list_style_weights():
+        for weights in self.style_weights.values():
             chosen = torch.zeros_like(weights)
             chosen[list(styles)] = 1
             weights.requires_grad_().register_hook(chosen.mul)

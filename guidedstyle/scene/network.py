@@ -52,8 +52,8 @@ def describe_departures(recipe: Recipe, card: Card, size: Size) -> Iterator[str]
 
 def _departs(controls: Controls, card: Card, key: str) -> bool:
     """Whether a control is not the one that a network was trained with."""
-    own = Recipe.model_construct(**{key: getattr(controls, key)}).model_dump(mode="json", include={key}).get(key)
-    return bool(own != card.recipe.get(key, Recipe().model_dump(mode="json").get(key)))
+    own, usual = (one.model_dump(mode="json").get(key) for one in (controls, Controls()))
+    return bool(own != card.recipe.get(key, usual))
 
 
 def _describe_style(recipe: Recipe, card: Card, name: str) -> Iterator[str]:

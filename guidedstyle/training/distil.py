@@ -30,6 +30,7 @@ from guidedstyle.types import Convention
 
 FORMAT = 3  # of checkpoints
 BATCH = 8  # crops per step; as many images are optimised, and as many crops are their style images
+STEPS = 4200
 LEARNING_RATE = 5e-4
 GRAM_WEIGHT = 5.0
 MAX_NORM = 0.3  # of the gradient
@@ -64,6 +65,11 @@ class Progress:
     step: int
     features: dict[str, float]
     grams: dict[str, float]
+
+    @property
+    def values(self) -> dict[str, float]:
+        """All errors by name."""
+        return self.features | {f"G {layer}": error for layer, error in self.grams.items()}
 
 
 class Training:
@@ -174,7 +180,7 @@ def prepare_training(
     *,
     convention: Convention | None = None,
     hold_out: Sequence[str] = (),
-    steps: int = 4200,
+    steps: int = STEPS,
     stills: int = 600,
     seed: int = 0,
     device: str = "auto",

@@ -65,6 +65,11 @@ class Progress:
     style: float
     content: float
 
+    @property
+    def values(self) -> dict[str, float]:
+        """The losses by name."""
+        return {"loss": self.loss, "style": self.style, "content": self.content}
+
 
 class Training:
     """A training run whose state can be saved and restored.
@@ -239,15 +244,11 @@ def prepare_run(
     `hold_out` in their names are left out. Raises GuidedStyleError where anything is wrong, before the first step.
     """
     _check_choices(out, base, add_to, width, minutes)
-    files, written = find_images(images, hold_out), [out, name_checkpoint(out), name_sheet(out)]
+    files = find_images(images, hold_out)
     reading = read_recipe(recipe, [*settings, Setting("network", None, "train fast")])
     scene = open_scene(reading, max(CHECK_SIZE, reading.recipe.size or 0))
     given = [("the recipe", recipe), *list_given(scene.recipe), *((f"the image {file}", file) for file in files)]
-    if overwritten := find_overwritten(identify(given), written):
-        raise GuidedStyleError.of("--output", overwritten, "choose another name")
-    protect(written, overwrite=overwrite)
-    if resume and not name_checkpoint(out).exists():
-        raise GuidedStyleError.of("--resume", f"there is no {name_checkpoint(out)}", "start without --resume")
+    _check_files(out, given, resume=resume, overwrite=overwrite)
     beginning = _begin(_name_styles(scene.recipe), base, add_to, width=width or WIDTH, seed=seed)
     crops = Crops(choose_evenly(files, MOST_IMAGES), seed, side=CROP, widest=WIDEST, longest=LONGEST)
     card = _make_card(scene, beginning, images=len(crops.images), seed=seed)
@@ -267,6 +268,17 @@ def prepare_run(
     if resume:
         load_checkpoint(training, name_checkpoint(out))
     return Run(training, card, scene, out, tuple(_warn(scene, beginning, len(files))))
+
+
+def _check_files(out: Path, given: Iterable[tuple[str, Path]], *, resume: bool, overwrite: bool) -> None:
+    """Check that what is written replaces nothing that is `given` or of someone else, and what is resumed exists."""
+    checkpoint = name_checkpoint(out)
+    written = [out, checkpoint, name_sheet(out)]
+    if overwritten := find_overwritten(identify(given), written):
+        raise GuidedStyleError.of("--output", overwritten, "choose another name")
+    protect(written, overwrite=overwrite)
+    if resume and not checkpoint.exists():
+        raise GuidedStyleError.of("--resume", f"there is no {checkpoint}", "start without --resume")
 
 
 def choose_evenly(files: Sequence[Path], most: int) -> list[Path]:
@@ -379,6 +391,6 @@ def _warn(scene: Scene, beginning: Beginning, images: int) -> Iterator[str]:
         known = [name for name in _name_styles(scene.recipe) if name in beginning.base.styles]
         yield from (f"the network knows the style {name} already: it stays as it is" for name in known)
     if images < FEW_IMAGES:
-        yield f"{images} images are few: the network will paint what they show, and little else (a few hundred do)"
+        yield f"{images} images are few: the network may paint little else well (give folders with more)"
     if images > MOST_IMAGES:
         yield f"of {images} images {MOST_IMAGES}, evenly chosen, are held in memory and used"

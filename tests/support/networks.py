@@ -20,6 +20,6 @@ def make_network(styles: Sequence[str], *, width: int = 4, seed: int = 0) -> Sty
     """Make a network whose styles differ, as half precision stores it."""
     torch.manual_seed(seed)
     network = StyleNetwork(styles, width=width).eval().requires_grad_(False)
-    for weights in network.list_style_weights():
+    for weights in network.style_weights.values():
         weights += 0.3 * torch.randn_like(weights)
     return network.half().float()

@@ -17,6 +17,7 @@ from support.images import draw_image
 from support.processes import spawn
 
 from guidedstyle.errors import GuidedStyleError
+from guidedstyle.io.files import lock_output
 from guidedstyle.networks.card import read_card
 from guidedstyle.networks.files import load_network
 from guidedstyle.training.data import Layouts
@@ -148,7 +149,7 @@ def test_a_base_gives_its_kernels_and_the_mean_of_its_styles(recipe: Path) -> No
         device="cpu",
     )
     assert second.training.network.styles == ("oil", "wax")
-    for old, new in zip(base.list_style_weights(), second.training.network.list_style_weights(), strict=True):
+    for old, new in zip(base.style_weights.values(), second.training.network.style_weights.values(), strict=True):
         assert torch.equal(new[0], old[1])
         assert torch.equal(new[1], old.mean(0))
     kernels = zip(base.list_matrices(), second.training.network.list_matrices(), strict=True)
@@ -172,6 +173,14 @@ def test_the_command_writes_a_network_its_card_a_sheet_and_a_checkpoint(recipe: 
     refused = command(recipe.parent, *options)
     assert refused.returncode == 2
     assert "guidedstyle did not make it" in refused.stderr
+
+
+def test_two_processes_do_not_train_into_one_file(recipe: Path) -> None:
+    with lock_output(recipe.parent / "out.safetensors"):
+        done = command(recipe.parent, "--images", "images", "--steps", "2", "--width", "4", "-o", "out.safetensors")
+    assert done.returncode == 2
+    assert "out.safetensors" in done.stderr
+    assert not (recipe.parent / "out.safetensors").exists()
 
 
 def test_a_killed_training_resumes_to_the_bit(recipe: Path) -> None:
