@@ -227,10 +227,8 @@ class StyleNetwork(nn.Module):
         other.load_state_dict(state)
         return other
 
-    def train_only(self, styles: Sequence[int]) -> None:
-        """Train the scales, shifts and noise of some styles; all other weights stay as they are."""
+    def train_styles_only(self) -> None:
+        """Train what styles have of their own: those that no mix uses have no gradient, and stay as they are too."""
         self.requires_grad_(False)
         for weights in self.style_weights.values():
-            chosen = torch.zeros_like(weights)
-            chosen[list(styles)] = 1
-            weights.requires_grad_().register_hook(chosen.mul)
+            weights.requires_grad_()

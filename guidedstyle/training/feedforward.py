@@ -96,7 +96,7 @@ class Training:
         self.network, self.criterion, self.crops = network.compute_in(precision), criterion, crops
         self.step, self.minutes = 0, minutes
         if added is not None:
-            network.train_only(added)
+            network.train_styles_only()
         self.own = list(range(len(network.styles)) if added is None else added)  # whose targets are known
         matrices = network.list_matrices()
         self.descent = Descent(network, steps=steps, learning_rate=LEARNING_RATE, most_norm=MAX_NORM, matrices=matrices)

@@ -76,8 +76,10 @@ def test_losses_of_a_batch_are_those_of_renders(
         torch.testing.assert_close(found.variation[number], one.smoothness, rtol=1e-4, atol=1e-6)
 
 
-def test_gradient_is_that_of_central_differences(encoder: ConvEncoder) -> None:
-    criterion = make_criterion(encoder, Recipe())
+@pytest.mark.parametrize("strengths", [(0, 0), (1000, 0), (0, 1000)])
+def test_gradient_is_that_of_central_differences(strengths: tuple[float, float], encoder: ConvEncoder) -> None:
+    content, smoothness = strengths
+    criterion = make_criterion(encoder, Recipe(content_strength=content, smoothness=smoothness))
     regions, mixes = draw_tensor(2, 2, SIDE, SIDE).softmax(1), draw_tensor(2, 2, 2).softmax(2)
     batch = Batch(torch.cat([to_tensor(SIDE, SIDE, seed) for seed in (1, 2)]), regions, mixes)
     images = torch.cat([to_tensor(SIDE, SIDE, seed) for seed in (3, 4)]).requires_grad_()
